@@ -1,0 +1,180 @@
+"""Formulas in LaTeX, for pdflatex with amsmath and for MathJax, and how wide they are on paper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import sympy
+from sympy import Expr
+
+from symcell.derivation.breaking import unmarked
+from symcell.derivation.names import tex_symbol
+from symcell.derivation.printer import ATOM, TIMES, Printed, Printer, decimal
+
+_FUNCTIONS = {"sigmoid": r"\sigma", "normal_cdf": r"\Phi", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log",
+              "sin": r"\sin", "cos": r"\cos", "max": r"\max", "layernorm": r"\operatorname{LayerNorm}",
+              "rmsnorm": r"\operatorname{RMSNorm}"}  # fmt: skip
+_SIGNS = {"greater": r"\gt", "greater_equal": r"\ge", "equal": "=", "not_equal": r"\ne"}
+_NARROW_FRACTION = 45
+
+
+class TexPrinter(Printer):
+    minus, times, thin = "-", r"\odot", r"\, "
+
+    def __init__(self, names: Mapping[str, str], native: bool) -> None:
+        """``native``: characters outside pdflatex's fonts may stand as they are (MathJax)."""
+        super().__init__(names)
+        self.native = native
+
+    def name(self, name: str) -> str:
+        symbol, subscripts = tex_symbol(self.names.get(name, name), self.native)
+        return f"{symbol}_{{{','.join(subscripts)}}}" if subscripts else symbol
+
+    def _at(self, name: str, lag: int, decorate: str = "{}", above: str = "") -> str:
+        symbol, subscripts = tex_symbol(self.names.get(name, name), self.native)
+        when = "t" if not lag else f"t{-lag:+d}"
+        return f"{decorate.format(symbol)}{above}_{{{','.join((*subscripts, when))}}}"
+
+    def timed(self, name: str, lag: int) -> str:
+        return self._at(name, lag)
+
+    def delta(self, name: str, lag: int) -> str:
+        return r"\delta " + self._at(name, lag)
+
+    def bar(self, name: str, lag: int) -> str:
+        return self._at(name, lag, r"\overline{{{}}}" if len(name.split("_")[0]) > 1 else r"\bar{{{}}}")
+
+    def last(self, name: str, lag: int) -> str:
+        return r"\delta " + self._at(name, lag, above=r"^{\mathrm{last}}")
+
+    def constant(self, name: str) -> str:
+        return rf"\mathbf{{{name}}}"
+
+    def number(self, value: Expr) -> Printed:
+        if isinstance(value, sympy.Float):
+            mantissa, _, exponent = decimal(value).partition("e")
+            if not exponent:
+                return mantissa, ATOM if value >= 0 else TIMES
+            power = rf"10^{{{int(exponent)}}}"
+            return (power, ATOM) if mantissa == "1" else (rf"{mantissa} \cdot {power}", TIMES)
+        text = sympy.latex(value)
+        return text, ATOM if text.isalnum() or text.startswith((r"\frac", r"\pi")) else TIMES
+
+    def quotient(self, above: Expr, below: Expr) -> Printed:
+        top, bottom = self.print(above), self.print(below)
+        if measure(unmarked(top)) > _NARROW_FRACTION and measure(unmarked(bottom)) <= _NARROW_FRACTION:
+            return rf"\tfrac{{1}}{{{unmarked(bottom)}}}\, {self.within(above, TIMES)}", TIMES
+        return rf"\frac{{{unmarked(top)}}}{{{unmarked(bottom)}}}", TIMES
+
+    def power(self, base: str, exponent: Expr) -> str:
+        return f"{base}^{{{unmarked(self.print(exponent))}}}"
+
+    def parenthesised(self, text: str) -> str:
+        size = _tall(text)
+        return rf"{size}({text}{size})" if not size else rf"{size}l({text}{size}r)"
+
+    def fenced(self, fence: str, text: str) -> str:
+        return {"|": rf"\lvert {text} \rvert", "‖": rf"\lVert {text} \rVert"}[fence]
+
+    def call(self, function: str, args: list[str]) -> str:
+        if function in ("sqrt", "euclidean_root"):
+            return rf"\sqrt{{{unmarked(args[0])}}}"
+        name = _FUNCTIONS.get(function) or rf"\operatorname{{{function}}}".replace("_", r"\_")
+        return name + self.parenthesised(",\\, ".join(args))
+
+    def relation(self, kind: str, left: str, right: str) -> str:
+        return rf"{left} {_SIGNS[kind]} {right}"
+
+    def where(self, condition: str, then: str, otherwise: str) -> Printed:
+        body = rf"{then} & \text{{if }} {condition} \\ {otherwise} & \text{{otherwise}}"
+        return unmarked(rf"\left\{{\begin{{array}}{{ll}} {body} \end{{array}}\right\}}"), ATOM
+
+    def transposed(self, text: str) -> str:
+        return rf"{text}^{{\top}}"
+
+    def columns(self, matrix: str, start: Expr, width: Expr) -> str:
+        return unmarked(rf"{matrix}[:,\,{self.size(start)}:{self.size(start + width)}]")
+
+    def bracketed(self, parts: list[str], *, beside: bool) -> str:
+        size = max(map(_tall, parts), key=len)
+        left, right = (f"{size}l[", f"{size}r]") if size else ("[", "]")
+        return left + (r" \;\vert\; " if beside else r";\, ").join(parts) + right
+
+    def total(self, text: str) -> str:
+        return rf"\sum_{{t}} \sum_{{b}} {text}"
+
+    def initial_total(self, text: str) -> str:
+        return rf"\sum_{{t \le 0}} \sum_{{b}} {text}"
+
+    def gradient(self, text: str) -> str:
+        return rf"\frac{{\partial L}}{{\partial {unmarked(text)}}}"
+
+    def partial(self, of: str, by: str) -> str:
+        return rf"\frac{{\partial {unmarked(of)}}}{{\partial {unmarked(by)}}}"
+
+    def condition(self, kind: str, depth: int) -> str:
+        if kind == "last":
+            return "t = T" if depth == 1 else rf"T-{depth} \lt t \le T"
+        return "t = 0" if depth == 1 else rf"-{depth} \lt t \le 0"
+
+
+def _tall(text: str) -> str:
+    """The size of brackets around a formula; brackets of fixed sizes let a line be broken between them."""
+    if any(high in text for high in (r"\frac", r"\sum", r"\begin")):
+        return r"\Big"
+    return ""
+
+
+_TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[_^{}]|\s+|.", re.DOTALL)
+_WIDTHS = {r"\odot": 2.2, r"\sum": 2.4, r"\tanh": 4, r"\exp": 3.6, r"\log": 2.8, r"\sin": 2.8, r"\cos": 3,
+           r"\max": 4, r"\top": 1.4, r"\sqrt": 1.6, r"\,": 0.3, r"\;": 0.5, r"\quad": 2, r"\_": 1,
+           r"\delta": 0.9, r"\ge": 2.6, r"\le": 2.6, r"\gt": 2.6, r"\ne": 2.6, r"\cdot": 1.6, r"\Phi": 1.4,
+           r"\partial": 1.1}  # fmt: skip
+_SILENT = re.compile(r"\\(?:Big[lr]?|left|right|math(?:it|rm|tt|bf)|operatorname|text|mbox|bar|overline|begin|end)")
+
+
+def measure(tex: str) -> float:
+    """About how wide a formula is on paper, in widths of a digit."""
+    tokens = _TOKEN.findall(tex)
+    width, _ = _measure(tokens, 0, 1.0)
+    return width
+
+
+def _measure(tokens: list[str], start: int, scale: float) -> tuple[float, int]:
+    width, k = 0.0, start
+    while k < len(tokens) and tokens[k] != "}":
+        token = tokens[k]
+        k += 1
+        if token in (r"\frac", r"\tfrac"):
+            top, k = _group(tokens, k, scale)
+            bottom, k = _group(tokens, k, scale)
+            width += max(top, bottom) + 0.4
+        elif token in "_^":
+            inner, k = _group(tokens, k, 0.72 * scale)
+            width += inner
+        elif token == "{":
+            inner, k = _measure(tokens, k, scale)
+            width, k = width + inner, k + 1
+        elif not token.isspace() and not _SILENT.fullmatch(token):
+            width += scale * _width(token)
+    return width, k
+
+
+def _group(tokens: list[str], k: int, scale: float) -> tuple[float, int]:
+    if k < len(tokens) and tokens[k] == "{":
+        inner, end = _measure(tokens, k + 1, scale)
+        return inner, end + 1
+    return (scale, k + 1)
+
+
+def _width(token: str) -> float:
+    if token in _WIDTHS:
+        return _WIDTHS[token]
+    if token.startswith("\\"):
+        return 1.2
+    if token in "+-=&":
+        return 2.3
+    return 0.8 if token in "()[],.;:ijlt|" else 1.9 if token in "mwMWH" else 1.15
+
+

@@ -1,0 +1,246 @@
+"""Expressions: Python's syntax tree of a right side as a :class:`~symcell.language.tree.Tree`, constants folded."""
+
+from __future__ import annotations
+
+import ast
+
+from sympy import Float, Integer
+
+from symcell.language import arithmetic
+from symcell.language.advice import UNKNOWN, arity, unknown_function
+from symcell.language.matrices import MatrixReader
+from symcell.language.names import FUNCTIONS, check_name
+from symcell.language.reader import unsigned
+from symcell.language.source import Span
+from symcell.language.tree import (
+    Apply,
+    Broken,
+    Comparison,
+    Name,
+    Negative,
+    Number,
+    Product,
+    Raised,
+    Ratio,
+    Read,
+    Total,
+    Tree,
+)
+from symcell.symbolic.functions import ELEMENTWISE
+
+MAX_LAG = 64
+
+
+class ExpressionReader(MatrixReader):
+    """Reads numbers, scalars and vectors."""
+
+    def expression(self, node: ast.expr) -> Tree:
+        """A number, a scalar or a vector."""
+        return self.nested(self._expression, node)
+
+    def _expression(self, node: ast.expr) -> Tree:
+        match node:
+            case ast.Constant(value=value):
+                return self.number(node, value)
+            case ast.Name(id=name):
+                return self.name(node, name)
+            case ast.Subscript():
+                return self.read(node)
+            case ast.UnaryOp(op=ast.UAdd() | ast.USub()):
+                return self.signed(node)
+            case ast.BinOp(op=ast.Add() | ast.Sub()):
+                return self.total(node)
+            case ast.BinOp(op=ast.Mult()):
+                return self.product(node)
+            case ast.BinOp(op=ast.Div()):
+                return self.ratio(node)
+            case ast.BinOp(op=ast.Pow()):
+                return self.raised(node)
+            case ast.BinOp(op=ast.MatMult()):
+                return self.multiplied(node)
+            case ast.Call():
+                return self.call(node)
+            case ast.Compare():
+                return self.wrong(node, "a comparison stands only in where", "write where(a > b, this, otherwise)")
+            case ast.List():
+                return self.wrong(node, "vectors are joined only right of @", "write W @ [u, v]")
+        return self.unknown(node)
+
+    def unknown(self, node: ast.expr) -> Tree:
+        if isinstance(node, ast.Attribute):
+            if node.attr == "T":
+                return self.wrong(node, "a transposed matrix stands only left of @", "write W.T @ v")
+            return self.wrong(node, f".{node.attr[:20]} has no meaning here", "a name has no attributes except W.T")
+        for kind, (message, advice) in UNKNOWN.items():
+            if isinstance(node, kind):
+                return self.wrong(node, message, advice)
+        operator = getattr(node, "op", None)
+        for kind, (message, advice) in UNKNOWN.items():
+            if isinstance(operator, kind):
+                return self.wrong(node, message, advice)
+        return self.wrong(node, "this has no meaning in an equation", "use names, numbers, + - * / ** @ and functions")
+
+    def name(self, node: ast.expr, name: str) -> Tree:
+        span = self.place.span(node)
+        if name == "pi":
+            return Number(span, arithmetic.PI)
+        if name in self.constants:
+            self.constants.used.add(name)
+            return Number(span, self.constants.values[name])
+        return Name(span, name) if check_name(name, span, self.problems) else Broken(span)
+
+    def read(self, node: ast.Subscript) -> Tree:
+        """``name[t]`` or ``name[t-k]``."""
+        if not isinstance(node.value, ast.Name):
+            return self.wrong(node, "only a name can be read at a time", "write name[t] or name[t-1]")
+        name, span = node.value.id, self.place.span(node)
+        lag = self.lag(node.slice, name)
+        if lag is None or not check_name(name, span, self.problems):
+            return Broken(span)
+        if name in self.constants:
+            return self.wrong(node, f"{name} is a constant and has no time", f"write {name}")
+        return Read(span, name, lag)
+
+    def lag(self, index: ast.expr, name: str) -> int | None:
+        match index:
+            case ast.Name(id="t"):
+                return 0
+            case ast.BinOp(left=ast.Name(id="t"), op=ast.Sub(), right=ast.Constant(value=int() as lag)) if (
+                lag >= 1 and lag is not True
+            ):
+                if lag <= MAX_LAG:
+                    return lag
+                self.wrong(index, f"at most {MAX_LAG} steps back can be read", "keep a longer memory in a state")
+            case ast.BinOp(left=ast.Name(id="t"), op=ast.Add()):
+                self.wrong(index, "a step cannot read the future", f"write the equation one step earlier: {name}[t-1]")
+            case ast.BinOp(left=ast.Name(id="t"), op=ast.Sub()):
+                self.wrong(index, "a lag is a positive whole number", f"write {name}[t] or {name}[t-1]")
+            case _:
+                message = "the index of a name is t, or t minus a positive whole number"
+                self.wrong(index, message, f"write {name}[t] or {name}[t-1]; units are not indexed")
+        return None
+
+    def signed(self, node: ast.expr) -> Tree:
+        negative, inner = unsigned(node)
+        tree = self.expression(inner)
+        if not negative:
+            return tree
+        if isinstance(tree, Number):
+            return self.folded(node, arithmetic.negate, tree)
+        return tree.argument if isinstance(tree, Negative) else Negative(self.place.span(node), tree)
+
+    def total(self, node: ast.expr) -> Tree:
+        (_, first), *rest = self.spine(node, (ast.Add, ast.Sub))
+        start = self.expression(first)
+        terms = list(start.terms) if isinstance(start, Total) else [(1, start)]
+        for op, right in rest:
+            sign, tree = _normal_sign(-1 if isinstance(op, ast.Sub) else 1, self.expression(right))
+            head = terms[0][1]
+            if len(terms) == 1 and isinstance(head, Number) and isinstance(tree, Number):
+                value = tree if sign > 0 else Number(tree.span, -tree.value)
+                terms = [(1, self.folded(right, arithmetic.add, head, value))]
+            else:
+                terms.append((sign, tree))
+        span = self.place.span(node)
+        return Total(span, tuple(terms)) if len(terms) > 1 else _respan(terms[0][1], span)
+
+    def product(self, node: ast.expr) -> Tree:
+        (_, first), *rest = self.spine(node, (ast.Mult,))
+        factors = [self.expression(first)]
+        for _, right in rest:
+            tree = self.expression(right)
+            if len(factors) == 1 and isinstance(factors[0], Number) and isinstance(tree, Number):
+                factors = [self.folded(right, arithmetic.multiply, factors[0], tree)]
+            else:
+                factors.append(tree)
+        span = self.place.span(node)
+        if len(factors) == 1:
+            return _respan(factors[0], span)
+        sign, head = _normal_sign(1, factors[0])
+        heads = head.factors if isinstance(head, Product) else (head,)
+        tree = Product(span, (*heads, *factors[1:]))
+        return tree if sign > 0 else Negative(span, tree)
+
+    def ratio(self, node: ast.BinOp) -> Tree:
+        above, below, span = self.expression(node.left), self.expression(node.right), self.place.span(node)
+        if isinstance(below, Number):
+            if arithmetic.double(below.value) == 0:
+                return self.wrong(node.right, "this divides by zero", "a constant is a finite real number")
+            if isinstance(above, Number):
+                return self.folded(node, arithmetic.divide, above, below)
+        sign, above = _normal_sign(1, above)
+        tree = Ratio(span, above, below)
+        return tree if sign > 0 else Negative(span, tree)
+
+    def raised(self, node: ast.BinOp) -> Tree:
+        base, exponent, span = self.expression(node.left), self.expression(node.right), self.place.span(node)
+        if not isinstance(exponent, Number):
+            return Raised(span, base, exponent)
+        if isinstance(base, Number):
+            return self.folded(node, arithmetic.power, base, exponent)
+        value = exponent.value
+        if isinstance(value, Float) and float(value).is_integer() and abs(value) <= arithmetic.SMALL:
+            value = Integer(int(value))
+        if value == 0:
+            return self.wrong(node.right, "the power 0 is 1 whatever its base", "write 1")
+        if value == 1:
+            return base
+        return Raised(span, base, Number(exponent.span, value))
+
+    def call(self, node: ast.Call) -> Tree:
+        if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
+            return self.wrong(node.func, *unknown_function(node))
+        name, span = node.func.id, self.place.span(node)
+        if node.keywords:
+            where = node.keywords[0].value
+            return self.wrong(where, "arguments have no names here", f"write them in order: {arity(name)[2]}")
+        fewest, most, signature = arity(name)
+        if not fewest <= len(node.args) <= most:
+            count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+            message = f"{name} takes {count} argument{'' if most == 1 else 's'}, not {len(node.args)}"
+            return self.wrong(node, message, f"write {signature}")
+        first = self.condition if name == "where" else self.expression
+        arguments = [(first if k == 0 else self.expression)(a) for k, a in enumerate(node.args)]
+        if name == "leaky_relu" and len(arguments) == 1:
+            arguments.append(Number(span, Float(0.01)))
+        if name in ELEMENTWISE and all(isinstance(a, Number) for a in arguments):
+            return self.folded(node, lambda *values: arithmetic.apply(name, list(values)), *arguments)
+        return Apply(span, name, tuple(arguments))
+
+    def condition(self, node: ast.expr) -> Tree:
+        """``a > b``, the first argument of where."""
+        if not isinstance(node, ast.Compare):
+            if isinstance(node, ast.BoolOp | ast.UnaryOp | ast.BinOp) and not isinstance(node, ast.BinOp):
+                return self.unknown(node)
+            return self.wrong(node, "the condition of where is a comparison", "write where(a > b, this, otherwise)")
+        if len(node.ops) > 1:
+            return self.wrong(node, "one comparison at a time", "nest: where(a < b, where(b < c, this, other), other)")
+        left, right = self.expression(node.left), self.expression(node.comparators[0])
+        span = self.place.span(node)
+        match node.ops[0]:
+            case ast.Gt():
+                return Comparison(span, ">", left, right)
+            case ast.Lt():
+                return Comparison(span, ">", right, left)
+            case ast.GtE():
+                return Comparison(span, ">=", left, right)
+            case ast.LtE():
+                return Comparison(span, ">=", right, left)
+            case ast.Eq():
+                return Comparison(span, "==", left, right)
+            case ast.NotEq():
+                return Comparison(span, "!=", left, right)
+        return self.wrong(node, "this is no comparison of numbers", "compare with > >= < <= == !=")
+
+
+def _normal_sign(sign: int, tree: Tree) -> tuple[int, Tree]:
+    """A sign in front of what is written, so that ``a + -b`` is ``a - b`` and ``-2 * a`` is ``-(2 * a)``."""
+    if isinstance(tree, Negative):
+        return -sign, tree.argument
+    if isinstance(tree, Number) and arithmetic.double(tree.value) < 0:
+        return -sign, Number(tree.span, -tree.value)
+    return sign, tree
+
+
+def _respan(tree: Tree, span: Span) -> Tree:
+    return Number(span, tree.value) if isinstance(tree, Number) else tree

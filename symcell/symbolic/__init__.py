@@ -1,0 +1,1 @@
+"""The SymPy vocabulary of a cell: what its equations, graphs and derivations are made of."""

@@ -1,0 +1,1 @@
+"""The Jinja templates (installed as ``symcell.templates``)."""
