@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from symcell.cell import Cell, CellError
-    from symcell.pipeline import compile
     from symcell.derivation import Derivation, derive
     from symcell.language import load, names, parse
+    from symcell.pipeline import compile
 
 __version__ = "0.1.0"
 

@@ -86,11 +86,15 @@ class _Builder:
         self.pointwise: dict[Key, list[tuple[Size, Expr]]] = {}
         self.products: dict[Key, list[tuple[Matrix, Operand]]] = {}
         self.matrices: dict[str, list[Term]] = {}
-        self.outputs_of = {op.body: Param(op.out) if forward.values[op.out].fixed else At(op.out) for op in forward.steps
-                           if isinstance(op, Pointwise) and isinstance(op.body, fn.Elementwise)}  # fmt: skip
+        self.outputs_of: dict[Expr, Operand] = {
+            op.body: Param(op.out) if forward.values[op.out].fixed else At(op.out)
+            for op in forward.steps
+            if isinstance(op, Pointwise) and isinstance(op.body, fn.Elementwise)
+        }
         self.seeds = {o: self._seed(forward.values[o]) for o in forward.outputs}
         self.carry = self._declare_carries(absent)
         self.cotangents: dict[str, Operand] = {}
+        self.assigned: dict[tuple[Expr, Size, bool], Operand] = {}
 
     @property
     def unused(self) -> frozenset[tuple[str, int, str]]:
@@ -98,7 +102,9 @@ class _Builder:
 
         One of the longest reach stays for each state: gradients that arrive at the last state enter through it.
         """
-        anchors = {name: max((k for k in self.carry if k[0] == name), key=lambda k: abs(k[1])) for name, _, _ in self.carry}
+        anchors = {
+            name: max((k for k in self.carry if k[0] == name), key=lambda k: abs(k[1])) for name, _, _ in self.carry
+        }
         return frozenset(
             (name, lag, kind)
             for name, lag, kind in self.carry
@@ -122,10 +128,17 @@ class _Builder:
         for op in self.forward.steps:
             for operand in op.operands():
                 if lag_of(operand):
-                    wanted[(name_of(operand), lag_of(operand), "product" if isinstance(op, Product) else "pointwise")] = None
+                    wanted[
+                        (name_of(operand), lag_of(operand), "product" if isinstance(op, Product) else "pointwise")
+                    ] = None
+        for name, depth in self.forward.states.items():
+            if not any(of == name and abs(lag) == depth for of, lag, _ in wanted):
+                wanted[(name, depth, "pointwise")] = None
         hints = {"product": "back", "pointwise": "via"}
         return {
-            key: self._declare(f"d{key[0]}_{hints[key[2]]}{abs(key[1]) if abs(key[1]) > 1 else ''}", self.values[key[0]].size)
+            key: self._declare(
+                f"d{key[0]}_{hints[key[2]]}{abs(key[1]) if abs(key[1]) > 1 else ''}", self.values[key[0]].size
+            )
             for key in wanted
             if key not in absent
         }
@@ -237,9 +250,13 @@ class _Builder:
         return self._assign(hint, expr, size, fixed)
 
     def _assign(self, hint: str, expr: Expr, size: Size, fixed: bool) -> Operand:
-        out = self._declare(hint, size, fixed)
-        self.steps.append(Pointwise(out, expr))
-        return Param(out) if fixed else At(out)
+        """A step that computes ``expr``, or the one that does already."""
+        key = (expr, size, fixed)
+        if key not in self.assigned:
+            out = self._declare(hint, size, fixed)
+            self.steps.append(Pointwise(out, expr))
+            self.assigned[key] = Param(out) if fixed else At(out)
+        return self.assigned[key]
 
     # what the graph is made of
 
@@ -263,7 +280,7 @@ class _Builder:
     def _given(self) -> dict[str, int]:
         made = {op.out for op in self.steps}
         reads = {n: d for n, d in self._read().items() if n not in made and not self.values[n].fixed}
-        return {**{s: 0 for s in self.seeds.values()}, **dict(sorted(reads.items()))}
+        return {**dict.fromkeys(self.seeds.values(), 0), **dict(sorted(reads.items()))}
 
     def _fixed(self) -> tuple[str, ...]:
         made = {op.out for op in self.steps}
@@ -320,7 +337,7 @@ def _total(builder: _Builder, op: Total, cotangent: Operand) -> None:
 
 
 def _combine(builder: _Builder, op: Combine, cotangent: Operand) -> None:
-    """δM += factor * G, or its transpose, of the columns that M was added into and into the columns it was read from."""
+    """δM += factor * G or factor * Gᵀ: the columns of G that M was added into, into the columns of M that were read."""
     for term in op.terms:
         source = Matrix(name_of(cotangent), False, term.into)
         if term.matrix.transposed:

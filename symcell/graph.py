@@ -1,8 +1,8 @@
 """The graph: one time step as a flat list of single assignments of a few typed kinds.
 
-A value is either *varying* (one per time and sample) or *fixed* (one per cell: a parameter, or computed from parameters).
-Bodies are SymPy expressions over ``At(name, lag)`` for varying values and ``Param(name)`` for fixed ones. Passes return
-new graphs; :meth:`Graph.check` holds each to its rules.
+A value is either *varying* (one per time and sample) or *fixed* (one per cell: a parameter, or computed from
+parameters). Bodies are SymPy expressions over ``At(name, lag)`` for varying values and ``Param(name)`` for fixed ones.
+Passes return new graphs; :meth:`Graph.check` holds each to its rules.
 """
 
 from __future__ import annotations
@@ -188,6 +188,7 @@ class Graph:
     ``given``: varying values that come from outside, each with how far back it is read (0: only at t).
     ``fixed``: fixed values that come from outside (the parameters).
     ``carried``: computed values that are read at another step, each with its largest distance.
+    ``states``: values that callers pass in and get back at the ends of the sequence, each with how many steps of it.
     ``direction``: +1 where the sweep runs from the first step to the last, -1 where it runs back (an adjoint).
     """
 
@@ -198,11 +199,12 @@ class Graph:
     steps: tuple[Op, ...]
     outputs: tuple[str, ...]
     direction: Literal[1, -1] = 1
+    states: Mapping[str, int] = field(default_factory=dict)
     carried: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        depth: dict[str, int] = {}
         made = {op.out for op in self.steps}
+        depth = {name: steps for name, steps in self.states.items() if name in made}
         for op in self.steps:
             for operand in op.operands():
                 name, lag = name_of(operand), abs(lag_of(operand))
@@ -213,7 +215,7 @@ class Graph:
     def __str__(self) -> str:
         arrow = "t = 1 … T" if self.direction > 0 else "t = T … 1"
         width = max((len(op.out) for op in self.steps), default=0)
-        lines = [f"{op.out:>{width}}{str(op)[len(op.out):]}" for op in self.steps]
+        lines = [f"{op.out:>{width}}{str(op)[len(op.out) :]}" for op in self.steps]
         return "\n".join([f"graph {self.name} ({arrow})", f"given {', '.join((*self.given, *self.fixed))}", *lines,
                           f"outputs {', '.join(self.outputs)}"])  # fmt: skip
 

@@ -15,7 +15,7 @@ import numpy as np
 import sympy
 
 from symcell.cell import Size
-from symcell.graph import Combine, Graph, Matrix, Op, Operand, Outer, Pointwise, Product, Reduce, Total, lag_of, name_of
+from symcell.graph import Combine, Graph, Matrix, Op, Operand, Outer, Pointwise, Product, Reduce, Total
 from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, Count, Param
 
@@ -199,8 +199,8 @@ class _Sweep:
             case Outer():
                 if t is None and isinstance(op.left, Param):
                     return self.read(op.left, None).T @ self.read(op.right, None)
-                shape = [self.length(s) for s in self.graph.values[op.out].shape]
-                return sum((self.read(op.left, s).T @ self.read(op.right, s) for s in range(self.steps)), self.zeros(*shape))
+                zero = self.zeros(*(self.length(s) for s in self.graph.values[op.out].shape))
+                return sum((self.read(op.left, s).T @ self.read(op.right, s) for s in range(self.steps)), zero)
             case Total():
                 zero = self.zeros(1, self.length(self.graph.size(op.out)))
                 return sum((self.read(op.arg, s).sum(axis=0, keepdims=True) for s in range(self.steps)), zero)

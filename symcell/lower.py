@@ -52,7 +52,7 @@ class _Builder:
     def graph(self) -> Graph:
         given = {name: self.cell.states.get(name, 0) for name in self.cell.inputs}
         return Graph(self.cell.name, self.values, given, tuple(self.cell.parameters), tuple(self.steps),
-                     (self.cell.output,)).check()  # fmt: skip
+                     (self.cell.output,), states=self.cell.states).check()  # fmt: skip
 
     def define(self, signal: str, expr: Expr) -> None:
         self.signal = signal

@@ -89,7 +89,8 @@ def _sum(expr: sympy.Add, operand: Callable[[At | Param | Count], str]) -> str:
 
 def _product(expr: sympy.Mul, operand: Callable[[At | Param | Count], str]) -> str:
     factor, rest = expr.as_coeff_Mul()
-    above, below = [], []
+    above: list[Expr] = []
+    below: list[Expr] = []
     for part in sympy.Mul.make_args(rest):
         inverse = isinstance(part, sympy.Pow) and part.exp.is_number and part.exp.is_negative
         (below if inverse else above).append(1 / part if inverse else part)

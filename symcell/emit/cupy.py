@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from symcell.emit.c_code import CALLS
 from symcell.emit.kernels import Kernel, Step, kernel, split
 from symcell.emit.module import render
-from symcell.emit.program import Block, Program, equation
+from symcell.emit.program import Block, Program
 from symcell.emit.rows import Rows
 from symcell.plan import Plan
 from symcell.plan.schedule import Fused
 from symcell.templating import environment
 
-PRELUDE = ("sigmoid", "relu", "normal_cdf", "softplus", "elu", "softsign", "hard_sigmoid", "hard_tanh", "sign", "maximum",
-           "minimum", "clip", "block_sum", "block_max")  # fmt: skip
-"""Device functions that the kernel template can define, each where a kernel calls it."""
+PRELUDE: dict[str, tuple[str, ...]] = {
+    "sigmoid": (),
+    "relu": (),
+    "normal_cdf": (),
+    "softplus": (),
+    "elu": (),
+    "softsign": (),
+    "sign": (),
+    "maximum": (),
+    "minimum": (),
+    "clip": ("minimum", "maximum"),
+    "hard_sigmoid": ("clip", "minimum", "maximum"),
+    "hard_tanh": ("clip", "minimum", "maximum"),
+    "block_sum": (),
+    "block_max": ("maximum",),
+}
+"""Device functions that the prelude's template can define, and which others each calls."""
 
 
 def emit(plan: Plan) -> str:
@@ -51,10 +64,8 @@ class Cupy:
         if not self.found:
             return ""
         bodies = environment("cupy").get_template("cupy/kernels.cu.j2").render(kernels=tuple(self.found))
-        called = {f for f in (*PRELUDE, *CALLS.values()) if f"{f}(" in bodies}
-        needs = {"block_max": {"maximum"}, "clip": {"minimum", "maximum"}, "hard_tanh": {"clip", "minimum", "maximum"},
-                 "hard_sigmoid": {"clip", "minimum", "maximum"}}  # fmt: skip
-        called |= {f for name in called for f in needs.get(name, ())}
+        called = {f for f in PRELUDE if f"{f}(" in bodies}
+        called |= {f for name in called for f in PRELUDE[name]}
         prelude = environment("cupy").get_template("cupy/prelude.cu.j2").render(used={f: f in called for f in PRELUDE})
         return prelude.strip("\n") + "\n\n" + bodies.strip("\n") + "\n"
 
@@ -71,7 +82,7 @@ class Cupy:
         values = "".join(f", {code}" for _, code in made.arguments)
         before, after = self._sent(made, program)
         lines = (*rows.flush(), *before, f"{how}(kernels.{name}, {count}, {made.width}{values})", *after)
-        return Block(tuple(equation(op) for op in steps), lines)
+        return Block(tuple(program.equation(op) for op in steps), lines)
 
     def _sent(self, made: Kernel, program: Program) -> tuple[list[str], list[str]]:
         """Arrays for what a kernel sends to other steps, and their way to those steps' rows."""

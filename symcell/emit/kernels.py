@@ -8,14 +8,24 @@ from dataclasses import dataclass, field
 from symcell.cell import ONE, Size
 from symcell.emit.c_code import CALLS, c_code
 from symcell.emit.names import C_RESERVED, Identifiers, size_code
-from symcell.emit.program import Program, equation
+from symcell.emit.program import Program
 from symcell.emit.rows import Rows
 from symcell.emit.text import comment
 from symcell.graph import Pointwise, Reduce, lag_of, name_of
 from symcell.plan.schedule import Fused, operands_of
 from symcell.symbolic.nodes import At, Count, Param
 
-OWN = frozenset(CALLS.values()) | {"real", "LOWEST", "block_sum", "block_max", "row", "rows", "unit", "index", "partial"}
+OWN = frozenset(CALLS.values()) | {
+    "real",
+    "LOWEST",
+    "block_sum",
+    "block_max",
+    "row",
+    "rows",
+    "unit",
+    "index",
+    "partial",
+}
 """Names that kernels and their prelude use themselves."""
 
 Step = Pointwise | Reduce
@@ -78,11 +88,10 @@ def stored(steps: Iterable[Step], program: Program) -> set[str]:
     plan = program.plan
     outside = {plan.cell.output, *plan.stash} if not program.sweep.backward else set(plan.adjoint.gradients.values())
     for _, stage in program.schedule.stages():
-        own = isinstance(stage, Fused) and mine & {op.out for op in stage.steps}
-        if not own:
-            outside |= {name_of(o) for o in operands_of(stage)}
-        else:
+        if isinstance(stage, Fused):
             outside |= {name_of(o) for op in stage.steps if op.out not in mine for o in op.operands()}
+        else:
+            outside |= {name_of(o) for o in operands_of(stage)}
     outside |= set(program.schedule.graph.carried)
     return mine & outside
 
@@ -128,7 +137,9 @@ class _Writer:
         phases = self._phases() if rowwise else (self._flat(wide[0]),)
         widths = [size_code(s, self.program.sweep.names) for s in wide]
         width = widths[0] if len(widths) == 1 else f"max({', '.join(widths)})"
-        return Kernel(self.name, rowwise, tuple(self.arguments.items()), tuple(self.pointers), phases, width, tuple(self.sent))
+        return Kernel(
+            self.name, rowwise, tuple(self.arguments.items()), tuple(self.pointers), phases, width, tuple(self.sent)
+        )
 
     # operands
 
@@ -194,7 +205,9 @@ class _Writer:
         phases = []
         for level in sorted(set(self.level.values())):
             here = [op for op in self.steps if self.level[op.out] == level]
-            scalars = tuple(self._scalars([op for op in here if isinstance(op, Pointwise) and self.graph.size(op.out) == ONE]))
+            scalars = tuple(
+                self._scalars([op for op in here if isinstance(op, Pointwise) and self.graph.size(op.out) == ONE])
+            )
             loops = dict.fromkeys(self._span(op) for op in here if self._span(op) != ONE)
             for k, size in enumerate(loops or {ONE: None}):
                 body = [op for op in here if isinstance(op, Pointwise) and self._span(op) == size != ONE]
@@ -215,9 +228,14 @@ class _Writer:
             value = self.operand(op.arg)
             start = "0" if op.kind == "sum" else "LOWEST"
             partials.append(f"real {partial} = {start};")
-            lines.append(Line("", f"{partial} = {'maximum(' + partial + ', ' + value + ')' if op.kind == 'max' else partial + ' + ' + value};"))
+            grown = f"maximum({partial}, {value})" if op.kind == "max" else f"{partial} + {value}"
+            lines.append(Line("", f"{partial} = {grown};"))
             result = self.names.fresh(op.out)
-            reductions.append(Line(comment(f"{op.out}[t] = {op.kind}({op.arg})"), f"const real {result} = block_{op.kind}({partial});"))
+            reductions.append(
+                Line(
+                    comment(f"{op.out}[t] = {op.kind}({op.arg})"), f"const real {result} = block_{op.kind}({partial});"
+                )
+            )
             outer[op.out] = result
         self.registers = outer
         for op in reduced:
@@ -231,7 +249,9 @@ class _Writer:
         stores = [op for op in steps if op.out in self.stored]
         if stores:
             lines.append(Line("", "__syncthreads();"))
-        lines += [Line("", f"if (threadIdx.x == 0) {self.cell(op.out, 0)} = {self.registers[op.out]};") for op in stores]
+        lines += [
+            Line("", f"if (threadIdx.x == 0) {self.cell(op.out, 0)} = {self.registers[op.out]};") for op in stores
+        ]
         return lines
 
     def _lines(self, steps: list[Step] | list[Pointwise]) -> list[Line]:
@@ -245,7 +265,7 @@ class _Writer:
         for op in steps:
             code = c_code(op.body, self.operand)
             self.registers[op.out] = self.names.fresh(op.out)
-            lines.append(Line(equation(op), f"const real {self.registers[op.out]} = {code};"))
+            lines.append(Line(self.program.equation(op), f"const real {self.registers[op.out]} = {code};"))
         return lines
 
 

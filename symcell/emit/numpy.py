@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from symcell.emit.module import render
 from symcell.emit.names import size_code
-from symcell.emit.program import Block, Program, equation
+from symcell.emit.program import Block, Program
 from symcell.emit.rows import Rows
 from symcell.emit.slabs import Places, Slab, slabs
 from symcell.emit.ufuncs import Ufuncs
@@ -58,7 +58,7 @@ class Numpy:
             return made
 
         lines += program.written(tuple(op.out for op in slab.steps), rows, make)
-        texts = tuple(equation(op) for op in slab.steps)
+        texts = tuple(program.equation(op) for op in slab.steps)
         return Block(texts, (*rows.flush(), *lines))
 
     def _moved(self, operand: At, op: Pointwise, program: Program) -> bool:

@@ -25,16 +25,11 @@ class Block:
     lines: tuple[str, ...]
 
 
-def equation(op: Op) -> str:
-    """A step at time t as a comment."""
-    return comment(str(op).replace(" = ", "[t] = ", 1))
-
-
 class Dialect(Protocol):
     """What differs between Python targets."""
 
-    xp: str
-
+    @property
+    def xp(self) -> str: ...
     def matmul(self, left: str, right: str, out: str) -> str: ...
     def fused(self, stage: Fused, rows: Rows, program: Program) -> list[Block]: ...
 
@@ -51,6 +46,11 @@ class Program:
     blocks: dict[str, list[Block]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     _known: dict[object, str] = field(default_factory=dict)
+
+    def equation(self, op: Op) -> str:
+        """A step at time t as a comment, with the label of the equation that it ends."""
+        label = self.plan.cell.labels.get(op.out, "")
+        return comment(str(op).replace(" = ", "[t] = ", 1) + (f"   ({label})" if label else ""))
 
     def build(self) -> Program:
         for region in ("once", "before", "loop", "after", "finish"):
@@ -124,7 +124,9 @@ class Program:
             right = self.matrix(stage.matrices) + ("" if stage.matrices[0].transposed else ".T")
         return self.written(stage.outs, rows, lambda out: [self.dialect.matmul(left, right, out)], stage.accumulate)
 
-    def written(self, outs: tuple[str, ...], rows: Rows, make: Callable[[str], list[str]], add: bool = False) -> list[str]:
+    def written(
+        self, outs: tuple[str, ...], rows: Rows, make: Callable[[str], list[str]], add: bool = False
+    ) -> list[str]:
         """Lines that compute into the place of ``outs``; by way of an array of their own where that is needed."""
         name, _ = rows.place(outs[0])
         buffer = self.sweep.buffers[name]
@@ -141,7 +143,11 @@ class Program:
         rows.used.add(name)
         work = self.sweep.names.get(("scatter", name), f"{name}_sent")
         target = f"{self.sweep.variable(name)}[pack.past({buffer.depth}, {buffer.depth})]"
-        return [f"{work} = {xp}.empty((pack.size, {width}), dtype)", *make(work), f"{target} {'+=' if add else '='} {work}"]
+        return [
+            f"{work} = {xp}.empty((pack.size, {width}), dtype)",
+            *make(work),
+            f"{target} {'+=' if add else '='} {work}",
+        ]
 
     def result(self, outs: tuple[str, ...]) -> tuple[str, list[str]]:
         """Where gradients of parameters go: straight into the flat buffer, or an array of their own."""
@@ -157,7 +163,9 @@ class Program:
         left = self._left(stage, rows)
         right = self.operand(stage.right, rows)
         out, lines = self.result(stage.outs)
-        texts = tuple(comment(f"{o} = sum of {v} ⊗ {stage.right}") for o, v in zip(stage.outs, stage.lefts, strict=True))
+        texts = tuple(
+            comment(f"{o} = sum of {v} ⊗ {stage.right}") for o, v in zip(stage.outs, stage.lefts, strict=True)
+        )
         return Block(texts, (*rows.flush(), *lines, self.dialect.matmul(f"{left}.T", right, out)))
 
     def _left(self, stage: Gradient, rows: Rows) -> str:
@@ -186,7 +194,10 @@ class Program:
                 xp = self.dialect.xp
                 lines.append(f"{out}[...] = {xp}.{op.kind}({self.fixed((name_of(op.arg),))}, keepdims=True)")
             case Product():
-                products = (f"{self.matrix((m,))}{'.T' if m.transposed else ''} @ {self.fixed((name_of(v),))}" for m, v in op.terms)
+                products = (
+                    f"{self.matrix((m,))}{'.T' if m.transposed else ''} @ {self.fixed((name_of(v),))}"
+                    for m, v in op.terms
+                )
                 lines.append(f"{out}[...] = {' + '.join(products)}")
             case Outer():
                 left, right = self.fixed((name_of(op.left),)), self.fixed((name_of(op.right),))
@@ -233,5 +244,3 @@ class _FixedSpace:
         size = size_code(self.program.schedule.graph.size(self.op.out), self.program.sweep.names)
         self.lines.append(f"{name} = {self.program.dialect.xp}.empty({size}, {dtype})")
         return name
-
-

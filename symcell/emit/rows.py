@@ -89,7 +89,7 @@ class Rows:
     def start(self, name: str, lag: int) -> str:
         """The first row of a buffer at this step, as code."""
         buffer = self.sweep.buffers[name]
-        if not self.loop or self.sweep.whole(buffer) == "False" and buffer.extent != "carried":
+        if not self.loop or (self.sweep.whole(buffer) == "False" and buffer.extent != "carried"):
             return "0"
         return f"{self.sweep.starts(buffer)}[{self._step(buffer, lag)}]"
 

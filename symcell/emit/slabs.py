@@ -1,4 +1,4 @@
-"""Steps of one formula on neighbouring columns as one: the sigmoids of three gates are one call on three times the width."""
+"""Steps of one formula on neighbouring columns as one: three gates' sigmoids are one call, three times as wide."""
 
 from __future__ import annotations
 

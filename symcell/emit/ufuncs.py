@@ -22,7 +22,12 @@ class Space(Protocol):
 
 
 UNARY: dict[type[fn.Elementwise], tuple[str, ...]] = {
-    fn.Sigmoid: ("np.negative({v}, out={o})", "np.exp({o}, out={o})", "np.add({o}, 1, out={o})", "np.reciprocal({o}, out={o})"),
+    fn.Sigmoid: (
+        "np.negative({v}, out={o})",
+        "np.exp({o}, out={o})",
+        "np.add({o}, 1, out={o})",
+        "np.reciprocal({o}, out={o})",
+    ),
     fn.Tanh: ("np.tanh({v}, out={o})",),
     fn.Relu: ("np.maximum({v}, 0, out={o})",),
     fn.Exp: ("np.exp({v}, out={o})",),
@@ -42,7 +47,11 @@ UNARY: dict[type[fn.Elementwise], tuple[str, ...]] = {
 """Functions of one argument ``v`` whose result ``o`` may stand in the argument's place."""
 
 FRESH: dict[type[fn.Elementwise], tuple[str, ...]] = {
-    fn.Elu: ("np.minimum({v}, 0, out={o})", "np.expm1({o}, out={o})", "np.copyto({o}, {v}, where=np.greater({v}, 0, out={m}))"),
+    fn.Elu: (
+        "np.minimum({v}, 0, out={o})",
+        "np.expm1({o}, out={o})",
+        "np.copyto({o}, {v}, where=np.greater({v}, 0, out={m}))",
+    ),
     fn.Softsign: ("np.absolute({v}, out={o})", "np.add({o}, 1, out={o})", "np.divide({v}, {o}, out={o})"),
 }
 """Functions that read their argument ``v`` again after writing ``o``; ``m`` is a mask."""
@@ -139,7 +148,8 @@ class Ufuncs:
 
     def _multiply(self, expr: sympy.Mul, out: str) -> None:
         factor, rest = expr.as_coeff_Mul()
-        above, below = [], []
+        above: list[Expr] = []
+        below: list[Expr] = []
         for part in sympy.Mul.make_args(rest):
             inverse = isinstance(part, sympy.Pow) and part.exp.is_number and part.exp.is_negative
             (below if inverse else above).append(1 / part if inverse else part)
@@ -194,7 +204,9 @@ class Ufuncs:
             self._write(BINARY[kind], u=u, v=v, o=out)
         elif kind is fn.Clip:
             value, low, high = (self.value(a) for a in expr.args)
-            self._write(("np.maximum({v}, {l}, out={o})", "np.minimum({o}, {h}, out={o})"), v=value, l=low, h=high, o=out)
+            self._write(
+                ("np.maximum({v}, {l}, out={o})", "np.minimum({o}, {h}, out={o})"), v=value, l=low, h=high, o=out
+            )
         elif kind is fn.Where:
             self._where(expr, out)
         else:

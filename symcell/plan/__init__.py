@@ -13,7 +13,6 @@ from symcell.plan.layout import cotangent_chains, parameter_order, settle
 from symcell.plan.schedule import Schedule, hoist, schedule
 from symcell.plan.stash import stash, with_recomputation
 
-
 ZERO = Size()
 
 
@@ -70,6 +69,8 @@ def _owners(adjoint: Adjoint) -> dict[str, str]:
 
 
 def _settle(what: Schedule, flat: tuple[str, ...], chains: list[list[str]], owner: Mapping[str, str]) -> Schedule:
-    settled = {name: settle(what.graph, getattr(what, name), flat, chains, dict(owner))
-               for name in ("before", "loop", "after", "finish")}  # fmt: skip
-    return replace(what, **settled)
+    before, loop, after, finish = (
+        settle(what.graph, stages, flat, chains, dict(owner))
+        for stages in (what.before, what.loop, what.after, what.finish)
+    )
+    return replace(what, before=before, loop=loop, after=after, finish=finish)

@@ -94,7 +94,7 @@ class _Assigner:
         return "tape" if name in self.kept else "step"
 
     def root(self, name: str) -> str:
-        """The value in whose place ``name`` is computed: the last of a chain of formulas that each read only the one before."""
+        """The value in whose place ``name`` is computed: the last of a chain of steps, each overwriting the one before."""
         while name not in self.alone and (reader := self._only_reader(name)) is not None:
             name = reader
         return name
@@ -109,7 +109,12 @@ class _Assigner:
         return ops[0].out if rivals[0] == name else None
 
     def _may_move(self, name: str, op: Op) -> bool:
-        if name not in self.made_by or name in self.alone or len(self.used_by[name]) != 1 or not isinstance(op, Pointwise):
+        if (
+            name not in self.made_by
+            or name in self.alone
+            or len(self.used_by[name]) != 1
+            or not isinstance(op, Pointwise)
+        ):
             return False
         if name in self.kept or name in self.outputs or name in self.graph.carried:
             return False
@@ -164,7 +169,9 @@ class _Assigner:
         extents = {self.extent(m) for m in group}
         if "carried" in extents:
             (member,) = group
-            kinds: tuple[Extent, ...] = ("whole",) if self._read_whole(member) else ("tape",) if member in self.kept else ("step",)
+            kinds: tuple[Extent, ...] = (
+                ("whole",) if self._read_whole(member) else ("tape",) if member in self.kept else ("step",)
+            )
             return Buffer(name, (member,), "carried", self.graph.carried[member], kinds[0])
         extent: Extent = next(e for e in ("whole", "tape", "step") if e in extents)
         return Buffer(name, tuple(group), extent)
@@ -190,6 +197,18 @@ def in_place(body: sympy.Expr, atom: At) -> bool:
     return (plain or isinstance(body, IN_PLACE)) and in_place(holding[0], atom)
 
 
-IN_PLACE = (fn.Sigmoid, fn.Tanh, fn.Relu, fn.Exp, fn.Log, fn.Sqrt, fn.Abs, fn.Sin, fn.Cos, fn.HardTanh, fn.HardSigmoid, fn.Sign)
+IN_PLACE = (
+    fn.Sigmoid,
+    fn.Tanh,
+    fn.Relu,
+    fn.Exp,
+    fn.Log,
+    fn.Sqrt,
+    fn.Abs,
+    fn.Sin,
+    fn.Cos,
+    fn.HardTanh,
+    fn.HardSigmoid,
+    fn.Sign,
+)
 """Functions of one argument that every target computes without reading it twice."""
-

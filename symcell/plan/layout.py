@@ -13,7 +13,7 @@ from symcell.plan.schedule import Gemm, Gradient, Schedule, Stage, Sums
 from symcell.symbolic.nodes import At, Param
 
 
-def chains(groups: Iterable[frozenset[str]], key: Callable[[str], object]) -> list[list[str]]:
+def chains(groups: Iterable[frozenset[str]], key: Callable[[str], tuple[int, int]]) -> list[list[str]]:
     """Sequences in which as many groups as can be stand side by side (the consecutive-ones problem, greedily).
 
     Groups come most important first; one that does not fit the sequences made so far is left out. Within what the
@@ -157,8 +157,8 @@ def settle(
 
     ``owner`` maps a gradient value to the parameter whose place in the flat buffer it takes.
     """
-    settler = _Settler(graph, {p: k for k, p in enumerate(flat)},
-                       {name: (f"chain {c}", k) for c, chain in enumerate(ordered) for k, name in enumerate(chain)}, owner)  # fmt: skip
+    chained = {name: (f"chain {c}", k) for c, chain in enumerate(ordered) for k, name in enumerate(chain)}
+    settler = _Settler(graph, {p: k for k, p in enumerate(flat)}, chained, owner)
     return tuple(s for stage in stages for s in settler.settled(stage))
 
 
@@ -188,33 +188,40 @@ class _Settler:
 
     def settled(self, stage: Stage) -> list[Stage]:
         match stage:
-            case Gemm() if len(stage.outs) > 1:
-                rows = [((self.matrix(m),), (o, m)) for o, m in zip(stage.outs, stage.matrices, strict=True)]
-                return [Gemm(*zip(*run, strict=True), stage.operands) for run in _runs(rows)]
-            case Gemm() if len(stage.operands) > 1:
-                pairs = zip(stage.matrices, stage.operands, strict=True)
-                rows = [((self.matrix(m), self.vector(v)), (m, v)) for m, v in pairs]
-                return [Gemm(stage.outs, *zip(*run, strict=True), accumulate=k > 0) for k, run in enumerate(_runs(rows))]
-            case Gradient():
-                pairs = zip(stage.outs, stage.lefts, strict=True)
-                rows = [((self.gradient(o), self.vector(v)), (o, v)) for o, v in pairs]
-                return [Gradient(*zip(*run, strict=True), stage.right) for run in _runs(rows)]
-            case Sums():
-                pairs = zip(stage.outs, stage.args, strict=True)
-                rows = [((self.gradient(o), self.vector(a)), (o, a)) for o, a in pairs]
-                return [Sums(*zip(*run, strict=True)) for run in _runs(rows)]
+            case Gemm(outs, matrices) if len(outs) > 1:
+                runs = _runs([((self.matrix(m),), (o, m)) for o, m in zip(outs, matrices, strict=True)])
+                return [Gemm(*_columns(run), stage.operands) for run in runs]
+            case Gemm(_, matrices, operands) if len(operands) > 1:
+                pairs = zip(matrices, operands, strict=True)
+                runs = _runs([((self.matrix(m), self.vector(v)), (m, v)) for m, v in pairs])
+                return [Gemm(stage.outs, *_columns(run), k > 0) for k, run in enumerate(runs)]
+            case Gradient(outs, lefts, right):
+                pieces = zip(outs, lefts, strict=True)
+                runs = _runs([((self.gradient(o), self.vector(v)), (o, v)) for o, v in pieces])
+                return [Gradient(*_columns(run), right) for run in runs]
+            case Sums(outs, args):
+                runs = _runs([((self.gradient(o), self.vector(a)), (o, a)) for o, a in zip(outs, args, strict=True)])
+                return [Sums(*_columns(run)) for run in runs]
         return [stage]
 
 
-def _runs(rows: list[tuple[tuple[Place, ...], Any]]) -> list[list[Any]]:
-    """Rows sorted by place, cut wherever one of their places does not follow the one before."""
-    rows = sorted(rows, key=lambda row: [p or ("~", 0) for p in row[0]])
-    runs: list[list[Any]] = []
-    for k, (places, row) in enumerate(rows):
-        if k and all(map(_follows, rows[k - 1][0], places)):
-            runs[-1].append(row)
+Row = tuple[tuple[Place, ...], tuple[Any, Any]]
+"""Where the two members of a pair lie, and the pair."""
+
+
+def _columns(run: list[tuple[Any, Any]]) -> tuple[Any, Any]:
+    return tuple(first for first, _ in run), tuple(second for _, second in run)
+
+
+def _runs(rows: Iterable[Row]) -> list[list[tuple[Any, Any]]]:
+    """Pairs sorted by place, cut wherever one of their places does not follow the one before."""
+    ranked = sorted(rows, key=lambda row: [p or ("~", 0) for p in row[0]])
+    runs: list[list[tuple[Any, Any]]] = []
+    for k, (places, pair) in enumerate(ranked):
+        if k and all(map(_follows, ranked[k - 1][0], places)):
+            runs[-1].append(pair)
         else:
-            runs.append([row])
+            runs.append([pair])
     return runs
 
 

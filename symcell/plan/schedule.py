@@ -116,8 +116,8 @@ def operands_of(stage: Stage) -> tuple[Operand, ...]:
 def schedule(graph: Graph, near: frozenset[str] = frozenset()) -> Schedule:
     """Assign every step of ``graph`` a region and a stage.
 
-    What no carried value reaches runs before the loop, what reaches no carried value after it. Values in ``near`` (those
-    computed again) go to where they are read instead, so that they live in registers.
+    What no carried value reaches runs before the loop, what reaches no carried value after it. Values in ``near``
+    (those computed again) go to where they are read instead, so that they live in registers.
     """
     parts = graph.components()
     region = _regions(graph, parts, near)
@@ -146,7 +146,11 @@ def _regions(graph: Graph, parts: tuple[Component, ...], near: frozenset[str]) -
     for part in parts:
         for op in part.steps:
             sources = [name_of(o) for o in op.operands() if name_of(o) in made]
-            if any(isinstance(o, At) for o in op.operands()) or not graph.values[op.out].fixed or varying & set(sources):
+            if (
+                any(isinstance(o, At) for o in op.operands())
+                or not graph.values[op.out].fixed
+                or varying & set(sources)
+            ):
                 varying.add(op.out)
             if op.out in cyclic or after_cycle & set(sources):
                 after_cycle.add(op.out)
@@ -194,13 +198,17 @@ def _stages(graph: Graph, steps: list[Op], whole: bool) -> tuple[Stage, ...]:
     done: set[str] = set()
 
     def ready(op: Op) -> bool:
-        return all(name_of(o) in done or name_of(o) not in made or (lag_of(o) != 0 and not whole) for o in op.operands())
+        return all(
+            name_of(o) in done or name_of(o) not in made or (lag_of(o) != 0 and not whole) for o in op.operands()
+        )
 
     stages: list[Stage] = []
     left = list(steps)
     while left:
         fused: list[Pointwise | Reduce] = []
-        while found := [op for op in left if isinstance(op, Pointwise | Reduce) and ready(op) and _near(op, fused, whole)]:
+        while found := [
+            op for op in left if isinstance(op, Pointwise | Reduce) and ready(op) and _near(op, fused, whole)
+        ]:
             fused += found
             done |= {op.out for op in found}
             left = [op for op in left if op.out not in done]
@@ -235,7 +243,9 @@ def _gemms(graph: Graph, products: list[Product]) -> list[Stage]:
         if len(group) == 1:
             stages.append(Gemm((first.out,), tuple(m for m, _ in first.terms), tuple(v for _, v in first.terms)))
         else:
-            stages.append(Gemm(tuple(op.out for op in group), tuple(op.terms[0][0] for op in group), (first.terms[0][1],)))
+            stages.append(
+                Gemm(tuple(op.out for op in group), tuple(op.terms[0][0] for op in group), (first.terms[0][1],))
+            )
     return stages
 
 
@@ -261,7 +271,8 @@ def hoist(graph: Graph) -> Graph:
     """Split the terms that no carried value reaches off the sums inside the loop: ``W @ x[t] + b`` runs before it."""
     region = schedule(graph).region
     names = Names(set(graph.values))
-    values, steps = dict(graph.values), []
+    values = dict(graph.values)
+    steps: list[Op] = []
     for op in graph.steps:
         if isinstance(op, Pointwise) and region[op.out] == "loop" and isinstance(op.body, sympy.Add):
             ahead = [a for a in op.body.args if _is_ahead(a, graph, region)]
@@ -279,4 +290,3 @@ def hoist(graph: Graph) -> Graph:
 def _is_ahead(expr: sympy.Expr, graph: Graph, region: dict[str, str]) -> bool:
     atoms: Iterable[Operand] = expr.atoms(At, Param)
     return not expr.is_number and all(region.get(name_of(a), "before") in ("before", "once") for a in atoms)
-

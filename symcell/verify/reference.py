@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import mpmath
 import numpy as np
@@ -14,57 +12,23 @@ from symcell.cell import Cell
 from symcell.graph import Graph
 from symcell.interpret import EXACT, Arithmetic, Run, run
 from symcell.lower import lower
+from symcell.verify.case import Array, Case, Result, each_alone
 
-Array = Any
 DIGITS = 50
 
 
-@dataclass(frozen=True)
-class Case:
-    """Inputs of one forward and backward pass, as arrays by name: x (T, B, n), states (B, n) or (k, B, n)."""
+def reference(
+    cell: Cell, case: Case, *, digits: int = DIGITS, graph: Graph | None = None, derived: Adjoint | None = None
+) -> Result:
+    """Run ``cell`` forward and backward on ``case`` at ``digits`` decimal digits; arrays of mpmath numbers.
 
-    sizes: Mapping[str, int]
-    params: Mapping[str, Array]
-    x: Mapping[str, Array]
-    state: Mapping[str, Array]
-    dy: Array
-    dlast: Mapping[str, Array]
-
-    @property
-    def steps(self) -> int:
-        return len(self.dy)
-
-    @property
-    def batch(self) -> int:
-        return self.dy.shape[1]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a pass gives: y (T, B, n), the last states, and the gradients by parameters, inputs and initial states."""
-
-    y: Array
-    last: Mapping[str, Array]
-    params: Mapping[str, Array]
-    x: Mapping[str, Array]
-    state: Mapping[str, Array]
-
-    def tensors(self) -> dict[str, Array]:
-        """All arrays by name: ``y``, ``last.h``, ``d.W_i``, ``d.x``, ``d.h[0]``."""
-        return {
-            "y": self.y,
-            **{f"last {k}": v for k, v in self.last.items()},
-            **{f"d{k}": v for k, v in self.params.items()},
-            **{f"d{k}": v for k, v in self.x.items()},
-            **{f"d{k}[0]": v for k, v in self.state.items()},
-        }
-
-
-def reference(cell: Cell, case: Case, *, digits: int = DIGITS, graph: Graph | None = None, derived: Adjoint | None = None) -> Result:
-    """Run ``cell`` forward and backward on ``case`` at ``digits`` decimal digits; arrays of mpmath numbers."""
+    With ``lengths``, each sequence is run alone.
+    """
     graph = graph or lower(cell)
     derived = derived or adjoint(graph)
     with mpmath.workdps(digits):
+        if case.lengths is not None:
+            return each_alone(case, lambda one: reference(cell, one, digits=digits, graph=graph, derived=derived))
         forward = run_forward(cell, case, graph, EXACT)
         return _backward(cell, case, forward, derived)
 
@@ -83,7 +47,9 @@ def run_forward(cell: Cell, case: Case, graph: Graph, arithmetic: Arithmetic) ->
             value = _initial(cell, case, name, j, arithmetic)
             if value is not None:
                 boundary[name, j - depth] = value
-    return run(graph, given, fixed, boundary, steps=case.steps, batch=case.batch, sizes=case.sizes, arithmetic=arithmetic)
+    return run(
+        graph, given, fixed, boundary, steps=case.steps, batch=case.batch, sizes=case.sizes, arithmetic=arithmetic
+    )
 
 
 def _initial(cell: Cell, case: Case, name: str, j: int, arithmetic: Arithmetic) -> Array | None:
@@ -131,7 +97,9 @@ def _backward(cell: Cell, case: Case, forward: Run, derived: Adjoint) -> Result:
     params = {}
     for name, value in case.params.items():
         found = derived.gradients.get(name)
-        gradient = EXACT.array(np.zeros(np.shape(value))) if found is None else back.fixed[found].reshape(np.shape(value))
+        gradient = (
+            EXACT.array(np.zeros(np.shape(value))) if found is None else back.fixed[found].reshape(np.shape(value))
+        )
         for of, learned in cell.initial.items():
             if learned == name and of not in case.state:
                 gradient = gradient + _steps_first(state[of]).sum(axis=(0, 1)).reshape(np.shape(value))
@@ -142,7 +110,9 @@ def _backward(cell: Cell, case: Case, forward: Run, derived: Adjoint) -> Result:
         width = cell.inputs[name].value(case.sizes)
         zero = EXACT.array(np.zeros((case.batch, width)))
         x[name] = _stacked([zero if found is None else back.varying[found, t] for t in steps], case.batch, width)
-    y = _stacked([forward.varying[cell.output, t] for t in steps], case.batch, cell.size_of(cell.output).value(case.sizes))
+    y = _stacked(
+        [forward.varying[cell.output, t] for t in steps], case.batch, cell.size_of(cell.output).value(case.sizes)
+    )
     return Result(y, last_states(cell, case, forward), params, x, state)
 
 
@@ -159,7 +129,9 @@ def _arriving(cell: Cell, case: Case, derived: Adjoint) -> dict[tuple[str, int],
     return boundary
 
 
-def _leaving(cell: Cell, case: Case, derived: Adjoint, back: Run, boundary: Mapping[tuple[str, int], Array]) -> dict[str, Array]:
+def _leaving(
+    cell: Cell, case: Case, derived: Adjoint, back: Run, boundary: Mapping[tuple[str, int], Array]
+) -> dict[str, Array]:
     """The gradients by the initial states: what the first steps send to the steps before them."""
     state = {}
     for name, depth in cell.states.items():

@@ -1,0 +1,124 @@
+"""One forward and backward pass as data: what goes in (a case) and what comes out (a result)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from symcell.cell import Cell
+
+Array = Any
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Inputs of one forward and backward pass, as arrays by name: x (T, B, n), states (B, n) or (k, B, n).
+
+    ``lengths``: (B,) integers where the sequences end early. ``dy`` is the gradient of the loss by y, ``dlast`` that by
+    the last states.
+    """
+
+    sizes: Mapping[str, int]
+    params: Mapping[str, Array]
+    x: Mapping[str, Array]
+    state: Mapping[str, Array]
+    dy: Array
+    dlast: Mapping[str, Array]
+    lengths: Array | None = None
+
+    @property
+    def steps(self) -> int:
+        return len(self.dy)
+
+    @property
+    def batch(self) -> int:
+        return self.dy.shape[1]
+
+    def tensors(self) -> dict[str, Array]:
+        """What can be differentiated by, under the names of its gradients: ``dW_i``, ``dx``, ``dh[0]``."""
+        return _gradients(self.params, self.x, self.state)
+
+    def moved(self, name: str, by: Array) -> Case:
+        """The case with ``by`` added to the tensor that :meth:`tensors` calls ``name``."""
+        groups = {"params": self.params, "x": self.x, "state": self.state}
+        keys = {key: (group, of) for group, arrays in groups.items() for of in arrays for key in _gradients(**{group: {of: 0}})}
+        group, of = keys[name]
+        return replace(self, **{group: {**groups[group], of: groups[group][of] + by}})
+
+    def alone(self, sample: int) -> Case:
+        """One sequence of the batch by itself, cut to its length."""
+        steps = self.steps if self.lengths is None else int(self.lengths[sample])
+        one = slice(sample, sample + 1)
+        return replace(
+            self,
+            x={k: v[:steps, one] for k, v in self.x.items()},
+            state={k: v[..., one, :] for k, v in self.state.items()},
+            dy=self.dy[:steps, one],
+            dlast={k: v[..., one, :] for k, v in self.dlast.items()},
+            lengths=None,
+        )
+
+
+def _gradients(params: Mapping[str, Array] = {}, x: Mapping[str, Array] = {}, state: Mapping[str, Array] = {}) -> dict[str, Array]:  # noqa: B006
+    named = {**params, **x, **{f"{k}[0]": v for k, v in state.items()}}
+    return {f"d{k}": v for k, v in named.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a pass gives: y (T, B, n), the last states, and the gradients by parameters, inputs and initial states."""
+
+    y: Array
+    last: Mapping[str, Array]
+    params: Mapping[str, Array]
+    x: Mapping[str, Array]
+    state: Mapping[str, Array]
+
+    def values(self) -> dict[str, Array]:
+        """What the forward pass gives: ``y``, ``last h``."""
+        return {"y": self.y, **{f"last {k}": v for k, v in self.last.items()}}
+
+    def gradients(self) -> dict[str, Array]:
+        """What the backward pass gives: ``dW_i``, ``dx``, ``dh[0]``."""
+        return _gradients(self.params, self.x, self.state)
+
+    def tensors(self) -> dict[str, Array]:
+        """All arrays by name."""
+        return {**self.values(), **self.gradients()}
+
+
+def loss(case: Case, y: Array, last: Mapping[str, Array]) -> Any:
+    """The number whose gradients a case asks for: ⟨dy, y⟩ + Σ ⟨dlast, last⟩."""
+    return (case.dy * y).sum() + sum((v * last[k]).sum() for k, v in case.dlast.items())
+
+
+def each_alone(case: Case, run: Callable[[Case], Result]) -> Result:
+    """What ``lengths`` means: every sequence run by itself, the parameters' gradients added up."""
+    results = [run(case.alone(k)) for k in range(case.batch)]
+    first = results[0]
+
+    def padded(parts: list[Array]) -> Array:
+        whole = np.zeros((case.steps, case.batch, parts[0].shape[2]), parts[0].dtype)
+        for k, part in enumerate(parts):
+            whole[: len(part), k : k + 1] = part
+        return whole
+
+    def joined(of: Callable[[Result], Mapping[str, Array]]) -> dict[str, Array]:
+        return {name: np.concatenate([of(r)[name] for r in results], axis=-2) for name in of(first)}
+
+    return Result(
+        padded([r.y for r in results]),
+        joined(lambda r: r.last),
+        {p: sum((r.params[p] for r in results[1:]), first.params[p]) for p in first.params},
+        {x: padded([r.x[x] for r in results]) for x in first.x},
+        joined(lambda r: r.state),
+    )
+
+
+def state_shape(cell: Cell, name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """(B, n), or (k, B, n) for a state of k lags."""
+    depth = cell.states[name]
+    return (*((depth,) if depth > 1 else ()), batch, cell.size_of(name).value(sizes))

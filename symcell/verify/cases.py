@@ -1,0 +1,77 @@
+"""Random cases for any cell: all lengths differ, so that swapped axes are caught; float32 holds every number exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+
+from symcell.cell import Cell
+from symcell.verify.case import Array, Case, state_shape
+
+ATTEMPTS = 10
+"""How many random points are tried for a cell that is not defined everywhere, each smaller in scale than the last."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a case tries. ``given``: states and the gradients by the last ones are passed."""
+
+    title: str
+    steps: int
+    batch: int
+    given: bool = True
+    lengths: tuple[int, ...] | None = None
+
+
+KINDS = (
+    Kind("given states", 4, 2),
+    Kind("own start", 5, 1, given=False),
+    Kind("one step", 1, 2),
+    Kind("lengths", 4, 3, lengths=(2, 4, 0)),
+)
+"""The cases that every cell is verified on; the first is where numbers are differenced."""
+
+
+def sizes_of(cell: Cell, start: int = 5) -> dict[str, int]:
+    """A number for each of the cell's sizes, all different."""
+    return dict(zip(sorted(cell.sizes, reverse=True), count(start, 2), strict=False))
+
+
+def random_case(cell: Cell, kind: Kind, seed: int = 0, *, sizes: Mapping[str, int] | None = None, scale: float = 0.5) -> Case:
+    """Normal random numbers, those of parameters and states times ``scale``."""
+    sizes = dict(sizes or sizes_of(cell))
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape: int, scale: float = 1) -> Array:
+        return np.float64(np.float32(scale * rng.standard_normal(shape)))
+
+    def length(name: str) -> int:
+        return cell.size_of(name).value(sizes)
+
+    params = {p: normal(*(s.value(sizes) for s in value.shape), scale=scale) for p, value in cell.parameters.items()}
+    x = {name: normal(kind.steps, kind.batch, length(name), scale=2 * scale) for name in cell.inputs}
+    shapes = {name: state_shape(cell, name, kind.batch, sizes) for name in cell.states}
+    state = {name: normal(*shape, scale=scale) for name, shape in shapes.items()} if kind.given else {}
+    dlast = {name: normal(*shape) for name, shape in shapes.items()} if kind.given else {}
+    dy = normal(kind.steps, kind.batch, length(cell.output))
+    lengths = None if kind.lengths is None else np.array(kind.lengths)
+    return Case(sizes, params, x, state, dy, dlast, lengths)
+
+
+def positive(case: Case) -> Case:
+    """The same numbers without their signs, but for the gradients that arrive."""
+    groups = ({k: abs(v) for k, v in group.items()} for group in (case.params, case.x, case.state))
+    return Case(case.sizes, *groups, case.dy, case.dlast, case.lengths)
+
+
+def case_where(cell: Cell, kind: Kind, defined: Callable[[Case], bool], **options: object) -> Case | None:
+    """The first random case at which the cell is defined; positive numbers are tried too. None where there is none."""
+    for seed in range(ATTEMPTS):
+        for shape in (lambda case: case, positive):
+            case = shape(random_case(cell, kind, seed, scale=0.5 / (1 + seed // 3), **options))  # type: ignore[arg-type]
+            if defined(case):
+                return case
+    return None

@@ -1,0 +1,92 @@
+"""Emitted modules as witnesses: which targets can run here, and how one runs a case."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from symcell.cell import Cell
+from symcell.pipeline import compile
+from symcell.verify.case import Array, Case, Result
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target as it runs here. ``missing``: why it cannot, or empty."""
+
+    name: str
+    title: str
+    build: Callable[[Cell], types.ModuleType]
+    missing: str = ""
+
+
+def targets() -> tuple[Target, ...]:
+    """NumPy, and CuPy: on a GPU where there is one, else emulated by the host's C++ compiler."""
+    numpy = Target("numpy", "numpy", functools.partial(compile, target="numpy"))
+    if gpu_missing() is None:
+        return numpy, Target("cupy", "cupy (GPU)", functools.partial(compile, target="cupy"))
+    emulated = functools.partial(compile, target="cupy", emulate=True)
+    return numpy, Target("cupy", "cupy (emulated)", emulated, emulator_missing() or "")
+
+
+def gpu_missing() -> str | None:
+    """Why CuPy cannot run on a GPU here, or None where it can."""
+    try:
+        runtime = import_module("cupy").cuda.runtime
+        return None if runtime.getDeviceCount() else "no CUDA device"
+    except ImportError as problem:
+        return f"CuPy is not installed ({problem})"
+    except Exception as problem:  # CuPy's own CUDARuntimeError, which is missing where CuPy is
+        return f"no CUDA device ({problem})"
+
+
+def emulator_missing() -> str | None:
+    """Why CUDA cannot be emulated here, or None where it can."""
+    from symcell.emulate import CompilerNotFoundError
+    from symcell.emulate.toolchain import find_compiler
+
+    try:
+        find_compiler()
+    except CompilerNotFoundError:
+        return "no C++ compiler"
+    return None
+
+
+def to_device(module: types.ModuleType, array: Array, dtype: Any = None) -> Array:
+    """A NumPy array as one of the module's."""
+    array = np.asarray(array, dtype)
+    return module.cp.asarray(array) if hasattr(module, "cp") else array
+
+
+def to_host(module: types.ModuleType, array: Array) -> Array:
+    """One of the module's arrays as NumPy's."""
+    return module.cp.asnumpy(array) if hasattr(module, "cp") else array
+
+
+def forward(module: types.ModuleType, case: Case, dtype: str, **options: Any) -> tuple[Any, Any, Any, Any]:
+    """The module's parameters, y, last states and tape for a case, as the module gives them."""
+    send = functools.partial(to_device, module, dtype=dtype)
+    params = module.init_params(dtype=dtype, **case.sizes)
+    for name, value in case.params.items():
+        params[name] = send(value)
+    x = {name: send(value) for name, value in case.x.items()}
+    state = {name: send(value) for name, value in case.state.items()}
+    given = x if len(x) > 1 else next(iter(x.values()))
+    return params, *module.forward(params, given, state, case.lengths, **options)
+
+
+def run(module: types.ModuleType, case: Case, dtype: str) -> Result:
+    """A case forward and backward through an emitted module; NumPy arrays."""
+    send = functools.partial(to_device, module, dtype=dtype)
+    params, y, last, tape = forward(module, case, dtype)
+    dlast = {name: send(value) for name, value in case.dlast.items()}
+    grads = module.backward(params, tape, send(case.dy), dlast)
+    dx = grads.x if len(case.x) > 1 else {next(iter(case.x)): grads.x}
+    groups = (last, grads.params, dx, grads.state)
+    return Result(to_host(module, y), *({k: to_host(module, v) for k, v in group.items()} for group in groups))

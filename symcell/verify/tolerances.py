@@ -1,0 +1,69 @@
+"""How far apart two witnesses may be, and why: the whole table in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import mpmath
+import numpy as np
+
+from symcell.verify.case import Array
+
+FLOAT32_ULP = 2.0**-23
+"""The spacing of float32 at 1."""
+
+SMALL = 1e-2
+"""A tensor is measured by its largest entry, but by no less than this part of the largest entry of all gradients (or of
+all values): a gradient that is zero but for rounding has no relative error to speak of."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The largest error that passes, in its unit, and the reason."""
+
+    limit: float
+    unit: Literal["relative", "ulp"]
+    reason: str
+
+
+TOLERANCES = {
+    "float64": Tolerance(1e-12, "relative", "a few thousand roundings of 1e-16 each, over short sequences and small sizes"),
+    "float32": Tolerance(256, "ulp", "the same roundings in units of 1.2e-7, each function within a few"),
+    "apart": Tolerance(1e-12, "relative", "both targets are within the tolerance of float64"),
+    "derived": Tolerance(1e-30, "relative", "50 digits on both sides; the step h = 1e-30 enters as h², at a kink 1e-25 as h²"),
+    "complex": Tolerance(1e-12, "relative", "the witness is exact, so what remains is the kernels' own rounding"),
+    "central": Tolerance(1e-6, "relative", "a step of 1e-5: the third derivative times 1e-10, and rounding 1e-16 over 1e-5"),
+    "torch": Tolerance(1e-12, "relative", "float64 on both sides"),
+}
+"""By kind of witness."""
+
+
+def real(values: Array) -> Array:
+    """mpmath numbers as float64; what is not real is NaN, as it is in floating point."""
+    return np.array([_real(v) for v in np.ravel(values)], float).reshape(np.shape(values))
+
+
+def _real(value: object) -> float:
+    return float("nan") if isinstance(value, mpmath.mpc | complex) else float(value)  # type: ignore[arg-type]
+
+
+def largest(array: Array) -> float:
+    """The largest magnitude in an array, 0 where it is empty."""
+    return float(np.max(np.abs(array), initial=0))
+
+
+def scale_of(tensor: Array, group: dict[str, Array]) -> float:
+    """What errors of ``tensor`` are divided by."""
+    return max(largest(tensor), SMALL * max(map(largest, group.values()), default=0)) or 1.0
+
+
+def error(found: Array, wanted: Array, scale: float) -> float:
+    """The largest difference over ``scale``; infinite where shapes differ or only one of the two is a number."""
+    if np.shape(found) != np.shape(wanted):
+        return float("inf")
+    found, wanted = np.asarray(found, float), np.asarray(wanted, float)
+    both = np.isnan(found) & np.isnan(wanted) | (found == wanted)
+    with np.errstate(all="ignore"):
+        apart = largest(np.where(both, 0, found - wanted)) / scale
+    return apart if np.isfinite(apart) else float("inf")
