@@ -72,33 +72,19 @@ def _gradient(forward: Forward, name: str) -> Expr:
 def cotangent_steps(adjoint: Adjoint) -> dict[str, str]:
     """For each forward value whose cotangent is a step of the adjoint graph, that step's name.
 
-    Values are named in the order in which the adjoint comes to them: the forward steps backwards, then what is given.
-
-    The adjoint calls it ``d`` and the value's name (``_2`` … where that was taken, ``_sum`` where it was summed over
-    units); the gradients it lists by name come first.
+    Where several values share one step (a term of a sum passes its cotangent on), the step is the first one's: the
+    adjoint comes to the forward steps backwards, then to what is given.
     """
     made = adjoint.graph.producer()
-    taken = {*adjoint.forward.values, *adjoint.graph.values}
-    position = {name: k for k, name in enumerate(made)}
+    used = set(adjoint.carries)
     found: dict[str, str] = {}
-    used = {*adjoint.carries, *adjoint.forward.values}
     backwards = [op.out for op in reversed(adjoint.forward.steps)]
     for value in dict.fromkeys((*backwards, *adjoint.forward.values)):
-        listed = adjoint.gradients.get(value)
-        options = [listed] if listed in made else [*_names(f"d{value}", taken), *_names(f"d{value}_sum", taken)]
-        free = [n for n in options if n in made and n not in used and n.startswith(f"d{value}")]
-        if free:
-            found[value] = max(free, key=position.__getitem__) if adjoint.forward.values[value].fixed else free[0]
-            used.add(found[value])
+        operand = adjoint.cotangents.get(value)
+        if operand is not None and name_of(operand) in made and name_of(operand) not in used:
+            found[value] = name_of(operand)
+            used.add(name_of(operand))
     return found
-
-
-def _names(hint: str, taken: set[str]) -> list[str]:
-    """The names that a fresh one may have been given, the plainest first."""
-    names = [hint]
-    while names[-1] in taken and f"{hint}_{len(names) + 1}" in taken:
-        names.append(f"{hint}_{len(names) + 1}")
-    return names
 
 
 class _Reader:

@@ -8,6 +8,7 @@ from symcell.emit.kernels import Kernel, Step, kernel, split
 from symcell.emit.module import render
 from symcell.emit.program import Block, Program
 from symcell.emit.rows import Rows
+from symcell.emit.text import tidy_c
 from symcell.plan import Plan
 from symcell.plan.schedule import Fused
 from symcell.templating import environment
@@ -67,7 +68,7 @@ class Cupy:
         called = {f for f in PRELUDE if f"{f}(" in bodies}
         called |= {f for name in called for f in PRELUDE[name]}
         prelude = environment("cupy").get_template("cupy/prelude.cu.j2").render(used={f: f in called for f in PRELUDE})
-        return prelude.strip("\n") + "\n\n" + bodies.strip("\n") + "\n"
+        return tidy_c(f"{prelude}\n\n{bodies}")
 
     def fused(self, stage: Fused, rows: Rows, program: Program) -> list[Block]:
         return [self._launch(steps, rows, program) for steps in split(stage, program)]

@@ -29,7 +29,9 @@ def literal(value: object) -> str:
     """A string, number, None or tuple of these as Python code, strings in double quotes."""
     if isinstance(value, tuple):
         return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+    if not isinstance(value, str) or ('"' in value and "'" not in value):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def tidy(source: str) -> str:
@@ -38,3 +40,11 @@ def tidy(source: str) -> str:
     source = re.sub(r"\n{2,}(?=[ \t])", "\n\n", source)
     source = re.sub(r":\n\n+(?=[ \t])", ":\n", source)
     return re.sub(r"\n{4,}", "\n\n\n", source).strip("\n") + "\n"
+
+
+def tidy_c(source: str) -> str:
+    """C source with at most one blank line in a row, and none before a closing brace or behind an opening one."""
+    source = re.sub(r"[ \t]+$", "", source, flags=re.MULTILINE)
+    source = re.sub(r"\n{2,}(?=[ \t]*\})", "\n", source)
+    source = re.sub(r"\{\n\n+", "{\n", source)
+    return re.sub(r"\n{3,}", "\n\n", source).strip("\n") + "\n"

@@ -8,7 +8,6 @@ below do not settle, a central difference. In float64 it is a central difference
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
 from typing import Any
 
 import mpmath
@@ -30,7 +29,7 @@ FLOAT64_STEP = 1e-5
 def direction(case: Case, name: str) -> Array:
     """A random direction of length 1 in the space of one tensor; zero where the tensor is empty."""
     rng = np.random.default_rng([ord(c) for c in name])
-    found = rng.standard_normal(np.shape(case.tensors()[name]))
+    found = np.asarray(rng.standard_normal(np.shape(case.tensors()[name])))
     return found / (np.linalg.norm(found) or 1)
 
 
@@ -47,14 +46,14 @@ def complex_step(cell: Cell, case: Case, graph: Graph, name: str) -> Any:
     """The derivative of the loss along the direction of one tensor."""
     with mpmath.workdps(DIGITS):
         step = mpmath.mpf(IMAGINARY_STEP)
-        moved = case.moved(name, direction(case, name) * mpmath.mpc(0, step))
+        moved = case.moved(name, _exact(direction(case, name)) * mpmath.mpc(0, step))
         return mpmath.mpmathify(exact_loss(cell, moved, graph, COMPLEX)).imag / step
 
 
 def central_difference(cell: Cell, case: Case, graph: Graph, name: str) -> Any:
     """The same from both sides, with digits to spare: half the sum of the one-sided derivatives at a kink."""
     with mpmath.workdps(2 * DIGITS):
-        by = direction(case, name) * mpmath.mpf(CENTRAL_STEP)
+        by = _exact(direction(case, name)) * mpmath.mpf(CENTRAL_STEP)
         ahead, behind = (exact_loss(cell, case.moved(name, d), graph, EXACT) for d in (by, -by))
         return (ahead - behind) / (2 * mpmath.mpf(CENTRAL_STEP))
 
@@ -75,19 +74,24 @@ def along(gradient: Array, case: Case, name: str) -> Any:
         return (gradient * direction(case, name)).sum()
 
 
+def _exact(array: Array) -> Array:
+    return np.asarray(array, object)
+
+
 def _even(first: Any, second: Any) -> Any:
     return (first + second) / 2
 
 
-_AT_KINKS: Mapping[type[Any], Any] = {
+_ONE: dict[type[Any], Any] = {
     fn.Abs: lambda v: v if mpmath.re(v) > 0 else -v if mpmath.re(v) < 0 else mpmath.mpf(0),
-    fn.Softsign: lambda v: v / (1 + (v if mpmath.re(v) >= 0 else -v)),
     fn.EuclideanRoot: lambda v: mpmath.sqrt(v) if mpmath.re(v) > mpmath.mpf(10) ** -DIGITS else mpmath.mpf(0),
+}
+_TWO: dict[type[Any], Any] = {
     fn.Maximum: lambda u, v: _even(u, v) if mpmath.re(u) == mpmath.re(v) else max(u, v, key=mpmath.re),
     fn.Minimum: lambda u, v: _even(u, v) if mpmath.re(u) == mpmath.re(v) else min(u, v, key=mpmath.re),
 }
-"""Functions whose derivative at a kink lies between those of its two sides, so that no side's formula gives it."""
+AT_KINKS = {of: np.frompyfunc(f, nargs, 1) for nargs, table in ((1, _ONE), (2, _TWO)) for of, f in table.items()}
+"""Functions whose derivative at a kink lies between those of its two sides, so that neither side's formula gives it."""
 
-COMPLEX = Arithmetic(EXACT.number, {**EXACT.functions, **{k: np.frompyfunc(f, 1 if k in (fn.Abs, fn.Softsign, fn.EuclideanRoot) else 2, 1)
-                                                          for k, f in _AT_KINKS.items()}}, object)  # fmt: skip
+COMPLEX = Arithmetic(EXACT.number, {**EXACT.functions, **AT_KINKS}, object)
 """mpmath's complex numbers, with the derivatives that the language takes at kinks."""
