@@ -15,6 +15,7 @@ import sympy
 from sympy import Expr
 
 from symcell.cell import ONE, Size
+from symcell.fresh import Names
 from symcell.graph import (
     Combine,
     Graph,
@@ -31,7 +32,6 @@ from symcell.graph import (
     lag_of,
     name_of,
 )
-from symcell.lower import Names
 from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, Param
 

@@ -8,6 +8,7 @@ import sympy
 from sympy import Expr, Float
 
 from symcell.cell import ONE, Cell, Shape, Size
+from symcell.fresh import Names
 from symcell.graph import Block, Combine, Graph, Matrix, Op, Operand, Pointwise, Product, Reduce, Term, Value, name_of
 from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, Count, Join, MatVec, Param, written
@@ -19,21 +20,6 @@ def lower(cell: Cell) -> Graph:
     for signal in cell.order:
         builder.define(signal, written(cell.equation(signal).rhs))
     return builder.graph()
-
-
-class Names:
-    """Hands out names that are not taken yet: ``a_i``, ``a_i_2``, ``a_i_3`` …"""
-
-    def __init__(self, taken: set[str]) -> None:
-        self._taken = set(taken)
-
-    def fresh(self, hint: str) -> str:
-        name, k = hint, 1
-        while name in self._taken:
-            k += 1
-            name = f"{hint}_{k}"
-        self._taken.add(name)
-        return name
 
 
 class _Builder:

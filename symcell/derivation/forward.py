@@ -16,8 +16,8 @@ from sympy import Expr
 from symcell.cell import Cell
 from symcell.derivation.arrange import Ranks, names_in
 from symcell.derivation.nodes import Columns, shifted
+from symcell.fresh import Names
 from symcell.graph import Combine, Graph, Matrix, Op, Operand, Pointwise, Product, Reduce, Term, lag_of, name_of
-from symcell.lower import Names
 from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, MatVec, Param
 

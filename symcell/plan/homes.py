@@ -9,8 +9,8 @@ from typing import Literal
 import sympy
 
 from symcell.cell import Size
+from symcell.fresh import Names
 from symcell.graph import Op, Operand, Pointwise, name_of
-from symcell.lower import Names
 from symcell.plan.schedule import Gemm, Schedule, Stage, operands_of, outs_of
 from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import sympy
 
+from symcell.fresh import Names
 from symcell.graph import (
     Component,
     Graph,
@@ -23,7 +24,6 @@ from symcell.graph import (
     lag_of,
     name_of,
 )
-from symcell.lower import Names
 from symcell.symbolic.nodes import At, Param
 
 

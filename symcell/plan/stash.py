@@ -29,47 +29,52 @@ def stash(adjoint: Adjoint) -> tuple[str, ...]:
     """The values of the forward graph to store at every step, in the order they are computed."""
     forward = adjoint.forward
     made = forward.producer()
-    wanted = {n for n in adjoint.graph.given if n in made}
     forced = {n for n, depth in adjoint.graph.given.items() if depth and n in made}
+    network = _network(forward, [n for n in sorted(adjoint.graph.given) if n in made], forced)
+    _, (_, sink_side) = nx.minimum_cut(network, SOURCE, SINK)
+    cut = {name for (name, before), (_, after) in network.edges if _cut(name, before, after, sink_side)}
+    return tuple(op.out for op in forward.steps if op.out in cut | forced)
+
+
+SOURCE, SINK = ("", "source"), ("", "sink")
+Node = tuple[str, str]
+"""A value and its side of the price for storing it: "made" before it, "read" behind it; "kept" before and "past" behind
+it for a value read at an earlier step, which cannot be computed again for want of its initial values."""
+
+
+def _cut(name: str, before: str, after: str, sink_side: set[Node]) -> bool:
+    priced = (before, after) in (("made", "read"), ("kept", "past"))
+    return priced and (name, before) not in sink_side and (name, after) in sink_side
+
+
+def _network(forward: Graph, wanted: list[str], forced: set[str]) -> nx.DiGraph:
+    """What must flow from values that are stored or made anew to those that the backward sweep wants."""
+    made = forward.producer()
     network = nx.DiGraph()
-    network.add_nodes_from(("source", "sink"))
-    pending, seen = sorted(wanted), set(wanted)
-    for name in pending:
-        network.add_edge((name, "read"), "sink")
+    network.add_nodes_from((SOURCE, SINK))
+    network.add_edges_from(((name, "read"), SINK) for name in wanted)
+    pending, seen = list(wanted), set(wanted)
     while pending:
         name = pending.pop()
         op = made[name]
-        cost = 0 if name in forced else price(forward.size(name))
-        network.add_edge((name, "made"), (name, "read"), capacity=cost)
+        network.add_edge((name, "made"), (name, "read"), capacity=0 if name in forced else price(forward.size(name)))
         if not isinstance(op, Pointwise):
-            network.add_edge("source", (name, "made"))
+            network.add_edge(SOURCE, (name, "made"))
             continue
         for operand in op.operands():
             of = name_of(operand)
             if not isinstance(operand, At) or of not in made:
                 continue
-            node = (of, "read") if not lag_of(operand) or of in forced else (of, "past")
-            network.add_edge(node, (name, "made"))
-            if node[1] == "past":
-                _store_past(network, of, price(forward.size(of)))
-            elif of not in seen:
+            if lag_of(operand) and of not in forced:
+                network.add_edge(SOURCE, (of, "kept"))
+                network.add_edge((of, "kept"), (of, "past"), capacity=price(forward.size(of)))
+                network.add_edge((of, "past"), (name, "made"))
+                continue
+            network.add_edge((of, "read"), (name, "made"))
+            if of not in seen:
                 seen.add(of)
                 pending.append(of)
-    _, (_, sink_side) = nx.minimum_cut(network, "source", "sink")
-    stored = {n for n in seen if (n, "read") in sink_side and (n, "made") not in sink_side}
-    stored |= {n for n, side in sink_side_nodes(network) if side == "past" and (n, "past") in sink_side}
-    stored |= forced
-    return tuple(op.out for op in forward.steps if op.out in stored)
-
-
-def sink_side_nodes(network: nx.DiGraph) -> list[tuple[str, str]]:
-    return [n for n in network if isinstance(n, tuple)]
-
-
-def _store_past(network: nx.DiGraph, name: str, cost: int) -> None:
-    """A value read at an earlier step can only be stored: its initial values cannot be computed again."""
-    network.add_edge("source", (name, "stored"))
-    network.add_edge((name, "stored"), (name, "past"), capacity=cost)
+    return network
 
 
 def with_recomputation(adjoint: Adjoint, stored: tuple[str, ...]) -> tuple[Graph, frozenset[str]]:

@@ -62,7 +62,7 @@ class Case:
         )
 
 
-def _gradients(params: Mapping[str, Array] = {}, x: Mapping[str, Array] = {}, state: Mapping[str, Array] = {}) -> dict[str, Array]:  # noqa: B006
+def _gradients(params: Mapping[str, Array] = {}, x: Mapping[str, Array] = {}, state: Mapping[str, Array] = {}) -> dict[str, Array]:
     named = {**params, **x, **{f"{k}[0]": v for k, v in state.items()}}
     return {f"d{k}": v for k, v in named.items()}
 

@@ -71,7 +71,7 @@ def kernel_difference(module: types.ModuleType, case: Case, name: str) -> float:
 def along(gradient: Array, case: Case, name: str) -> Any:
     """⟨gradient, direction⟩, at the working precision of mpmath where the gradient is made of its numbers."""
     with mpmath.workdps(DIGITS):
-        return (gradient * direction(case, name)).sum()
+        return np.sum(gradient * direction(case, name))
 
 
 def _exact(array: Array) -> Array:

@@ -30,18 +30,23 @@ def missing() -> str | None:
 
 def run(cell: Cell, case: Case) -> Result:
     """A case (without ``lengths``) by autograd in float64, one Python loop over the steps."""
-    leaves = Leaves(case)
-    y, last = _Loop(cell, case, leaves.params, leaves.x, leaves.state).sequence()
+    leaves = Leaves(cell, case)
+    y, last = _Loop(cell, case, leaves).sequence()
     return leaves.result(case, y, last)
 
 
 class Leaves:
-    """A case's arrays as tensors that collect gradients."""
+    """A case's arrays as tensors that collect gradients; ``state`` holds every state, given or not."""
 
-    def __init__(self, case: Case) -> None:
-        self.params, self.x, self.state = (
-            {k: _tensor(v).requires_grad_() for k, v in group.items()} for group in (case.params, case.x, case.state)
-        )
+    def __init__(self, cell: Cell, case: Case) -> None:
+        self.params, self.x = ({k: _tensor(v).requires_grad_() for k, v in group.items()} for group in (case.params, case.x))
+        self.state = {name: self._start(cell, case, name) for name in cell.states}
+
+    def _start(self, cell: Cell, case: Case, name: str) -> Tensor:
+        shape = state_shape(cell, name, case.batch, case.sizes)
+        if name not in case.state and name in cell.initial:
+            return self.params[cell.initial[name]].expand(shape)
+        return _tensor(case.state.get(name, np.zeros(shape))).requires_grad_()
 
     def result(self, case: Case, y: Tensor, last: Mapping[str, Tensor]) -> Result:
         """Differentiate the loss by every leaf."""
@@ -66,25 +71,14 @@ def _tensor(array: Any) -> Tensor:
 class _Loop:
     """The equations of a cell, evaluated step by step; values are (batch, n), before the sequence too."""
 
-    def __init__(self, cell: Cell, case: Case, params: Mapping[str, Tensor], x: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
-        self.cell, self.case, self.params = cell, case, params
+    def __init__(self, cell: Cell, case: Case, leaves: Leaves) -> None:
+        self.cell, self.case, self.params = cell, case, leaves.params
         self.functions = _functions()
-        self.values: dict[tuple[str, int], Tensor] = {(k, t): v for k, xs in x.items() for t, v in enumerate(xs)}
+        self.values: dict[tuple[str, int], Tensor] = {(k, t): v for k, xs in leaves.x.items() for t, v in enumerate(xs)}
         for name, depth in cell.states.items():
-            start = self._start(name, state)
+            start = leaves.state[name]
             for j in range(depth):
-                self.values[name, j - depth] = start[j]
-
-    def _start(self, name: str, state: Mapping[str, Tensor]) -> Tensor:
-        import torch
-
-        shape = state_shape(self.cell, name, self.case.batch, self.case.sizes)
-        if name in state:
-            return state[name] if len(shape) == 3 else state[name][None]
-        whole = shape if len(shape) == 3 else (1, *shape)
-        if name in self.cell.initial:
-            return self.params[self.cell.initial[name]].expand(whole)
-        return torch.zeros(whole, dtype=torch.float64)
+                self.values[name, j - depth] = start[j] if depth > 1 else start
 
     def sequence(self) -> tuple[Tensor, dict[str, Tensor]]:
         import torch
@@ -108,7 +102,7 @@ class _Loop:
             return self.values[expr.signal, t - expr.lag]
         if isinstance(expr, Param):
             return self.params[expr.name]
-        if expr.is_number and not expr.args or isinstance(expr, sympy.Rational):
+        if (expr.is_number and not expr.args) or isinstance(expr, sympy.Rational):
             return float(expr)
         if isinstance(expr, MatVec):
             return self.vector(expr.args[1], t) @ self.matrix(expr.args[0]).T

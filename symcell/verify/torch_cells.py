@@ -64,14 +64,14 @@ h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]
 
 
 @functools.cache
-def _parsed(known: TorchCell) -> Cell:
-    return parse(known.text, name="known")
+def _parsed(text: str) -> Cell:
+    return parse(text, name="known")
 
 
 def recognise(cell: Cell) -> tuple[TorchCell, dict[str, str]] | None:
     """The module of torch.nn that computes this cell, and what each of its names is called here; None if none does."""
     for known in TORCH_CELLS:
-        names = renaming(_parsed(known), cell)
+        names = renaming(_parsed(known.text), cell)
         if names is not None:
             return known, names
     return None
@@ -79,17 +79,22 @@ def recognise(cell: Cell) -> tuple[TorchCell, dict[str, str]] | None:
 
 def renaming(one: Cell, other: Cell) -> dict[str, str] | None:
     """The renaming that turns the equations of ``one`` into those of ``other``, sums and products in any order."""
-    if one.initial or other.initial or {len(one.signals), len(one.parameters)} != {len(other.signals), len(other.parameters)}:
+    count = _count(one)
+    if one.initial or other.initial or count != _count(other):
         return None
-    matcher = _Matcher(one, other)
-    for names in matcher.matched(At(one.output), At(other.output), {}):
-        if len(names) == len(one.signals) + len(one.inputs) + len(one.parameters) == len(other.signals) + len(other.inputs) + len(other.parameters):
-            return {k[1]: v[1] for k, v in names.items()}
+    for names in _Matcher(one, other).matched(At(one.output), At(other.output), {}):
+        found = {k[1]: v[1] for k, v in names.items() if k[0] != "size"}
+        if len(found) == sum(count):
+            return found
     return None
 
 
+def _count(cell: Cell) -> tuple[int, ...]:
+    return len(cell.signals), len(cell.inputs), len(cell.parameters)
+
+
 Names = dict[tuple[str, str], tuple[str, str]]
-"""Pairs of (role, name); every name of one cell stands for one of the other."""
+"""Pairs of (role, name), sizes among them; every name of one cell stands for one of the other."""
 
 
 class _Matcher:
@@ -123,13 +128,25 @@ class _Matcher:
             if names.get(left) == right:
                 yield names
             return
-        if left[0] != right[0]:
+        sized = self._sized(left, right, {**names, left: right}) if left[0] == right[0] else None
+        if sized is None:
             return
-        extended = {**names, left: right}
-        if left[0] != "signal":
-            yield extended
-            return
-        yield from self.matched(*(written(c.equation(n).rhs) for c, n in ((self.one, left[1]), (self.other, right[1]))), extended)
+        if left[0] == "signal":
+            yield from self.matched(written(self.one.equation(left[1]).rhs), written(self.other.equation(right[1]).rhs), sized)
+        else:
+            yield sized
+
+    def _sized(self, left: tuple[str, str], right: tuple[str, str], names: Names) -> Names | None:
+        """``names`` with the sizes of two values paired; None where those stand for others already."""
+        sizes, others = _shape(self.one, left), _shape(self.other, right)
+        if len(sizes) != len(others):
+            return None
+        for size, other in zip(sizes, others, strict=True):
+            pair = ("size", size), ("size", other)
+            if names.get(pair[0], pair[1]) != pair[1] or (pair[0] not in names and pair[1] in names.values()):
+                return None
+            names = {**names, pair[0]: pair[1]}
+        return names
 
     @staticmethod
     def _role(atom: Any, cell: Cell) -> tuple[str, str]:
@@ -138,11 +155,16 @@ class _Matcher:
         return type(atom).__name__, atom.name
 
 
+def _shape(cell: Cell, role: tuple[str, str]) -> tuple[str, ...]:
+    name = role[1]
+    return tuple(map(str, cell.parameters[name].shape if name in cell.parameters else (cell.size_of(name),)))
+
+
 def run(cell: Cell, case: Case, known: TorchCell, names: Mapping[str, str]) -> Result:
     """A case (without ``lengths``) through PyTorch's own module."""
     import torch
 
-    leaves = Leaves(case)
+    leaves = Leaves(cell, case)
     (x,) = leaves.x.values()
     hidden = int(leaves.params[names[known.layout["weight_ih_l0"][0]]].shape[0])
     options: dict[str, Any] = dict(known.options)
@@ -151,8 +173,7 @@ def run(cell: Cell, case: Case, known: TorchCell, names: Mapping[str, str]) -> R
     module = getattr(torch.nn, known.module)(x.shape[2], hidden, dtype=torch.float64, **options)
     zero = torch.zeros(hidden, dtype=torch.float64)
     stacked = {p: torch.cat([zero if n == "0" else leaves.params[names[n]] for n in parts]) for p, parts in known.layout.items()}
-    widths = {s: cell.size_of(names[s]).value(case.sizes) for s in known.states}
-    start = tuple(leaves.state.get(names[s], torch.zeros(case.batch, n, dtype=torch.float64))[None] for s, n in widths.items())
+    start = tuple(leaves.state[names[s]][None] for s in known.states)
     y, end = torch.func.functional_call(module, stacked, (x, start if len(start) > 1 else start[0]))
     ends = end if len(start) > 1 else (end,)
     return leaves.result(case, y, {names[s]: e[0] for s, e in zip(known.states, ends, strict=True)})

@@ -1,0 +1,153 @@
+"""All witnesses on one cell."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import TypeVar
+
+from symcell.adjoint import adjoint
+from symcell.cell import Cell
+from symcell.lower import lower
+from symcell.verify import differences, pytorch, torch_cells
+from symcell.verify.case import Array, Case, Result, each_alone
+from symcell.verify.cases import KINDS, Kind, case_where
+from symcell.verify.reference import reference
+from symcell.verify.report import CellReport, Column, Row
+from symcell.verify.targets import Target, run, targets
+from symcell.verify.tolerances import FLOAT32_ULP, TOLERANCES, error, largest, real, scale_of
+
+_T = TypeVar("_T")
+
+DERIVED = Column("the derived adjoint and the complex step, 50 digits", ("adjoint", "–step"), "derived")
+
+
+def verify_cell(cell: Cell) -> CellReport:
+    """Ask every witness about one cell."""
+    return _Verifier(cell).report()
+
+
+class _Verifier:
+    """Collects the worst error per tensor and column over all cases."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.errors: dict[str, dict[str, float]] = {}
+        self.problems: dict[str, None] = {}
+        self.notes: dict[str, None] = {}
+        self.graph = lower(cell)
+        self.adjoint = adjoint(self.graph)
+        self.known = None if pytorch.missing() else torch_cells.recognise(cell)
+        self.targets = targets()
+        self.modules: dict[str, types.ModuleType] = {}
+        first = self.targets[0]
+        if self.known is not None:
+            self.notes[f"the same cell as torch.nn.{self.known[0].module}, which is a witness too"] = None
+        self.step = Column(f"{first.title} and the complex step", (first.name, "–step"), "complex")
+        self.central = Column(f"{first.title} and its own central difference", (first.name, "–diff"), "central")
+        self.torch = Column(f"{first.title} and PyTorch", (first.name, "–torch"), "torch", pytorch.missing() or "")
+        own = (c for t in self.targets for c in (_column(t, "float64"), _column(t, "float32")))
+        self.columns = (*own, *self._apart(), DERIVED, self.step, self.central, self.torch)
+
+    def _apart(self) -> tuple[Column, ...]:
+        first, *others = self.targets
+        return tuple(Column(f"{t.title} and {first.title}", (t.name, f"–{first.name}"), "apart", t.missing) for t in others)
+
+    def report(self) -> CellReport:
+        for target in (t for t in self.targets if not t.missing):
+            module = self.tried(target.title, lambda t=target: t.build(self.cell))
+            if module is not None:
+                self.modules[target.name] = module
+        for kind in KINDS:
+            self.case(kind)
+        rows = tuple(Row(tensor, errors) for tensor, errors in self.errors.items())
+        return CellReport(self.cell.name, self.columns, rows, tuple(self.problems), tuple(self.notes))
+
+    def tried(self, what: str, make: Callable[[], _T]) -> _T | None:
+        """What ``make`` gives; a witness that breaks down is a problem to report, not the end of the report."""
+        try:
+            return make()
+        except Exception as problem:
+            self.problems[f"{what}: {type(problem).__name__}: {str(problem).strip()[:300]}"] = None
+            return None
+
+    def case(self, kind: Kind) -> None:
+        case = case_where(self.cell, kind, self.defined)
+        if case is None:
+            note = f"{kind.title}: no point was found where all values are finite"
+            (self.problems if kind is KINDS[0] else self.notes)[note] = None
+            return
+        exact = self.exact
+        wanted = {name: real(value) for name, value in exact.tensors().items()}
+        float64: dict[str, Result] = {}
+        for target in (t for t in self.targets if t.name in self.modules):
+            for dtype in ("float64", "float32"):
+                module = self.modules[target.name]
+                found = self.tried(f"{target.title} {dtype}, {kind.title}", lambda m=module, d=dtype: run(m, case, d))
+                if found is not None:
+                    self.compare(_column(target, dtype), found, wanted, exact)
+                    float64 |= {target.name: found} if dtype == "float64" else {}
+        first = float64.pop(self.targets[0].name, None)
+        if first is None:
+            return
+        for column, target in zip(self._apart(), self.targets[1:], strict=True):
+            if target.name in float64:
+                self.compare(column, float64[target.name], first.tensors(), exact)
+        self.torched(kind, case, first, exact)
+        if kind.lengths is None:
+            self.stepped(kind, case, first, exact)
+
+    def defined(self, case: Case) -> bool:
+        """Whether all values and gradients are finite; keeps the reference for what follows."""
+        self.exact = reference(self.cell, case, graph=self.graph, derived=self.adjoint)
+        return all(largest(real(v)) < 1e12 for v in self.exact.tensors().values())
+
+    def note(self, column: Column, tensor: str, value: float) -> None:
+        if column.tolerance.unit == "ulp":
+            value = value / FLOAT32_ULP
+        errors = self.errors.setdefault(tensor, {})
+        errors[column.title] = max(value, errors.get(column.title, 0.0))
+
+    def compare(self, column: Column, found: Result, wanted: dict[str, Array], exact: Result) -> None:
+        """Every tensor of ``found`` against what is wanted."""
+        for group, values in ((exact.values(), found.values()), (exact.gradients(), found.gradients())):
+            reals = {name: real(v) for name, v in group.items()}
+            for name in dict.fromkeys((*reals, *values)):
+                both = name in reals and name in values
+                self.note(column, name, error(values[name], wanted[name], scale_of(reals[name], reals)) if both else float("inf"))
+
+    def torched(self, kind: Kind, case: Case, first: Result, exact: Result) -> None:
+        if self.torch.missing:
+            return
+        ways: dict[str, Callable[[Case], Result]] = {"autograd": lambda one: pytorch.run(self.cell, one)}
+        if self.known is not None and kind.lengths is None:
+            known, names = self.known
+            ways[f"torch.nn.{known.module}"] = lambda one: torch_cells.run(self.cell, one, known, names)
+        for way, ask in ways.items():
+            found = self.tried(f"PyTorch ({way}), {kind.title}", lambda a=ask: a(case) if case.lengths is None else each_alone(case, a))
+            if found is not None:
+                self.compare(self.torch, found, first.tensors(), exact)
+
+    def stepped(self, kind: Kind, case: Case, first: Result, exact: Result) -> None:
+        """Directional derivatives against the reference's gradients and the kernels'."""
+        derived, gradients = exact.gradients(), first.gradients()
+        reals = {name: real(v) for name, v in derived.items()}
+        for name in (n for n in case.tensors() if n in derived):
+            scale = scale_of(reals[name], reals)
+            wanted = differences.along(derived[name], case, name)
+            value = differences.complex_step(self.cell, case, self.graph, name)
+            if not abs(value - wanted) <= TOLERANCES["derived"].limit * scale:
+                central = differences.central_difference(self.cell, case, self.graph, name)
+                if abs(central - wanted) <= TOLERANCES["derived"].limit * scale:
+                    self.notes[f"{name}, {kind.title}: at a kink, so differenced from both sides"] = None
+                    value = central
+            self.note(DERIVED, name, float(abs(value - wanted)) / scale)
+            self.note(self.step, name, float(abs(value - differences.along(gradients[name], case, name))) / scale)
+            if kind is KINDS[0]:
+                value = differences.kernel_difference(self.modules[self.targets[0].name], case, name)
+                self.note(self.central, name, float(abs(value - differences.along(gradients[name], case, name))) / scale)
+
+
+def _column(target: Target, dtype: str) -> Column:
+    short = dtype.replace("float", "f") + (" ULP" if TOLERANCES[dtype].unit == "ulp" else "")
+    return Column(f"{target.title} {dtype} and the reference", (target.name, short), dtype, target.missing)

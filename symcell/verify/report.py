@@ -1,0 +1,90 @@
+"""What a verification found: one error per tensor and witness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from symcell.verify.tolerances import TOLERANCES, Tolerance
+
+
+@dataclass(frozen=True)
+class Column:
+    """A comparison of two witnesses. ``head``: its two lines in a table; ``kind``: its entry in the table of tolerances;
+    ``missing``: why it was not made."""
+
+    title: str
+    head: tuple[str, str]
+    kind: str
+    missing: str = ""
+
+    @property
+    def tolerance(self) -> Tolerance:
+        return TOLERANCES[self.kind]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tensor and the worst error of each comparison that has something to say about it, by the column's title."""
+
+    tensor: str
+    errors: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CellReport:
+    """One cell. ``problems``: what went wrong before numbers could be compared; ``notes``: what was done differently."""
+
+    cell: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems and not self.failures()
+
+    def failures(self) -> tuple[tuple[Row, Column], ...]:
+        """The errors beyond their tolerance."""
+        return tuple(
+            (row, column)
+            for row in self.rows
+            for column in self.columns
+            if not row.errors.get(column.title, 0.0) <= column.tolerance.limit
+        )
+
+    def worst(self, column: Column) -> float | None:
+        """The largest error of a comparison; None where it was not made."""
+        return max((row.errors[column.title] for row in self.rows if column.title in row.errors), default=None)
+
+    def summary(self) -> str:
+        """One line: that all is well, or what is not."""
+        if self.problems:
+            return "; ".join(self.problems)
+        beyond = [
+            f"{row.tensor} is {row.errors[c.title]:.1e} off by {c.title}, {c.tolerance.limit:.0e} allowed" for row, c in self.failures()
+        ]
+        more = f"; and {len(beyond) - 3} more" if len(beyond) > 3 else ""
+        return "; ".join(beyond[:3]) + more if beyond else f"all {len(self.rows)} tensors within tolerance"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A verification of several cells."""
+
+    cells: tuple[CellReport, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(cell.ok for cell in self.cells)
+
+    def render(self, width: int = 100) -> Any:
+        """A rich renderable: one table per cell, rows tensors, columns witnesses."""
+        from symcell.verify.table import render
+
+        return render(self, width)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{cell.cell}: {cell.summary()}" for cell in self.cells)

@@ -1,0 +1,65 @@
+"""A report as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from symcell.verify.report import CellReport, Column, Report, Row
+
+
+def render(report: Report, width: int) -> RenderableType:
+    """One table per cell and its verdict, then what the columns mean."""
+    parts: list[RenderableType] = []
+    for cell in report.cells:
+        parts += [_table(cell, width), Text(f"{cell.cell}: {cell.summary()}", style="green" if cell.ok else "bold red")]
+        parts += [Text(f"  {note}", style="dim") for note in cell.notes]
+        parts.append(Text())
+    columns = {" ".join(c.head): c for cell in report.cells for c in cell.columns}
+    parts.append(_legend(columns, width))
+    good = sum(cell.ok for cell in report.cells)
+    verdict = f"{good} of {len(report.cells)} cells verified"
+    return Group(*parts, Text(verdict, style="bold green" if report.ok else "bold red"))
+
+
+def _table(cell: CellReport, width: int) -> Table:
+    table = Table(title=cell.cell, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("\ntensor", no_wrap=True, min_width=6)
+    for column in cell.columns:
+        table.add_column("\n".join(column.head), justify="right", no_wrap=True, min_width=5 if width >= 60 else None)
+    worst = {c.title: cell.worst(c) for c in cell.columns}
+    for row in cell.rows:
+        table.add_row(row.tensor, *(_entry(row, column, worst[column.title]) for column in cell.columns))
+    return table
+
+
+def _legend(columns: Mapping[str, Column], width: int) -> Table:
+    """What each column compares, the error that passes, and why that much; or why it was left out."""
+    table = Table.grid(padding=(0, 2))
+    for head, column in columns.items():
+        limit = f"{column.tolerance.limit:.0e}" if column.tolerance.unit == "relative" else f"{column.tolerance.limit:.0f} ULP"
+        what = f"– {column.missing}" if column.missing else f"at most {limit}: {column.tolerance.reason}"
+        table.add_row(*(Text(text, style="dim") for text in (head, column.title, what)[: None if width >= 100 else 2]))
+    return table
+
+
+def _entry(row: Row, column: Column, worst: float | None) -> Text:
+    if column.missing:
+        return Text("–", style="dim")
+    if column.title not in row.errors:
+        return Text("")
+    value = row.errors[column.title]
+    if not value <= column.tolerance.limit:
+        return Text(f"{number(value, column)} !", style="bold red")
+    return Text(number(value, column), style="bold" if value == worst and value else "")
+
+
+def number(value: float, column: Column) -> str:
+    """An error in its column's unit: ``3e-16``, or ``1.2`` ULP."""
+    if column.tolerance.unit == "ulp":
+        return f"{value:.1f}" if value < 1e4 else f"{value:.0e}"
+    return f"{value:.0e}" if value else "0"
