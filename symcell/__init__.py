@@ -16,13 +16,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from symcell.version import __version__
+
 if TYPE_CHECKING:
     from symcell.cell import Cell, CellError
     from symcell.derivation import Derivation, derive
-    from symcell.language import load, names, parse
+    from symcell.language import from_equations, load, names, parse
     from symcell.pipeline import compile
-
-__version__ = "0.1.0"
 
 _HOME = {
     "Cell": "symcell.cell",
@@ -30,12 +30,24 @@ _HOME = {
     "Derivation": "symcell.derivation",
     "compile": "symcell.pipeline",
     "derive": "symcell.derivation",
+    "from_equations": "symcell.language",
     "load": "symcell.language",
     "names": "symcell.language",
     "parse": "symcell.language",
 }
 
-__all__ = ["Cell", "CellError", "Derivation", "compile", "derive", "load", "names", "parse"]
+__all__ = [
+    "Cell",
+    "CellError",
+    "Derivation",
+    "__version__",
+    "compile",
+    "derive",
+    "from_equations",
+    "load",
+    "names",
+    "parse",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -90,6 +90,8 @@ def _frozen(items: Mapping[str, _V]) -> Mapping[str, _V]:
 class Cell:
     """The equations of one time step, checked: every name has a role and a shape.
 
+    Made by :func:`symcell.load`, :func:`symcell.parse`, or from SymPy equations by :func:`symcell.from_equations`.
+
     ``equations`` are in the order of the text; each is ``Eq(At(name), expression)`` of :mod:`symcell.symbolic`, where
     constants have been replaced by their numbers. ``order`` is an order in which they can be computed.
     """
@@ -125,21 +127,3 @@ class Cell:
     def size_of(self, value: str) -> Size:
         """The size of a signal or an input."""
         return self.signals[value] if value in self.signals else self.inputs[value]
-
-    @staticmethod
-    def from_equations(
-        name: str,
-        equations: Iterable[sympy.Eq],
-        *,
-        declarations: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-        title: str = "",
-    ) -> Cell:
-        """A cell straight from SymPy equations: they are printed in the cell language and parsed like any text.
-
-        ``declarations`` maps a name to what stands behind its colon (``{"h": "P", "b_f": "H = 1"}``). Raises CellError
-        where the equations say something the language has no word for.
-        """
-        from symcell.language import from_equations
-
-        return from_equations(name, equations, declarations=declarations, labels=labels, title=title)

@@ -15,6 +15,7 @@ from symcell.emit.text import docstring, literal, string_lines, tidy
 from symcell.emit.views import ModuleView, SweepView
 from symcell.plan import Plan
 from symcell.templating import environment
+from symcell.version import __version__
 
 
 class Target(Dialect, Protocol):
@@ -71,8 +72,6 @@ def _render(view: ModuleView) -> str:
 
 
 def _about(cell: Cell) -> dict[str, Any]:
-    from symcell import __version__
-
     states = {s: (cell.size_of(s).plain(),) if k == 1 else (k, cell.size_of(s).plain()) for s, k in cell.states.items()}
     return {
         "cell": cell.name,

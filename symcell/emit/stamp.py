@@ -8,12 +8,11 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from symcell.plan import Plan
+from symcell.version import __version__
 
 
 def stamp(plan: Plan) -> str:
     """16 hexadecimal digits that change whenever what is emitted may change."""
-    from symcell import __version__
-
     parts = (__version__, plan.cell.name, plan.cell.text, str(plan.adjoint.forward), str(plan.adjoint.graph),
              repr(plan.parameters), repr(plan.stash), templates_digest())  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -5,6 +5,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import symcell
 from symcell.cell import Cell, CellError
 from symcell.language import from_equations, load, names, parse
 from symcell.symbolic.functions import Greater, NormalCdf, Sigmoid, Where
@@ -47,9 +48,9 @@ def test_shipped_cells_survive_the_way_through_sympy(name):
 
 
 def test_lstm_needs_nothing_but_its_equations():
-    """Protects the plainest use, through ``Cell.from_equations``."""
+    """Protects the plainest use, through ``symcell.from_equations``."""
     cell = load("lstm")
-    again = Cell.from_equations("mine", cell.equations)
+    again = symcell.from_equations("mine", cell.equations)
     for field in set(FIELDS) - {"labels"}:
         assert getattr(cell, field) == getattr(again, field), field
 
