@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import linecache
 import types
 from collections.abc import Callable
@@ -17,7 +18,9 @@ TARGETS = ("numpy", "cupy")
 
 
 def plan_of(cell: Cell) -> Plan:
-    """Lower a cell, derive its adjoint and plan both sweeps."""
+    """Lower a cell, derive its adjoint and plan both sweeps. Raises TypeError for what is no cell."""
+    if not isinstance(cell, Cell):
+        raise TypeError(f"cell: expected a Cell, as symcell.load and symcell.parse return it, got {type(cell).__name__}")
     graph = lower(cell)
     return plan(cell, graph, adjoint(graph))
 
@@ -56,12 +59,9 @@ def _module(text: str, name: str) -> types.ModuleType:
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     module = types.ModuleType(name)
     module.__file__ = filename
-    exec(builtin_compile(text, filename, "exec"), module.__dict__)
+    try:
+        exec(builtins.compile(text, filename, "exec"), module.__dict__)
+    except ModuleNotFoundError as error:
+        hint = "pip install 'symcell[cupy]' (CUDA 13) or 'symcell[cupy-cuda12]'; emulate=True runs it on the CPU"
+        raise ImportError(f"the target cupy needs CuPy: {hint}" if error.name == "cupy" else str(error)) from error
     return module
-
-
-def builtin_compile(text: str, filename: str, mode: str) -> types.CodeType:
-    """Python's own ``compile``, whose name this module gives to cells."""
-    import builtins
-
-    return builtins.compile(text, filename, mode)
