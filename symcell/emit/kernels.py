@@ -180,7 +180,7 @@ class _Writer:
 
     def cell(self, value: str, lag: int) -> str:
         """The place of a value in memory, at this unit."""
-        name, k = self.rows.place(value)
+        name, k = self.rows.sweep.place(value)
         column = self.length(self.rows.offset(name, k))
         unit = "0" if self.graph.values[value].size == ONE else "unit"
         index = unit if column == "0" else column if unit == "0" else f"{column} + {unit}"

@@ -39,7 +39,7 @@ class Numpy:
         return ""
 
     def fused(self, stage: Fused, rows: Rows, program: Program) -> list[Block]:
-        places = Places(program.schedule.graph, program.sweep.homes, program.plan.parameters)
+        places = Places(program.sweep, program.plan.parameters)
         return [self._slab(slab, rows, program, places) for slab in slabs(stage.steps, places)]
 
     def _slab(self, slab: Slab, rows: Rows, program: Program, places: Places) -> Block:
@@ -85,12 +85,12 @@ class _Space:
                 return self.program.fixed((atom.name,))
             start = self.program.plan.parameters.index(atom.name)
             return self.program.fixed(self.program.plan.parameters[start : start + count])
-        name, k = self.rows.place(atom.signal)
+        name, k = self.rows.sweep.place(atom.signal)
         hint = atom.signal if count == 1 else f"{atom.signal}_to_{self._last(atom)}"
         return self.rows.columns(name, k, k + count - 1, lag_of(atom), hint)
 
     def _last(self, atom: At) -> str:
-        name, k = self.rows.place(atom.signal)
+        name, k = self.rows.sweep.place(atom.signal)
         members = self.program.sweep.buffers[name].members
         return members[k + len(self.slab.steps) - 1]
 

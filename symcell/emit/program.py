@@ -10,8 +10,7 @@ from symcell.emit.names import size_code
 from symcell.emit.rows import Rows, Sweep
 from symcell.emit.text import comment
 from symcell.emit.ufuncs import Ufuncs, number
-from symcell.graph import Block as Columns
-from symcell.graph import Combine, Matrix, Op, Operand, Outer, Pointwise, Product, Reduce, name_of
+from symcell.graph import Block as Columns, Combine, Matrix, Op, Operand, Outer, Pointwise, Product, Reduce, name_of
 from symcell.plan import Plan
 from symcell.plan.schedule import Fused, Gemm, Gradient, Once, Schedule, Stage, Sums
 from symcell.symbolic.nodes import At, Count, Param
@@ -128,7 +127,7 @@ class Program:
         self, outs: tuple[str, ...], rows: Rows, make: Callable[[str], list[str]], add: bool = False
     ) -> list[str]:
         """Lines that compute into the place of ``outs``; by way of an array of their own where that is needed."""
-        name, _ = rows.place(outs[0])
+        name, _ = rows.sweep.place(outs[0])
         buffer = self.sweep.buffers[name]
         scattered = not rows.loop and self.sweep.backward and buffer.extent == "carried"
         if not scattered and not add:

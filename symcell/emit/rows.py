@@ -51,6 +51,13 @@ class Sweep:
             total = total + self.sizes[member]
         return total
 
+    def place(self, value: str) -> tuple[str, int]:
+        """The buffer of a value and its index among the members."""
+        home = self.homes.of[value]
+        buffer = self.buffers[home.buffer]
+        columns = [self.offset(buffer, k) for k in range(len(buffer.members))]
+        return buffer.name, columns.index(home.column)
+
     def width(self, buffer: Buffer) -> str:
         """The columns of a buffer, as code."""
         return size_code(self.offset(buffer, len(buffer.members)), self.names)
@@ -140,21 +147,14 @@ class Rows:
         """What to call the rows of ``name`` at ``t - lag``."""
         return f"{name}{self._suffix(lag)}"
 
-    def place(self, value: str) -> tuple[str, int]:
-        """The buffer of a value and its index among the members."""
-        home = self.sweep.homes.of[value]
-        buffer = self.sweep.buffers[home.buffer]
-        places = [self.sweep.offset(buffer, k) for k in range(len(buffer.members))]
-        return buffer.name, places.index(home.column)
-
     def value(self, value: str, lag: int) -> str:
         """A view of one value at ``t - lag``."""
-        name, k = self.place(value)
+        name, k = self.sweep.place(value)
         return self.columns(name, k, k, lag, value)
 
     def window(self, values: tuple[str, ...], lag: int) -> str:
         """A view of values that lie side by side in this order."""
-        places = [self.place(v) for v in values]
+        places = [self.sweep.place(v) for v in values]
         (name, first), (_, last) = places[0], places[-1]
         if places != [(name, first + k) for k in range(len(values))]:
             raise AssertionError(f"{values} do not lie side by side: {places}")

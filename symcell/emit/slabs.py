@@ -9,8 +9,8 @@ from graphlib import CycleError, TopologicalSorter
 import sympy
 
 from symcell.cell import ONE
+from symcell.emit.rows import Sweep
 from symcell.graph import Graph, Operand, Pointwise, Reduce, lag_of, name_of
-from symcell.plan.homes import Homes
 from symcell.symbolic.nodes import At, Param
 
 
@@ -25,20 +25,19 @@ class Slab:
 class Places:
     """Where operands lie: a line of memory and the position in it."""
 
-    graph: Graph
-    homes: Homes
+    sweep: Sweep
     parameters: Sequence[str]
+
+    @property
+    def graph(self) -> Graph:
+        return self.sweep.graph
 
     def of(self, operand: Operand) -> tuple[str, int]:
         name = name_of(operand)
         if isinstance(operand, Param):
             return ("flat", self.parameters.index(name)) if name in self.parameters else (f"fixed {name}", 0)
-        home = self.homes.of[name]
-        for buffer in self.homes.buffers:
-            if buffer.name == home.buffer:
-                column = [self.homes.of[m].column for m in buffer.members]
-                return f"{home.buffer}[{lag_of(operand)}]", column.index(home.column)
-        return f"{home.buffer}+{home.column}[{lag_of(operand)}]", 0
+        buffer, index = self.sweep.place(name)
+        return f"{buffer}[{lag_of(operand)}]", index
 
 
 def slabs(steps: Sequence[Pointwise | Reduce], places: Places) -> list[Slab]:
