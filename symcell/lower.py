@@ -160,9 +160,12 @@ class _Builder:
         return total
 
     def product(self, matrix: Matrix, vector: Expr) -> Expr:
+        rows, columns = self.values[matrix.name].shape[:: -1 if matrix.transposed else 1]
         operand = self.atom(vector, f"a_{self.signal}")
-        shape = self.values[matrix.name].shape
-        rows = shape[0] if not matrix.transposed else shape[1]
+        if operand.is_number:
+            columns = columns if matrix.block is None else matrix.block.width
+            key = ("constant", operand, columns)
+            operand = self.assign("constant", (columns,), lambda out: Pointwise(out, vector), key, fixed=True)
         hint = f"{matrix.name}_{name_of(operand)}"
         return self.assign(hint, (rows,), lambda out: Product(out, ((matrix, operand),)), (matrix, operand),
                            isinstance(operand, Param))  # fmt: skip

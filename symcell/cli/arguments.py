@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,39 +11,34 @@ if TYPE_CHECKING:
     from symcell.cell import Cell
 
 
-class CellArgument(click.ParamType):
-    """A CELL as text: it is read when the command runs, and what is wrong with it is told in the language's own words."""
-
-    name = "cell"
-
-
-class SizeOption(click.ParamType):
-    """``D=8``: a size's name and a positive integer."""
-
-    name = "NAME=N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        name, equals, number = str(value).partition("=")
-        if not equals or not number.isdecimal() or not 0 < int(number[:20]) < 10**12:
-            self.fail(f"{value!r}: expected a size's name and a positive integer, such as H=64", param, ctx)
-        return name.strip(), int(number)
+def _sizes(context: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    """``D=8`` and ``H=64`` as a dict."""
+    found: dict[str, int] = {}
+    for value in values:
+        name, _, number = (part.strip() for part in value.partition("="))
+        if not (number.isascii() and number.isdecimal() and len(number) <= 12 and int(number)):
+            raise click.BadParameter(f"{value!r}: expected a size and a positive integer, such as H=64", context, param)
+        if found.setdefault(name, int(number)) != int(number):
+            raise click.BadParameter(f"{name} is given twice", context, param)
+    return found
 
 
-class TargetOption(click.ParamType):
-    """One of the targets, which are looked up when one is given."""
+def _targets(context: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """The targets in their usual order, all of them where none is given."""
+    from symcell.pipeline import TARGETS
 
-    name = "target"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from symcell.pipeline import TARGETS
-
+    for value in values:
         if value not in TARGETS:
-            self.fail(f"{value!r} is none of {', '.join(TARGETS)}", param, ctx)
-        return str(value)
+            raise click.BadParameter(f"{value!r} is none of {', '.join(TARGETS)}", context, param)
+    return tuple(t for t in TARGETS if t in values or not values)
 
 
-cell = click.argument("cell", metavar="CELL", type=CellArgument())
-cells = click.argument("cells", metavar="[CELL]...", nargs=-1, type=CellArgument())
+cell = click.argument("cell", metavar="CELL")
+cells = click.argument("cells", metavar="[CELL]...", nargs=-1)
+sizes = click.option("--size", "sizes", metavar="NAME=N", multiple=True, callback=_sizes,
+                     help="Count the parameters at this size, such as --size H=64 (default: 256).")  # fmt: skip
+targets = click.option("--target", "targets", metavar="NAME", multiple=True, callback=_targets,
+                       help="numpy, cupy, ...; may be repeated (default: every target).")  # fmt: skip
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
 

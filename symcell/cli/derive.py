@@ -15,7 +15,8 @@ SUFFIXES = {".tex": "latex", ".md": "markdown"}
 
 @click.command()
 @arguments.cell
-@click.option("--format", "-f", "style", type=click.Choice(FORMATS), help="The default follows --out's suffix, else text.")
+@click.option("--format", "-f", "style", type=click.Choice(FORMATS),
+              help="The default follows the suffix of --out, else it is text.")  # fmt: skip
 @click.option("--out", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
 def derive(cell: str, style: str | None, out: Path | None) -> None:
     """Derive back-propagation through time, every formula numbered."""

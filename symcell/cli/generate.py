@@ -15,8 +15,7 @@ STYLES = {"written": "green", "unchanged": "dim", "forgotten": "yellow"}
 
 @click.command()
 @arguments.cells
-@click.option("--target", "targets", multiple=True, type=arguments.TargetOption(),
-              help="numpy, cupy, ...; may be repeated (default: every target).")  # fmt: skip
+@arguments.targets
 @click.option("--out", "directory", type=arguments.DIRECTORY, default="generated", show_default=True, help="Where to.")
 def generate(cells: tuple[str, ...], targets: tuple[str, ...], directory: Path) -> None:
     """Write modules that stand alone (default: of every shipped cell).
@@ -24,13 +23,11 @@ def generate(cells: tuple[str, ...], targets: tuple[str, ...], directory: Path) 
     Only files that change are written, and each is whole at any time. MANIFEST.json says what each was made from, for
     `symcell check`.
     """
-    from symcell.generate import find, shipped
-    from symcell.generate import generate as generate_
-    from symcell.pipeline import TARGETS
+    from symcell.generate import find, generate as generate_, shipped
 
     found = [find(cell) for cell in cells] if cells else shipped()
     with progress("generating") as advance:
-        done = generate_(found, directory, targets or TARGETS, advance)
+        done = generate_(found, directory, targets, advance)
     for written in done:
         line(f"{written.state + ':':<10} {written.path}", STYLES[written.state])
     counts = Counter(written.state for written in done)

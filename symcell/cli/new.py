@@ -8,8 +8,6 @@ from pathlib import Path
 
 import click
 
-from symcell.cli import arguments
-
 STARTER = '''\
 """NAME
 
@@ -38,15 +36,14 @@ h[t] = tanh(a[t])                  # hidden state
 _TITLE = re.compile(
     r"""(?P<before>\A\ufeff?(?:[ \t\f]*(?:\#[^\r\n]*)?(?:\r\n|\r|\n))*)   # blank lines and comments
         (?P<quote>\"\"\"|'''|"|')
-        (?P<blank>\s*)
-        (?P<title>.)?""",
+        (?P<blank>\s*)""",
     re.VERBOSE,
 )
 
 
 @click.command()
 @click.argument("name")
-@click.option("--from", "source", metavar="CELL", type=arguments.CellArgument(), help="Start from the equations of this cell.")
+@click.option("--from", "source", metavar="CELL", help="Start from the equations of this cell.")
 def new(name: str, source: str | None) -> None:
     """Write NAME.cell here, to be edited."""
     from symcell.cell import CellError
@@ -62,14 +59,14 @@ def new(name: str, source: str | None) -> None:
     try:
         files.create(path, text.encode())
     except FileExistsError:
-        raise click.ClickException(f"{path} exists already, and stays as it is: choose another name or delete it") from None
+        raise CellError(f"{path} exists already and stays as it is: choose another name, or delete it") from None
     click.echo(f"written: {path}")
     if name in names():
         click.echo(f"{name} is also a shipped cell: in this directory the name now means {path}")
     click.echo("\nnext:")
-    rows = [(f"edit {path}", "the equations of one time step"), (f"symcell show {name}", "shapes, parameters, cost"),
-            (f"symcell generate {name} --out {shlex.quote(name + '_modules')}", "the modules for every target"),
-            (f"symcell verify {name}", "the kernels against the derived formulas")]  # fmt: skip
+    rows = [(f"edit {path}", "the equations"), (f"symcell show {name}", "shapes and cost"),
+            (f"symcell generate {name} --out {shlex.quote(name + '_modules')}", "the modules"),
+            (f"symcell verify {name}", "are the kernels right?")]  # fmt: skip
     width = max(len(command) for command, _ in rows)
     for command, what in rows:
         click.echo(f"  {command:<{width}}   {what}")
@@ -93,5 +90,6 @@ def titled(text: str, name: str) -> str:
         newline = "\r\n" if "\r\n" in text else "\n"
         return f'{mark}"""{name}"""{newline}{text.removeprefix(mark)}'
     place = match.end("blank")
-    untitled = text.startswith(match["quote"], place)
-    return f"{text[: match.end('quote') if untitled else place]}{name}{'' if untitled else ', after '}{text[match.end('quote') if untitled else place :]}"
+    if text.startswith(match["quote"], place):
+        return f"{text[: match.end('quote')]}{name}{text[match.end('quote') :]}"
+    return f"{text[:place]}{name}, after {text[place:]}"

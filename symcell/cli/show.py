@@ -21,17 +21,16 @@ INDENT = 12
 
 @click.command()
 @arguments.cell
-@click.option("--size", "sizes", multiple=True, type=arguments.SizeOption(),
-              help="Count the parameters at this size, such as --size H=64 (default: 256).")  # fmt: skip
-def show(cell: str, sizes: tuple[tuple[str, int], ...]) -> None:
+@arguments.sizes
+def show(cell: str, sizes: dict[str, int]) -> None:
     """Show a cell: equations, shapes, and what it costs."""
     found = arguments.load(cell)
-    for name, _ in sizes:
+    for name in sizes:
         if name not in found.sizes:
             known = f"the sizes {', '.join(found.sizes)}" if found.sizes else "no sizes"
             raise click.BadParameter(f"{found.name} has {known}, not {name!r}", param_hint="--size")
     columns = shutil.get_terminal_size((WIDEST, 24)).columns
-    click.echo("\n".join([*_heading(found), *_equations(found, columns), "", *_values(found, dict(sizes), columns)]))
+    click.echo("\n".join([*_heading(found), *_equations(found, columns), "", *_values(found, sizes, columns)]))
     from symcell.pipeline import plan_of
 
     click.echo(f"\nCost\n----\n{plan_of(found)}")

@@ -35,10 +35,9 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequ
     from rich.table import Table
 
     to = console()
-    table = Table(box=box.SIMPLE_HEAD if to.is_terminal else None, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD if to.is_terminal else None, show_edge=False, pad_edge=False, header_style="bold")
     for head in heads:
-        table.add_column(head, justify="right" if head in right else "left", no_wrap=True,
-                         overflow="ellipsis", min_width=None if head == cut else _width(heads, rows, head))  # fmt: skip
+        table.add_column(head, justify="right" if head in right else "left", no_wrap=head != cut)
     for row in rows:
         table.add_row(*map(_text, row))
     print_rich(table)
@@ -53,17 +52,10 @@ def print_rich(renderable: Any) -> None:
         click.echo(text.rstrip(), color=to.is_terminal)
 
 
-def _width(heads: Sequence[str], rows: Sequence[Sequence[str]], head: str) -> int:
-    from rich.cells import cell_len
-
-    column = heads.index(head)
-    return max(cell_len(text) for text in (head, *(row[column] for row in rows)))
-
-
 def _text(text: str) -> Any:
     from rich.text import Text
 
-    return Text(visible(text))
+    return Text(visible(text), no_wrap=True, overflow="ellipsis")
 
 
 def visible(text: str) -> str:

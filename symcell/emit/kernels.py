@@ -171,7 +171,8 @@ class _Writer:
     def _located(self, name: str, lag: int) -> tuple[str, str]:
         self.rows.used.add(name)
         buffer = self.program.sweep.buffers[name]
-        if not self.rows.loop and self.program.sweep.backward and buffer.extent == "carried" and lag == 0:
+        own_carry = self.program.sweep.backward and buffer.extent == "carried" and name in self.program.sweep.own
+        if not self.rows.loop and own_carry and lag == 0:
             self.sent.append(name)
             return self.program.sweep.names.get(("scatter", name), f"{name}_sent"), "0"
         if self.rows.loop:

@@ -14,12 +14,13 @@ from symcell import __version__
 from symcell.cell import CellError
 from symcell.generate import embedded, files, manifest
 from symcell.generate.manifest import Entry, Manifest, ManifestError
-from symcell.generate.sources import Found, NoSource, cell_name, find, resolve
+from symcell.generate.sources import Found, NoSourceError, cell_name, find, resolve
 from symcell.generate.writing import Module, Progress, modules
 from symcell.language import names
 from symcell.pipeline import TARGETS
 
 CONTEXT = 2
+EDITED = "it was edited by hand; lines with - would be lost (change the equations instead)"
 
 
 @dataclass(frozen=True)
@@ -66,25 +67,34 @@ def check(directory: Path, progress: Progress | None = None) -> Report:
 
 def _without_manifest(directory: Path, message: str) -> Report:
     """Nothing can be said about the files but which cells they seem to be of: a new manifest says the rest."""
-    targets: dict[str, set[str]] = {}
-    for file in _python(directory):
-        name = cell_name(file)
-        if name and embedded.read(files.read(directory / file) or b""):
-            targets.setdefault(name, set()).add(file.removesuffix(".py").removeprefix(f"{name}_"))
-    arguments = {name: _argument(name, min(has), directory) for name, has in targets.items()}
-    commands = _commands({arguments[name]: has for name, has in targets.items()}, directory)
+    commands = _commands(_arguments(_emitted(directory), directory), directory)
     problem = Problem(directory / manifest.NAME, "manifest", message)
     return Report(directory, 0, (problem,), tuple(commands or [_command((), (), directory)]))
 
 
-def _argument(name: str, target: str, directory: Path) -> str:
-    """What to type to generate a module again that no manifest knows: never what would lose its equations."""
-    path = directory / f"{name}_{target}.py"
+def _emitted(directory: Path) -> list[str]:
+    """The emitted modules of a directory, by their names and constants."""
+    return [f for f in _python(directory) if cell_name(f) and embedded.read(files.read(directory / f) or b"")]
+
+
+def _arguments(modules: Iterable[str], directory: Path) -> dict[str, set[str]]:
+    """What to type to generate modules again that no manifest knows, and for which targets; no equations get lost."""
+    first: dict[tuple[str, str], str] = {}
+    mend: dict[str, set[str]] = {}
+    for file in modules:
+        name, inside = cell_name(file) or "", embedded.read(files.read(directory / file) or b"")
+        text = inside.equations if inside else ""
+        argument = first.setdefault((name, text), _argument(name, text) or str(directory / file))
+        mend.setdefault(argument, set()).add(file.removesuffix(".py").removeprefix(f"{name}_"))
+    return mend
+
+
+def _argument(name: str, text: str) -> str | None:
+    """The cell's own name where it means these equations, or a file that is being edited."""
     with contextlib.suppress(CellError):
-        inside = embedded.read(files.read(path) or b"")
-        if Path(f"{name}.cell").is_file() or (inside and find(name).cell.text == inside.equations):
+        if Path(f"{name}.cell").is_file() or find(name).cell.text == text:
             return name
-    return str(path)
+    return None
 
 
 class _Check:
@@ -114,7 +124,7 @@ class _Check:
     def cell(self, name: str, entries: dict[str, Entry]) -> None:
         try:
             found = resolve(name, self.known, self.directory)
-        except NoSource as error:
+        except NoSourceError as error:
             for file in entries:
                 gone = not (self.directory / file).exists()
                 advice = "; the next `symcell generate` here forgets it" if gone else ""
@@ -124,11 +134,11 @@ class _Check:
             self.report(next(iter(entries)), "equations", f"the equations of {name} have a mistake\n{error}")
             return
         if found.module:
-            self.notes.append(f"{name}: no {name}.cell at hand, so its modules are held against the equations in {found.file}")
+            self.notes.append(f"{name}: no {name}.cell at hand, so the equations in {found.file} are what counts")
         made = {m.file: m for m in modules(found.cell, [e.target for e in entries.values() if e.target in TARGETS])}
         for file, entry in entries.items():
             if file not in made:
-                self.report(file, "unknown", f"symcell {__version__} knows no target {entry.target!r}: delete file and entry")
+                self.report(file, "unknown", f"symcell {__version__} has no target {entry.target!r}")
             elif self.file(made[file], entry, found):
                 self.mend.setdefault(found.argument, set()).update(e.target for f, e in entries.items() if f in made)
 
@@ -143,8 +153,8 @@ class _Check:
             self.report(module.file, "missing", "it is listed in the manifest, and not there")
         elif data != module.data:
             edited = manifest.digest(data) != entry.sha256
-            message = "it was edited by hand; what is in - lines would be lost" if edited else _reason(data, entry, found)
-            self.report(module.file, "edited" if edited else "stale", message, _diff(path, data, module.data))
+            kind, message = ("edited", EDITED) if edited else ("stale", _reason(data, entry, found))
+            self.report(module.file, kind, message, _diff(path, data, module.data))
         elif manifest.digest(data) != entry.sha256 or entry.stamp != module.stamp or entry.version != __version__:
             self.report(manifest.NAME, "manifest", f"its entry for {module.file} is not about the file that is there")
         else:
@@ -153,16 +163,13 @@ class _Check:
 
     def strangers(self) -> None:
         """Python files that the manifest does not know; in a shared directory only those that symcell wrote."""
+        emitted = [file for file in _emitted(self.directory) if file not in self.known.files]
+        for argument, targets in _arguments(emitted, self.directory).items():
+            self.mend.setdefault(argument, set()).update(targets)
         for file in _python(self.directory):
-            if file in self.known.files or file == "__init__.py":
-                continue
-            name = cell_name(file)
-            ours = name is not None and embedded.read(files.read(self.directory / file) or b"") is not None
-            if ours and name:
-                target = file.removesuffix(".py").removeprefix(f"{name}_")
+            if file in emitted:
                 self.report(file, "unknown", "the manifest does not list it: generate it again, or delete it")
-                self.mend.setdefault(_argument(name, target, self.directory), set()).add(target)
-            elif not self.known.shared:
+            elif file not in self.known.files and file != "__init__.py" and not self.known.shared:
                 self.report(file, "unknown", "the manifest does not list it: only emitted modules belong here; move it")
         if not self.known.shared and not (self.directory / "__init__.py").exists():
             self.report("__init__.py", "missing", "without it the directory is no package")
@@ -221,6 +228,3 @@ def _command(arguments: Sequence[str], targets: Sequence[str], directory: Path) 
     if os.fspath(directory) != "generated":
         words += ["--out", os.fspath(directory)]
     return shlex.join(words)
-
-
-__all__ = ["Problem", "Report", "check", "find"]

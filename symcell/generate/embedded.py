@@ -30,6 +30,8 @@ def read(data: bytes) -> Embedded | None:
     found: dict[str, str] = {}
     for statement in body:
         match statement:
-            case ast.Assign(targets=[ast.Name(id=("EQUATIONS" | "STAMP") as name)], value=ast.Constant(value=str(text))):
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
                 found[name] = text
-    return Embedded(found["EQUATIONS"], found["STAMP"]) if len(found) == 2 else None
+    if not found.keys() >= {"EQUATIONS", "STAMP"}:
+        return None
+    return Embedded(found["EQUATIONS"], found["STAMP"])

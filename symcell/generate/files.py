@@ -1,4 +1,4 @@
-"""Files that are whole at any time: a process that is killed leaves the old contents or the new, and nothing between."""
+"""Files that are whole at any time: a process that is killed leaves the old contents or the new, nothing between."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pathlib import Path
 def write(path: Path, data: bytes) -> None:
     """Put ``data`` in the place of ``path``, by way of a temporary file beside it. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with _told_about(path):
         _fill(temporary, data)
-        os.replace(temporary, path)  # noqa: PTH105
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        try:
+            os.replace(temporary, path)  # noqa: PTH105
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def create(path: Path, data: bytes) -> None:
     """A new file; FileExistsError where there is one, which is left alone."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with _told_about(path):
+        _fill(path, data)
+
+
+@contextlib.contextmanager
+def _told_about(path: Path) -> Iterator[None]:
+    """An error names the file that was meant."""
     try:
-        _fill(temporary, data)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without links
-            _fill(path, data)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_if_changed(path: Path, data: bytes) -> bool:
@@ -52,11 +52,16 @@ def read(path: Path) -> bytes | None:
 
 
 def _fill(path: Path, data: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    """A new file with these contents, on the disk, or none."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def sweep(directory: Path, names: Iterable[str]) -> None:

@@ -51,14 +51,14 @@ def shipped() -> list[Found]:
 
 def cell_name(module: str) -> str | None:
     """``lstm`` for the file ``lstm_cupy.py``; None for a file that is called otherwise."""
-    stem = module.removesuffix(".py")
-    return next((stem.removesuffix(f"_{t}") for t in TARGETS if stem != module and stem.endswith(f"_{t}")), None) or None
+    ends = (f"_{target}.py" for target in TARGETS)
+    return next((module.removesuffix(end) for end in ends if module.endswith(end)), None) or None
 
 
 def _from_module(path: Path) -> Found:
     name = cell_name(path.name)
     if name is None:
-        raise CellError(f"{str(path)!r} is not called NAME_TARGET.py as an emitted module is; give a .cell file or a name")
+        raise CellError(f"{str(path)!r} is no NAME_TARGET.py, as emitted modules are: give a name or a .cell file")
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
@@ -97,10 +97,10 @@ def resolve(name: str, manifest: Manifest, directory: Path) -> Found:
         data = files.read(directory / file)
         if data is not None and embedded.read(data):
             return _from_module(directory / file)
-    raise NoSource(f"the equations of {name} are nowhere to be found: not {name}.cell, and no module that holds them")
+    raise NoSourceError(f"the equations of {name} are nowhere to be found: no {name}.cell, no module that holds them")
 
 
-class NoSource(CellError):
+class NoSourceError(CellError):
     """There is no text of a cell any more."""
 
 

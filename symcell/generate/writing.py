@@ -11,7 +11,7 @@ from symcell.cell import Cell, CellError
 from symcell.emit.stamp import stamp
 from symcell.generate import files, manifest
 from symcell.generate.manifest import Entry, Manifest, ManifestError
-from symcell.generate.sources import Found, NoSource, cell_name, recorded, resolve
+from symcell.generate.sources import Found, NoSourceError, cell_name, recorded, resolve
 from symcell.pipeline import TARGETS, emitter, plan_of
 
 PACKAGE = b'"""Modules emitted from the equations of cells: each stands alone and can be copied into a project."""\n'
@@ -36,7 +36,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a file: ``written``, ``unchanged``, or ``forgotten`` (gone, and nothing is left to make it from)."""
+    """What became of a file: ``written``, ``unchanged``, or ``forgotten`` (gone, and never to be made again)."""
 
     path: Path
     state: str
@@ -122,7 +122,7 @@ def _lost(known: Manifest, directory: Path) -> list[str]:
         if not (directory / file).exists():
             try:
                 resolve(entry.cell, known, directory)
-            except NoSource:
+            except NoSourceError:
                 lost.append(file)
             except CellError:
                 pass

@@ -94,7 +94,7 @@ class _Assigner:
         return "tape" if name in self.kept else "step"
 
     def root(self, name: str) -> str:
-        """The value in whose place ``name`` is computed: the last of a chain of steps, each overwriting the one before."""
+        """The value in whose place ``name`` is computed: the last of a chain of steps that overwrite each other."""
         while name not in self.alone and (reader := self._only_reader(name)) is not None:
             name = reader
         return name

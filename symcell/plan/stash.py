@@ -14,6 +14,7 @@ import networkx as nx
 from symcell.adjoint import Adjoint
 from symcell.cell import Size
 from symcell.graph import Graph, Pointwise, lag_of, name_of
+from symcell.symbolic.functions import Equal
 from symcell.symbolic.nodes import At
 
 NOMINAL_UNITS = 256
@@ -29,11 +30,21 @@ def stash(adjoint: Adjoint) -> tuple[str, ...]:
     """The values of the forward graph to store at every step, in the order they are computed."""
     forward = adjoint.forward
     made = forward.producer()
-    forced = {n for n, depth in adjoint.graph.given.items() if depth and n in made}
+    forced = {n for n, depth in adjoint.graph.given.items() if depth and n in made} | _compared(adjoint)
     network = _network(forward, [n for n in sorted(adjoint.graph.given) if n in made], forced)
     _, (_, sink_side) = nx.minimum_cut(network, SOURCE, SINK)
     cut = {name for (name, before), (_, after) in network.edges if _cut(name, before, after, sink_side)}
     return tuple(op.out for op in forward.steps if op.out in cut | forced)
+
+
+def _compared(adjoint: Adjoint) -> set[str]:
+    """Values that the adjoint tests for equality: those that attain a maximum, and the maximum.
+
+    Computed again they could differ by a rounding, and none would be equal.
+    """
+    tests = {e for op in adjoint.graph.steps if isinstance(op, Pointwise) for e in op.body.atoms(Equal)}
+    made = adjoint.forward.producer()
+    return {a.signal for e in tests for a in e.atoms(At) if a.signal in made}
 
 
 SOURCE, SINK = ("", "source"), ("", "sink")

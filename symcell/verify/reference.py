@@ -30,7 +30,7 @@ def reference(
         if case.lengths is not None:
             return each_alone(case, lambda one: reference(cell, one, digits=digits, graph=graph, derived=derived))
         forward = run_forward(cell, case, graph, EXACT)
-        return _backward(cell, case, forward, derived)
+        return run_backward(cell, case, forward, derived)
 
 
 def _steps_first(array: Array) -> Array:
@@ -83,22 +83,24 @@ def _stacked(arrays: list[Array], batch: int, width: int) -> Array:
     return np.stack(arrays) if arrays else np.zeros((0, batch, width))
 
 
-def _backward(cell: Cell, case: Case, forward: Run, derived: Adjoint) -> Result:
+def run_backward(cell: Cell, case: Case, forward: Run, derived: Adjoint, arithmetic: Arithmetic = EXACT) -> Result:
+    """The backward sweep of a case (without ``lengths``) behind its forward sweep in the same arithmetic."""
     graph = derived.graph
     steps = range(case.steps)
     given = dict(forward.varying)
     for name, depth in cell.states.items():
         for t in range(-depth, 0):
-            given[name, t] = state_at(cell, case, forward, name, t)
-    given |= {(derived.seeds[cell.output], t): EXACT.array(case.dy[t]) for t in steps}
-    boundary = _arriving(cell, case, derived)
-    back = run(graph, given, forward.fixed, boundary, steps=case.steps, batch=case.batch, sizes=case.sizes)
-    state = _leaving(cell, case, derived, back, boundary)
+            given[name, t] = state_at(cell, case, forward, name, t, arithmetic)
+    given |= {(derived.seeds[cell.output], t): arithmetic.array(case.dy[t]) for t in steps}
+    boundary = _arriving(cell, case, derived, arithmetic)
+    back = run(graph, given, forward.fixed, boundary, steps=case.steps, batch=case.batch, sizes=case.sizes,
+               arithmetic=arithmetic)  # fmt: skip
+    state = _leaving(cell, case, derived, back, boundary, arithmetic)
     params = {}
     for name, value in case.params.items():
         found = derived.gradients.get(name)
         gradient = (
-            EXACT.array(np.zeros(np.shape(value))) if found is None else back.fixed[found].reshape(np.shape(value))
+            arithmetic.array(np.zeros(np.shape(value))) if found is None else back.fixed[found].reshape(np.shape(value))
         )
         for of, learned in cell.initial.items():
             if learned == name and of not in case.state:
@@ -108,15 +110,15 @@ def _backward(cell: Cell, case: Case, forward: Run, derived: Adjoint) -> Result:
     for name in cell.inputs:
         found = derived.gradients.get(name)
         width = cell.inputs[name].value(case.sizes)
-        zero = EXACT.array(np.zeros((case.batch, width)))
+        zero = arithmetic.array(np.zeros((case.batch, width)))
         x[name] = _stacked([zero if found is None else back.varying[found, t] for t in steps], case.batch, width)
     y = _stacked(
         [forward.varying[cell.output, t] for t in steps], case.batch, cell.size_of(cell.output).value(case.sizes)
     )
-    return Result(y, last_states(cell, case, forward), params, x, state)
+    return Result(y, last_states(cell, case, forward, arithmetic), params, x, state)
 
 
-def _arriving(cell: Cell, case: Case, derived: Adjoint) -> dict[tuple[str, int], Array]:
+def _arriving(cell: Cell, case: Case, derived: Adjoint, arithmetic: Arithmetic) -> dict[tuple[str, int], Array]:
     """The gradients by the last states, where the adjoint reads them: as what the steps beyond the end would send."""
     boundary = {}
     entered = set()
@@ -125,18 +127,18 @@ def _arriving(cell: Cell, case: Case, derived: Adjoint) -> dict[tuple[str, int],
         if carry.lag == depth and carry.value not in entered and carry.value in case.dlast:
             entered.add(carry.value)
             for j, value in enumerate(_steps_first(case.dlast[carry.value])):
-                boundary[out, case.steps + j] = EXACT.array(value)
+                boundary[out, case.steps + j] = arithmetic.array(value)
     return boundary
 
 
 def _leaving(
-    cell: Cell, case: Case, derived: Adjoint, back: Run, boundary: Mapping[tuple[str, int], Array]
+    cell: Cell, case: Case, derived: Adjoint, back: Run, boundary: Mapping[tuple[str, int], Array], arithmetic: Arithmetic
 ) -> dict[str, Array]:
     """The gradients by the initial states: what the first steps send to the steps before them."""
     state = {}
     for name, depth in cell.states.items():
         width = cell.size_of(name).value(case.sizes)
-        parts = [EXACT.array(np.zeros((case.batch, width))) for _ in range(depth)]
+        parts = [arithmetic.array(np.zeros((case.batch, width))) for _ in range(depth)]
         for out, carry in derived.carries.items():
             for s in range(-carry.lag, 0) if carry.value == name else ():
                 sent = back.varying.get((out, s + carry.lag), boundary.get((out, s + carry.lag)))
