@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -122,11 +123,9 @@ def report(plan: Plan) -> str:
         totals.append(_total(title, schedule))
     stored = sympy.Add(*(plan.forward.graph.size(n).symbol() for n in plan.stash))
     again = [n for n in plan.backward.graph.producer() if n in plan.forward.graph.values]
-    lines += [
-        *totals,
-        f"stash     {formula(stored)} numbers per step and sample ({', '.join(plan.stash)})"
-        + (f"; computed again: {', '.join(again)}" if again else ""),
-    ]
+    kept = f"{formula(stored)} numbers per step and sample: {', '.join(plan.stash)}"
+    recomputed = f"; computed again: {', '.join(again)}" if again else ""
+    lines += [*totals, textwrap.fill(f"{'stash':<9} {kept}{recomputed}", 78, subsequent_indent=" " * 10)]
     return "\n".join(lines)
 
 
@@ -153,15 +152,24 @@ def _nominal_text(plan: Plan) -> str:
 
 def _sweep(title: str, schedule: Schedule) -> list[str]:
     rows = []
+    sums: list[Sums] = []
     for region, stage in schedule.stages():
-        if not isinstance(stage, Once):
-            spent = cost(stage, schedule)
-            rows.append((WHERE[region], _name(stage), formula(spent.flops), formula(spent.bytes)))
+        if isinstance(stage, Sums):
+            sums.append(stage)
+        elif not isinstance(stage, Once):
+            rows.append(_row(region, stage, schedule))
+    if sums:
+        joined = Sums(tuple(o for s in sums for o in s.outs), tuple(a for s in sums for a in s.args))
+        rows.append(_row("finish", joined, schedule))
     heads = (title, "stage (per step and sample)", "FLOPs", "bytes")
     widths = [max(len(row[k]) for row in (heads, *rows)) for k in range(4)]
-    return [
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in (heads, *rows)
-    ] + [""]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in (heads, *rows)]
+    return [*lines, ""]
+
+
+def _row(region: str, stage: Stage, schedule: Schedule) -> tuple[str, str, str, str]:
+    spent = cost(stage, schedule)
+    return WHERE[region], _name(stage), formula(spent.flops), formula(spent.bytes)
 
 
 def _name(stage: Stage) -> str:
@@ -178,7 +186,7 @@ def _name(stage: Stage) -> str:
 
 
 def _few(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:2])} … {names[-1]} ({len(names)})"
+    return ", ".join(names) if len(names) < 3 else f"{names[0]} … {names[-1]} ({len(names)})"
 
 
 def _total(title: str, schedule: Schedule) -> str:
@@ -188,5 +196,5 @@ def _total(title: str, schedule: Schedule) -> str:
         spent = cost(stage, schedule)
         flops, bytes_ = flops + spent.flops, bytes_ + spent.bytes
         launches["step" if region == "loop" else "once"] += spent.launches
-    return (f"{title:<9} {nominal(flops)} FLOPs and {nominal(bytes_)} bytes per step and sample at {NOMINAL} units; "
-            f"{launches['step']} launches per step, {launches['once']} besides")  # fmt: skip
+    work = f"{nominal(flops)} FLOPs and {nominal(bytes_)} bytes per step and sample at {NOMINAL} units"
+    return f"{title:<9} {work},\n{'':<9} {launches['step']} launches per step and {launches['once']} besides"
