@@ -24,7 +24,7 @@ def task(seed: int = 0) -> Task:
     """New sequences in every batch; two sets of 2000 are held out, one to watch and one for the final number."""
     held_out = np.random.default_rng(seed + 1000)
     return Task(
-        name="adding", inputs=2, outputs=1, steps=STEPS, hidden=32, updates=1200, every=50, rate=0.01,
+        name="adding", inputs=2, outputs=1, span=STEPS, hidden=32, updates=1200, every=50, rate=0.01,
         loss=squared_error, score=mean_squared_error, batches=batches, watch=sequences(held_out, 2000),
         test=sequences(held_out, 2000), enough=lambda score: score < STOP,
     )  # fmt: skip

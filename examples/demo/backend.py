@@ -39,7 +39,8 @@ def find() -> Backend:
 def load(file: Path) -> ModuleType:
     """An emitted module, imported from its file alone."""
     spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
     spec.loader.exec_module(module)

@@ -21,11 +21,12 @@ def task(seed: int = 0) -> Task:
 
     data = load_digits()
     rows = (data.images / 16).astype("float32")
-    x, x_test, y, y_test = train_test_split(rows, data.target, test_size=HELD_OUT, stratify=data.target, random_state=seed)
+    classes = data.target
+    x, x_test, y, y_test = train_test_split(rows, classes, test_size=HELD_OUT, stratify=classes, random_state=seed)
     test = sequences(x_test), y_test
     per_epoch = len(x) // BATCH
     return Task(
-        name="digits", inputs=8, outputs=10, steps=8, hidden=64, updates=EPOCHS * per_epoch, every=per_epoch, rate=0.005,
+        name="digits", inputs=8, outputs=10, span=0, hidden=64, updates=EPOCHS * per_epoch, every=per_epoch, rate=0.01,
         loss=cross_entropy, score=accuracy, batches=lambda rng: batches(rng, x, y), watch=test, test=test,
     )  # fmt: skip
 

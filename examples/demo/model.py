@@ -46,12 +46,15 @@ class Model:
 
 
 def remember(params: Any, span: int, rng: np.random.Generator, xp: Any) -> None:
-    """Chrono initialization (Tallec & Ollivier 2018): gates that remember for 1 to ``span`` steps.
+    """Chrono initialization (Tallec & Ollivier 2018): gates that remember for 1 to ``span`` steps; 0: as they are.
 
-    The cells start with small random biases, as in PyTorch, so a gate that keeps the state is half open and forgets
-    within a step or two. With the bias log(u), u uniform in 1 … span - 1, it is open for about u steps: the LSTM's
-    forget gate b_f (and b_i = -b_f) and the GRU's update gate b_z. A simple recurrent network has no such gate.
+    The modules start with small random biases, as PyTorch does, so a gate that keeps the state is half open and
+    forgets within a step or two: over 100 steps the gradient is gone before there is anything to learn from. With the
+    bias log(u), u uniform in 1 … span - 1, the gate is open for about u steps. That is the LSTM's forget gate b_f (and
+    b_i = -b_f) and the GRU's update gate b_z. A simple recurrent network has no such gate, and starts as it is.
     """
+    if not span:
+        return
     bias = np.log(rng.uniform(1, span - 1, params.sizes["H"])).astype("float32")
     if "b_f" in params:
         params["b_f"] = xp.asarray(bias)

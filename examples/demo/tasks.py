@@ -16,16 +16,17 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Task:
-    """``batches(rng)`` is endless. ``score`` is what is reported of held-out ``test`` data, measured every ``every`` updates.
+    """``score`` measures held-out data: ``watch`` every ``every`` updates, ``test`` at the end. ``batches`` never end.
 
-    Training ends after ``updates`` updates, or when the score of ``watch`` has reached ``enough``; ``test`` is then
-    measured once, so that the reported number has not been chosen.
+    Training ends after ``updates`` updates, or when the score of ``watch`` is ``enough``; ``test`` is measured only
+    then, so the reported number has not been chosen. ``span``: for how many steps gates shall remember at the start;
+    0 leaves the biases as the module starts them.
     """
 
     name: str
     inputs: int
     outputs: int
-    steps: int
+    span: int
     hidden: int
     updates: int
     every: int

@@ -30,11 +30,14 @@ class Run:
     losses: list[float] = field(repr=False)
 
 
-def train(name: str, cell: ModuleType, task: Task, backend: Backend, seed: int, progress: Callable[[int, float], None]) -> Run:
+Tell = Callable[[int, float], None]
+
+
+def train(name: str, cell: ModuleType, task: Task, backend: Backend, seed: int, progress: Tell) -> Run:
     """Train until the task is solved or its budget of updates is spent. ``progress`` is told the update and score."""
     xp = backend.xp
     rng = np.random.default_rng(seed)
-    model = Model(cell, xp, task.inputs, task.hidden, task.outputs, task.steps, seed)
+    model = Model(cell, xp, task.inputs, task.hidden, task.outputs, task.span, seed)
     adam = Adam(xp, model.buffers)
     batches = task.batches(rng)
     curve = [(0, evaluate(model, task, task.watch, backend))]
