@@ -129,7 +129,7 @@ class _Builder:
             for operand in op.operands():
                 if lag_of(operand):
                     wanted[
-                        (name_of(operand), lag_of(operand), "product" if isinstance(op, Product) else "pointwise")
+                        (name_of(operand), lag_of(operand), "product" if isinstance(op, Product | Outer) else "pointwise")
                     ] = None
         for name, depth in self.forward.states.items():
             if not any(of == name and abs(lag) == depth for of, lag, _ in wanted):
@@ -153,11 +153,12 @@ class _Builder:
         for (name, lag, kind), out in self.carry.items():
             self._finish_carry(out, (name, lag), kind)
         computed = {name_of(c) for c in gradients.values()}
+        self.steps = _alive(self.steps, {*computed, *self.carry.values()})
         graph = Graph(f"adjoint of {self.forward.name}", self._kept_values(), self._given(), self._fixed(),
                       tuple(self.steps), tuple(sorted(computed)), -1 if self.forward.direction > 0 else 1)  # fmt: skip
         carries = {out: Carry(name, lag) for (name, lag, _), out in self.carry.items()}
         return Adjoint(self.forward, graph.check(), self.seeds, carries, {k: name_of(v) for k, v in gradients.items()},
-                       dict(self.cotangents))  # fmt: skip
+                       {k: v for k, v in self.cotangents.items() if name_of(v) in graph.values})  # fmt: skip
 
     # what flows to a value
 
@@ -196,7 +197,7 @@ class _Builder:
         if not terms:
             return None
         first = terms[0]
-        if len(terms) == 1 and first.factor == 1 and first.into is None and not first.matrix.transposed:
+        if len(terms) == 1 and first == Term(sympy.Integer(1), Matrix(first.matrix.name)):
             return Param(first.matrix.name)
         out = self.names.fresh(f"d{name}")
         self.values[out] = Value(out, self.values[name].shape, fixed=True)
@@ -289,6 +290,19 @@ class _Builder:
     def _kept_values(self) -> dict[str, Value]:
         names = {*self._read(), *(op.out for op in self.steps), *self.seeds.values()}
         return {n: v for n, v in self.values.items() if n in names}
+
+
+def _alive(steps: list[Op], wanted: set[str]) -> list[Op]:
+    """The steps that ``wanted`` values depend on, at whatever distance in time."""
+    made = {op.out: op for op in steps}
+    pending, alive = list(wanted), set(wanted)
+    while pending:
+        op = made.get(pending.pop())
+        for operand in op.operands() if op else ():
+            if name_of(operand) not in alive:
+                alive.add(name_of(operand))
+                pending.append(name_of(operand))
+    return [op for op in steps if op.out in alive]
 
 
 def _pointwise(builder: _Builder, op: Pointwise, cotangent: Operand) -> None:

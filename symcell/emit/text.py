@@ -15,9 +15,8 @@ def comment(text: str) -> str:
 
 def docstring(text: str) -> str:
     """``text`` as the inside of a triple-quoted docstring."""
-    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"').replace("\0", " ").removesuffix('"') + (
-        '\\"' if text.endswith('"') else ""
-    )
+    text = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return text[:-1] + '\\"' if text.endswith('"') and not text.endswith('\\"') else text
 
 
 def string_lines(text: str) -> list[str]:
