@@ -5,8 +5,7 @@ import operator
 
 import pytest
 import sympy
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from symcell.language import arithmetic, parse
 from symcell.language.names import FUNCTIONS

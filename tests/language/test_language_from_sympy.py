@@ -2,11 +2,10 @@
 
 import pytest
 import sympy
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import symcell
-from symcell.cell import Cell, CellError
+from symcell.cell import CellError
 from symcell.language import from_equations, load, names, parse
 from symcell.symbolic.functions import Greater, NormalCdf, Sigmoid, Where
 from symcell.symbolic.nodes import At, Hadamard, Join, MatVec, Minus, Param, Quotient, Sum

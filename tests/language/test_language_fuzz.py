@@ -3,8 +3,7 @@
 import contextlib
 import string
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from symcell.cell import Cell, CellError
 from symcell.language import load, names, parse

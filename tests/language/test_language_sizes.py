@@ -1,8 +1,7 @@
 """Size inference: what agrees is equal, what is open gets its default name."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from symcell.cell import Size
 from symcell.language import parse
