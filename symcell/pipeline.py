@@ -20,7 +20,7 @@ TARGETS = ("numpy", "cupy")
 def plan_of(cell: Cell) -> Plan:
     """Lower a cell, derive its adjoint and plan both sweeps. Raises TypeError for what is no cell."""
     if not isinstance(cell, Cell):
-        raise TypeError(f"cell: expected a Cell, as symcell.load and symcell.parse return it, got {type(cell).__name__}")
+        raise TypeError(f"cell: expected a Cell, as symcell.load and symcell.parse give it, got {type(cell).__name__}")
     graph = lower(cell)
     return plan(cell, graph, adjoint(graph))
 

@@ -17,9 +17,20 @@ from symcell.cell import Size
 from symcell.derivation.forward import SHORT, Forward, read_forward, weight
 from symcell.derivation.nodes import Bar, Beside, Delta, Gradient, GradientOf, Last, Outer, Total, TransposeOf, shifted
 from symcell.derivation.sizes import unit_sum
-from symcell.graph import Block, Combine, Op, Operand, Pointwise, Product, Reduce, Term, lag_of, name_of
-from symcell.graph import Outer as OuterStep
-from symcell.graph import Total as TotalStep
+from symcell.graph import (
+    Block,
+    Combine,
+    Op,
+    Operand,
+    Outer as OuterStep,
+    Pointwise,
+    Product,
+    Reduce,
+    Term,
+    Total as TotalStep,
+    lag_of,
+    name_of,
+)
 from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, MatVec, Param
 

@@ -39,14 +39,13 @@ class Case:
 
     def tensors(self) -> dict[str, Array]:
         """What can be differentiated by, under the names of its gradients: ``dW_i``, ``dx``, ``dh[0]``."""
-        return _gradients(self.params, self.x, self.state)
+        return _named(self.params, self.x, self.state)
 
     def moved(self, name: str, by: Array) -> Case:
         """The case with ``by`` added to the tensor that :meth:`tensors` calls ``name``."""
-        groups = {"params": self.params, "x": self.x, "state": self.state}
-        keys = {key: (group, of) for group, arrays in groups.items() for of in arrays for key in _gradients(**{group: {of: 0}})}
-        group, of = keys[name]
-        return replace(self, **{group: {**groups[group], of: groups[group][of] + by}})
+        moved = {**self.tensors(), name: self.tensors()[name] + by}
+        params, x = ({k: moved[f"d{k}"] for k in group} for group in (self.params, self.x))
+        return replace(self, params=params, x=x, state={k: moved[f"d{k}[0]"] for k in self.state})
 
     def alone(self, sample: int) -> Case:
         """One sequence of the batch by itself, cut to its length."""
@@ -62,7 +61,7 @@ class Case:
         )
 
 
-def _gradients(params: Mapping[str, Array] = {}, x: Mapping[str, Array] = {}, state: Mapping[str, Array] = {}) -> dict[str, Array]:
+def _named(params: Mapping[str, Array], x: Mapping[str, Array], state: Mapping[str, Array]) -> dict[str, Array]:
     named = {**params, **x, **{f"{k}[0]": v for k, v in state.items()}}
     return {f"d{k}": v for k, v in named.items()}
 
@@ -83,7 +82,7 @@ class Result:
 
     def gradients(self) -> dict[str, Array]:
         """What the backward pass gives: ``dW_i``, ``dx``, ``dh[0]``."""
-        return _gradients(self.params, self.x, self.state)
+        return _named(self.params, self.x, self.state)
 
     def tensors(self) -> dict[str, Array]:
         """All arrays by name."""

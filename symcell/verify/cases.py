@@ -1,9 +1,9 @@
-"""Random cases for any cell: all lengths differ, so that swapped axes are caught; float32 holds every number exactly."""
+"""Random cases for any cell: all lengths differ, so that swapped axes are caught; float32 holds all numbers exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
@@ -28,7 +28,7 @@ class Kind:
 
 KINDS = (
     Kind("given states", 4, 2),
-    Kind("own start", 5, 1, given=False),
+    Kind("own start", 3, 1, given=False),
     Kind("one step", 1, 2),
     Kind("lengths", 4, 3, lengths=(2, 4, 0)),
 )
@@ -40,7 +40,9 @@ def sizes_of(cell: Cell, start: int = 5) -> dict[str, int]:
     return dict(zip(sorted(cell.sizes, reverse=True), count(start, 2), strict=False))
 
 
-def random_case(cell: Cell, kind: Kind, seed: int = 0, *, sizes: Mapping[str, int] | None = None, scale: float = 0.5) -> Case:
+def random_case(
+    cell: Cell, kind: Kind, seed: int = 0, *, sizes: Mapping[str, int] | None = None, scale: float = 0.5
+) -> Case:
     """Normal random numbers, those of parameters and states times ``scale``."""
     sizes = dict(sizes or sizes_of(cell))
     rng = np.random.default_rng(seed)
@@ -63,15 +65,15 @@ def random_case(cell: Cell, kind: Kind, seed: int = 0, *, sizes: Mapping[str, in
 
 def positive(case: Case) -> Case:
     """The same numbers without their signs, but for the gradients that arrive."""
-    groups = ({k: abs(v) for k, v in group.items()} for group in (case.params, case.x, case.state))
-    return Case(case.sizes, *groups, case.dy, case.dlast, case.lengths)
+    params, x, state = ({k: abs(v) for k, v in group.items()} for group in (case.params, case.x, case.state))
+    return replace(case, params=params, x=x, state=state)
 
 
-def case_where(cell: Cell, kind: Kind, defined: Callable[[Case], bool], **options: object) -> Case | None:
+def case_where(cell: Cell, kind: Kind, defined: Callable[[Case], bool]) -> Case | None:
     """The first random case at which the cell is defined; positive numbers are tried too. None where there is none."""
     for seed in range(ATTEMPTS):
-        for shape in (lambda case: case, positive):
-            case = shape(random_case(cell, kind, seed, scale=0.5 / (1 + seed // 3), **options))  # type: ignore[arg-type]
-            if defined(case):
-                return case
+        case = random_case(cell, kind, seed, scale=0.5 / (1 + seed // 3))
+        for candidate in (case, positive(case)):
+            if defined(candidate):
+                return candidate
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from symcell.adjoint import adjoint
@@ -35,6 +36,7 @@ class _Verifier:
         self.errors: dict[str, dict[str, float]] = {}
         self.problems: dict[str, None] = {}
         self.notes: dict[str, None] = {}
+        self.alive: set[str] = set()
         self.graph = lower(cell)
         self.adjoint = adjoint(self.graph)
         self.known = None if pytorch.missing() else torch_cells.recognise(cell)
@@ -51,15 +53,18 @@ class _Verifier:
 
     def _apart(self) -> tuple[Column, ...]:
         first, *others = self.targets
-        return tuple(Column(f"{t.title} and {first.title}", (t.name, f"–{first.name}"), "apart", t.missing) for t in others)
+        heads = {t.name: (t.name, f"–{first.name}") for t in others}
+        return tuple(Column(f"{t.title} and {first.title}", heads[t.name], "apart", t.missing) for t in others)
 
     def report(self) -> CellReport:
         for target in (t for t in self.targets if not t.missing):
-            module = self.tried(target.title, lambda t=target: t.build(self.cell))
+            module = self.tried(target.title, partial(target.build, self.cell))
             if module is not None:
                 self.modules[target.name] = module
         for kind in KINDS:
             self.case(kind)
+        for tensor in (t for t in self.errors if t not in self.alive):
+            self.notes[f"{tensor} is zero in every case, which says little about it"] = None
         rows = tuple(Row(tensor, errors) for tensor, errors in self.errors.items())
         return CellReport(self.cell.name, self.columns, rows, tuple(self.problems), tuple(self.notes))
 
@@ -79,11 +84,12 @@ class _Verifier:
             return
         exact = self.exact
         wanted = {name: real(value) for name, value in exact.tensors().items()}
+        self.alive |= {name for name, value in wanted.items() if value.any()}
         float64: dict[str, Result] = {}
         for target in (t for t in self.targets if t.name in self.modules):
             for dtype in ("float64", "float32"):
                 module = self.modules[target.name]
-                found = self.tried(f"{target.title} {dtype}, {kind.title}", lambda m=module, d=dtype: run(m, case, d))
+                found = self.tried(f"{target.title} {dtype}, {kind.title}", partial(run, module, case, dtype))
                 if found is not None:
                     self.compare(_column(target, dtype), found, wanted, exact)
                     float64 |= {target.name: found} if dtype == "float64" else {}
@@ -98,9 +104,10 @@ class _Verifier:
             self.stepped(kind, case, first, exact)
 
     def defined(self, case: Case) -> bool:
-        """Whether all values and gradients are finite; keeps the reference for what follows."""
+        """Whether all is finite and of a size that float32 can square and exponentiate; keeps the reference."""
         self.exact = reference(self.cell, case, graph=self.graph, derived=self.adjoint)
-        return all(largest(real(v)) < 1e12 for v in self.exact.tensors().values())
+        values, gradients = self.exact.values().values(), self.exact.gradients().values()
+        return all(largest(real(v)) < 50 for v in values) and all(largest(real(v)) < 1e6 for v in gradients)
 
     def note(self, column: Column, tensor: str, value: float) -> None:
         if column.tolerance.unit == "ulp":
@@ -112,19 +119,21 @@ class _Verifier:
         """Every tensor of ``found`` against what is wanted."""
         for group, values in ((exact.values(), found.values()), (exact.gradients(), found.gradients())):
             reals = {name: real(v) for name, v in group.items()}
-            for name in dict.fromkeys((*reals, *values)):
-                both = name in reals and name in values
-                self.note(column, name, error(values[name], wanted[name], scale_of(reals[name], reals)) if both else float("inf"))
+            for name in reals:
+                self.note(column, name, error(values.get(name), wanted.get(name), scale_of(reals[name], reals)))
+            for name in values.keys() - reals.keys():
+                self.note(column, name, float("inf"))
 
     def torched(self, kind: Kind, case: Case, first: Result, exact: Result) -> None:
         if self.torch.missing:
             return
-        ways: dict[str, Callable[[Case], Result]] = {"autograd": lambda one: pytorch.run(self.cell, one)}
+        ways: dict[str, Callable[[Case], Result]] = {"autograd": partial(pytorch.run, self.cell)}
         if self.known is not None and kind.lengths is None:
             known, names = self.known
-            ways[f"torch.nn.{known.module}"] = lambda one: torch_cells.run(self.cell, one, known, names)
+            ways[f"torch.nn.{known.module}"] = partial(torch_cells.run, self.cell, known=known, names=names)
         for way, ask in ways.items():
-            found = self.tried(f"PyTorch ({way}), {kind.title}", lambda a=ask: a(case) if case.lengths is None else each_alone(case, a))
+            run_case = partial(ask, case) if case.lengths is None else partial(each_alone, case, ask)
+            found = self.tried(f"PyTorch ({way}), {kind.title}", run_case)
             if found is not None:
                 self.compare(self.torch, found, first.tensors(), exact)
 
@@ -145,7 +154,8 @@ class _Verifier:
             self.note(self.step, name, float(abs(value - differences.along(gradients[name], case, name))) / scale)
             if kind is KINDS[0]:
                 value = differences.kernel_difference(self.modules[self.targets[0].name], case, name)
-                self.note(self.central, name, float(abs(value - differences.along(gradients[name], case, name))) / scale)
+                apart = abs(value - differences.along(gradients[name], case, name))
+                self.note(self.central, name, float(apart) / scale)
 
 
 def _column(target: Target, dtype: str) -> Column:

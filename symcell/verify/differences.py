@@ -1,8 +1,8 @@
 """Derivatives without an adjoint: the forward sweep alone, differenced along random directions.
 
-The loss of a case is moved along one random direction per tensor. In mpmath numbers the derivative is the imaginary part
-of a step along the imaginary axis (Squire & Trapp 1998), exact to the working precision; at a kink that the functions
-below do not settle, a central difference. In float64 it is a central difference of an emitted module itself.
+The loss of a case is moved along one random direction per tensor. In mpmath numbers the derivative is the imaginary
+part of a step along the imaginary axis (Squire & Trapp 1998), exact to the working precision; at a kink that the
+functions below do not settle, a central difference. In float64 it is a central difference of an emitted module itself.
 """
 
 from __future__ import annotations

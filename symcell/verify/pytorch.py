@@ -39,7 +39,8 @@ class Leaves:
     """A case's arrays as tensors that collect gradients; ``state`` holds every state, given or not."""
 
     def __init__(self, cell: Cell, case: Case) -> None:
-        self.params, self.x = ({k: _tensor(v).requires_grad_() for k, v in group.items()} for group in (case.params, case.x))
+        self.params = {k: _tensor(v).requires_grad_() for k, v in case.params.items()}
+        self.x = {k: _tensor(v).requires_grad_() for k, v in case.x.items()}
         self.state = {name: self._start(cell, case, name) for name in cell.states}
 
     def _start(self, cell: Cell, case: Case, name: str) -> Tensor:
@@ -115,9 +116,8 @@ class _Loop:
         import torch
 
         if isinstance(expr, Join):
-            parts = [torch.atleast_2d(self.unit(a, t)) for a in expr.args]
-            rows = max(len(p) for p in parts)
-            return torch.cat([p.expand(rows, -1) for p in parts], dim=-1)
+            parts = [self.unit(a, t).expand(self.case.batch, -1) for a in expr.args]
+            return torch.cat(parts, dim=-1)
         return self.unit(expr, t)
 
     def matrix(self, expr: Any) -> Tensor:
@@ -131,6 +131,13 @@ class _Loop:
         assert isinstance(expr, sympy.MatAdd), expr
         parts = [self.matrix(a) for a in expr.args]
         return sum(parts[1:], parts[0])
+
+
+def _on_tensors(function: Callable[[Tensor], Tensor]) -> Callable[[Any], Tensor]:
+    """A function of tensors as one that takes numbers too."""
+    import torch
+
+    return lambda v: function(torch.as_tensor(v, dtype=torch.float64))
 
 
 def _functions() -> dict[Any, Callable[..., Any]]:
@@ -156,17 +163,15 @@ def _functions() -> dict[Any, Callable[..., Any]]:
     def rmsnorm(v: Tensor, gain: Any = 1.0) -> Tensor:
         return functional.rms_norm(v, v.shape[-1:], eps=fn.NORM_EPSILON) * gain
 
-    one_argument = {
+    one_argument: dict[Any, Callable[[Tensor], Tensor]] = {
         fn.Sigmoid: torch.sigmoid, fn.Tanh: torch.tanh, fn.Relu: torch.relu, fn.Exp: torch.exp, fn.Log: torch.log,
         fn.Sqrt: torch.sqrt, fn.Abs: torch.abs, fn.Sin: torch.sin, fn.Cos: torch.cos, fn.Erf: torch.erf,
         fn.Softplus: lambda v: functional.softplus(v, threshold=700), fn.Elu: functional.elu,
-        fn.Softsign: functional.softsign, fn.HardSigmoid: functional.hardsigmoid, fn.HardTanh: functional.hardtanh,
+        fn.Softsign: functional.softsign, fn.HardTanh: functional.hardtanh,
+        fn.HardSigmoid: lambda v: functional.hardtanh(v / 6 + 0.5, 0.0, 1.0),  # hardsigmoid's own 1/6 is a float32
         fn.Sign: torch.sign, fn.Silu: functional.silu, fn.Gelu: functional.gelu, fn.LogSigmoid: functional.logsigmoid,
     }  # fmt: skip
-    table: dict[Any, Callable[..., Any]] = {
-        of: (lambda v, f=f: f(tensor(v))) for of, f in one_argument.items()
-    }
-    return table | {
+    return {of: _on_tensors(f) for of, f in one_argument.items()} | {
         fn.LeakyRelu: lambda v, slope: functional.leaky_relu(tensor(v), float(slope)),
         fn.Maximum: lambda u, v: torch.maximum(tensor(u), tensor(v)),
         fn.Minimum: lambda u, v: torch.minimum(tensor(u), tensor(v)),

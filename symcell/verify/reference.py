@@ -132,7 +132,12 @@ def _arriving(cell: Cell, case: Case, derived: Adjoint, arithmetic: Arithmetic) 
 
 
 def _leaving(
-    cell: Cell, case: Case, derived: Adjoint, back: Run, boundary: Mapping[tuple[str, int], Array], arithmetic: Arithmetic
+    cell: Cell,
+    case: Case,
+    derived: Adjoint,
+    back: Run,
+    boundary: Mapping[tuple[str, int], Array],
+    arithmetic: Arithmetic,
 ) -> dict[str, Array]:
     """The gradients by the initial states: what the first steps send to the steps before them."""
     state = {}

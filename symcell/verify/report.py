@@ -11,8 +11,8 @@ from symcell.verify.tolerances import TOLERANCES, Tolerance
 
 @dataclass(frozen=True)
 class Column:
-    """A comparison of two witnesses. ``head``: its two lines in a table; ``kind``: its entry in the table of tolerances;
-    ``missing``: why it was not made."""
+    """A comparison of two witnesses. ``head``: its two lines in a table; ``kind``: its entry in the table of
+    tolerances; ``missing``: why it was not made."""
 
     title: str
     head: tuple[str, str]
@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class CellReport:
-    """One cell. ``problems``: what went wrong before numbers could be compared; ``notes``: what was done differently."""
+    """One cell. ``problems``: what went wrong before numbers could be compared; ``notes``: what else to know."""
 
     cell: str
     columns: tuple[Column, ...]
@@ -64,7 +64,8 @@ class CellReport:
         if self.problems:
             return "; ".join(self.problems)
         beyond = [
-            f"{row.tensor} is {row.errors[c.title]:.1e} off by {c.title}, {c.tolerance.limit:.0e} allowed" for row, c in self.failures()
+            f"{row.tensor}: {c.title} are {c.tolerance.text(row.errors[c.title])} apart, {c.tolerance.text()} allowed"
+            for row, c in self.failures()
         ]
         more = f"; and {len(beyond) - 3} more" if len(beyond) > 3 else ""
         return "; ".join(beyond[:3]) + more if beyond else f"all {len(self.rows)} tensors within tolerance"

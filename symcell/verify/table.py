@@ -27,7 +27,9 @@ def render(report: Report, width: int) -> RenderableType:
 
 
 def _table(cell: CellReport, width: int) -> Table:
-    table = Table(title=cell.cell, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(
+        title=cell.cell, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1)
+    )
     table.add_column("\ntensor", no_wrap=True, min_width=6)
     for column in cell.columns:
         table.add_column("\n".join(column.head), justify="right", no_wrap=True, min_width=5 if width >= 60 else None)
@@ -41,8 +43,9 @@ def _legend(columns: Mapping[str, Column], width: int) -> Table:
     """What each column compares, the error that passes, and why that much; or why it was left out."""
     table = Table.grid(padding=(0, 2))
     for head, column in columns.items():
-        limit = f"{column.tolerance.limit:.0e}" if column.tolerance.unit == "relative" else f"{column.tolerance.limit:.0f} ULP"
-        what = f"– {column.missing}" if column.missing else f"at most {limit}: {column.tolerance.reason}"
+        what = (
+            f"– {column.missing}" if column.missing else f"at most {column.tolerance.text()}: {column.tolerance.reason}"
+        )
         table.add_row(*(Text(text, style="dim") for text in (head, column.title, what)[: None if width >= 100 else 2]))
     return table
 
@@ -60,6 +63,4 @@ def _entry(row: Row, column: Column, worst: float | None) -> Text:
 
 def number(value: float, column: Column) -> str:
     """An error in its column's unit: ``3e-16``, or ``1.2`` ULP."""
-    if column.tolerance.unit == "ulp":
-        return f"{value:.1f}" if value < 1e4 else f"{value:.0e}"
-    return f"{value:.0e}" if value else "0"
+    return column.tolerance.text(value).removesuffix(" ULP") if value else "0"

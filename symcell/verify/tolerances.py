@@ -26,14 +26,23 @@ class Tolerance:
     unit: Literal["relative", "ulp"]
     reason: str
 
+    def text(self, value: float | None = None) -> str:
+        """An error (or the limit itself) with its unit: ``3e-16``, ``1.2 ULP``."""
+        value = self.limit if value is None else value
+        if self.unit == "relative":
+            return f"{value:.0e}"
+        return f"{value:.1f} ULP".replace(".0 ", " ") if value < 1e4 else f"{value:.0e} ULP"
+
 
 TOLERANCES = {
-    "float64": Tolerance(1e-12, "relative", "a few thousand roundings of 1e-16 each, over short sequences and small sizes"),
+    "float64": Tolerance(1e-12, "relative", "thousands of roundings of 1e-16 each, in short sequences of small sizes"),
     "float32": Tolerance(256, "ulp", "the same roundings in units of 1.2e-7, each function within a few"),
     "apart": Tolerance(1e-12, "relative", "both targets are within the tolerance of float64"),
-    "derived": Tolerance(1e-30, "relative", "50 digits on both sides; the step h = 1e-30 enters as h², at a kink 1e-25 as h²"),
+    "derived": Tolerance(
+        1e-30, "relative", "50 digits on both sides; the step, 1e-30 (at a kink 1e-25), enters squared"
+    ),
     "complex": Tolerance(1e-12, "relative", "the witness is exact, so what remains is the kernels' own rounding"),
-    "central": Tolerance(1e-6, "relative", "a step of 1e-5: the third derivative times 1e-10, and rounding 1e-16 over 1e-5"),
+    "central": Tolerance(1e-6, "relative", "a step of 1e-5: third derivatives times 1e-10, and rounding over 1e-5"),
     "torch": Tolerance(1e-12, "relative", "float64 on both sides"),
 }
 """By kind of witness."""

@@ -132,7 +132,9 @@ class _Matcher:
         if sized is None:
             return
         if left[0] == "signal":
-            yield from self.matched(written(self.one.equation(left[1]).rhs), written(self.other.equation(right[1]).rhs), sized)
+            yield from self.matched(
+                written(self.one.equation(left[1]).rhs), written(self.other.equation(right[1]).rhs), sized
+            )
         else:
             yield sized
 
@@ -172,7 +174,10 @@ def run(cell: Cell, case: Case, known: TorchCell, names: Mapping[str, str]) -> R
         options["proj_size"] = cell.size_of(cell.output).value(case.sizes)
     module = getattr(torch.nn, known.module)(x.shape[2], hidden, dtype=torch.float64, **options)
     zero = torch.zeros(hidden, dtype=torch.float64)
-    stacked = {p: torch.cat([zero if n == "0" else leaves.params[names[n]] for n in parts]) for p, parts in known.layout.items()}
+    stacked = {
+        p: torch.cat([zero if n == "0" else leaves.params[names[n]] for n in parts])
+        for p, parts in known.layout.items()
+    }
     start = tuple(leaves.state[names[s]][None] for s in known.states)
     y, end = torch.func.functional_call(module, stacked, (x, start if len(start) > 1 else start[0]))
     ends = end if len(start) > 1 else (end,)

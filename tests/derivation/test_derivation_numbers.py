@@ -7,8 +7,7 @@ from derivation_cells import TEXTS
 from derivation_numeric import Sequence
 
 from symcell.adjoint import adjoint
-from symcell.derivation import derive
-from symcell.derivation import nodes as nd
+from symcell.derivation import derive, nodes as nd
 from symcell.interpret import EXACT, run
 from symcell.language import load, names, parse
 from symcell.lower import lower

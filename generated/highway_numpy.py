@@ -1,0 +1,734 @@
+"""Recurrent highway network of depth 3
+
+Zilly, Srivastava, Koutník & Schmidhuber (2017), Recurrent highway networks, with the carry gate coupled to the
+transform gate. The state passes three highway layers within one step; the input enters the first.
+
+The cell highway as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``. Written by symcell 0.1.0 from the
+equations in ``EQUATIONS``; change those and generate it again rather than edit it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("D", "H")
+PARAMS = {
+    "W_g": ("H", "D"),
+    "W_a": ("H", "D"),
+    "R_g1": ("H", "H"),
+    "R_a1": ("H", "H"),
+    "R_g2": ("H", "H"),
+    "R_a2": ("H", "H"),
+    "R_g3": ("H", "H"),
+    "R_a3": ("H", "H"),
+    "b_g1": ("H",),
+    "b_a1": ("H",),
+    "b_g2": ("H",),
+    "b_a2": ("H",),
+    "b_g3": ("H",),
+    "b_a3": ("H",),
+}
+START = {
+    "W_g": "uniform",
+    "W_a": "uniform",
+    "R_g1": "uniform",
+    "R_a1": "uniform",
+    "R_g2": "uniform",
+    "R_a2": "uniform",
+    "R_g3": "uniform",
+    "R_a3": "uniform",
+    "b_g1": -2.0,
+    "b_a1": "uniform",
+    "b_g2": -2.0,
+    "b_a2": "uniform",
+    "b_g3": -2.0,
+    "b_a3": "uniform",
+}
+INPUTS = {"x": ("D",)}
+STATES = {"h": ("H",)}
+LEARNED = {}
+OUTPUT = "h"
+EQUATIONS = (
+    '"""Recurrent highway network of depth 3\n'
+    "\n"
+    "Zilly, Srivastava, Koutník & Schmidhuber (2017), Recurrent highway networks, with the carry gate coupled to the\n"
+    "transform gate. The state passes three highway layers within one step; the input enters the first.\n"
+    '"""\n'
+    "a1[t] = tanh(W_a @ x[t] + R_a1 @ h[t-1] + b_a1)       # first candidate\n"
+    "g1[t] = sigmoid(W_g @ x[t] + R_g1 @ h[t-1] + b_g1)    # first transform gate\n"
+    "s1[t] = a1[t] * g1[t] + h[t-1] * (1 - g1[t])          # first layer\n"
+    "a2[t] = tanh(R_a2 @ s1[t] + b_a2)                     # second candidate\n"
+    "g2[t] = sigmoid(R_g2 @ s1[t] + b_g2)                  # second transform gate\n"
+    "s2[t] = a2[t] * g2[t] + s1[t] * (1 - g2[t])           # second layer\n"
+    "a3[t] = tanh(R_a3 @ s2[t] + b_a3)                     # third candidate\n"
+    "g3[t] = sigmoid(R_g3 @ s2[t] + b_g3)                  # third transform gate\n"
+    "s3[t] = a3[t] * g3[t] + s2[t] * (1 - g3[t])           # third layer\n"
+    "h[t] = s3[t]                                          # hidden state\n"
+    "b_g1: H = -2\n"
+    "b_g2: H = -2\n"
+    "b_g3: H = -2\n"
+)
+STAMP = "bee07fea9b8c10a4"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        start = 0
+        for name, shape in PARAMS.items():
+            shape = tuple(_length(size, self.sizes) for size in shape)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the parameter's place."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        stop = self._start[last] + self._views[last].size
+        rows = self.flat[self._start[first] : stop]
+        return rows.reshape(-1, self._views[first].shape[1]) if self._views[first].ndim == 2 else rows
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    start_learned: tuple[str, ...]
+    arrays: tuple[Any, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays)
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], tuple(_length(n, sizes) for n in shape), sizes, rng) for name, shape in PARAMS.items()]
+    flat = np.concatenate([np.zeros(0), *(part.reshape(-1) for part in parts)])
+    return Params(np.asarray(flat.astype(kind)), sizes)
+
+
+def _start(start: float | str, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts: a number, zeros, ones, uniform in ±1/√n, glorot (2010) or orthogonal (Saxe 2013)."""
+    if not isinstance(start, str):
+        return np.full(shape, start)
+    if start in ("zeros", "ones"):
+        return np.full(shape, float(start == "ones"))
+    if start == "orthogonal":
+        normal = rng.standard_normal((max(shape), min(shape)))
+        q, r = np.linalg.qr(normal)
+        q = q * np.sign(np.diagonal(r))
+        return q if shape[0] >= shape[1] else q.T
+    bound = math.sqrt(6 / sum(shape)) if start == "glorot" else 1 / math.sqrt(_length("H", sizes))
+    return rng.uniform(-bound, bound, shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size of ``PARAMS``, such as 4, "H" or "D+H", as a number."""
+    return sum(int(part) if part.isdecimal() else sizes[part] for part in str(size).split("+"))
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``; their
+    rows follow each other step by step, and padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets.pop()
+
+    def room(self, depth: int, whole: bool) -> int:
+        """How many rows a buffer needs that is read up to ``depth`` steps away: for all steps, or for those in reach."""
+        return depth * self.batch + self.size if whole else (depth + 1) * self.batch
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of every step of such a buffer, from ``depth`` steps before the sequence on."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.counts) + 1)]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in (*self.offsets, self.size)]
+
+    def past(self, depth: int, lag: int) -> Any:
+        """The rows ``lag`` steps before each row of the sequence, as an index."""
+        first = (depth - lag) * self.batch
+        if self.order is None:
+            return slice(first, first + self.size)
+        starts = self.starts(depth, True)
+        rows = [np.arange(starts[t + depth - lag], starts[t + depth - lag] + n) for t, n in enumerate(self.counts)]
+        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, n) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, x.shape[2])
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(…, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[..., self.order, :]
+
+    def unsort(self, state: Any) -> Any:
+        return state if self.back is None else state[..., self.back, :]
+
+    def first(self, starts: list[int], depth: int) -> Any:
+        """The rows of the ``depth`` steps before the sequence, as an index (depth, B)."""
+        return np.asarray(np.array(starts[:depth])[:, None] + np.arange(self.batch))
+
+    def last(self, starts: list[int], depth: int) -> Any:
+        """The rows of each sample's own last ``depth`` steps (of a buffer shifted by ``depth``), as an index (depth, B)."""
+        step = self.ends + np.arange(depth)[:, None]
+        return np.asarray(np.array(starts)[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any], x: Any, state: Mapping[str, Any] | None = None, lengths: Any = None, *, keep_tape: bool = True
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs. state: the states before the first step,
+    by name, each (B, size), or (k, B, size) where k steps are carried; one that is missing is its learned
+    start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs(x)
+    params = _params(params, inputs, {})
+    steps, batch = _check_inputs(params, inputs)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    ring_0 = pack.starts(0, False)
+    at_0 = pack.starts(0, True)
+    kept_0 = pack.starts(0, keep_tape)
+    at_1 = pack.starts(1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    a_g1_in_a_a1_in = np.empty((pack.room(0, True), 2*H), dtype)
+    g1_a1 = np.empty((pack.room(0, keep_tape), 2*H), dtype)
+    g2_a2 = np.empty((pack.room(0, keep_tape), 2*H), dtype)
+    g3_a3 = np.empty((pack.room(0, keep_tape), 2*H), dtype)
+    s1 = np.empty((pack.room(0, False), H), dtype)
+    s2 = np.empty((pack.room(0, False), H), dtype)
+    h = np.empty((pack.room(1, True), H), dtype)
+    h[pack.first(at_1, 1)] = _start_of("h", given, params, pack)
+    W_g_to_W_a = params.stack("W_g", "W_a")
+    b_g1_to_b_a1 = params.stack("b_g1", "b_a1")
+    R_g1_to_R_a1 = params.stack("R_g1", "R_a1")
+    work1 = np.empty((batch, H), dtype)
+    R_g2_to_R_a2 = params.stack("R_g2", "R_a2")
+    b_g2_to_b_a2 = params.stack("b_g2", "b_a2")
+    R_g3_to_R_a3 = params.stack("R_g3", "R_a3")
+    b_g3_to_b_a3 = params.stack("b_g3", "b_a3")
+
+    # W_g_x[t] = W_g @ x[t]
+    # W_a_x[t] = W_a @ x[t]
+    np.matmul(x_rows, W_g_to_W_a.T, out=a_g1_in_a_a1_in)
+    # a_g1_in[t] = W_g_x[t] + b_g1
+    # a_a1_in[t] = W_a_x[t] + b_a1
+    np.add(a_g1_in_a_a1_in, b_g1_to_b_a1, out=a_g1_in_a_a1_in)
+
+    for t, n in enumerate(pack.counts):
+        # R_g1_h[t] = R_g1 @ h[t-1]
+        # R_a1_h[t] = R_a1 @ h[t-1]
+        h_t1 = h[at_1[t] : at_1[t] + n]
+        g1_a1_t = g1_a1[kept_0[t] : kept_0[t] + n]
+        np.matmul(h_t1, R_g1_to_R_a1.T, out=g1_a1_t)
+        # a_g1[t] = R_g1_h[t] + a_g1_in[t]
+        # a_a1[t] = R_a1_h[t] + a_a1_in[t]
+        a_g1_in_a_a1_in_t = a_g1_in_a_a1_in[at_0[t] : at_0[t] + n]
+        np.add(g1_a1_t, a_g1_in_a_a1_in_t, out=g1_a1_t)
+        # a1[t] = tanh(a_a1[t]) (first candidate)
+        a1_t = g1_a1_t[:, H :]
+        np.tanh(a1_t, out=a1_t)
+        # g1[t] = sigmoid(a_g1[t]) (first transform gate)
+        g1_t = g1_a1_t[:, : H]
+        np.negative(g1_t, out=g1_t)
+        np.exp(g1_t, out=g1_t)
+        np.add(g1_t, 1, out=g1_t)
+        np.reciprocal(g1_t, out=g1_t)
+        # s1[t] = a1[t]*g1[t] + h[t-1]*(1 - g1[t]) (first layer)
+        s1_t = s1[:n]
+        work1_t = work1[:n]
+        np.subtract(1, g1_t, out=s1_t)
+        np.multiply(s1_t, h_t1, out=s1_t)
+        np.multiply(a1_t, g1_t, out=work1_t)
+        np.add(s1_t, work1_t, out=s1_t)
+        # R_g2_s1[t] = R_g2 @ s1[t]
+        # R_a2_s1[t] = R_a2 @ s1[t]
+        g2_a2_t = g2_a2[kept_0[t] : kept_0[t] + n]
+        np.matmul(s1_t, R_g2_to_R_a2.T, out=g2_a2_t)
+        # a_g2[t] = R_g2_s1[t] + b_g2
+        # a_a2[t] = R_a2_s1[t] + b_a2
+        np.add(g2_a2_t, b_g2_to_b_a2, out=g2_a2_t)
+        # a2[t] = tanh(a_a2[t]) (second candidate)
+        a2_t = g2_a2_t[:, H :]
+        np.tanh(a2_t, out=a2_t)
+        # g2[t] = sigmoid(a_g2[t]) (second transform gate)
+        g2_t = g2_a2_t[:, : H]
+        np.negative(g2_t, out=g2_t)
+        np.exp(g2_t, out=g2_t)
+        np.add(g2_t, 1, out=g2_t)
+        np.reciprocal(g2_t, out=g2_t)
+        # s2[t] = a2[t]*g2[t] + s1[t]*(1 - g2[t]) (second layer)
+        s2_t = s2[:n]
+        np.subtract(1, g2_t, out=s2_t)
+        np.multiply(s2_t, s1_t, out=s2_t)
+        np.multiply(a2_t, g2_t, out=work1_t)
+        np.add(s2_t, work1_t, out=s2_t)
+        # R_g3_s2[t] = R_g3 @ s2[t]
+        # R_a3_s2[t] = R_a3 @ s2[t]
+        g3_a3_t = g3_a3[kept_0[t] : kept_0[t] + n]
+        np.matmul(s2_t, R_g3_to_R_a3.T, out=g3_a3_t)
+        # a_g3[t] = R_g3_s2[t] + b_g3
+        # a_a3[t] = R_a3_s2[t] + b_a3
+        np.add(g3_a3_t, b_g3_to_b_a3, out=g3_a3_t)
+        # a3[t] = tanh(a_a3[t]) (third candidate)
+        a3_t = g3_a3_t[:, H :]
+        np.tanh(a3_t, out=a3_t)
+        # g3[t] = sigmoid(a_g3[t]) (third transform gate)
+        g3_t = g3_a3_t[:, : H]
+        np.negative(g3_t, out=g3_t)
+        np.exp(g3_t, out=g3_t)
+        np.add(g3_t, 1, out=g3_t)
+        np.reciprocal(g3_t, out=g3_t)
+        # s3[t] = a3[t]*g3[t] + s2[t]*(1 - g3[t]) (third layer)
+        h_t = h[at_1[t + 1] : at_1[t + 1] + n]
+        np.subtract(1, g3_t, out=h_t)
+        np.multiply(h_t, s2_t, out=h_t)
+        np.multiply(a3_t, g3_t, out=work1_t)
+        np.add(h_t, work1_t, out=h_t)
+        # h[t] = s3[t] (hidden state)
+
+    h_all = h[1 * batch :]
+
+    last = {
+        "h": _state_of("h", h[pack.last(at_1, 1)], pack),
+    }
+    learned = tuple(name for name in LEARNED if name not in given)
+    tape = Tape(pack, params.sizes, dtype, learned, (g1_a1, g2_a2, g3_a3, h, x_rows,)) if keep_tape else None
+    return pack.sequence(h_all), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: (T, B, size), the gradient of the loss by y (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) and the initial states. Raises ValueError or TypeError for an
+    argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}")
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    size = _length("H", params.sizes)
+    dy = np.zeros((steps, batch, size), dtype) if dy is None else _array("dy", dy, (steps, batch, size), dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    ring_0 = pack.starts(0, False)
+    at_0 = pack.starts(0, True)
+    ring_1 = pack.starts(1, False)
+    at_1 = pack.starts(1, True)
+
+    dy_rows = pack.rows(dy)
+    (g1_a1_rows, g2_a2_rows, g3_a3_rows, h_rows, x_rows,) = tape.arrays
+    s1 = np.zeros((pack.room(0, True), H), dtype)
+    s2 = np.zeros((pack.room(0, True), H), dtype)
+    da_g1_da_a1 = np.zeros((pack.room(0, True), 2*H), dtype)
+    da_g2_da_a2 = np.zeros((pack.room(0, True), 2*H), dtype)
+    da_g3_da_a3 = np.zeros((pack.room(0, True), 2*H), dtype)
+    dh = np.zeros((pack.room(0, False), H), dtype)
+    ds2 = np.zeros((pack.room(0, False), H), dtype)
+    ds1 = np.zeros((pack.room(0, False), H), dtype)
+    dx_ = np.zeros((pack.room(0, True), D), dtype)
+    dh_back = np.zeros((pack.room(1, False), H), dtype)
+    dh_via = np.zeros((pack.room(1, False), H), dtype)
+    if "h" in given:
+        dh_back[pack.last(ring_1, 1)] = pack.sort(_steps_of(given["h"]))
+    work1 = np.empty((batch, H), dtype)
+    work2 = np.empty((batch, H), dtype)
+    R_g3_to_R_a3 = params.stack("R_g3", "R_a3")
+    R_g2_to_R_a2 = params.stack("R_g2", "R_a2")
+    R_g1_to_R_a1 = params.stack("R_g1", "R_a1")
+    W_g_to_W_a = params.stack("W_g", "W_a")
+    ones = np.ones((1, pack.size), dtype)
+
+    for t, n in reversed(list(enumerate(pack.counts))):
+        # s1[t] = a1[t]*g1[t] + h[t-1]*(1 - g1[t]) (first layer)
+        s1_t = s1[at_0[t] : at_0[t] + n]
+        g1_a1_t = g1_a1_rows[at_0[t] : at_0[t] + n]
+        g1_t = g1_a1_t[:, : H]
+        h_t1 = h_rows[at_1[t] : at_1[t] + n]
+        work1_t = work1[:n]
+        a1_t = g1_a1_t[:, H :]
+        np.subtract(1, g1_t, out=s1_t)
+        np.multiply(s1_t, h_t1, out=s1_t)
+        np.multiply(a1_t, g1_t, out=work1_t)
+        np.add(s1_t, work1_t, out=s1_t)
+        # dh[t] = dh_back[t+1] + dh_via[t+1] + dy[t]
+        dh_t = dh[:n]
+        dh_back_next = dh_back[ring_1[t + 1] : ring_1[t + 1] + n]
+        dh_via_next = dh_via[ring_1[t + 1] : ring_1[t + 1] + n]
+        dy_t = dy_rows[at_0[t] : at_0[t] + n]
+        np.add(dh_back_next, dh_via_next, out=dh_t)
+        np.add(dh_t, dy_t, out=dh_t)
+        # s2[t] = a2[t]*g2[t] + s1[t]*(1 - g2[t]) (second layer)
+        s2_t = s2[at_0[t] : at_0[t] + n]
+        g2_a2_t = g2_a2_rows[at_0[t] : at_0[t] + n]
+        g2_t = g2_a2_t[:, : H]
+        a2_t = g2_a2_t[:, H :]
+        np.subtract(1, g2_t, out=s2_t)
+        np.multiply(s2_t, s1_t, out=s2_t)
+        np.multiply(a2_t, g2_t, out=work1_t)
+        np.add(s2_t, work1_t, out=s2_t)
+        # da3[t] = dh[t]*g3[t]
+        da_g3_da_a3_t = da_g3_da_a3[at_0[t] : at_0[t] + n]
+        da3_t = da_g3_da_a3_t[:, H :]
+        g3_a3_t = g3_a3_rows[at_0[t] : at_0[t] + n]
+        g3_t = g3_a3_t[:, : H]
+        np.multiply(dh_t, g3_t, out=da3_t)
+        # dg3[t] = dh[t]*(a3[t] - s2[t])
+        dg3_t = da_g3_da_a3_t[:, : H]
+        a3_t = g3_a3_t[:, H :]
+        np.subtract(a3_t, s2_t, out=dg3_t)
+        np.multiply(dg3_t, dh_t, out=dg3_t)
+        # da_a3[t] = da3[t]*(1 - a3[t]**2)
+        work2_t = work2[:n]
+        np.square(a3_t, out=work2_t)
+        np.subtract(1, work2_t, out=work1_t)
+        np.multiply(da3_t, work1_t, out=da3_t)
+        # da_g3[t] = dg3[t]*g3[t]*(1 - g3[t])
+        np.subtract(1, g3_t, out=work1_t)
+        np.multiply(dg3_t, work1_t, out=dg3_t)
+        np.multiply(dg3_t, g3_t, out=dg3_t)
+        # ds2_back[t] = R_g3.T @ da_g3[t] + R_a3.T @ da_a3[t]
+        ds2_t = ds2[:n]
+        np.matmul(da_g3_da_a3_t, R_g3_to_R_a3, out=ds2_t)
+        # ds2[t] = dh[t]*(1 - g3[t]) + ds2_back[t]
+        np.subtract(1, g3_t, out=work1_t)
+        np.multiply(work1_t, dh_t, out=work1_t)
+        np.add(ds2_t, work1_t, out=ds2_t)
+        # dg2[t] = ds2[t]*(a2[t] - s1[t])
+        da_g2_da_a2_t = da_g2_da_a2[at_0[t] : at_0[t] + n]
+        dg2_t = da_g2_da_a2_t[:, : H]
+        np.subtract(a2_t, s1_t, out=dg2_t)
+        np.multiply(dg2_t, ds2_t, out=dg2_t)
+        # da2[t] = ds2[t]*g2[t]
+        da2_t = da_g2_da_a2_t[:, H :]
+        np.multiply(ds2_t, g2_t, out=da2_t)
+        # da_g2[t] = dg2[t]*g2[t]*(1 - g2[t])
+        np.subtract(1, g2_t, out=work1_t)
+        np.multiply(dg2_t, work1_t, out=dg2_t)
+        np.multiply(dg2_t, g2_t, out=dg2_t)
+        # da_a2[t] = da2[t]*(1 - a2[t]**2)
+        np.square(a2_t, out=work2_t)
+        np.subtract(1, work2_t, out=work1_t)
+        np.multiply(da2_t, work1_t, out=da2_t)
+        # ds1_back[t] = R_g2.T @ da_g2[t] + R_a2.T @ da_a2[t]
+        ds1_t = ds1[:n]
+        np.matmul(da_g2_da_a2_t, R_g2_to_R_a2, out=ds1_t)
+        # ds1[t] = ds1_back[t] + ds2[t]*(1 - g2[t])
+        np.subtract(1, g2_t, out=work1_t)
+        np.multiply(work1_t, ds2_t, out=work1_t)
+        np.add(ds1_t, work1_t, out=ds1_t)
+        # dg1[t] = ds1[t]*(a1[t] - h[t-1])
+        da_g1_da_a1_t = da_g1_da_a1[at_0[t] : at_0[t] + n]
+        dg1_t = da_g1_da_a1_t[:, : H]
+        np.subtract(a1_t, h_t1, out=dg1_t)
+        np.multiply(dg1_t, ds1_t, out=dg1_t)
+        # da1[t] = ds1[t]*g1[t]
+        da1_t = da_g1_da_a1_t[:, H :]
+        np.multiply(ds1_t, g1_t, out=da1_t)
+        # dh_via[t] = ds1[t]*(1 - g1[t])
+        dh_via_t = dh_via[ring_1[t] : ring_1[t] + n]
+        np.subtract(1, g1_t, out=dh_via_t)
+        np.multiply(dh_via_t, ds1_t, out=dh_via_t)
+        # da_g1[t] = dg1[t]*g1[t]*(1 - g1[t])
+        np.subtract(1, g1_t, out=work1_t)
+        np.multiply(dg1_t, work1_t, out=dg1_t)
+        np.multiply(dg1_t, g1_t, out=dg1_t)
+        # da_a1[t] = da1[t]*(1 - a1[t]**2)
+        np.square(a1_t, out=work2_t)
+        np.subtract(1, work2_t, out=work1_t)
+        np.multiply(da1_t, work1_t, out=da1_t)
+        # dh_back[t] = R_g1.T @ da_g1[t] + R_a1.T @ da_a1[t]
+        dh_back_t = dh_back[ring_1[t] : ring_1[t] + n]
+        np.matmul(da_g1_da_a1_t, R_g1_to_R_a1, out=dh_back_t)
+
+    # dx[t] = W_g.T @ da_g1[t] + W_a.T @ da_a1[t]
+    np.matmul(da_g1_da_a1, W_g_to_W_a, out=dx_)
+
+    # dR_g3 = sum of da_g3[t] ⊗ s2[t]
+    # dR_a3 = sum of da_a3[t] ⊗ s2[t]
+    dR_g3 = grads.stack("R_g3", "R_a3")
+    np.matmul(da_g3_da_a3.T, s2, out=dR_g3)
+    # dR_g2 = sum of da_g2[t] ⊗ s1[t]
+    # dR_a2 = sum of da_a2[t] ⊗ s1[t]
+    dR_g2 = grads.stack("R_g2", "R_a2")
+    np.matmul(da_g2_da_a2.T, s1, out=dR_g2)
+    # dW_g = sum of da_g1[t] ⊗ x[t]
+    # dW_a = sum of da_a1[t] ⊗ x[t]
+    dW_g = grads.stack("W_g", "W_a")
+    np.matmul(da_g1_da_a1.T, x_rows, out=dW_g)
+    # dR_g1 = sum of da_g1[t] ⊗ h[t-1]
+    # dR_a1 = sum of da_a1[t] ⊗ h[t-1]
+    h_t1_ = h_rows[pack.past(1, 1)]
+    dR_g1 = grads.stack("R_g1", "R_a1")
+    np.matmul(da_g1_da_a1.T, h_t1_, out=dR_g1)
+    # db_g1 = sum of da_g1[t]
+    # db_a1 = sum of da_a1[t]
+    db_g1 = grads.stack("b_g1", "b_a1")
+    np.matmul(ones, da_g1_da_a1, out=db_g1.reshape(1, -1))
+    # db_g2 = sum of da_g2[t]
+    # db_a2 = sum of da_a2[t]
+    db_g2 = grads.stack("b_g2", "b_a2")
+    np.matmul(ones, da_g2_da_a2, out=db_g2.reshape(1, -1))
+    # db_g3 = sum of da_g3[t]
+    # db_a3 = sum of da_a3[t]
+    db_g3 = grads.stack("b_g3", "b_a3")
+    np.matmul(ones, da_g3_da_a3, out=db_g3.reshape(1, -1))
+
+    start = {name: np.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
+    start["h"][0 :] += dh_back[pack.first(ring_1, 1)]
+    start["h"][0 :] += dh_via[pack.first(ring_1, 1)]
+    for name in tape.start_learned:
+        grads[LEARNED[name]] += start[name].sum(axis=(0, 1))
+    dstate = {name: _state_of(name, value, pack) for name, value in start.items()}
+    dx = {
+        "x": pack.sequence(dx_),
+    }
+    return Grads(grads, _like_x(dx), dstate)
+
+
+def step(params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it; returns y_t (B, size) and the next state."""
+    inputs = {key: (name.replace("x", "x_t", 1), value) for key, (name, value) in _inputs(x_t).items()}
+    for name, value in inputs.values():
+        _array(name, value, ("B", "size"), None)
+    y, last, _ = forward(params, {key: value[None] for key, (_, value) in inputs.items()}, state, keep_tape=False)
+    return y[0], last
+
+
+def _like_x(values: dict[str, Any]) -> Any:
+    """Values by input name, or the only one."""
+    return values if len(values) > 1 else next(iter(values.values()))
+
+
+def _steps_of(state: Any) -> Any:
+    """A state as (k, B, n)."""
+    return state if state.ndim == 3 else state[None]
+
+
+def _steps_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    shape = _state_shape(name, batch, sizes)
+    return shape if len(shape) == 3 else (1, *shape)
+
+
+def _start_of(name: str, given: Mapping[str, Any], params: Params, pack: Packing) -> Any:
+    """The state before the first step in the order of the rows, (k, B, n) or what broadcasts to it: given, learned or zero."""
+    if name in given:
+        return pack.sort(_steps_of(given[name]))
+    if name in LEARNED:
+        return params[LEARNED[name]].reshape(1, 1, -1)
+    return np.zeros((1, 1, 1), params.flat.dtype)
+
+
+def _state_of(name: str, rows: Any, pack: Packing) -> Any:
+    """(k, B, n) in the order of the rows as the caller's (B, n) or (k, B, n)."""
+    state = pack.unsort(rows)
+    return state if len(STATES[name]) == 2 else state[0]
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, shape: tuple[int | str, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of this shape (a name in it stands for any length) and type."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    fits = len(value.shape) == len(shape) and all(isinstance(w, str) or w == n for n, w in zip(value.shape, shape, strict=True))
+    if not fits:
+        raise ValueError(f"{name}: expected the shape ({', '.join(map(str, shape))}), got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(params: Any, like: Mapping[str, Any], known: Mapping[str, int]) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Sizes are those ``known``, or come from the parameters and the inputs ``like``.
+    """
+    if isinstance(params, Params):
+        return params
+    _mapping("params", params, PARAMS, True)
+    arrays = {f'params["{name}"]': (params[name], shape) for name, shape in PARAMS.items()}
+    arrays |= {name: (value, ("T", "B", *INPUTS[key])) for key, (name, value) in like.items()}
+    sizes = dict(known)
+    for name, (value, shape) in arrays.items():
+        _array(name, value, shape, None)
+        for size, n in zip(shape, value.shape, strict=True):
+            if size in SIZES and sizes.setdefault(size, int(n)) != n:
+                raise ValueError(f"{name}: expected {size} = {sizes[size]} as in the arrays before it, got {tuple(value.shape)}")
+    kinds = {_float_type(f'params["{name}"]', params[name].dtype) for name in PARAMS}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kinds |= set() if kinds else {_float_type(name, value.dtype) for name, value in like.values()}
+    kind = kinds.pop() if kinds else np.dtype("float32")
+    count = sum(math.prod(_length(size, sizes) for size in shape) for shape in PARAMS.values())
+    packed = Params(np.empty(count, kind), sizes)
+    for name, view in packed.items():
+        packed[name] = _array(f'params["{name}"]', params[name], view.shape, kind)
+    return packed
+
+
+def _inputs(x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        (name,) = INPUTS
+        return {name: ("x", x)}
+    _mapping("x", x, INPUTS, True)
+    return {name: (f'x["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(params: Params, inputs: Mapping[str, tuple[str, Any]]) -> tuple[int, int]:
+    """Steps and batch of the inputs, once each has been found to fit."""
+    lead: tuple[Any, ...] = ("T", "B")
+    for key, (name, value) in inputs.items():
+        shape = tuple(_length(size, params.sizes) for size in INPUTS[key])
+        _array(name, value, (*lead, *shape), params.flat.dtype)
+        lead = tuple(value.shape[:2])
+    return int(lead[0]), int(lead[1])
+
+
+def _state_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """(B, n), or (k, B, n) for a state of k lags."""
+    *lags, size = STATES[name]
+    return (*lags, batch, _length(size, sizes))
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name: every key known, every shape right."""
+    if state is None:
+        return {}
+    _mapping(argument, state, STATES, False)
+    return {
+        name: _array(f'{argument}["{name}"]', value, _state_shape(name, batch, params.sizes), params.flat.dtype)
+        for name, value in state.items()
+    }
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found

@@ -1,0 +1,51 @@
+"""Hardware as a fixture: one test body over every way to run a target."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import symcell
+from symcell.cell import Cell
+from symcell.verify import targets
+
+WAYS = ("numpy", "cupy-emulated", pytest.param("cupy", marks=pytest.mark.gpu))
+
+
+@functools.cache
+def _load(name: str) -> Cell:
+    return symcell.load(name)
+
+
+@functools.cache
+def _module(name: str, way: str) -> types.ModuleType:
+    return build(_load(name), way)
+
+
+def build(cell: Cell, way: str) -> types.ModuleType:
+    """A cell's module for one of WAYS; the test is skipped where that cannot run."""
+    reason = {"cupy-emulated": targets.emulator_missing, "cupy": targets.gpu_missing}.get(way, lambda: None)()
+    if reason:
+        pytest.skip(reason)
+    return symcell.compile(cell, target=way.removesuffix("-emulated"), emulate=way.endswith("-emulated"))
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def compiled(way: str) -> Callable[[Cell], types.ModuleType]:
+    """A function: a cell to its module, as the test's target runs it."""
+    return lambda cell: build(cell, way)
+
+
+@pytest.fixture
+def shipped(way: str) -> Callable[[str], tuple[Cell, types.ModuleType]]:
+    """A function: a shipped cell's name to the cell and its module; modules are kept."""
+    return lambda name: (_load(name), _module(name, way))

@@ -1,0 +1,461 @@
+"""The contract of an emitted module, on every target and for every shipped cell."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import symcell
+from symcell.cell import Cell
+from symcell.verify.case import Case, Result
+from symcell.verify.cases import Kind, random_case
+from symcell.verify.reference import reference
+from symcell.verify.targets import forward, run, to_device, to_host
+from symcell.verify.tolerances import FLOAT32_ULP, TOLERANCES, error, real, scale_of
+
+Shipped = Callable[[str], tuple[Cell, types.ModuleType]]
+LIMIT = {"float64": TOLERANCES["float64"].limit, "float32": TOLERANCES["float32"].limit * FLOAT32_ULP}
+
+KINDS = {
+    "given": Kind("given", 4, 3),
+    "own start": Kind("own start", 4, 2, given=False),
+    "one step": Kind("one step", 1, 2),
+    "one sample": Kind("one sample", 5, 1),
+    "lengths": Kind("lengths", 5, 4, lengths=(2, 5, 0, 3)),
+    "lengths, own start": Kind("lengths, own start", 4, 3, given=False, lengths=(1, 4, 3)),
+    "equal lengths": Kind("equal lengths", 4, 2, lengths=(3, 3)),
+    "zero lengths": Kind("zero lengths", 3, 2, lengths=(0, 0)),
+}
+
+cells = pytest.mark.parametrize("name", symcell.names())
+
+
+@functools.cache
+def wanted(name: str, kind: str) -> tuple[Case, Result]:
+    cell = symcell.load(name)
+    case = random_case(cell, KINDS[kind])
+    return case, reference(cell, case)
+
+
+def agree(found: Result, exact: Result, limit: float) -> None:
+    """Every tensor of a result equals the reference's."""
+    for group, values in ((exact.values(), found.values()), (exact.gradients(), found.gradients())):
+        reals = {k: real(v) for k, v in group.items()}
+        assert set(values) == set(reals)
+        for tensor, value in values.items():
+            apart = error(value, reals[tensor], scale_of(reals[tensor], reals))
+            assert apart <= limit, f"{tensor}: {apart:.1e} off\n{value}\nwanted\n{reals[tensor]}"
+
+
+def same(one: Result, other: Result, limit: float = 0.0) -> None:
+    """Two results are equal, to the last bit where no limit is given."""
+    for tensor, value in other.tensors().items():
+        if limit:
+            assert error(one.tensors()[tensor], value, scale_of(value, other.tensors())) <= limit, tensor
+        else:
+            assert_array_equal(one.tensors()[tensor], value, err_msg=tensor)
+
+
+# numbers
+
+
+@pytest.mark.parametrize("dtype", LIMIT)
+@cells
+def test_equals_the_reference(shipped: Shipped, name: str, dtype: str) -> None:
+    _, module = shipped(name)
+    for kind in KINDS:
+        case, exact = wanted(name, kind)
+        found = run(module, case, dtype)
+        assert {v.dtype for v in found.tensors().values()} == {np.dtype(dtype)}
+        agree(found, exact, LIMIT[dtype])
+
+
+@cells
+def test_padding_is_zero_in_and_never_seen(shipped: Shipped, name: str) -> None:
+    _, module = shipped(name)
+    case, _ = wanted(name, "lengths")
+    outside = np.arange(case.steps)[:, None] >= case.lengths
+    filled = {k: np.where(outside[:, :, None], np.nan, v) for k, v in case.x.items()}
+    poisoned = replace(case, x=filled, dy=np.where(outside[:, :, None], np.nan, case.dy))
+    found = run(module, poisoned, "float64")
+    same(found, run(module, case, "float64"))
+    for sequence in (found.y, *found.x.values()):
+        assert not sequence[outside].any()
+        assert np.isfinite(sequence).all()
+
+
+@cells
+def test_full_lengths_change_nothing(shipped: Shipped, name: str) -> None:
+    _, module = shipped(name)
+    case, _ = wanted(name, "given")
+    same(run(module, replace(case, lengths=np.full(case.batch, case.steps)), "float64"), run(module, case, "float64"))
+
+
+@cells
+def test_without_a_tape(shipped: Shipped, name: str) -> None:
+    _, module = shipped(name)
+    for kind in ("given", "lengths", "own start"):
+        case, _ = wanted(name, kind)
+        _, y, last, tape = forward(module, case, "float64", keep_tape=False)
+        assert tape is None
+        _, y_taped, last_taped, tape = forward(module, case, "float64")
+        assert tape.nbytes > 0
+        assert_array_equal(to_host(module, y), to_host(module, y_taped))
+        assert set(last) == set(last_taped)
+        for state in last:
+            assert_array_equal(to_host(module, last[state]), to_host(module, last_taped[state]))
+
+
+@cells
+def test_steps_equal_forward(shipped: Shipped, name: str) -> None:
+    _, module = shipped(name)
+    for kind in ("given", "own start"):
+        case, _ = wanted(name, kind)
+        params, y, last, _ = forward(module, case, "float64")
+        state = {k: to_device(module, v) for k, v in case.state.items()} or None
+        for t in range(case.steps):
+            x_t = {k: to_device(module, v[t]) for k, v in case.x.items()}
+            y_t, state = module.step(params, x_t if len(x_t) > 1 else next(iter(x_t.values())), state)
+            assert error(to_host(module, y_t), to_host(module, y)[t], 1) < 1e-13
+        assert set(state) == set(last)
+        for s in last:
+            assert error(to_host(module, state[s]), to_host(module, last[s]), 1) < 1e-13
+
+
+@cells
+def test_a_sequence_in_two_pieces(shipped: Shipped, name: str) -> None:
+    """States and their gradients passed on make two pieces equal the whole."""
+    _, module = shipped(name)
+    case, _ = wanted(name, "given")
+    whole = run(module, case, "float64")
+    ahead = replace(case, x={k: v[:3] for k, v in case.x.items()}, dy=case.dy[:3], dlast={})
+    middle = run(module, ahead, "float64").last
+    behind = replace(case, x={k: v[3:] for k, v in case.x.items()}, dy=case.dy[3:], state=middle)
+    second = run(module, behind, "float64")
+    first = run(module, replace(ahead, dlast=second.state), "float64")
+    joined = Result(
+        np.concatenate([first.y, second.y]),
+        second.last,
+        {k: v + second.params[k] for k, v in first.params.items()},
+        {k: np.concatenate([v, second.x[k]]) for k, v in first.x.items()},
+        first.state,
+    )
+    same(joined, whole, 1e-13)
+
+
+@pytest.mark.parametrize(("steps", "batch"), [(0, 2), (3, 0), (0, 0)])
+@cells
+def test_nothing_to_do(shipped: Shipped, name: str, steps: int, batch: int) -> None:
+    cell, module = shipped(name)
+    for given in (True, False):
+        case = random_case(cell, Kind("nothing", steps, batch, given))
+        found = run(module, case, "float64")
+        assert found.y.shape == (steps, batch, case.dy.shape[2])
+        assert {k: v.shape for k, v in found.gradients().items() if k in case.tensors()} == {
+            k: np.shape(v) for k, v in case.tensors().items()
+        }
+        assert not any(v.any() for v in found.params.values()) or (steps == 0 and cell.initial)
+        for state, value in found.last.items():
+            assert_array_equal(value, case.state.get(state, np.zeros_like(value)))
+            assert_array_equal(found.state[state], case.dlast.get(state, np.zeros_like(value)))
+
+
+@cells
+def test_nan_in_nan_out(shipped: Shipped, name: str) -> None:
+    _, module = shipped(name)
+    case, _ = wanted(name, "given")
+    x = {k: v.copy() for k, v in case.x.items()}
+    for v in x.values():
+        v[1, 0, 0] = np.nan
+    found, clean = run(module, replace(case, x=x), "float64"), run(module, case, "float64")
+    assert np.isfinite(found.y[0]).all()
+    assert np.isnan(found.y[1:, 0]).any(axis=1).all()
+    assert_array_equal(found.y[:, 1:], clean.y[:, 1:])
+    assert any(np.isnan(v).any() for v in found.params.values())
+
+
+# arrays
+
+
+@cells
+def test_inputs_may_lie_anywhere_and_are_left_alone(shipped: Shipped, name: str) -> None:
+    _, module = shipped(name)
+    case, _ = wanted(name, "given")
+    params, y, _, tape = forward(module, case, "float64")
+    dlast = {k: to_device(module, v) for k, v in case.dlast.items()}
+    grads = module.backward(params, tape, to_device(module, case.dy), dlast)
+
+    def scattered(value: Any) -> Any:
+        """The same array with its axes in another order in memory, and gaps in between."""
+        wide = np.full((*value.shape[::-1], 2), np.nan)
+        wide[..., 0] = value.T
+        return to_device(module, wide)[..., 0].T
+
+    def check(array: Any, value: Any) -> None:
+        assert_array_equal(to_host(module, array), value)
+
+    x = {k: scattered(v) for k, v in case.x.items()}
+    state = {k: scattered(v) for k, v in case.state.items()}
+    dy, dlast = scattered(case.dy), {k: scattered(v) for k, v in case.dlast.items()}
+    for array in (*x.values(), *state.values(), dy, *dlast.values()) if isinstance(y, np.ndarray) else ():
+        array.flags.writeable = False
+    before = to_host(module, params.flat).copy()
+    given = x if len(x) > 1 else next(iter(x.values()))
+    y_again, _, tape = module.forward(params, given, state)
+    again = module.backward(params, tape, dy, dlast)
+    assert error(to_host(module, y_again), to_host(module, y), 1) < 1e-13
+    assert error(to_host(module, again.params.flat), to_host(module, grads.params.flat), 1) < 1e-12
+    check(params.flat, before)
+    check(dy, case.dy)
+    for arrays, values in ((x, case.x), (state, case.state), (dlast, case.dlast)):
+        for key, value in values.items():
+            check(arrays[key], value)
+
+
+@cells
+def test_a_plain_dict_of_parameters(shipped: Shipped, name: str) -> None:
+    _, module = shipped(name)
+    case, _ = wanted(name, "given")
+    wanted_grads = run(module, case, "float32")
+    params = {k: to_device(module, v, "float32") for k, v in case.params.items()}
+    x = {k: to_device(module, v, "float32") for k, v in case.x.items()}
+    state = {k: to_device(module, v, "float32") for k, v in case.state.items()}
+    _, _, tape = module.forward(params, x if len(x) > 1 else next(iter(x.values())), state)
+    dlast = {k: to_device(module, v, "float32") for k, v in case.dlast.items()}
+    grads = module.backward(params, tape, to_device(module, case.dy, "float32"), dlast)
+    for key, value in wanted_grads.params.items():
+        assert_array_equal(to_host(module, grads.params[key]), value)
+
+
+@cells
+def test_one_tape_serves_twice(shipped: Shipped, name: str) -> None:
+    _, module = shipped(name)
+    for kind in ("given", "lengths"):
+        case, _ = wanted(name, kind)
+        params, _, _, tape = forward(module, case, "float64")
+        first, second = (module.backward(params, tape, to_device(module, case.dy)) for _ in range(2))
+        assert_array_equal(to_host(module, first.params.flat), to_host(module, second.params.flat))
+        zero = module.backward(params, tape, None)
+        assert not to_host(module, zero.params.flat).any()
+
+
+@cells
+def test_threads_do_not_meet(shipped: Shipped, name: str) -> None:
+    cell, module = shipped(name)
+    cases = [random_case(cell, Kind("thread", 4, 2 + k % 2), seed=k) for k in range(8)]
+    alone = [run(module, case, "float64") for case in cases]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda case: run(module, case, "float64"), cases))
+    for one, other in zip(together, alone, strict=True):
+        same(one, other)
+
+
+@cells
+def test_parameters_are_views_of_one_buffer(shipped: Shipped, name: str) -> None:
+    cell, module = shipped(name)
+    sizes = {s: 3 + k for k, s in enumerate(module.SIZES)}
+    params = module.init_params(seed=1, dtype="float64", **sizes)
+    assert tuple(params) == tuple(module.PARAMS)
+    assert set(params) == set(cell.parameters)
+    assert params.flat.ndim == 1
+    assert params.flat.size == sum(v.size for v in params.values())
+    params.flat[...] = to_device(module, np.arange(params.flat.size, dtype=float))
+    assert_array_equal(
+        np.concatenate([to_host(module, v).reshape(-1) for v in params.values()]), np.arange(params.flat.size)
+    )
+    for key, value in params.items():
+        assert value.shape == tuple(s.value(sizes) for s in cell.parameters[key].shape)
+        value[...] = 1
+    assert (to_host(module, params.flat) == 1).all()
+    case = random_case(cell, Kind("views", 2, 1))
+    params, _, _, tape = forward(module, case, "float32")
+    grads = module.backward(params, tape, to_device(module, case.dy, "float32"))
+    assert type(grads.params) is type(params)
+    assert tuple(grads.params) == tuple(params)
+    assert grads.params.flat.shape == params.flat.shape
+    assert_array_equal(
+        np.concatenate([to_host(module, v).reshape(-1) for v in grads.params.values()]),
+        to_host(module, grads.params.flat),
+    )
+
+
+@cells
+def test_parameters_start_as_declared(shipped: Shipped, name: str) -> None:
+    cell, module = shipped(name)
+    sizes = dict.fromkeys(module.SIZES, 16)
+    one, same_seed, other = (module.init_params(seed=s, **sizes) for s in (0, 0, 1))
+    assert one.flat.dtype == np.float32
+    assert_array_equal(to_host(module, one.flat), to_host(module, same_seed.flat))
+    for key, parameter in cell.parameters.items():
+        value = to_host(module, one[key])
+        if isinstance(parameter.start, str):
+            assert (value != to_host(module, other[key])).any()
+        else:
+            assert (value == np.float32(parameter.start)).all()
+        if parameter.start == "uniform":
+            assert 0.15 < np.abs(value).max() <= 0.25
+        if parameter.start == "orthogonal":
+            np.testing.assert_allclose(value @ value.T, np.eye(16), atol=1e-5)
+
+
+@cells
+def test_what_a_module_says_about_itself(shipped: Shipped, name: str) -> None:
+    cell, module = shipped(name)
+    assert cell.sizes == module.SIZES
+    assert set(module.INPUTS) == set(cell.inputs)
+    assert set(module.STATES) == set(cell.states)
+    assert cell.output == module.OUTPUT
+    assert symcell.parse(module.EQUATIONS, name=name).text == cell.text
+    assert len(module.STAMP) == 16
+    assert not any("symcell" in line for line in module.__loader__ or ()) if module.__loader__ else True
+
+
+# arguments that do not fit
+
+
+def bad_calls(m: types.ModuleType) -> dict[str, tuple[Callable[[], object], type[Exception], str]]:
+    """By name: a call, what it raises, and what the message says."""
+    zeros = m.cp.zeros if hasattr(m, "cp") else np.zeros
+    params = m.init_params(D=3, H=5, dtype="float64")
+    x = zeros((4, 2, 3))
+    h = zeros((2, 5))
+    _, _, tape = m.forward(params, x)
+    dy = zeros((4, 2, 5))
+    without = {k: v for k, v in params.items() if k != "W_i"}
+    return {
+        "size missing": (lambda: m.init_params(D=3), TypeError, "expected the sizes D, H, got D"),
+        "size unknown": (lambda: m.init_params(D=3, H=5, K=1), TypeError, "expected the sizes D, H, got D, H, K"),
+        "size zero": (lambda: m.init_params(D=0, H=5), ValueError, "D: expected a positive integer, got 0"),
+        "size a float": (lambda: m.init_params(D=3, H=5.0), ValueError, "H: expected a positive integer, got 5.0"),
+        "size a truth": (lambda: m.init_params(D=3, H=True), ValueError, "H: expected a positive integer, got True"),
+        "type of number": (
+            lambda: m.init_params(D=3, H=5, dtype="int32"),
+            TypeError,
+            "dtype: expected float32 or float64, got int32",
+        ),
+        "no type": (lambda: m.init_params(D=3, H=5, dtype="nonsense"), TypeError, "dtype: .*nonsense"),
+        "params a list": (lambda: m.forward([1], x), TypeError, "params: expected a dict"),
+        "params lacking": (lambda: m.forward(without, x), ValueError, "params: missing key 'W_i'"),
+        "params too many": (lambda: m.forward({**params, "V": x}, x), ValueError, "params: unknown key 'V'"),
+        "params misshapen": (lambda: m.forward({**params, "b_i": zeros(4)}, x), ValueError, "H = 5|H = 4"),
+        "params mixed": (
+            lambda: m.forward({**params, "b_i": params["b_i"].astype("float32")}, x),
+            TypeError,
+            "params: .*float32, float64",
+        ),
+        "params no array": (
+            lambda: m.forward({**params, "b_i": [0.0] * 5}, x),
+            TypeError,
+            r'params\["b_i"\]: expected .*array',
+        ),
+        "x a list": (lambda: m.forward(params, [[[1.0] * 3]]), TypeError, "x: expected .*array.*, got list"),
+        "x two axes": (
+            lambda: m.forward(params, zeros((4, 3))),
+            ValueError,
+            r"x: expected the shape \(T, B, 3\), got \(4, 3\)",
+        ),
+        "x too wide": (
+            lambda: m.forward(params, zeros((4, 2, 4))),
+            ValueError,
+            r"x: expected the shape \(T, B, 3\), got \(4, 2, 4\)",
+        ),
+        "x of another type": (
+            lambda: m.forward(params, x.astype("float32")),
+            TypeError,
+            "x: expected float64.*got float32",
+        ),
+        "x of integers": (lambda: m.forward(params, x.astype("int64")), TypeError, "x: expected float64.*got int64"),
+        "x by a wrong name": (lambda: m.forward(params, {"z": x}), ValueError, "x: unknown key 'z'"),
+        "state unknown": (lambda: m.forward(params, x, {"z": h}), ValueError, "state: unknown key 'z'"),
+        "state no dict": (lambda: m.forward(params, x, h), TypeError, "state: expected a dict"),
+        "state misshapen": (
+            lambda: m.forward(params, x, {"h": zeros((3, 5))}),
+            ValueError,
+            r'state\["h"\]: expected the shape \(2, 5\), got \(3, 5\)',
+        ),
+        "state of another type": (
+            lambda: m.forward(params, x, {"h": h.astype("float32")}),
+            TypeError,
+            r'state\["h"\]: expected float64',
+        ),
+        "state no array": (
+            lambda: m.forward(params, x, {"h": [[0.0] * 5] * 2}),
+            TypeError,
+            r'state\["h"\]: expected .*array',
+        ),
+        "lengths too few": (
+            lambda: m.forward(params, x, lengths=np.array([1])),
+            ValueError,
+            "lengths: expected 2 integers",
+        ),
+        "lengths too long": (
+            lambda: m.forward(params, x, lengths=np.array([1, 5])),
+            ValueError,
+            "lengths: expected numbers from 0 to T = 4, got 1 to 5",
+        ),
+        "lengths below zero": (
+            lambda: m.forward(params, x, lengths=np.array([-1, 4])),
+            ValueError,
+            "lengths: expected numbers from 0 to T = 4",
+        ),
+        "lengths of floats": (
+            lambda: m.forward(params, x, lengths=np.array([1.0, 2.0])),
+            ValueError,
+            "lengths: expected 2 integers, got float64",
+        ),
+        "lengths of truths": (
+            lambda: m.forward(params, x, lengths=np.array([True, False])),
+            ValueError,
+            "lengths: expected 2 integers, got bool",
+        ),
+        "lengths a number": (lambda: m.forward(params, x, lengths=3), ValueError, "lengths: expected 2 integers"),
+        "no tape": (lambda: m.backward(params, None, dy), TypeError, "tape: expected the tape"),
+        "another thing as tape": (lambda: m.backward(params, (x,), dy), TypeError, "tape: expected the tape"),
+        "dy misshapen": (
+            lambda: m.backward(params, tape, zeros((3, 2, 5))),
+            ValueError,
+            r"dy: expected the shape \(4, 2, 5\), got \(3, 2, 5\)",
+        ),
+        "dy of another type": (
+            lambda: m.backward(params, tape, dy.astype("float32")),
+            TypeError,
+            "dy: expected float64",
+        ),
+        "dy a number": (lambda: m.backward(params, tape, 1.0), TypeError, "dy: expected .*array.*, got float"),
+        "dlast unknown": (lambda: m.backward(params, tape, dy, {"z": h}), ValueError, "dlast: unknown key 'z'"),
+        "dlast misshapen": (
+            lambda: m.backward(params, tape, dy, {"c": zeros((2, 4))}),
+            ValueError,
+            r'dlast\["c"\]: expected the shape',
+        ),
+        "step with three axes": (lambda: m.step(params, x), ValueError, r"x_t: expected the shape \(B, size\)"),
+        "step too wide": (lambda: m.step(params, zeros((2, 4))), ValueError, "x"),
+    }
+
+
+def test_arguments_that_do_not_fit(shipped: Shipped) -> None:
+    _, module = shipped("lstm")
+    for what, (call, kind, message) in bad_calls(module).items():
+        with pytest.raises(kind, match=message) as caught:
+            call()
+        assert caught.type is kind, what
+
+
+def test_a_tape_of_other_sizes(shipped: Shipped) -> None:
+    """A tape goes with parameters of its own sizes and type."""
+    _, module = shipped("rnn")
+    zeros = module.cp.zeros if hasattr(module, "cp") else np.zeros
+    _, _, tape = module.forward(module.init_params(D=3, H=5, dtype="float64"), zeros((4, 2, 3)))
+    for params in (module.init_params(D=3, H=6, dtype="float64"), module.init_params(D=4, H=5, dtype="float64"),
+                   module.init_params(D=3, H=5, dtype="float32")):  # fmt: skip
+        h = params.sizes["H"]
+        with pytest.raises((ValueError, TypeError), match=r"tape|params"):
+            module.backward(params, tape, zeros((4, 2, h), params.flat.dtype))
