@@ -128,9 +128,8 @@ class _Builder:
         for op in self.forward.steps:
             for operand in op.operands():
                 if lag_of(operand):
-                    wanted[
-                        (name_of(operand), lag_of(operand), "product" if isinstance(op, Product | Outer) else "pointwise")
-                    ] = None
+                    kind = "product" if isinstance(op, Product | Outer) else "pointwise"
+                    wanted[(name_of(operand), lag_of(operand), kind)] = None
         for name, depth in self.forward.states.items():
             if not any(of == name and abs(lag) == depth for of, lag, _ in wanted):
                 wanted[(name, depth, "pointwise")] = None
