@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import sympy
@@ -17,10 +17,8 @@ from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, Hadamard, Join, MatVec, Minus, Param, Quotient, Sum
 from symcell.verify.case import Case, Result, loss, state_shape
 
-if TYPE_CHECKING:
-    import torch
-
-    Tensor = torch.Tensor
+Tensor = Any
+"""A ``torch.Tensor``: PyTorch need not be installed, to the type checker either."""
 
 
 def missing() -> str | None:
