@@ -50,6 +50,10 @@ class Size:
     def __add__(self, other: Size) -> Size:
         return Size(tuple(sorted(self.names + other.names)), self.fixed + other.fixed)
 
+    def within(self, other: Size) -> bool:
+        """Whether ``other`` is at least this long, whatever the named sizes are."""
+        return Counter(self.names) <= Counter(other.names) and self.fixed <= other.fixed
+
     def __str__(self) -> str:
         return "+".join((*self.names, *([str(self.fixed)] if self.fixed or not self.names else [])))
 

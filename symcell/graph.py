@@ -305,6 +305,7 @@ class Graph:
                         yield f"{op}: {op.out} has size {out.size}, its operands {', '.join(map(str, sizes))}"
             case Product():
                 for matrix, vector in op.terms:
+                    yield from self._beyond(op, matrix.name, matrix.block)
                     rows, columns = self.matrix_shape(matrix)
                     if (rows, columns) != (out.size, self.size(name_of(vector))):
                         yield f"{op}: {matrix} is {rows}×{columns}, {vector} is {self.size(name_of(vector))}"
@@ -316,9 +317,16 @@ class Graph:
                     yield f"{op}: {op.out} has the wrong shape"
             case Combine():
                 for term in op.terms:
+                    yield from self._beyond(op, term.matrix.name, term.matrix.block)
+                    yield from self._beyond(op, op.out, term.into)
                     wanted = out.shape if term.into is None else (out.shape[0], term.into.width)
                     if self.matrix_shape(term.matrix) != wanted:
                         yield f"{op}: {term} does not fit"
+
+    def _beyond(self, op: Op, name: str, block: Block | None) -> Iterator[str]:
+        columns = self.values[name].shape[1]
+        if block is not None and not (block.start + block.width).within(columns):
+            yield f"{op}: {name} has {columns} columns, and those from {block.start} for {block.width} are read"
 
     def matrix_shape(self, matrix: Matrix) -> tuple[Size, Size]:
         """Rows and columns of a matrix as it is read."""

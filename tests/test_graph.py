@@ -46,7 +46,8 @@ def graph(*steps: Any, outputs: tuple[str, ...] = ("h",), direction: int = 1, **
         "G": Value("G", (H, D), fixed=True),
         **values,
     }
-    return Graph("test", known, {"x": 1}, ("W", "U", "b"), steps, outputs, direction)  # type: ignore[arg-type]
+    fixed = ("W", "U", "b", *(n for n in ("V",) if n in values and not any(s.out == n for s in steps)))
+    return Graph("test", known, {"x": 1}, fixed, steps, outputs, direction)  # type: ignore[arg-type]
 
 
 WX = Product("p", ((Matrix("W"), At("x")),))
@@ -85,12 +86,28 @@ BAD = {
     "h has size H, its operands D": graph(Pointwise("h", At("x"))),
     "W is H×D, h[t-1] is H": graph(Product("p", ((Matrix("W"), At("h", 1)),)), TANH),
     "W.T is D×H, x[t] is D": graph(Product("p", ((Matrix("W", transposed=True), At("x")),)), TANH),
-    "is H×D, h[t-1] is H": graph(Product("p", ((Matrix("U", block=Block(Size(), D)), At("h", 1)),)), TANH),
+    "is H×D, h[t-1] is H": graph(
+        Product("p", ((Matrix("V", block=Block(Size(), D)), At("h", 1)),)), TANH, V=Value("V", (H, D + H), fixed=True)
+    ),
+    "U has H columns, and those from 0 for D are read": graph(
+        Product("p", ((Matrix("U", block=Block(Size(), D)), At("x")),)), TANH
+    ),
+    "U has H columns, and those from H for H are read": graph(
+        Product("p", ((Matrix("U", block=Block(H, H)), At("h", 1)),)), TANH
+    ),
     "G has the wrong shape": graph(WX, TANH, Outer("G", At("x"), At("h"))),
     "t has the wrong shape": graph(WX, TANH, Total("t", At("h")), t=Value("t", (D,), fixed=True)),
     "U does not fit": graph(WX, TANH, Combine("G", (Term(sympy.Integer(1), Matrix("U")),))),
     "W.T does not fit": graph(WX, TANH, Combine("G", (Term(sympy.Integer(1), Matrix("W", transposed=True)),))),
-    "does not fit": graph(WX, TANH, Combine("G", (Term(sympy.Integer(1), Matrix("W"), Block(Size(), H)),))),
+    "G has D columns, and those from 0 for H are read": graph(
+        WX, TANH, Combine("G", (Term(sympy.Integer(1), Matrix("U"), Block(Size(), H)),))
+    ),
+    "does not fit": graph(
+        WX,
+        TANH,
+        Combine("V", (Term(sympy.Integer(1), Matrix("U"), Block(Size(), D)),)),
+        V=Value("V", (H, D + H), fixed=True),
+    ),
 }
 
 

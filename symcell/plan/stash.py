@@ -2,7 +2,8 @@
 
 A value that the adjoint reads can be stored, or computed again from values that are. Matrix products and reductions are
 never computed again. The cheapest set to store separates what must be stored anyway from what the adjoint reads, with
-each value's size as its price (a max-flow problem, as in Jain et al. 2020, "Checkmate", without the schedule).
+each value's size as its price (a max-flow problem, as in Jain et al. 2020, "Checkmate", without the schedule). A value
+that formulas computed again read both now and at an earlier step is priced for each: there the cut is an upper bound.
 """
 
 from __future__ import annotations

@@ -28,10 +28,9 @@ class Tolerance:
 
     def text(self, value: float | None = None) -> str:
         """An error (or the limit itself) with its unit: ``3e-16``, ``1.2 ULP``."""
-        value = self.limit if value is None else value
         if self.unit == "relative":
-            return f"{value:.0e}"
-        return f"{value:.1f} ULP".replace(".0 ", " ") if value < 1e4 else f"{value:.0e} ULP"
+            return f"{self.limit if value is None else value:.0e}"
+        return f"{self.limit:.0f} ULP" if value is None else f"{value:.1f} ULP" if value < 1e4 else f"{value:.0e} ULP"
 
 
 TOLERANCES = {
