@@ -72,7 +72,7 @@ def _make(target: Path, command: Sequence[str], source: str) -> Path:
     return target
 
 
-def library_path(source: str, options: Sequence[str] = (), *, sanitize: bool = False) -> Path:
+def shared_object(source: str, options: Sequence[str] = (), *, sanitize: bool = False) -> Path:
     """The shared library for a host translation unit, compiled now or before.
 
     Raises CompilerNotFoundError, CompileError, ValueError for an unknown option.
@@ -95,7 +95,7 @@ def load_library(source: str, options: Sequence[str] = (), *, sanitize: bool = F
     """The compiled library, in this process. ctypes releases the interpreter's lock during calls into it."""
     if sanitize:
         sanitizer.require()
-    path = library_path(source, options, sanitize=sanitize)
+    path = shared_object(source, options, sanitize=sanitize)
     with _lock:
         if path not in _loaded:
             _loaded[path] = ctypes.CDLL(str(path))

@@ -26,9 +26,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_second_build_is_a_hit(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = build.library_path(SOURCE)
+    first = build.shared_object(SOURCE)
     monkeypatch.setattr(build, "_run", lambda *_: pytest.fail("compiled again"))
-    assert build.library_path(SOURCE) == first
+    assert build.shared_object(SOURCE) == first
     assert first.parent == cache
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     assert not list(cache.glob("*.tmp"))
@@ -36,17 +36,17 @@ def test_the_second_build_is_a_hit(cache: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_what_a_library_depends_on_is_in_its_name(cache: Path) -> None:
     paths = {
-        build.library_path(SOURCE),
-        build.library_path(SOURCE + " "),
-        build.library_path(SOURCE, ("-DA=1",)),
-        build.library_path(SOURCE, ("-DA=2",)),
+        build.shared_object(SOURCE),
+        build.shared_object(SOURCE + " "),
+        build.shared_object(SOURCE, ("-DA=1",)),
+        build.shared_object(SOURCE, ("-DA=2",)),
     }
     assert len(paths) == 4
 
 
 def test_threads_may_build_the_same_library(cache: Path) -> None:
     paths: list[Path] = []
-    threads = [threading.Thread(target=lambda: paths.append(build.library_path(SOURCE))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: paths.append(build.shared_object(SOURCE))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -58,7 +58,7 @@ def test_threads_may_build_the_same_library(cache: Path) -> None:
 
 def test_a_failed_build_leaves_nothing(cache: Path) -> None:
     with pytest.raises(EmulatorError):
-        build.library_path("not C++")
+        build.shared_object("not C++")
     assert {path.suffix for path in cache.iterdir()} == {".o"}
 
 
@@ -66,26 +66,26 @@ def test_a_folder_that_others_may_write_to_is_refused(cache: Path) -> None:
     cache.mkdir()
     cache.chmod(0o777)
     with pytest.raises(EmulatorError, match="others can write"):
-        build.library_path(SOURCE)
+        build.shared_object(SOURCE)
 
 
 def test_a_missing_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CompilerNotFoundError, match=r"none of c.., g.. and clang.. is on the path"):
-        build.library_path(SOURCE)
+        build.shared_object(SOURCE)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(CompilerNotFoundError, match="CXX is 'no-such-compiler'"):
-        build.library_path(SOURCE)
+        build.shared_object(SOURCE)
 
 
 def test_200_lines_compile_fast(cache: Path) -> None:
     """Half a second is the aim; the limit is loose, as machines are shared."""
-    build.library_path(SOURCE)
+    build.shared_object(SOURCE)
     body = "\n".join(f"    x[{i}] = tanhf(x[{i}]) * expf(x[{i + 1}]);" for i in range(200))
     code = f'extern "C" __global__ void many(float* x) {{\n{body}\n}}'
     start = time.perf_counter()
-    build.library_path(host_source(code, find_kernels(code)))
+    build.shared_object(host_source(code, find_kernels(code)))
     assert time.perf_counter() - start < 3
 
 

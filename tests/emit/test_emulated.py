@@ -1,0 +1,64 @@
+"""What only the emulator can show of the CUDA kernels: missing barriers, and reads and writes out of bounds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import symcell
+from symcell.emulate import load, sanitizer
+from symcell.emulate.errors import CompilerNotFoundError, SanitizerError
+from symcell.pipeline import source
+
+SCRIPT = """
+import pathlib, sys
+import test_emulated
+
+for path in sys.argv[1:]:
+    test_emulated.gradients(pathlib.Path(path).read_text(), sanitize=True)
+print("clean")
+"""
+
+
+def gradients(text: str, *, sanitize: bool = False, order: str = "forward") -> np.ndarray:
+    """One pass through an emitted CuPy module; sizes that fill no block evenly."""
+    module = load(text, "module", sanitize=sanitize, order=order)
+    sizes = dict(zip(module.SIZES, (5, 37, 3), strict=False))
+    params = module.init_params(seed=1, dtype="float64", **sizes)
+    x = np.random.default_rng(0).standard_normal((3, 2, sizes[module.INPUTS["x"][0]]))
+    y, _, tape = module.forward(params, x)
+    found: np.ndarray = module.backward(params, tape, np.cos(y)).params.flat
+    return found
+
+
+@pytest.mark.parametrize("name", symcell.names())
+def test_the_order_of_threads_does_not_matter(name: str) -> None:
+    """Threads of a block run first to last, then last to first: a missing barrier would give other numbers."""
+    text = source(symcell.load(name), "cupy")
+    try:
+        ahead = gradients(text)
+    except CompilerNotFoundError as error:
+        pytest.skip(str(error))
+    assert np.abs(ahead).max() > 0
+    np.testing.assert_array_equal(ahead, gradients(text, order="reversed"))
+
+
+def test_no_kernel_leaves_its_arrays(tmp_path: Path) -> None:
+    """Reductions, broadcasts and several sizes, under AddressSanitizer and UBSan."""
+    try:
+        sanitizer.environment()
+    except (SanitizerError, CompilerNotFoundError) as error:
+        pytest.skip(str(error))
+    paths = []
+    for name in ("layernorm_lstm", "projected_lstm", "narx"):
+        paths.append(tmp_path / f"{name}.py")
+        paths[-1].write_text(source(symcell.load(name), "cupy"), encoding="utf-8")
+    script = tmp_path / "run.py"
+    script.write_text(f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n{SCRIPT}", encoding="utf-8")
+    command = [sys.executable, "-m", "symcell.emulate", str(script), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "clean"), done.stderr
