@@ -7,6 +7,7 @@ from collections.abc import Callable
 import sympy
 from sympy import Expr
 
+from symcell.emit.arithmetic import fraction, signed_terms
 from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, Count, Param
 
@@ -79,21 +80,16 @@ def _bracket(text: str, needed: bool) -> str:
 
 
 def _sum(expr: sympy.Add, operand: Callable[[At | Param | Count], str]) -> str:
-    signed = [(bool(a.as_coeff_Mul()[0].is_negative), a) for a in expr.args]
-    signed.sort(key=lambda s: s[0])
-    out = c_code(signed[0][1], operand, ADD)
-    for negative, term in signed[1:]:
-        out += f" - {c_code(-term, operand, SUBTRACT)}" if negative else f" + {c_code(term, operand, ADD)}"
+    terms = sorted(signed_terms(expr), key=lambda t: t[0])
+    minus, first = terms[0]
+    out = c_code(-first if minus else first, operand, ADD)
+    for minus, term in terms[1:]:
+        out += f" - {c_code(term, operand, SUBTRACT)}" if minus else f" + {c_code(term, operand, ADD)}"
     return out
 
 
 def _product(expr: sympy.Mul, operand: Callable[[At | Param | Count], str]) -> str:
-    factor, rest = expr.as_coeff_Mul()
-    above: list[Expr] = []
-    below: list[Expr] = []
-    for part in sympy.Mul.make_args(rest):
-        inverse = isinstance(part, sympy.Pow) and part.exp.is_number and part.exp.is_negative
-        (below if inverse else above).append(1 / part if inverse else part)
+    factor, above, below = fraction(expr)
     if factor.is_Rational and factor.q != 1 and abs(factor.p) == 1:
         below.append(sympy.Integer(factor.q))
         factor = sympy.Integer(factor.p)

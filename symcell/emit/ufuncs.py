@@ -8,6 +8,7 @@ from typing import Protocol
 import sympy
 from sympy import Expr
 
+from symcell.emit.arithmetic import fraction, signed_terms
 from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, Count, Param
 
@@ -124,14 +125,12 @@ class Ufuncs:
             self._function(expr, out)
         return out
 
-    def _moved_first(self, parts: list[Expr]) -> list[Expr]:
-        return sorted(parts, key=lambda e: not (e.atoms(At) & self.moved))
+    def _moves(self, expr: Expr) -> bool:
+        return bool(expr.atoms(At) & self.moved)
 
     def _add(self, expr: sympy.Add, out: str) -> None:
-        terms = [(a.as_coeff_Mul()[0].is_negative, a) for a in expr.args]
-        order = self._moved_first(list(expr.args))
-        signed = [(bool(neg), -a if neg else a) for o in order for neg, a in terms if a is o]
-        if signed[0][0] and not (signed[0][1].atoms(At) & self.moved):
+        signed = sorted(signed_terms(expr), key=lambda term: not self._moves(term[1]))
+        if signed[0][0] and not self._moves(signed[0][1]):
             signed.sort(key=lambda s: s[0])
         negative, first = signed.pop(0)
         total = self.into(first, out)
@@ -147,14 +146,9 @@ class Ufuncs:
             total = out
 
     def _multiply(self, expr: sympy.Mul, out: str) -> None:
-        factor, rest = expr.as_coeff_Mul()
-        above: list[Expr] = []
-        below: list[Expr] = []
-        for part in sympy.Mul.make_args(rest):
-            inverse = isinstance(part, sympy.Pow) and part.exp.is_number and part.exp.is_negative
-            (below if inverse else above).append(1 / part if inverse else part)
+        factor, above, below = fraction(expr)
         ordered = [(a, False) for a in above] + [(b, True) for b in below]
-        ordered.sort(key=lambda p: not (p[0].atoms(At) & self.moved))
+        ordered.sort(key=lambda p: not self._moves(p[0]))
         (first, inverse), *others = ordered
         total = self.into(first, out)
         if inverse:
