@@ -431,21 +431,21 @@ def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str,
     # dW_z = sum of da_z[t] ⊗ x[t]
     # dW_n = sum of da_n[t] ⊗ x[t]
     da_r_to_da_n_ = dU_n_h_da_r_da_z_da_n[:, H :]
-    dW_r = grads.stack("W_r", "W_n")
-    np.matmul(da_r_to_da_n_.T, x_rows, out=dW_r)
+    dW_r_to_dW_n = grads.stack("W_r", "W_n")
+    np.matmul(da_r_to_da_n_.T, x_rows, out=dW_r_to_dW_n)
     # dU_n = sum of dU_n_h[t] ⊗ h[t-1]
     # dU_r = sum of da_r[t] ⊗ h[t-1]
     # dU_z = sum of da_z[t] ⊗ h[t-1]
     dU_n_h_to_da_z = dU_n_h_da_r_da_z_da_n[:, : 3*H]
     h_t1_ = h_rows[pack.past(1, 1)]
-    dU_n = grads.stack("U_n", "U_z")
-    np.matmul(dU_n_h_to_da_z.T, h_t1_, out=dU_n)
+    dU_n_to_dU_z = grads.stack("U_n", "U_z")
+    np.matmul(dU_n_h_to_da_z.T, h_t1_, out=dU_n_to_dU_z)
     # dc_n = sum of dU_n_h[t]
     # db_r = sum of da_r[t]
     # db_z = sum of da_z[t]
     # db_n = sum of da_n[t]
-    dc_n = grads.stack("c_n", "b_n")
-    np.matmul(ones, dU_n_h_da_r_da_z_da_n, out=dc_n.reshape(1, -1))
+    dc_n_to_db_n = grads.stack("c_n", "b_n")
+    np.matmul(ones, dU_n_h_da_r_da_z_da_n, out=dc_n_to_db_n.reshape(1, -1))
 
     start = {name: np.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
     start["h"][0 :] += dh_back[pack.first(ring_1, 1)]

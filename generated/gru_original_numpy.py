@@ -434,8 +434,8 @@ def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str,
     # dW_n = sum of da_n_2[t] ⊗ x[t]
     # dW_r = sum of da_r[t] ⊗ x[t]
     # dW_z = sum of da_z[t] ⊗ x[t]
-    dW_n = grads.stack("W_n", "W_z")
-    np.matmul(da_n_2_da_r_da_z.T, x_rows, out=dW_n)
+    dW_n_to_dW_z = grads.stack("W_n", "W_z")
+    np.matmul(da_n_2_da_r_da_z.T, x_rows, out=dW_n_to_dW_z)
     # dU_n = sum of da_n_2[t] ⊗ a_n[t]
     da_n_2 = da_n_2_da_r_da_z[:, : H]
     dU_n = grads.stack("U_n", "U_n")
@@ -444,13 +444,13 @@ def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str,
     # dU_z = sum of da_z[t] ⊗ h[t-1]
     da_r_to_da_z = da_n_2_da_r_da_z[:, H :]
     h_t1_2 = h_rows[pack.past(1, 1)]
-    dU_r = grads.stack("U_r", "U_z")
-    np.matmul(da_r_to_da_z.T, h_t1_2, out=dU_r)
+    dU_r_to_dU_z = grads.stack("U_r", "U_z")
+    np.matmul(da_r_to_da_z.T, h_t1_2, out=dU_r_to_dU_z)
     # db_n = sum of da_n_2[t]
     # db_r = sum of da_r[t]
     # db_z = sum of da_z[t]
-    db_n = grads.stack("b_n", "b_z")
-    np.matmul(ones, da_n_2_da_r_da_z, out=db_n.reshape(1, -1))
+    db_n_to_db_z = grads.stack("b_n", "b_z")
+    np.matmul(ones, da_n_2_da_r_da_z, out=db_n_to_db_z.reshape(1, -1))
 
     start = {name: np.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
     start["h"][0 :] += dh_back[pack.first(ring_1, 1)]

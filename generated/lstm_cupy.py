@@ -392,21 +392,21 @@ def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str,
     # dW_f = sum of da_f[t] ⊗ x[t]
     # dW_o = sum of da_o[t] ⊗ x[t]
     # dW_g = sum of da_g[t] ⊗ x[t]
-    dW_i = grads.stack("W_i", "W_g")
-    cp.matmul(da_i_da_f_da_o_da_g.T, x_rows, out=dW_i)
+    dW_i_to_dW_g = grads.stack("W_i", "W_g")
+    cp.matmul(da_i_da_f_da_o_da_g.T, x_rows, out=dW_i_to_dW_g)
     # dU_i = sum of da_i[t] ⊗ h[t-1]
     # dU_f = sum of da_f[t] ⊗ h[t-1]
     # dU_o = sum of da_o[t] ⊗ h[t-1]
     # dU_g = sum of da_g[t] ⊗ h[t-1]
     h_t1 = h_rows[pack.past(1, 1)]
-    dU_i = grads.stack("U_i", "U_g")
-    cp.matmul(da_i_da_f_da_o_da_g.T, h_t1, out=dU_i)
+    dU_i_to_dU_g = grads.stack("U_i", "U_g")
+    cp.matmul(da_i_da_f_da_o_da_g.T, h_t1, out=dU_i_to_dU_g)
     # db_i = sum of da_i[t]
     # db_f = sum of da_f[t]
     # db_o = sum of da_o[t]
     # db_g = sum of da_g[t]
-    db_i = grads.stack("b_i", "b_g")
-    cp.matmul(ones, da_i_da_f_da_o_da_g, out=db_i.reshape(1, -1))
+    db_i_to_db_g = grads.stack("b_i", "b_g")
+    cp.matmul(ones, da_i_da_f_da_o_da_g, out=db_i_to_db_g.reshape(1, -1))
 
     start = {name: cp.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
     start["h"][0 :] += dh_back[pack.first(ring_1, 1)]

@@ -371,8 +371,8 @@ def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str,
 
     # dW_g = sum of da_g_2[t] ⊗ x[t]
     # dW_f = sum of da_f[t] ⊗ x[t]
-    dW_g = grads.stack("W_g", "W_f")
-    cp.matmul(da_g_2_da_f.T, x_rows, out=dW_g)
+    dW_g_to_dW_f = grads.stack("W_g", "W_f")
+    cp.matmul(da_g_2_da_f.T, x_rows, out=dW_g_to_dW_f)
     # dU_g = sum of da_g_2[t] ⊗ a_g[t]
     da_g_2 = da_g_2_da_f[:, : H]
     dU_g = grads.stack("U_g", "U_g")
@@ -384,8 +384,8 @@ def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str,
     cp.matmul(da_f.T, h_t1_, out=dU_f)
     # db_g = sum of da_g_2[t]
     # db_f = sum of da_f[t]
-    db_g = grads.stack("b_g", "b_f")
-    cp.matmul(ones, da_g_2_da_f, out=db_g.reshape(1, -1))
+    db_g_to_db_f = grads.stack("b_g", "b_f")
+    cp.matmul(ones, da_g_2_da_f, out=db_g_to_db_f.reshape(1, -1))
 
     start = {name: cp.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
     start["h"][0 :] += dh_back[pack.first(ring_1, 1)]

@@ -349,17 +349,17 @@ def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str,
 
     # dW_c = sum of da_c[t] ⊗ x[t]
     # dW_g = sum of da_g[t] ⊗ x[t]
-    dW_c = grads.stack("W_c", "W_g")
-    cp.matmul(da_c_da_g.T, x_rows, out=dW_c)
+    dW_c_to_dW_g = grads.stack("W_c", "W_g")
+    cp.matmul(da_c_da_g.T, x_rows, out=dW_c_to_dW_g)
     # dU_c = sum of da_c[t] ⊗ h[t-1]
     # dU_g = sum of da_g[t] ⊗ h[t-1]
     h_t1 = h_rows[pack.past(1, 1)]
-    dU_c = grads.stack("U_c", "U_g")
-    cp.matmul(da_c_da_g.T, h_t1, out=dU_c)
+    dU_c_to_dU_g = grads.stack("U_c", "U_g")
+    cp.matmul(da_c_da_g.T, h_t1, out=dU_c_to_dU_g)
     # db_c = sum of da_c[t]
     # db_g = sum of da_g[t]
-    db_c = grads.stack("b_c", "b_g")
-    cp.matmul(ones, da_c_da_g, out=db_c.reshape(1, -1))
+    db_c_to_db_g = grads.stack("b_c", "b_g")
+    cp.matmul(ones, da_c_da_g, out=db_c_to_db_g.reshape(1, -1))
 
     start = {name: cp.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
     start["h"][0 :] += dh_back[pack.first(ring_1, 1)]

@@ -132,7 +132,7 @@ class _Builder:
                     wanted[(name_of(operand), lag_of(operand), kind)] = None
         for name, depth in self.forward.states.items():
             if not any(of == name and abs(lag) == depth for of, lag, _ in wanted):
-                wanted[(name, depth, "pointwise")] = None
+                wanted[(name, depth * self.forward.direction, "pointwise")] = None
         hints = {"product": "back", "pointwise": "via"}
         return {
             key: self._declare(
@@ -153,8 +153,16 @@ class _Builder:
             self._finish_carry(out, (name, lag), kind)
         computed = {name_of(c) for c in gradients.values()}
         self.steps = _alive(self.steps, {*computed, *self.carry.values()})
-        graph = Graph(f"adjoint of {self.forward.name}", self._kept_values(), self._given(), self._fixed(),
-                      tuple(self.steps), tuple(sorted(computed)), -1 if self.forward.direction > 0 else 1)  # fmt: skip
+        graph = Graph(
+            f"adjoint of {self.forward.name}",
+            self._kept_values(),
+            self._given(),
+            self._fixed(),
+            tuple(self.steps),
+            tuple(sorted(computed)),
+            -1 if self.forward.direction > 0 else 1,
+            {out: abs(lag) for (_, lag, _), out in self.carry.items()},
+        )
         carries = {out: Carry(name, lag) for (name, lag, _), out in self.carry.items()}
         return Adjoint(self.forward, graph.check(), self.seeds, carries, {k: name_of(v) for k, v in gradients.items()},
                        {k: v for k, v in self.cotangents.items() if name_of(v) in graph.values})  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import sympy
 from sympy import Expr, Float
 
-from symcell.cell import ONE, Cell, Shape, Size
+from symcell.cell import ONE, Cell, CellError, Shape, Size
 from symcell.fresh import Names
 from symcell.graph import Block, Combine, Graph, Matrix, Op, Operand, Pointwise, Product, Reduce, Term, Value, name_of
 from symcell.symbolic import functions as fn
@@ -103,6 +103,9 @@ class _Builder:
     def over_units(self, expr: Expr) -> Expr:
         """A function over units by sums and maxima over units; the language's definition of each."""
         value = self.atom(expr.args[0], f"a_{self.signal}")
+        if value.is_number:
+            where = f"{self.cell.name}.cell:{self.cell.lines.get(self.signal, 1)}:1"
+            raise CellError(f"{where}: {expr.text} is taken of what is always {value}; write the result in its place")
         rest = expr.args[1:]
         match expr:
             case fn.UnitSum():
@@ -132,7 +135,7 @@ class _Builder:
 
     def reduce(self, kind: str, expr: Expr) -> Expr:
         value = self.atom(expr, f"a_{self.signal}")
-        if value.is_number:
+        if self.size(value) == ONE:
             return value
         key = (kind, value)
         make = lambda out: Reduce(out, "max" if kind == "max" else "sum", value)  # noqa: E731
@@ -140,7 +143,9 @@ class _Builder:
 
     def mean(self, expr: Expr) -> Expr:
         value = self.atom(expr, f"a_{self.signal}")
-        return value if value.is_number else self.reduce("sum", value) / Count(self.size(value))
+        if self.size(value) == ONE:
+            return value
+        return self.reduce("sum", value) / Count(self.size(value))
 
     def centred(self, value: Expr) -> Expr:
         return self.atom(value - self.mean(value), f"centred_{name_of(value)}")

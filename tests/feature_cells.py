@@ -33,6 +33,12 @@ FEATURES = {
     "unread_state": "z[t] = 0.5*z[t-1] + W @ x[t]\nh[t] = tanh(W @ x[t] + b)",
     "reserved_names": "h[t] = tanh(np @ x[t] + T @ h[t-1] + B*S[t] + E + I + params + self + int + double*threadIdx)\n"
     "S[t] = sigmoid(state @ x[t] + real*n*batch + dtype*t2*x_rows)",
+    "sent_on_from_one_step": "s: H\nM: (H, H)\ns[t] = tanh(W @ x[t] + h[t-1])\nh[t] = tanh(M.T @ s[t] + N.T @ s[t-1])",
+    "a_gradient_read_again": "h: H\nx: H\nh[t] = tanh((M0 @ x[t]) * (h[t-1] * x[t] + (M1 - M2.T) @ x[t]))",
+    "idle_output": "s: H\nx: H\nh: H\ns[t] = tanh(x[t] + s[t-3] + h[t-1])\nh[t] = tanh(s[t] - s[t])",
+    "functions_of_one_unit": "s: 1\nh: H\ns[t] = mean(softmax(norm(h[t-1]))) + max(mean(x[t]))\n"
+    "h[t] = tanh(W @ x[t] + s[t] * b)",
+    "constant_arguments": "x: H\nh[t] = exp(x[t] - x[t] + 1) * tanh(W @ x[t] + U @ h[t-1]) + maximum(b - b, h[t-1])",
     "greek_names": "h[t] = tanh(σ_w @ x[t] + Ü @ h[t-1] + β)",
 }
 """Texts by name."""

@@ -6,6 +6,7 @@ import pytest
 from feature_cells import FEATURES
 
 import symcell
+from symcell.cell import CellError
 from symcell.graph import Combine, Graph, Pointwise, Product, Reduce
 from symcell.lower import lower
 from symcell.symbolic import functions as fn
@@ -89,3 +90,10 @@ def test_rules_names_and_outputs(name: str) -> None:
         assert graph.size(signal) == size
     assert {n: k for n, k in {**graph.given, **graph.carried}.items() if k} == dict(cell.states)
     assert str(lower(cell)) == str(graph)
+
+
+def test_a_function_over_units_of_a_constant_is_refused() -> None:
+    """Its number of units is gone with the values that cancelled: softmax would not know what to divide by."""
+    cell = symcell.parse("h[t] = tanh(W @ x[t])\ny[t] = h[t] + softmax(h[t] - h[t])", name="mine")
+    with pytest.raises(CellError, match=r"mine.cell:2:1: softmax is taken of what is always 0"):
+        lower(cell)

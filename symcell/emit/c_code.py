@@ -72,7 +72,9 @@ def c_code(expr: Expr, operand: Callable[[At | Param | Count], str], level: int 
         condition, then, otherwise = expr.args
         test = c_code(condition, operand, UNARY)
         return f"({test} != 0 ? {c_code(then, operand, UNARY)} : {c_code(otherwise, operand, UNARY)})"
-    return f"{CALLS[type(expr)]}({', '.join(c_code(a, operand) for a in expr.args)})"
+    # an integer would leave the choice between the float and the double overload open
+    args = (f"(real){number(a)}" if a.is_Integer else c_code(a, operand) for a in expr.args)
+    return f"{CALLS[type(expr)]}({', '.join(args)})"
 
 
 def _bracket(text: str, needed: bool) -> str:

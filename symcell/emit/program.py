@@ -150,10 +150,17 @@ class Program:
 
     def result(self, outs: tuple[str, ...]) -> tuple[str, list[str]]:
         """Where gradients of parameters go: straight into the flat buffer, or an array of their own."""
-        variable = self.sweep.names.get(("fixed", outs[0]), outs[0])
-        if outs[0] in self.plan.owner:
-            first, last = self.plan.owner[outs[0]], self.plan.owner[outs[-1]]
-            return variable, [f'{variable} = grads.stack("{first}", "{last}")']
+        names, owner = self.sweep.names, self.plan.owner
+        if len(outs) > 1:
+            variable = names.fresh(f"{outs[0]}_to_{outs[-1]}")
+            fixed = [stage.op for stage in self.schedule.finish if isinstance(stage, Once)]
+            again = {name_of(o) for op in fixed for o in op.operands()}
+            parts = [(names.get(("fixed", o), o), owner[o]) for o in outs if o in again]
+            lines = [f'{part} = grads.stack("{of}", "{of}")' for part, of in parts]
+            return variable, [f'{variable} = grads.stack("{owner[outs[0]]}", "{owner[outs[-1]]}")', *lines]
+        variable = names.get(("fixed", outs[0]), outs[0])
+        if outs[0] in owner:
+            return variable, [f'{variable} = grads.stack("{owner[outs[0]]}", "{owner[outs[0]]}")']
         shape = self.schedule.graph.values[outs[0]].shape
         dims = ", ".join(size_code(s, self.sweep.names) for s in shape) + ("," if len(shape) == 1 else "")
         return variable, [f"{variable} = {self.dialect.xp}.empty(({dims}), dtype)"]

@@ -230,12 +230,14 @@ def _near(op: Op, fused: list[Pointwise | Reduce], whole: bool) -> bool:
 
 
 def _gemms(graph: Graph, products: list[Product]) -> list[Stage]:
-    """Products of one operand stack by rows; each sum of products stacks by columns."""
+    """Products of one operand stack by rows, but for carried values (they have buffers of their own); a sum of products
+    stacks by columns."""
     groups: dict[object, list[Product]] = {}
     for op in products:
         matrix, operand = op.terms[0]
         columns = graph.values[matrix.name].shape[1]
-        key = (operand, matrix.block, columns) if len(op.terms) == 1 and not matrix.transposed else op.out
+        stacks = len(op.terms) == 1 and not matrix.transposed and op.out not in graph.carried
+        key = (operand, matrix.block, columns) if stacks else op.out
         groups.setdefault(key, []).append(op)
     stages: list[Stage] = []
     for group in groups.values():
