@@ -103,7 +103,7 @@ class _Builder:
     def over_units(self, expr: Expr) -> Expr:
         """A function over units by sums and maxima over units; the language's definition of each."""
         value = self.atom(expr.args[0], f"a_{self.signal}")
-        if value.is_number:
+        if value.is_number and not expr.args[0].atoms(At, Param):
             where = f"{self.cell.name}.cell:{self.cell.lines.get(self.signal, 1)}:1"
             raise CellError(f"{where}: {expr.text} is taken of what is always {value}; write the result in its place")
         rest = expr.args[1:]
