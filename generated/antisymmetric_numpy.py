@@ -40,7 +40,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "016f496ac1642f03"
+STAMP = "fb3a1b8975f3b8f1"
 
 
 class Params(Mapping[str, Any]):

@@ -57,7 +57,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "c4577ed83dd9b5a9"
+STAMP = "d8276e6cdd50ffef"
 
 
 class Params(Mapping[str, Any]):

@@ -54,7 +54,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "697e5b9e35aa5d11"
+STAMP = "f2b32f20b99645e0"
 
 
 class Params(Mapping[str, Any]):

@@ -56,7 +56,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "a4b861e1d5fb676e"
+STAMP = "b0c76eb636a2bf77"
 
 
 class Params(Mapping[str, Any]):

@@ -54,7 +54,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "1dc2797fddc401a4"
+STAMP = "f92bbd5634a051ce"
 
 
 class Params(Mapping[str, Any]):

@@ -75,7 +75,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "bee07fea9b8c10a4"
+STAMP = "1c4e106ccf8d8429"
 
 
 class Params(Mapping[str, Any]):

@@ -43,7 +43,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "e8834ee56d07e591"
+STAMP = "c18aa031f375198e"
 
 
 class Params(Mapping[str, Any]):

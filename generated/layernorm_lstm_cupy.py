@@ -99,7 +99,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "8884b32ec16a9687"
+STAMP = "d39a4bca8540ed9f"
 
 
 class Params(Mapping[str, Any]):

@@ -59,7 +59,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "cc1b2f2984f083fc"
+STAMP = "c6a97e845dd1b24c"
 
 
 class Params(Mapping[str, Any]):

@@ -47,7 +47,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "ce01dbe6a1f7f4f4"
+STAMP = "bb942d356c33ec7b"
 
 
 class Params(Mapping[str, Any]):

@@ -40,7 +40,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "058d7b84e6faa224"
+STAMP = "1340213dd5ad8bb2"
 
 
 class Params(Mapping[str, Any]):

@@ -71,7 +71,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                                         # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "d7b8ca71f6bacc04"
+STAMP = "acdf874a8dde72c1"
 
 
 class Params(Mapping[str, Any]):

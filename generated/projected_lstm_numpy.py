@@ -66,7 +66,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "194580c806d6c5f4"
+STAMP = "d537be6489594c28"
 
 
 class Params(Mapping[str, Any]):

@@ -39,7 +39,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "832ab9c32392e733"
+STAMP = "22af9b3a72f4cc68"
 
 
 class Params(Mapping[str, Any]):

@@ -40,7 +40,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "b52375de4ecc694b"
+STAMP = "e27d971ac7310015"
 
 
 class Params(Mapping[str, Any]):

@@ -45,7 +45,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "80bc4b032a37cbd5"
+STAMP = "ed919128e4741f3a"
 
 
 class Params(Mapping[str, Any]):

@@ -38,7 +38,8 @@ FEATURES = {
     "idle_output": "s: H\nx: H\nh: H\ns[t] = tanh(x[t] + s[t-3] + h[t-1])\nh[t] = tanh(s[t] - s[t])",
     "functions_of_one_unit": "s: 1\nh: H\ns[t] = mean(softmax(norm(h[t-1]))) + max(mean(x[t]))\n"
     "h[t] = tanh(W @ x[t] + s[t] * b)",
-    "constant_arguments": "x: H\nh[t] = exp(x[t] - x[t] + 1) * tanh(W @ x[t] + U @ h[t-1]) + maximum(b - b, h[t-1])",
+    "constant_arguments": "x: H\nh[t] = exp(x[t] - x[t] + 1) * tanh(W @ x[t] + U @ h[t-1]) + maximum(b - b, h[t-1])\n"
+    "y[t] = h[t] * (gelu(x[t] - x[t] + 1) + erf(b - b + 1))",
     "greek_names": "h[t] = tanh(σ_w @ x[t] + Ü @ h[t-1] + β)",
 }
 """Texts by name."""
