@@ -87,9 +87,9 @@ def _free(sizes: Sizes) -> list[str]:
 
 
 def _report(sizes: Sizes, classes: dict[int, list[str]]) -> None:
-    """Several open sizes, or one that cannot be called H."""
+    """Several open sizes, or one that cannot be called H; the states' size comes first, to keep the name H."""
     taken = _taken(sizes)
-    groups = list(classes.values())
+    groups = sorted(classes.values(), key=lambda group: not any(name in sizes.roles.states for name in group))
     described = "; ".join(listed(group) for group in groups[:6])
     keeps = "H" not in taken
     subjects = groups[1:] if keeps else groups

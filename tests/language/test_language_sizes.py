@@ -104,3 +104,9 @@ def test_unified_lengths_are_equal(pairs):
         one, other = Length(*left), Length(*right)
         if store.unify(one, other) is Outcome.EQUAL:
             assert store.resolve(one) == store.resolve(other)
+
+
+def test_the_states_keep_the_name_h():
+    """Protects the advice for a readout: it is the output's size that wants a name."""
+    with pytest.raises(CellError, match="declare y: K"):
+        parse("y[t] = V @ h[t] + c\nh[t] = tanh(W @ x[t] + U @ h[t-1] + b)")
