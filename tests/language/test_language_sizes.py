@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from symcell.cell import Size
+from symcell.cell import CellError, Size
 from symcell.language import parse
 from symcell.language.unify import Length, Lengths, Outcome
 
