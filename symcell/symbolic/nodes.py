@@ -12,8 +12,6 @@ import sympy
 from sympy import Expr, Symbol
 from sympy.printing.precedence import PRECEDENCE
 
-TIME = Symbol("t", integer=True)
-
 
 def tex_name(name: str) -> str:
     """``W_i`` as ``W_{i}``; a name of several letters stays one word."""
