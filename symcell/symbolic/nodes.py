@@ -1,7 +1,7 @@
 """Atoms and written nodes: names, values in time, sums and products that keep the order in which they were written.
 
-Vectors over units are scalar-like expressions ("any one unit"), so SymPy's own ``diff`` applies to them; only a matrix
-product mixes units, and it is the opaque node :class:`MatVec`.
+Vectors and varying matrices are scalar-like expressions ("any one unit"), so SymPy's own ``diff`` applies to them; what
+mixes units (a matrix product, a vector laid along an axis of a matrix) is an opaque node.
 """
 
 from __future__ import annotations
@@ -36,36 +36,78 @@ def tex_timed(name: str, lag: int) -> str:
 
 
 class At(Symbol):
-    """A signal or input read at ``t - lag``; a negative lag reads the future (in an adjoint)."""
+    """A signal or input read at ``t - lag``; a negative lag reads the future (in an adjoint).
 
-    __slots__ = ("lag", "signal")
+    ``axis``: None where the value is read unit by unit; 0 or 1 where a vector is laid along the rows or the columns of
+    a matrix and repeated along the other axis (``u[t][:,None]``, ``v[t][None,:]``), as in ``outer(u, v)`` = u vᵀ.
+    """
+
+    __slots__ = ("axis", "lag", "signal")
     signal: str
     lag: int
+    axis: int | None
 
-    def __new__(cls, signal: str, lag: int = 0) -> At:
+    def __new__(cls, signal: str, lag: int = 0, axis: int | None = None) -> At:
         when = "t" if lag == 0 else f"t{-lag:+d}"
-        obj: At = Symbol.__xnew__(cls, f"{signal}[{when}]")
-        obj.signal, obj.lag = signal, lag
+        obj: At = Symbol.__xnew__(cls, f"{signal}[{when}]{_laid(axis)}")
+        obj.signal, obj.lag, obj.axis = signal, lag, axis
         return obj
 
-    def __getnewargs_ex__(self) -> tuple[tuple[str, int], dict[str, Any]]:
-        return (self.signal, self.lag), {}
+    def __getnewargs_ex__(self) -> tuple[tuple[str, int, int | None], dict[str, Any]]:
+        return (self.signal, self.lag, self.axis), {}
+
+    def along(self, axis: int | None) -> At:
+        """The same value, laid along another axis."""
+        return At(self.signal, self.lag, axis)
 
     def _latex(self, printer: Any) -> str:
         return tex_timed(self.signal, self.lag)
 
 
+def _laid(axis: int | None) -> str:
+    return "" if axis is None else ("[:,None]", "[None,:]")[axis]
+
+
 class Param(Symbol):
-    """A learned vector or scalar: one value for all steps and samples."""
+    """A fixed value: one for all steps and samples. ``axis`` as in :class:`At`."""
 
-    __slots__ = ()
+    __slots__ = ("axis", "signal")
+    signal: str
+    axis: int | None
 
-    def __new__(cls, name: str) -> Param:
-        obj: Param = Symbol.__xnew__(cls, name)
+    def __new__(cls, signal: str, axis: int | None = None) -> Param:
+        obj: Param = Symbol.__xnew__(cls, f"{signal}{_laid(axis)}")
+        obj.signal, obj.axis = signal, axis
         return obj
 
-    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
-        return (self.name,), {}
+    def __getnewargs_ex__(self) -> tuple[tuple[str, int | None], dict[str, Any]]:
+        return (self.signal, self.axis), {}
+
+    def along(self, axis: int | None) -> Param:
+        """The same value, laid along another axis."""
+        return Param(self.signal, axis)
+
+    def _latex(self, printer: Any) -> str:
+        return tex_name(self.signal)
+
+
+class Constant(Symbol):
+    """A number that has a name in the cell's text; ``value`` is SymPy's number."""
+
+    __slots__ = ("value",)
+    value: Any
+
+    def __new__(cls, name: str, value: Any) -> Constant:
+        obj: Constant = Symbol.__xnew__(cls, name)
+        obj.value = sympy.sympify(value)
+        return obj
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        """The value too: SymPy remembers results by equality, across cells that use one name for two numbers."""
+        return (*super()._hashable_content(), self.value)
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str, Any], dict[str, Any]]:
+        return (self.name, self.value), {}
 
     def _latex(self, printer: Any) -> str:
         return tex_name(self.name)
@@ -88,24 +130,81 @@ def wrap(text: str, expr: Expr, kinds: tuple[type, ...]) -> str:
 
 
 class MatVec(Node):
-    """``matrix @ vector``: args are a SymPy matrix expression and a vector expression."""
+    """``matrix @ vector``: args are a matrix and a vector expression.
+
+    The matrix is a SymPy matrix expression where it is fixed (MatrixSymbols, sums, transposes); where it varies, it is
+    an elementwise expression like any other, perhaps under :class:`Flipped`.
+    """
 
     precedence: ClassVar[int] = PRECEDENCE["Mul"]
 
     def _latex(self, printer: Any) -> str:
         matrix, vector = self.args
-        left = wrap(printer._print(matrix), matrix, (sympy.MatAdd,))
+        left = wrap(printer._print(matrix), matrix, (sympy.MatAdd, *COMPOSED))
         return rf"{left} {wrap(printer._print(vector), vector, (*SUMS, Hadamard, Quotient))}"
 
     def _sympystr(self, printer: Any) -> str:
         matrix, vector = self.args
         left = printer._print(matrix)
-        left = f"({left})" if isinstance(matrix, sympy.MatAdd) else left
+        left = f"({left})" if isinstance(matrix, (sympy.MatAdd, *COMPOSED)) else left
         return f"{left} @ {_wrap_str(printer._print(vector), vector)}"
 
 
 def _wrap_str(text: str, expr: Expr) -> str:
     return text if expr.is_Atom or isinstance(expr, sympy.Function | Join) else f"({text})"
+
+
+class Flipped(Node):
+    """The transpose of a matrix that varies: ``C[t].T``. A fixed one is SymPy's own ``Transpose``."""
+
+    def _latex(self, printer: Any) -> str:
+        return rf"{wrap(printer._print(self.args[0]), self.args[0], COMPOSED)}^{{\top}}"
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"{_wrap_str(printer._print(self.args[0]), self.args[0])}.T"
+
+
+class OuterProduct(Node):
+    """``outer(u, v)``: the matrix u vᵀ."""
+
+    precedence: ClassVar[int] = PRECEDENCE["Mul"]
+
+    def _latex(self, printer: Any) -> str:
+        left, right = (wrap(printer._print(a), a, COMPOSED) for a in self.args)
+        return rf"{left}\, {right}^{{\top}}"
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"outer({', '.join(printer._print(a) for a in self.args)})"
+
+
+class RowScaled(Node):
+    """``diag(vector) @ matrix``: args are the vector and the matrix (an expression, elementwise or a Param)."""
+
+    precedence: ClassVar[int] = PRECEDENCE["Mul"]
+
+    def _latex(self, printer: Any) -> str:
+        vector, matrix = self.args
+        right = wrap(printer._print(matrix), matrix, SUMS)
+        return rf"\operatorname{{diag}}\left({printer._print(vector)}\right) {right}"
+
+    def _sympystr(self, printer: Any) -> str:
+        vector, matrix = self.args
+        return f"diag({printer._print(vector)}) @ {_wrap_str(printer._print(matrix), matrix)}"
+
+
+class ColumnScaled(Node):
+    """``matrix @ diag(vector)``: args are the matrix and the vector."""
+
+    precedence: ClassVar[int] = PRECEDENCE["Mul"]
+
+    def _latex(self, printer: Any) -> str:
+        matrix, vector = self.args
+        left = wrap(printer._print(matrix), matrix, SUMS)
+        return rf"{left} \operatorname{{diag}}\left({printer._print(vector)}\right)"
+
+    def _sympystr(self, printer: Any) -> str:
+        matrix, vector = self.args
+        return f"{_wrap_str(printer._print(matrix), matrix)} @ diag({printer._print(vector)})"
 
 
 class Join(Node):
@@ -173,16 +272,22 @@ class Hadamard(Node):
         for previous, factor in zip((None, *self.args), self.args, strict=False):
             text = wrap(printer._print(factor), factor, SUMS)
             text = rf"\left({text}\right)" if previous is not None and _is_negative(factor) else text
-            glue = "" if previous is None else (r"\, " if previous.is_number else r" \odot ")
-            out += glue + text
+            out += ("" if previous is None else _times(previous, factor)) + text
         return out
 
     def _sympystr(self, printer: Any) -> str:
-        kinds = (*SUMS, Hadamard, Quotient)
+        kinds = (*SUMS, Hadamard, Quotient, MatVec, RowScaled, ColumnScaled)
         return "*".join(
             f"({t})" if isinstance(a, kinds) or (k and _is_negative(a)) else t
             for k, a, t in ((k, a, printer._print(a)) for k, a in enumerate(self.args))
         )
+
+
+def _times(left: Expr, right: Expr) -> str:
+    """The sign between two factors: a dot before a number, a thin space beside any other constant."""
+    if right.is_Number:
+        return r" \cdot "
+    return r" \odot " if left.has(At, Param) and not isinstance(right, Constant) else r"\, "
 
 
 def _is_negative(expr: Expr) -> bool:
@@ -208,6 +313,7 @@ class Quotient(Node):
 
 
 SUMS: tuple[type, ...] = (Sum, Minus, sympy.Add)
+COMPOSED: tuple[type, ...] = (*SUMS, Hadamard, Quotient, MatVec, OuterProduct, RowScaled, ColumnScaled)
 
 
 def written(expr: Expr) -> Expr:

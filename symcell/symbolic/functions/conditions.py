@@ -1,0 +1,94 @@
+"""Comparisons and the choice between two values, and a value held constant; none depends on its condition smoothly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import mpmath
+from sympy import Expr, Integer
+
+from symcell.symbolic.functions.table import Elementwise, Row, called, real
+
+
+class Predicate(Elementwise):
+    """A comparison: 1 where it holds, else 0; its derivative is 0. ``operator``: its sign in C and PyTorch."""
+
+    nargs, spoken = 2, False
+    sign: ClassVar[str]
+    operator: ClassVar[str]
+
+    def derivative(self, k: int) -> Expr:
+        return Integer(0)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        left, right = (printer._print(a) for a in self.args)
+        return rf"\left[{left} {self.sign} {right}\right]"
+
+
+def _compared(ufunc: str, operator: str, holds: Callable[[Any, Any], bool]) -> Row:
+    return Row(
+        exact=lambda u, v: mpmath.mpf(1) if holds(real(u), real(v)) else mpmath.mpf(0),
+        torch=f"{{0}} {operator} {{1}}",
+        numpy=called(ufunc, 2),
+        overwrites=(0, 1),
+        c=f"(real)({{0}} {operator} {{1}})",
+    )
+
+
+class Greater(Predicate):
+    text, sign, operator = "greater", ">", ">"
+    row = _compared("greater", ">", lambda u, v: u > v)
+
+
+class GreaterEqual(Predicate):
+    text, sign, operator = "greater_equal", r"\ge", ">="
+    row = _compared("greater_equal", ">=", lambda u, v: u >= v)
+
+
+class Equal(Predicate):
+    text, sign, operator = "equal", "=", "=="
+    row = _compared("equal", "==", lambda u, v: u == v)
+
+
+class NotEqual(Predicate):
+    text, sign, operator = "not_equal", r"\ne", "!="
+    row = _compared("not_equal", "!=", lambda u, v: u != v)
+
+
+class Where(Elementwise):
+    """``where(condition, then, otherwise)``: the condition is a :class:`Predicate` (or a product of them)."""
+
+    text, nargs = "where", 3
+    row = Row(
+        exact=lambda c, u, v: u if c != 0 else v,
+        torch="torch.where({0} != 0, {1}, {2})",
+        numpy=(
+            "np.not_equal({0}, 0, out={m})",
+            "np.copyto({o}, {2})",
+            "np.copyto({o}, {1}, where={m})",
+        ),
+        c="({0} != 0 ? {1} : {2})",
+    )
+
+    def derivative(self, k: int) -> Expr:
+        condition = self.args[0]
+        return (Integer(0), condition, 1 - condition)[k]
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        condition, then, otherwise = (printer._print(a) for a in self.args)
+        body = rf"\begin{{cases}}{then} & {condition} \\ {otherwise} & \text{{otherwise}}\end{{cases}}"
+        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+
+
+class Detached(Elementwise):
+    """Its argument, held constant under differentiation (the shift inside a softmax, on which nothing depends)."""
+
+    text, nargs, spoken = "detached", 1, False
+    row = Row(lambda v: v, "{0}.detach()", ("np.copyto({o}, {0})",), (0,), c="{0}", cost=0)
+
+    def derivative(self, k: int) -> Expr:
+        return Integer(0)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        return printer._print(self.args[0])
