@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from symcell.language.names import FUNCTIONS
+from symcell.language.names import FORMS, FUNCTIONS
 from symcell.language.problems import did_you_mean
 from symcell.symbolic.functions import ELEMENTWISE, OVER_UNITS
 
@@ -26,7 +26,7 @@ UNKNOWN: dict[type[ast.AST], tuple[str, str]] = {
     ast.BitOr: ("| has no meaning here", _NEST),
     ast.Invert: ("~ has no meaning here", "write 1 - v"),
     ast.FloorDiv: ("// has no meaning here", "write /"),
-    ast.Mod: ("% has no meaning here", "there is no remainder in the language"),
+    ast.Mod: ("% has no meaning here", "write mod(u, v)"),
     ast.LShift: ("<< has no meaning here", "write * 2**k"),
     ast.RShift: (">> has no meaning here", "write / 2**k"),
 }
@@ -56,13 +56,16 @@ _ELSEWHERE = {
     "cat": "write W @ [u, v]",
     "concat": "write W @ [u, v]",
     "matmul": "write W @ v",
-    "outer": "matrices that change with time are a later step of the language",
     "transpose": "write W.T",
 }
 
 
 def arity(function: str) -> tuple[int, int, str]:
     """Fewest and most arguments of a function as the text writes it, and its signature."""
+    if function == "outer":
+        return 2, 2, "outer(u, v)"
+    if function == "diag":
+        return 1, 1, "diag(v)"
     if function == "leaky_relu":
         return 1, 2, _SIGNATURES[function]
     kind = ELEMENTWISE.get(function) or OVER_UNITS[function]
@@ -81,7 +84,7 @@ def unknown_function(call: ast.Call) -> tuple[str, str]:
             match call.args:
                 case [ast.Name(id="t") | ast.BinOp(left=ast.Name(id="t"))]:
                     return f"{name} is called like a function", f"time stands in square brackets: {name}[t]"
-            hint = did_you_mean(name, FUNCTIONS) or did_you_mean(name.lower(), FUNCTIONS)
+            hint = did_you_mean(name, (*FUNCTIONS, *FORMS)) or did_you_mean(name.lower(), FUNCTIONS)
             hint = f"did you mean {name.lower()}?" if name.lower() in FUNCTIONS else hint
             advice = _ELSEWHERE.get(name) or hint or f"for a product write {name} * (...) or {name} @ (...)"
             return f"{name} is no function of the language", advice

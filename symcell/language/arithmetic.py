@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import mpmath
 import sympy
 from sympy import Expr, Float, Integer, Rational
+
+from symcell.symbolic.functions import ELEMENTWISE
 
 PI: Expr = sympy.pi
 SMALL = 10**15
 """Numerators and denominators up to here stay exact."""
+
+PRECISION = 100
+"""Bits in which functions of constants are computed before they are rounded to a double."""
 
 
 def number(value: object) -> Expr:
@@ -72,9 +79,10 @@ def power(a: Expr, b: Expr) -> Expr:
 
 
 def apply(function: str, arguments: list[Expr]) -> Expr:
-    """The value of an elementwise function of the language at constants; KeyError if the function has none."""
-    compute = _FUNCTIONS[function]
-    return _real(lambda: compute(*(double(a) for a in arguments)))
+    """The value of an elementwise function of the language at constants."""
+    exact = ELEMENTWISE[function].row.exact
+    with mpmath.workprec(PRECISION):
+        return _real(lambda: _plain(exact(*(mpmath.mpf(double(a)) for a in arguments))))
 
 
 def _exact(*values: Expr) -> bool:
@@ -101,6 +109,14 @@ def _double(value: float) -> Float:
     return Float(value)
 
 
+def _plain(value: Any) -> float | complex:
+    if isinstance(value, mpmath.mpc):
+        return complex(value)
+    if mpmath.isfinite(value) and not math.isfinite(float(value)):
+        raise OverflowError
+    return float(value)
+
+
 def _real(compute: Callable[[], float | complex]) -> Float:
     try:
         value = compute()
@@ -111,38 +127,3 @@ def _real(compute: Callable[[], float | complex]) -> Float:
     if isinstance(value, complex):
         raise ValueError("this is not a real number")
     return _double(float(value))
-
-
-def _sigmoid(v: float) -> float:
-    return 1 / (1 + math.exp(-v)) if v >= 0 else math.exp(v) / (1 + math.exp(v))
-
-
-def _softplus(v: float) -> float:
-    return max(v, 0.0) + math.log1p(math.exp(-abs(v)))
-
-
-_FUNCTIONS: dict[str, Callable[..., float]] = {
-    "sigmoid": _sigmoid,
-    "tanh": math.tanh,
-    "relu": lambda v: max(v, 0.0),
-    "exp": math.exp,
-    "log": math.log,
-    "sqrt": math.sqrt,
-    "abs": abs,
-    "sin": math.sin,
-    "cos": math.cos,
-    "erf": math.erf,
-    "softplus": _softplus,
-    "silu": lambda v: v * _sigmoid(v),
-    "gelu": lambda v: v * math.erfc(-v / math.sqrt(2)) / 2,
-    "elu": lambda v: v if v > 0 else math.expm1(v),
-    "leaky_relu": lambda v, slope: v if v > 0 else slope * v,
-    "softsign": lambda v: v / (1 + abs(v)),
-    "log_sigmoid": lambda v: -_softplus(-v),
-    "hard_sigmoid": lambda v: min(max(v / 6 + 0.5, 0.0), 1.0),
-    "hard_tanh": lambda v: min(max(v, -1.0), 1.0),
-    "sign": lambda v: float((v > 0) - (v < 0)),
-    "maximum": max,
-    "minimum": min,
-    "clip": lambda v, low, high: min(max(v, low), high),
-}

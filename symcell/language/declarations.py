@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sympy import Expr
 
-from symcell.cell import INITIALISERS, ONE, Shape, Size
+from symcell.cell import INITIALISERS, ONE, Shape, Size, Start
 from symcell.language import arithmetic
 from symcell.language.expressions import ExpressionReader
 from symcell.language.names import FUNCTIONS, RESERVED_SIZES, check_name
@@ -15,19 +15,26 @@ from symcell.language.problems import Problems, did_you_mean
 from symcell.language.reader import Constants
 from symcell.language.source import Span
 from symcell.language.statements import Annotation, Equation, Initial, Place, Statement
-from symcell.language.tree import Number
+from symcell.language.tree import Broken, Number
 
 MAX_SIZE = 2**31 - 1
+MAX_TERMS = 64
+SCALED = {"uniform": "0.1", "normal": "0.02"}
+"""Initialisers that take a scale, each with an example of one."""
+NO_SHAPE = "write a size (H, 4), a matrix (H, D), scalar, const = number, or const(H, D)"
+OF_MATRICES = ("identity", "glorot", "orthogonal")
+STARTS = "one of zeros, ones, identity, uniform, uniform(0.1), normal(0.02), glorot, orthogonal"
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """``name: shape = start``; a scalar has the shape ``()``."""
+    """``name: shape = start``; a scalar has the shape ``()``. ``constant``: an array that the caller sets."""
 
     name: str
     span: Span
     shape: Shape
-    start: float | str | None
+    start: float | Start | None = None
+    constant: bool = False
 
 
 @dataclass
@@ -89,11 +96,34 @@ def _read_annotation(statement: Annotation, found: Declarations, problems: Probl
         found.constants.spans[name] = span
         found.constants.values[name] = _constant(statement, found.constants, problems)
         return
+    match statement.what:
+        case ast.Call(func=ast.Name(id="const")) as call:
+            _read_array(statement, call, found, problems)
+            return
     reader = ShapeReader(statement.place, problems)
     shape = reader.shape(statement.what)
     start = None if statement.value is None else reader.start(statement.value, shape, found.constants)
     if shape is not None:
         found.shapes[name] = Declared(name, span, shape, start)
+
+
+def _read_array(statement: Annotation, call: ast.Call, found: Declarations, problems: Problems) -> None:
+    """``name: const(N, N)``: an array that the caller sets."""
+    name, place = statement.name, statement.place
+    if statement.value is not None:
+        message = f"{name} is an array that the caller sets, so it has no value here"
+        advice = f"write {name}: {place.text(call)}, or {name}: const = 0.5 for a number"
+        problems.add(place.span(statement.value), message, advice)
+    if call.keywords or not 1 <= len(call.args) <= 2:
+        advice = f"write {name}: const(N) for a vector, {name}: const(N, N) for a matrix"
+        problems.add(place.span(call), "a constant array has one size or two", advice)
+        return
+    if name in RESERVED_SIZES:
+        advice = f"init_params has another argument called {name}"
+        problems.add(statement.span, f"a constant array cannot be called {name}", advice)
+    sizes = [ShapeReader(place, problems).size(size) for size in call.args]
+    found.constants.arrays.add(name)
+    found.shapes[name] = Declared(name, statement.span, tuple(s for s in sizes if s is not None), constant=True)
 
 
 def _constant(statement: Annotation, constants: Constants, problems: Problems) -> Expr:
@@ -122,6 +152,15 @@ def _read_initial(statement: Initial, found: Declarations, problems: Problems) -
         found.initial[name] = (span, statement.value.id, value)
 
 
+def _spine(node: ast.expr, kind: type[ast.operator]) -> list[ast.expr]:
+    """``a + b + c`` as its terms."""
+    parts = []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, kind):
+        parts.append(node.right)
+        node = node.left
+    return [node, *reversed(parts)]
+
+
 class ShapeReader:
     """Reads what stands right of a colon: a shape, and where a parameter starts."""
 
@@ -146,48 +185,78 @@ class ShapeReader:
         return None if size is None else (size,)
 
     def size(self, node: ast.expr) -> Size | None:
-        """A name, a positive whole number or a sum of such."""
-        terms = []
-        while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            terms.append(node.right)
-            node = node.left
-        sizes = [self.single(term) for term in (node, *reversed(terms))]
+        """A name, a positive whole number, or a sum of products of such."""
+        terms = _spine(node, ast.Add)
+        if len(terms) > MAX_TERMS:
+            self.wrong(node, f"a size is a sum of at most {MAX_TERMS}", "give it a name: H")
+            return None
         total = Size()
-        for size in sizes:
-            if size is None:
-                return None
-            total = total + size
-        if total.fixed > MAX_SIZE:
-            self.wrong(node, f"a size is at most {MAX_SIZE}", "")
+        for term in terms:
+            product = ONE
+            for factor in _spine(term, ast.Mult):
+                size = self.single(factor)
+                if size is None:
+                    return None
+                product = product * size
+            total = total + product
+        if any(k > MAX_SIZE for _, k in total.terms):
+            self.wrong(node, f"a size is at most {MAX_SIZE}", "give it a name: H")
             return None
         return total
 
     def single(self, node: ast.expr) -> Size | None:
         match node:
             case ast.Constant(value=int() as value) if value is not True and 1 <= value <= MAX_SIZE:
-                return ONE if value == 1 else Size.of(value)
+                return Size.of(value)
             case ast.Name(id=name) if name in RESERVED_SIZES:
                 self.wrong(node, f"a size cannot be called {name}", f"init_params has another argument called {name}")
-            case ast.Name(id=name) if name in FUNCTIONS or name in ("t", "pi", "const", *INITIALISERS):
+            case ast.Name(id=name) if name in FUNCTIONS or name in ("t", "pi", "const", "scalar", *INITIALISERS):
                 self.wrong(node, f"{name} is no size", "a size is a name such as H, or a positive whole number")
             case ast.Name(id=name) if len(name) <= 64:
                 return Size.of(name)
             case _:
-                self.wrong(node, "this is no shape", "write a size (H, 4), a matrix (H, D), scalar, or const = number")
+                self.wrong(node, "this is no shape", NO_SHAPE)
         return None
 
-    def start(self, node: ast.expr, shape: Shape | None, constants: Constants) -> float | str | None:
-        """Where a parameter starts: a number or the name of an initialiser."""
-        if isinstance(node, ast.Name) and node.id not in constants and node.id != "pi":
-            if node.id not in INITIALISERS:
-                known = f"a start is a number or one of {', '.join(INITIALISERS)}"
-                hint = did_you_mean(node.id, INITIALISERS)
-                self.wrong(node, f"{node.id} is no start", f"{hint} {known}" if hint else known)
-            elif node.id in ("glorot", "orthogonal") and shape is not None and len(shape) != 2:
-                self.wrong(node, f"{node.id} needs a matrix", "write zeros, ones, uniform or a number")
-            return node.id
+    def start(self, node: ast.expr, shape: Shape | None, constants: Constants) -> float | Start | None:
+        """Where a parameter starts: a number or an initialiser, perhaps with its scale."""
+        match node:
+            case ast.Call(func=ast.Name(id=kind), args=[argument], keywords=[]) if kind in SCALED:
+                return self.scaled(kind, argument, constants)
+            case ast.Call(func=ast.Name(id=kind)) if kind in INITIALISERS:
+                advice = f"write {kind}({SCALED[kind]})" if kind in SCALED else f"write {kind} without brackets"
+                self.wrong(node, f"{kind} takes {'one number' if kind in SCALED else 'no argument'}", advice)
+                return None
+            case ast.Name(id=kind) if kind not in constants and kind != "pi":
+                return self.named(node, kind, shape)
         value = ExpressionReader(self.place, constants, self.problems).expression(node)
         if isinstance(value, Number):
             return arithmetic.double(value.value)
-        self.problems.add(value.span, "a start is a number or a name", f"write one of {', '.join(INITIALISERS)}")
+        if not isinstance(value, Broken):
+            self.problems.add(value.span, "a start is a number or a name", f"write {STARTS}")
         return None
+
+    def named(self, node: ast.expr, kind: str, shape: Shape | None) -> Start | None:
+        """The name of an initialiser alone."""
+        if kind not in INITIALISERS:
+            hint = did_you_mean(kind, INITIALISERS)
+            advice = f"a start is a number or {STARTS}"
+            self.wrong(node, f"{kind} is no start", f"{hint} {advice}" if hint else advice)
+            return None
+        if kind in OF_MATRICES and shape is not None and len(shape) != 2:
+            self.wrong(node, f"{kind} needs a matrix", "write zeros, ones, uniform, normal(0.02) or a number")
+        elif kind == "identity" and shape is not None and len({*shape}) > 1:
+            text = "×".join(map(str, shape))
+            self.wrong(node, f"identity needs a square matrix, and this is {text}", "write orthogonal or glorot")
+        return Start(kind)
+
+    def scaled(self, kind: str, argument: ast.expr, constants: Constants) -> Start | None:
+        """``uniform(a)`` or ``normal(s)``."""
+        value = ExpressionReader(self.place, constants, self.problems).expression(argument)
+        if not isinstance(value, Number):
+            self.problems.add(value.span, f"{kind} takes one number", f"write {kind}({SCALED[kind]})")
+            return None
+        scale = arithmetic.double(value.value)
+        if scale <= 0:
+            self.problems.add(value.span, f"{kind} spreads by a positive number", "write the number alone")
+        return Start(kind, scale)

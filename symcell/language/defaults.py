@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from symcell.cell import Size
+from symcell.language.conflicts import Conflicts
 from symcell.language.problems import listed
 from symcell.language.sizes import Sizes
-from symcell.language.unify import Length, Outcome
+from symcell.language.unify import NOTHING, Length, Outcome
 
 _SUGGESTED = ("D", "E", "K", "P", "M", "N", "Q", "R", "L")
 """Names of sizes that messages suggest, where they are free."""
 
 
 def name_sizes(sizes: Sizes) -> None:
-    """Gives every open size its default name. Raises CellError where a size has none, or could have several."""
-    inputs = list(sizes.roles.inputs)
-    if len(inputs) == 1:
-        _name_input(sizes, inputs[0])
-    else:
-        _require_inputs(sizes, inputs)
+    """Gives every open size its default name; where one has none, or could have several, ``problems`` are told."""
+    _name_inputs(sizes)
+    if sizes.slips:
+        _report_slips(sizes)
+        return
     sizes.problems.stop()
     classes = _open(sizes)
     if len(classes) == 1 and "H" not in _taken(sizes):
@@ -26,27 +28,35 @@ def name_sizes(sizes: Sizes) -> None:
         _report(sizes, classes)
     for _, _, span in sizes.waiting:
         sizes.problems.add(span, "the sizes that meet here stay open", "declare them, such as h: H")
-    sizes.problems.stop()
 
 
-def _require_inputs(sizes: Sizes, inputs: list[str]) -> None:
-    """With several inputs, one whose size nothing else shares has to be declared."""
-    alone = [name for name in inputs if _stands_alone(sizes, name)]
-    for name, size in zip(alone, _free(sizes), strict=False):
-        message = f"the size of the input {name} is open, and there is more than one input"
-        sizes.problems.add(sizes.roles.inputs[name], message, f"declare it: {name}: {size}")
+def _report_slips(sizes: Sizes) -> None:
+    """Matrices at an input of open size and at a state, with a name for every size, so that messages can show them."""
+    classes = _open(sizes)
+    for unknown, name in _proposed(sizes, classes).items():
+        _give(sizes, unknown, name)
+    for slip in sizes.slips:
+        Conflicts(sizes).slip(*slip)
 
 
-def _name_input(sizes: Sizes, name: str) -> None:
-    length = sizes.lengths.resolve(sizes.vectors[name])
-    if not length.unknown:
+def _name_inputs(sizes: Sizes) -> None:
+    """The only open input is D long; one that shares its size with a state is as long as that, and not open."""
+    resolve = sizes.lengths.resolve
+    states = [s for s in sizes.roles.states if s in sizes.roles.definitions]
+    taken = {resolve(length) for state in states for length in sizes.extents[state]}
+    lengths = {i: resolve(sizes.extents[i][0]) for i in sizes.roles.inputs}
+    candidates = [i for i, length in lengths.items() if length.unknown and length not in taken]
+    if len(candidates) == 1:
+        length = lengths[candidates[0]]
+        if len(length.unknown) == 1 and length.known == NOTHING:
+            _give(sizes, length.unknown[0], "D")
         return
-    if "D" in _taken(sizes):
-        span = sizes.roles.inputs[name]
-        message = f"the size of the input {name} is open, and D is the size of something else"
-        sizes.problems.add(span, message, f"declare it: {name}: {_free(sizes)[0]}, or {name}: D if it is the same")
-    elif len(length.unknown) == 1 and length.known == Size():
-        _give(sizes, length.unknown[0], "D")
+    vectors = (resolve(extents[0]) for extents in sizes.extents.values() if len(extents) == 1)
+    having = Counter(unknown for length in vectors for unknown in set(length.unknown))
+    alone = [i for i in candidates if all(having[unknown] == 1 for unknown in lengths[i].unknown)]
+    for name, size in zip(alone, _free(sizes), strict=False):
+        message = f"the size of the input {name} is open, and there is more than one such input"
+        sizes.problems.add(sizes.roles.inputs[name], message, f"declare it: {name}: {size}")
 
 
 def _give(sizes: Sizes, unknown: int, name: str) -> None:
@@ -56,27 +66,17 @@ def _give(sizes: Sizes, unknown: int, name: str) -> None:
 
 def _taken(sizes: Sizes) -> set[str]:
     """The names of sizes that are in use."""
-    lengths = [*sizes.vectors.values(), *(n for shape in sizes.matrices.values() for n in shape)]
-    return {name for length in lengths for name in sizes.known(length).names}
+    return {name for extents in sizes.extents.values() for length in extents for name in sizes.known(length).names}
 
 
-def _open(sizes: Sizes) -> dict[int, list[str]]:
-    """The open sizes, each with the names that have it: ``h``, ``columns of W``."""
-    members: dict[int, list[str]] = {}
-    named = [(name, length) for name, length in sizes.vectors.items()]
-    for name, (rows, columns) in sizes.matrices.items():
-        named += [(f"the rows of {name}", rows), (f"the columns of {name}", columns)]
-    for text, length in named:
-        for unknown in sizes.lengths.resolve(length).unknown:
-            members.setdefault(unknown, []).append(text)
+def _open(sizes: Sizes) -> dict[int, list[tuple[str, int]]]:
+    """The open sizes, each with the names and axes that have it, vectors first."""
+    members: dict[int, list[tuple[str, int]]] = {}
+    for name in sorted(sizes.extents, key=lambda n: len(sizes.extents[n])):
+        for axis, length in enumerate(sizes.extents[name]):
+            for unknown in sizes.lengths.resolve(length).unknown:
+                members.setdefault(unknown, []).append((name, axis))
     return members
-
-
-def _stands_alone(sizes: Sizes, name: str) -> bool:
-    """Whether an input's size is open and shared with no other vector."""
-    unknown = sizes.lengths.resolve(sizes.vectors[name]).unknown
-    others = (length for other, length in sizes.vectors.items() if other != name)
-    return bool(unknown) and not any(k in sizes.lengths.resolve(length).unknown for length in others for k in unknown)
 
 
 def _free(sizes: Sizes) -> list[str]:
@@ -86,36 +86,48 @@ def _free(sizes: Sizes) -> list[str]:
     return [size for size in (*_SUGGESTED, *numbered) if size not in taken]
 
 
-def _report(sizes: Sizes, classes: dict[int, list[str]]) -> None:
+def _report(sizes: Sizes, classes: dict[int, list[tuple[str, int]]]) -> None:
     """Several open sizes, or one that cannot be called H; the states' size comes first, to keep the name H."""
-    taken = _taken(sizes)
-    groups = sorted(classes.values(), key=lambda group: not any(name in sizes.roles.states for name in group))
-    described = "; ".join(listed(group) for group in groups[:6])
-    keeps = "H" not in taken
-    subjects = groups[1:] if keeps else groups
-    if len(groups) > 1:
-        message = f"{len(groups)} sizes are open, and nothing says that they are equal: {described}"
+    chosen = _proposed(sizes, classes)
+    groups = [listed(_worded(sizes, *member) for member in classes[unknown]) for unknown in [*chosen][:6]]
+    described = "; ".join(groups)
+    if len(classes) > 1:
+        message = f"{len(classes)} sizes are open, and nothing says that they are equal: {described}"
     else:
         message = f"the size of {described} is open, and H is the size of something else"
-    names = [size for size in _free(sizes) if size not in ("D", "E")]
-    hints = [_declaration(sizes, group, size) for group, size in zip(subjects, names, strict=False)]
-    first = _first_name(subjects[0])
+    keeps = "H" not in _taken(sizes)
+    subjects = [classes[unknown][0][0] for unknown in list(chosen)[keeps:]]
+    first = subjects[0]
     definitions = sizes.roles.definitions
     span = definitions[first].span if first in definitions else sizes.first[first]
-    advice = f"declare {' and '.join(hints)}" + ("" if keeps else f", or {first}: H if it is the same")
+    hints = [_declaration(sizes, name, chosen) for name in dict.fromkeys(subjects)]
+    advice = f"declare {' and '.join(hints)}"
+    if not keeps:
+        advice += f", or {_declaration(sizes, first, dict.fromkeys(chosen, 'H'))} if it is the same"
     sizes.problems.add(span, message, advice)
 
 
-def _first_name(group: list[str]) -> str:
-    return group[0].rsplit(" ", 1)[-1]
+def _proposed(sizes: Sizes, classes: dict[int, list[tuple[str, int]]]) -> dict[int, str]:
+    """A name for each open size, as far as there are suggestions; H for the states' where it is free."""
+    states = sizes.roles.states
+    order = sorted(classes, key=lambda unknown: not any(name in states for name, _ in classes[unknown]))
+    free = [size for size in _free(sizes) if size not in ("D", "E")]
+    return dict(zip(order, free if "H" in _taken(sizes) else ["H", *free], strict=False))
 
 
-def _declaration(sizes: Sizes, group: list[str], size: str) -> str:
-    text = group[0]
-    name = _first_name(group)
-    if name == text:
-        return f"{name}: {size}"
-    rows, columns = (sizes.lengths.resolve(length) for length in sizes.matrices[name])
-    shown = [str(length) if not length.unknown else "H" for length in (rows, columns)]
-    shown[0 if "rows" in text else 1] = size
-    return f"{name}: ({', '.join(shown)})"
+def _worded(sizes: Sizes, name: str, axis: int) -> str:
+    return name if len(sizes.extents[name]) == 1 else f"the {('rows', 'columns')[axis]} of {name}"
+
+
+def _declaration(sizes: Sizes, name: str, chosen: dict[int, str]) -> str:
+    """``h: K`` or ``W: (K, D)``, with the chosen names for open sizes."""
+    shown = [_shown(sizes.lengths.resolve(length), chosen) for length in sizes.extents[name]]
+    text = shown[0] if len(shown) == 1 else f"({', '.join(shown)})"
+    return f"{name}: {text}"
+
+
+def _shown(length: Length, chosen: dict[int, str]) -> str:
+    size = length.known
+    for unknown in length.unknown:
+        size = size + Size.of(chosen.get(unknown, "H"))
+    return str(size)

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import ast
 
-from sympy import Float, Integer
+from sympy import Float
 
 from symcell.language import arithmetic
 from symcell.language.advice import UNKNOWN, arity, unknown_function
-from symcell.language.matrices import MatrixReader
-from symcell.language.names import FUNCTIONS, check_name
-from symcell.language.reader import unsigned
-from symcell.language.source import Span
+from symcell.language.names import FORMS, FUNCTIONS, check_name
+from symcell.language.operators import OperatorReader
 from symcell.language.tree import (
     Apply,
     Broken,
     Comparison,
+    ConstantName,
     Name,
-    Negative,
     Number,
-    Product,
-    Raised,
-    Ratio,
+    Outer,
     Read,
-    Total,
     Tree,
 )
 from symcell.symbolic.functions import ELEMENTWISE
@@ -31,11 +26,10 @@ from symcell.symbolic.functions import ELEMENTWISE
 MAX_LAG = 64
 
 
-class ExpressionReader(MatrixReader):
-    """Reads numbers, scalars and vectors."""
+class ExpressionReader(OperatorReader):
+    """Reads numbers, scalars, vectors and matrices that are combined unit by unit."""
 
     def expression(self, node: ast.expr) -> Tree:
-        """A number, a scalar or a vector."""
         return self.nested(self._expression, node)
 
     def _expression(self, node: ast.expr) -> Tree:
@@ -69,7 +63,8 @@ class ExpressionReader(MatrixReader):
     def unknown(self, node: ast.expr) -> Tree:
         if isinstance(node, ast.Attribute):
             if node.attr == "T":
-                return self.wrong(node, "a transposed matrix stands only left of @", "write W.T @ v")
+                advice = "write W.T @ v, with a product for each: C[t] @ v + K[t].T @ v"
+                return self.wrong(node, "a transposed matrix stands only left of @", advice)
             return self.wrong(node, f".{node.attr[:20]} has no meaning here", "a name has no attributes except W.T")
         for kind, (message, advice) in UNKNOWN.items():
             if isinstance(node, kind):
@@ -86,7 +81,8 @@ class ExpressionReader(MatrixReader):
             return Number(span, arithmetic.PI)
         if name in self.constants:
             self.constants.used.add(name)
-            return Number(span, self.constants.values[name])
+            value = self.constants.values[name]
+            return Number(span, value, ConstantName(span, name, value))
         return Name(span, name) if check_name(name, span, self.problems) else Broken(span)
 
     def read(self, node: ast.Subscript) -> Tree:
@@ -97,7 +93,7 @@ class ExpressionReader(MatrixReader):
         lag = self.lag(node.slice, name)
         if lag is None or not check_name(name, span, self.problems):
             return Broken(span)
-        if name in self.constants:
+        if name in self.constants or name in self.constants.arrays:
             return self.wrong(node, f"{name} is a constant and has no time", f"write {name}")
         return Read(span, name, lag)
 
@@ -120,77 +116,12 @@ class ExpressionReader(MatrixReader):
                 self.wrong(index, message, f"write {name}[t] or {name}[t-1]; units are not indexed")
         return None
 
-    def signed(self, node: ast.expr) -> Tree:
-        negative, inner = unsigned(node)
-        tree = self.expression(inner)
-        if not negative:
-            return tree
-        if isinstance(tree, Number):
-            return self.folded(node, arithmetic.negate, tree)
-        return tree.argument if isinstance(tree, Negative) else Negative(self.place.span(node), tree)
-
-    def total(self, node: ast.expr) -> Tree:
-        (_, first), *rest = self.spine(node, (ast.Add, ast.Sub))
-        start = self.expression(first)
-        terms = list(start.terms) if isinstance(start, Total) else [(1, start)]
-        for op, right in rest:
-            sign, tree = _normal_sign(-1 if isinstance(op, ast.Sub) else 1, self.expression(right))
-            head = terms[0][1]
-            if len(terms) == 1 and isinstance(head, Number) and isinstance(tree, Number):
-                value = tree if sign > 0 else Number(tree.span, -tree.value)
-                terms = [(1, self.folded(right, arithmetic.add, head, value))]
-            else:
-                terms.append((sign, tree))
-        span = self.place.span(node)
-        return Total(span, tuple(terms)) if len(terms) > 1 else _respan(terms[0][1], span)
-
-    def product(self, node: ast.expr) -> Tree:
-        (_, first), *rest = self.spine(node, (ast.Mult,))
-        factors = [self.expression(first)]
-        for _, right in rest:
-            tree = self.expression(right)
-            if len(factors) == 1 and isinstance(factors[0], Number) and isinstance(tree, Number):
-                factors = [self.folded(right, arithmetic.multiply, factors[0], tree)]
-            else:
-                factors.append(tree)
-        span = self.place.span(node)
-        if len(factors) == 1:
-            return _respan(factors[0], span)
-        sign, head = _normal_sign(1, factors[0])
-        heads = head.factors if isinstance(head, Product) else (head,)
-        tree = Product(span, (*heads, *factors[1:]))
-        return tree if sign > 0 else Negative(span, tree)
-
-    def ratio(self, node: ast.BinOp) -> Tree:
-        above, below, span = self.expression(node.left), self.expression(node.right), self.place.span(node)
-        if isinstance(below, Number):
-            if arithmetic.double(below.value) == 0:
-                return self.wrong(node.right, "this divides by zero", "a constant is a finite real number")
-            if isinstance(above, Number):
-                return self.folded(node, arithmetic.divide, above, below)
-        sign, above = _normal_sign(1, above)
-        tree = Ratio(span, above, below)
-        return tree if sign > 0 else Negative(span, tree)
-
-    def raised(self, node: ast.BinOp) -> Tree:
-        base, exponent, span = self.expression(node.left), self.expression(node.right), self.place.span(node)
-        if not isinstance(exponent, Number):
-            return Raised(span, base, exponent)
-        if isinstance(base, Number):
-            return self.folded(node, arithmetic.power, base, exponent)
-        value = exponent.value
-        if isinstance(value, Float) and float(value).is_integer() and abs(value) <= arithmetic.SMALL:
-            value = Integer(int(value))
-        if value == 0:
-            return self.wrong(node.right, "the power 0 is 1 whatever its base", "write 1")
-        if value == 1:
-            return base
-        return Raised(span, base, Number(exponent.span, value))
-
     def call(self, node: ast.Call) -> Tree:
-        if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
+        if not isinstance(node.func, ast.Name) or node.func.id not in (*FUNCTIONS, *FORMS):
             return self.wrong(node.func, *unknown_function(node))
         name, span = node.func.id, self.place.span(node)
+        if name == "diag":
+            return self.wrong(node, "diag stands only beside @", "write diag(v) @ M or M @ diag(v)")
         if node.keywords:
             where = node.keywords[0].value
             return self.wrong(where, "arguments have no names here", f"write them in order: {arity(name)[2]}")
@@ -203,9 +134,13 @@ class ExpressionReader(MatrixReader):
         arguments = [(first if k == 0 else self.expression)(a) for k, a in enumerate(node.args)]
         if name == "leaky_relu" and len(arguments) == 1:
             arguments.append(Number(span, Float(0.01)))
-        if name in ELEMENTWISE and all(isinstance(a, Number) for a in arguments):
-            return self.folded(node, lambda *values: arithmetic.apply(name, list(values)), *arguments)
-        return Apply(span, name, tuple(arguments))
+        if name == "outer":
+            return Outer(span, *arguments)
+        tree = Apply(span, name, tuple(arguments))
+        values = [a for a in arguments if isinstance(a, Number)]
+        if name in ELEMENTWISE and len(values) == len(arguments):
+            return self.folded(node, lambda *v: arithmetic.apply(name, list(v)), tree, *values)
+        return tree
 
     def condition(self, node: ast.expr) -> Tree:
         """``a > b``, the first argument of where."""
@@ -231,16 +166,3 @@ class ExpressionReader(MatrixReader):
             case ast.NotEq():
                 return Comparison(span, "!=", left, right)
         return self.wrong(node, "this is no comparison of numbers", "compare with > >= < <= == !=")
-
-
-def _normal_sign(sign: int, tree: Tree) -> tuple[int, Tree]:
-    """A sign in front of what is written, so that ``a + -b`` is ``a - b`` and ``-2 * a`` is ``-(2 * a)``."""
-    if isinstance(tree, Negative):
-        return -sign, tree.argument
-    if isinstance(tree, Number) and arithmetic.double(tree.value) < 0:
-        return -sign, Number(tree.span, -tree.value)
-    return sign, tree
-
-
-def _respan(tree: Tree, span: Span) -> Tree:
-    return Number(span, tree.value) if isinstance(tree, Number) else tree

@@ -45,6 +45,11 @@ def load(name_or_path: str | os.PathLike[str]) -> Cell:
     return parse(text, name=given)
 
 
+def as_cell(cell: Cell | str | os.PathLike[str]) -> Cell:
+    """A cell as it is, or the one that a name or path names, as :func:`load` finds it; raises CellError like it."""
+    return cell if isinstance(cell, Cell) else load(cell)
+
+
 def _unknown(name: str) -> str:
     hint = did_you_mean(name, names())
     known = f"cells that come with symcell: {', '.join(names())}; a file is given by its path, such as ./mine.cell"

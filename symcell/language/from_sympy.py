@@ -8,7 +8,8 @@ import sympy
 
 from symcell.cell import Cell, CellError
 from symcell.language.parsing import parse
-from symcell.language.printing import no_word, time_read, to_text
+from symcell.language.printing import to_text
+from symcell.language.words import constants_in, no_word, time_read
 
 
 def from_equations(
@@ -22,18 +23,24 @@ def from_equations(
     """The cell of SymPy equations.
 
     The left sides are ``At(name)``, ``Function(name)(t)`` or ``IndexedBase(name)[t]``; the right sides mix
-    :mod:`symcell.symbolic` with plain SymPy, where a Symbol is a parameter. ``declarations`` maps a name to what stands
-    behind its colon (``{"h": "P", "b_f": "H = 1", "output": "m"}``), and ``name[0]`` to a learned initial state's
-    name. Raises CellError where the language has no word for something, and like ``parse``.
+    :mod:`symcell.symbolic` with plain SymPy, where a Symbol is a parameter, and a Constant a declared number.
+    ``declarations`` maps a name to what stands behind its colon (``{"h": "P", "b_f": "H = 1", "output": "m"}``), and
+    ``name[0]`` to a learned initial state's name. Raises CellError where the language has no word for something, and
+    like ``parse``.
     """
     lines = [_docstring(title)] if title else []
     for key, value in (declarations or {}).items():
         lines.append(f"{key} = {value}" if key.endswith("]") else f"{key}: {value}")
     notes = dict(labels or {})
+    constants: dict[str, str] = {}
     for equation in equations:
         signal, right = _sides(equation)
+        for constant, value in constants_in(equation.rhs).items():
+            if constants.setdefault(constant, value) != value:
+                raise CellError(f"the constant {constant} is {constants[constant]} and {value} at once")
         label = notes.pop(signal, "")
         lines.append(f"{signal}[t] = {right}" + (f"   # {label}" if label else ""))
+    lines += [f"{c}: const = {value}" for c, value in constants.items() if c not in (declarations or {})]
     if notes:
         raise CellError(f"labels for {', '.join(sorted(notes))[:80]}, which no equation defines")
     for line in lines[1 if title else 0 :]:

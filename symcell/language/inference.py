@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from symcell.language.conflicts import Conflicts
 from symcell.language.problems import Problems
+from symcell.language.products import Products
 from symcell.language.roles import Roles
-from symcell.language.scalars import REDUCTIONS, is_one_row
-from symcell.language.sizes import SCALAR, Sizes, start_sizes
-from symcell.language.tree import (
-    Apply,
-    Joined,
-    MatrixName,
-    MatrixTotal,
-    Multiplied,
-    Name,
-    Number,
-    Read,
-    Transposed,
-    Tree,
-    walk,
-)
-from symcell.language.unify import Length
+from symcell.language.scalars import REDUCTIONS
+from symcell.language.sizes import SCALAR, Extents, Sizes, start_sizes
+from symcell.language.source import Span
+from symcell.language.tree import Apply, Broken, Multiplied, Name, Number, Outer, Read, Tree
 from symcell.symbolic.functions import OVER_UNITS
 
 
@@ -34,10 +21,9 @@ def infer_sizes(roles: Roles, problems: Problems) -> Sizes:
         inference.equation(name, definition.tree)
         sizes.first.setdefault(name, definition.span)
     for state, (_, parameter, place) in roles.declarations.initial.items():
-        mine, wanted = sizes.vectors[parameter], sizes.vectors[state]
-        if not sizes.unify(mine, wanted, place):
-            message = f"{parameter} is {sizes.shown(mine)} long, but {state} is {sizes.shown(wanted)} long"
-            problems.add(place, message, "a state and its first value have one size: correct a declaration")
+        inference.initial(state, parameter, place)
+    sizes.retry()
+    inference.products.settle()
     sizes.retry()
     for report in sizes.conflicts:
         report()
@@ -45,104 +31,86 @@ def infer_sizes(roles: Roles, problems: Problems) -> Sizes:
 
 
 class _Inference:
-    """Walks expressions. A length of None is one value for all units: it goes with any size."""
+    """Walks expressions. Extents of no axis are one value for all units: it goes with any shape."""
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes, self.conflicts = sizes, Conflicts(sizes)
-
-    def later(self, report: Callable[..., None], *arguments: object) -> None:
-        self.sizes.conflicts.append(lambda: report(*arguments))
+        self.products = Products(sizes, self.conflicts, self.extents)
 
     def equation(self, name: str, tree: Tree) -> None:
-        length = self.length(tree)
-        mine = self.sizes.vectors[name]
-        if length is not None and not self.sizes.unify(mine, length, tree.span):
-            self.later(self.conflicts.result, name, tree, length, mine)
+        have, mine = self.extents(tree), self.sizes.extents[name]
+        if have and len(have) != len(mine):
+            self.sizes.later(self.conflicts.result_rank, name, tree, have, mine)
+        elif have and not self.sizes.unify_all(mine, have, tree.span):
+            self.sizes.later(self.conflicts.result, name, tree, have, mine)
 
-    def length(self, tree: Tree) -> Length | None:
+    def initial(self, state: str, parameter: str, place: Span) -> None:
+        mine, wanted = self.sizes.extents[parameter], self.sizes.extents[state]
+        if len(mine) != len(wanted) or not self.sizes.unify_all(mine, wanted, place):
+            message = f"{parameter} is {self.sizes.described(mine)}, but {state} is {self.sizes.described(wanted)}"
+            self.sizes.problems.add(place, message, "a state and its first value have one shape: correct a declaration")
+
+    def extents(self, tree: Tree, left_of: Multiplied | None = None) -> Extents:
+        """The lengths of an expression, axis by axis; ``left_of``: the product whose left side it is."""
         match tree:
-            case Number():
-                return None
+            case Number() | Broken():
+                return ()
             case Read(name=name) | Name(name=name):
                 if self.sizes.is_one(name):
-                    return None
+                    return ()
                 self.sizes.first.setdefault(name, tree.span)
-                return self.sizes.vectors[name]
+                return self.sizes.extents[name]
             case Multiplied():
-                return self.multiplied(tree)
+                return self.products.multiplied(tree)
+            case Outer():
+                return self.products.outer(tree)
             case Apply(function=function) if function in REDUCTIONS:
                 self.reduced(tree)
-                return None
+                return ()
             case Apply(function=function) if function in OVER_UNITS:
                 return self.normalised(tree)
-        return self.agreed(tree.parts)
+        return self.agreed(tree.parts, left_of)
 
-    def agreed(self, trees: tuple[Tree, ...]) -> Length | None:
-        """The one length of elementwise operands; those of one value go with any."""
-        leader: tuple[Tree, Length] | None = None
+    def agreed(self, trees: tuple[Tree, ...], left_of: Multiplied | None) -> Extents:
+        """The one shape of elementwise operands; those of one value go with any."""
+        leader: tuple[Tree, Extents] | None = None
         for tree in trees:
-            length = self.length(tree)
-            if length is None:
+            extents = self.extents(tree)
+            if not extents:
                 continue
             if leader is None:
-                leader = (tree, length)
-            elif not self.sizes.unify(leader[1], length, tree.span):
-                self.later(self.conflicts.elementwise, *leader, tree, length)
-        return leader[1] if leader else None
+                leader = (tree, extents)
+            elif len(extents) != len(leader[1]):
+                self.sizes.later(self.conflicts.beside, *leader, tree, extents, left_of)
+                leader = leader if len(leader[1]) == 2 else (tree, extents)
+            elif not self.sizes.unify_all(leader[1], extents, tree.span):
+                self.sizes.later(self.conflicts.elementwise, *leader, tree, extents)
+        return leader[1] if leader else ()
 
     def reduced(self, tree: Apply) -> None:
         """A reduction is one value; the two sides of a dot product have one size."""
-        for argument in tree.arguments:
-            self.conflicts.need_units(argument, f"{tree.function} is taken over the units of a vector")
-        (leader, first), *others = [(a, self.length(a) or SCALAR) for a in tree.arguments]
+        read = [(argument, self.units(tree, argument)) for argument in tree.arguments]
+        (leader, first), *others = read
         for other, length in others:
-            if not self.sizes.unify(first, length, other.span):
-                self.later(self.conflicts.elementwise, leader, first, other, length)
+            if not self.sizes.unify_all(first, length, other.span):
+                self.sizes.later(self.conflicts.elementwise, leader, first, other, length)
 
-    def normalised(self, tree: Apply) -> Length | None:
+    def units(self, tree: Apply, argument: Tree) -> Extents:
+        """The length of what a function over units is taken of."""
+        self.conflicts.need_units(argument, f"{tree.function} is taken over the units of a vector")
+        extents = self.extents(argument)
+        if len(extents) == 2:
+            self.sizes.later(self.conflicts.reduction, tree, argument)
+        return extents if len(extents) == 1 else (SCALAR,)
+
+    def normalised(self, tree: Apply) -> Extents:
         """softmax, layernorm and rmsnorm keep the size; gain and bias have it too, or are one value."""
         value, *others = tree.arguments
-        self.conflicts.need_units(value, f"{tree.function} is taken over the units of a vector")
-        length = self.length(value)
+        length = self.units(tree, value)
         for other in others:
-            theirs = self.length(other)
-            if theirs is not None and not self.sizes.unify(length or SCALAR, theirs, other.span):
-                self.later(self.conflicts.elementwise, value, length or SCALAR, other, theirs)
+            theirs = self.extents(other)
+            if len(theirs) == 2:
+                self.sizes.later(self.conflicts.no_vector, other, f"gain and bias of {tree.function} are vectors")
+            elif theirs and not self.sizes.unify_all(length, theirs, other.span):
+                self.sizes.later(self.conflicts.elementwise, value, length, other, theirs)
         return length
-
-    def multiplied(self, tree: Multiplied) -> Length | None:
-        rows, columns = self.matrix(tree.matrix)
-        wanted = self.operand(tree.vector)
-        if not self.sizes.unify(columns, wanted, tree.vector.span):
-            self.later(self.conflicts.product, tree, rows, columns, wanted)
-        for part in walk(tree.matrix):
-            if isinstance(part, MatrixName):
-                self.sizes.first.setdefault(part.name, part.span)
-        return None if is_one_row(tree.matrix, self.sizes.roles.shapes) else rows
-
-    def operand(self, tree: Tree) -> Length:
-        """The length of what stands right of @."""
-        if not isinstance(tree, Joined):
-            self.conflicts.need_units(tree, "right of @ stands a vector")
-            return self.length(tree) or SCALAR
-        total = Length()
-        for part in tree.vectors:
-            self.conflicts.need_units(part, "only vectors are joined")
-            total = total + (self.length(part) or SCALAR)
-        return total
-
-    def matrix(self, tree: Tree) -> tuple[Length, Length]:
-        match tree:
-            case MatrixName(name=name):
-                return self.sizes.matrices[name]
-            case Transposed(argument=argument):
-                rows, columns = self.matrix(argument)
-                return columns, rows
-            case MatrixTotal(terms=((_, first), *others)):
-                shape = self.matrix(first)
-                for _, other in others:
-                    theirs = self.matrix(other)
-                    if not all(self.sizes.unify(a, b, other.span) for a, b in zip(shape, theirs, strict=True)):
-                        self.later(self.conflicts.addition, first, shape, other, theirs)
-                return shape
-        raise TypeError(f"{type(tree).__name__} is no matrix")

@@ -10,13 +10,15 @@ from symcell.language.source import Span
 from symcell.symbolic.functions import ELEMENTWISE, OVER_UNITS
 
 FUNCTIONS = frozenset(ELEMENTWISE) | frozenset(OVER_UNITS)
+FORMS = ("outer", "diag")
+"""Words of the language that are written like functions."""
 RESERVED_SIZES = ("seed", "dtype")
 """Arguments of an emitted module's ``init_params``, which takes the sizes by name."""
 
 
 def check_name(name: str, span: Span, problems: Problems) -> bool:
     """Whether ``name`` may be a value's name; reports it if not."""
-    if name in FUNCTIONS:
+    if name in FUNCTIONS or name in FORMS:
         problems.add(span, f"{name} is a function's name", f"call it {name}_, or write {name}(...)")
     elif name == "t":
         problems.add(span, "t is the time index and no value", "it stands in brackets only: h[t], h[t-1]")

@@ -6,23 +6,24 @@ import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sympy import Expr
+from sympy import Expr, Float
 
 from symcell.language import arithmetic
 from symcell.language.problems import Problems
 from symcell.language.source import Span
 from symcell.language.statements import Place
-from symcell.language.tree import Broken, Number, Tree
+from symcell.language.tree import Broken, Negative, Number, Tree
 
 MAX_NESTING = 100
 
 
 @dataclass
 class Constants:
-    """The constants of a text: their values, where they are declared, and which of them something has used."""
+    """The constants of a text: numbers with their values, where they are declared and which are used; and arrays."""
 
     values: dict[str, Expr] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
+    arrays: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
 
     def __contains__(self, name: str) -> bool:
@@ -53,7 +54,7 @@ class Reader:
             self._depth -= 1
 
     def expression(self, node: ast.expr) -> Tree:
-        """A number, a scalar or a vector."""
+        """Anything that has a value: a number, a scalar, a vector or a matrix."""
         raise NotImplementedError
 
     def spine(self, node: ast.expr, kinds: tuple[type[ast.operator], ...]) -> list[tuple[ast.operator, ast.expr]]:
@@ -70,12 +71,24 @@ class Reader:
         except ValueError as error:
             return self.wrong(node, str(error), "numbers are finite and real")
 
-    def folded(self, node: ast.expr, function: Callable[..., Expr], *values: Tree) -> Tree:
-        """The value of a function at constants."""
+    def folded(self, node: ast.expr, function: Callable[..., Expr], written: Tree, *values: Number) -> Tree:
+        """The value of a function at constants; ``written`` is kept where it says more than the value."""
         try:
-            return Number(self.place.span(node), function(*(v.value for v in values if isinstance(v, Number))))
+            value = function(*(v.value for v in values))
         except ValueError as error:
             return self.wrong(node, str(error), "a constant is a finite real number")
+        plain = not isinstance(value, Float) and all(v.written is None for v in values)
+        return Number(self.place.span(node), value, None if plain else written)
+
+
+def negated(span: Span, tree: Number) -> Number:
+    """A constant with the other sign."""
+    if tree.written is None:
+        return Number(span, -tree.value)
+    if isinstance(tree.written, Negative):
+        inner = tree.written.argument
+        return inner if isinstance(inner, Number) else Number(span, -tree.value, inner)
+    return Number(span, -tree.value, Negative(span, tree))
 
 
 def unsigned(node: ast.expr) -> tuple[bool, ast.expr]:

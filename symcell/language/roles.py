@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from symcell.language.declarations import Declarations, Declared
 from symcell.language.problems import Problems, did_you_mean, one_edit_apart
+from symcell.language.ranks import find_matrices
+from symcell.language.scalars import scalar_names
 from symcell.language.source import Span
 from symcell.language.tree import MatrixName, Name, Read, Tree, walk
 
@@ -31,9 +33,16 @@ class Roles:
     output: str = ""
     inputs: dict[str, Span] = field(default_factory=dict)
     states: dict[str, int] = field(default_factory=dict)
-    vectors: dict[str, Span] = field(default_factory=dict)
-    matrices: dict[str, Span] = field(default_factory=dict)
-    parameters: dict[str, Span] = field(default_factory=dict)
+    fixed: dict[str, Span] = field(default_factory=dict)
+    """Parameters and constant arrays."""
+    scalars: frozenset[str] = frozenset()
+    """Names of one value that nothing declares so."""
+    matrices: frozenset[str] = frozenset()
+
+    @property
+    def trees(self) -> dict[str, Tree]:
+        """The right sides by signal."""
+        return {name: definition.tree for name, definition in self.definitions.items()}
 
     @property
     def shapes(self) -> Mapping[str, Declared]:
@@ -48,15 +57,19 @@ def find_roles(definitions: list[Definition], declarations: Declarations, proble
         advice = "write one, such as h[t] = tanh(W @ x[t] + U @ h[t-1])"
         problems.add(Span(1, 1, 1, 2), "there is no equation here", advice)
         problems.stop()
-    _read_uses(roles, uses, problems)
+    _read_uses(roles, uses)
     if not roles.inputs:
         first = next(iter(roles.definitions.values()))
         problems.add(first.span, "this cell has no input", "read one that no equation defines, such as x[t]")
     _check_times(roles, uses, problems)
     _check_initial(roles, problems)
-    _check_declared(roles, problems)
+    _check_declared(roles, uses, problems)
     _check_typing_errors(roles, uses, problems)
     roles.output = _output(roles, problems)
+    roles.scalars = scalar_names(roles.trees, roles.shapes)
+    matrices = find_matrices(roles.trees, roles.shapes, roles.scalars)
+    starts = {p for state, (_, p, _) in declarations.initial.items() if state in matrices and p not in roles.shapes}
+    roles.matrices = frozenset(matrices | starts)
     return roles
 
 
@@ -80,34 +93,26 @@ def _uses(definitions: Iterable[Definition]) -> Iterator[Use]:
                 yield tree
 
 
-def _read_uses(roles: Roles, uses: list[Use], problems: Problems) -> None:
+def _read_uses(roles: Roles, uses: list[Use]) -> None:
     for use in uses:
-        if isinstance(use, Read):
-            if use.name not in roles.definitions:
-                roles.inputs.setdefault(use.name, use.span)
-            if use.lag:
-                roles.states[use.name] = max(use.lag, roles.states.get(use.name, 0))
+        if not isinstance(use, Read):
+            roles.fixed.setdefault(use.name, use.span)
             continue
-        mine, other = (roles.vectors, roles.matrices) if isinstance(use, Name) else (roles.matrices, roles.vectors)
-        mine.setdefault(use.name, use.span)
-        roles.parameters.setdefault(use.name, use.span)
-        if use.name in other:
-            as_matrix, as_vector = roles.matrices[use.name], roles.vectors[use.name]
-            message = (
-                f"{use.name} is a matrix in line {as_matrix.line} (it stands left of @) "
-                f"but no matrix in line {as_vector.line}"
-            )
-            problems.add(use.span, message, "rename one of them, or write @ between matrix and vector")
+        if use.name not in roles.definitions:
+            roles.inputs.setdefault(use.name, use.span)
+        if use.lag:
+            roles.states[use.name] = max(use.lag, roles.states.get(use.name, 0))
 
 
 def _check_times(roles: Roles, uses: list[Use], problems: Problems) -> None:
     timed = {use.name: use.span for use in reversed(uses) if isinstance(use, Read)}
     timed |= {name: definition.span for name, definition in roles.definitions.items()}
-    for name, span in roles.parameters.items():
+    for name, span in roles.fixed.items():
         if name in timed:
             message = f"{name} stands here without a time, but with one in line {timed[name].line}"
             problems.add(span, message, f"write {name}[t] or {name}[t-1], or rename the parameter")
-    for name, span in roles.declarations.constants.spans.items():
+    constants = {**roles.declarations.constants.spans, **_arrays(roles)}
+    for name, span in constants.items():
         if name in roles.definitions:
             line = roles.definitions[name].span.line
             problems.add(span, f"{name} is a constant here, but defined by an equation in line {line}", "rename one")
@@ -115,7 +120,7 @@ def _check_times(roles: Roles, uses: list[Use], problems: Problems) -> None:
 
 def _check_initial(roles: Roles, problems: Problems) -> None:
     taken: dict[str, int] = {name: definition.span.line for name, definition in roles.definitions.items()}
-    taken |= {name: span.line for names in (roles.inputs, roles.parameters) for name, span in names.items()}
+    taken |= {name: span.line for names in (roles.inputs, roles.fixed) for name, span in names.items()}
     taken |= {name: span.line for name, span in roles.declarations.constants.spans.items()}
     for name, (span, parameter, place) in roles.declarations.initial.items():
         if name not in roles.states:
@@ -124,41 +129,47 @@ def _check_initial(roles: Roles, problems: Problems) -> None:
         if parameter in taken:
             message = f"{parameter} already has a meaning in line {taken[parameter]}"
             problems.add(place, message, f"an initial state is a new parameter: {name}[0] = {name}_0")
-        if (declared := roles.shapes.get(parameter)) and not declared.shape:
+        if (declared := roles.shapes.get(parameter)) and declared.constant:
+            message = f"{parameter} is a constant array, and an initial state is learned"
+            problems.add(place, message, f"write {name}[0] = {name}_0")
+        elif declared and not declared.shape:
             message = f"{parameter} is a state at its first step, so no scalar"
             problems.add(declared.span, message, f"declare {parameter}: H")
         taken.setdefault(parameter, span.line)
-        roles.vectors.setdefault(parameter, place)
-        roles.parameters.setdefault(parameter, place)
+        roles.fixed.setdefault(parameter, place)
 
 
-def _check_declared(roles: Roles, problems: Problems) -> None:
-    known = {*roles.definitions, *roles.inputs, *roles.parameters}
+def _arrays(roles: Roles) -> dict[str, Span]:
+    """Where constant arrays are declared."""
+    return {name: declared.span for name, declared in roles.shapes.items() if declared.constant}
+
+
+def _check_declared(roles: Roles, uses: list[Use], problems: Problems) -> None:
+    known = {*roles.definitions, *roles.inputs, *roles.fixed}
     constants = roles.declarations.constants
     for name, span in constants.spans.items():
         if name not in constants.used:
             problems.add(span, f"nothing uses the constant {name}", did_you_mean(name, known) or "delete the line")
+    left = {use.name: use.span for use in reversed(uses) if isinstance(use, MatrixName)}
     for name, declared in roles.shapes.items():
         if name not in known:
             hint = did_you_mean(name, known | constants.used)
             problems.add(declared.span, f"nothing uses {name}, which is declared here", hint or "delete the line")
-        elif name in roles.matrices and len(declared.shape) != 2:
-            what = "a scalar" if not declared.shape else "a vector"
+        elif name in left and len(declared.shape) != 2:
+            what = "a vector" if declared.shape else "a scalar"
             message = f"{name} is declared {what} in line {declared.span.line}, but stands left of @ as a matrix here"
-            problems.add(roles.matrices[name], message, f"declare it as {name}: (H, D), or write * instead of @")
-        elif name in roles.vectors and len(declared.shape) == 2:
-            message = f"{name} is declared a matrix in line {declared.span.line}, but does not stand left of @ here"
-            problems.add(roles.vectors[name], message, f"write {name} @ v, or declare {name}: H")
-        elif name not in roles.parameters:
+            form = f"{name}: const(H, D)" if declared.constant else f"{name}: (H, D)"
+            problems.add(left[name], message, f"declare it as {form}, or write * instead of @")
+        elif name not in roles.fixed:
             _check_value(declared, problems)
 
 
 def _check_value(declared: Declared, problems: Problems) -> None:
     """The declaration of a signal or an input."""
     name = declared.name
-    if len(declared.shape) == 2:
-        problems.add(declared.span, f"{name} changes with time and would be a matrix", "a later step of the language")
-    elif not declared.shape:
+    if declared.constant:
+        return
+    if not declared.shape:
         problems.add(declared.span, f"{name} changes with time; scalar is for parameters", f"write {name}: 1")
     elif declared.start is not None:
         advice = f"a learned initial state is {name}[0] = {name}_0; only parameters have a start"

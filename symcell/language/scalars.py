@@ -1,4 +1,7 @@
-"""Which signals are one value for all units whatever else is decided: reductions, and what is made of them alone."""
+"""Which names are one value for all units whatever else is decided.
+
+Reductions are, and what is made of them alone; and so is all that a signal declared to be of size 1 is made of.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,62 @@ from collections.abc import Iterator, Mapping
 
 from symcell.cell import ONE, Size
 from symcell.language.declarations import Declared
-from symcell.language.roles import Roles
-from symcell.language.tree import Apply, MatrixName, MatrixTotal, Multiplied, Name, Read, Transposed, Tree
+from symcell.language.tree import (
+    Apply,
+    Diagonal,
+    MatrixName,
+    MatrixTotal,
+    Multiplied,
+    Name,
+    Outer,
+    Read,
+    Transposed,
+    Tree,
+)
+from symcell.symbolic.functions import OVER_UNITS
 
-REDUCTIONS = frozenset({"sum", "mean", "var", "max", "norm", "dot"})
+REDUCTIONS = frozenset(name for name, function in OVER_UNITS.items() if function.to_one)
 """Functions over the units whose result is one value."""
 
+VECTOR = ""
+"""Stands among names for something that is a vector or a matrix."""
 
-def scalar_signals(roles: Roles) -> frozenset[str]:
+
+def scalar_names(trees: Mapping[str, Tree], shapes: Mapping[str, Declared]) -> frozenset[str]:
+    """The names, undeclared or declared so, that are of size 1; ``trees`` are the right sides by signal."""
+    hang_on = {name: set(_leaves(tree, shapes)) for name, tree in trees.items()}
+    forced = _forced(hang_on, shapes)
+    return forced | _scalar_signals(hang_on, shapes, forced)
+
+
+def _forced(hang_on: Mapping[str, set[str]], shapes: Mapping[str, Declared]) -> frozenset[str]:
+    """What signals of size 1 are made of."""
+    ready = [name for name in hang_on if name in shapes and shapes[name].shape == (ONE,)]
+    found: set[str] = set()
+    while ready:
+        new = hang_on.get(ready.pop(), set()) - found - {VECTOR}
+        found |= new
+        ready += new
+    return frozenset(found)
+
+
+def _scalar_signals(
+    hang_on: Mapping[str, set[str]], shapes: Mapping[str, Declared], forced: frozenset[str]
+) -> frozenset[str]:
     """The signals that are of size 1 because every leaf of their equations is, starting from none of them."""
-    readers: dict[str, set[str]] = {name: set() for name in roles.definitions}
+    readers: dict[str, set[str]] = {}
     missing: dict[str, int] = {}
-    for name, definition in roles.definitions.items():
-        declared = roles.shapes.get(name)
-        leaves = set(_leaves(definition.tree, roles))
-        if "" in leaves or (declared is not None and declared.shape != (ONE,)):
+    for name, every in hang_on.items():
+        leaves = every - forced
+        if VECTOR in leaves or (name in shapes and shapes[name].shape != (ONE,)):
             continue
         missing[name] = len(leaves)
         for leaf in leaves:
-            readers[leaf].add(name)
+            readers.setdefault(leaf, set()).add(name)
     ready = [name for name, count in missing.items() if not count]
     found = set(ready)
     while ready:
-        for reader in readers[ready.pop()]:
+        for reader in readers.get(ready.pop(), ()):
             missing[reader] -= 1
             if not missing[reader]:
                 found.add(reader)
@@ -36,23 +72,26 @@ def scalar_signals(roles: Roles) -> frozenset[str]:
     return frozenset(found)
 
 
-def _leaves(tree: Tree, roles: Roles) -> Iterator[str]:
-    """The undeclared signals that the size of an expression hangs on; "" where a vector makes it a vector."""
+def _leaves(tree: Tree, shapes: Mapping[str, Declared]) -> Iterator[str]:
+    """The undeclared names that the size of an expression hangs on; VECTOR where something else makes it no scalar."""
     match tree:
         case Apply(function=function) if function in REDUCTIONS:
             return
-        case Multiplied():
-            if not is_one_row(tree.matrix, roles.shapes):
-                yield ""
+        case Multiplied(left=left, right=right):
+            if isinstance(left, Diagonal) or isinstance(right, Diagonal) or not is_one_row(left, shapes):
+                yield VECTOR
+            return
+        case Outer():
+            yield VECTOR
             return
         case Read(name=name) | Name(name=name):
-            declared = roles.shapes.get(name)
+            declared = shapes.get(name)
             if declared is None:
-                yield name if name in roles.definitions else ""
+                yield name
             elif declared.shape not in ((), (ONE,)):
-                yield ""
+                yield VECTOR
     for part in tree.parts:
-        yield from _leaves(part, roles)
+        yield from _leaves(part, shapes)
 
 
 def is_one_row(matrix: Tree, shapes: Mapping[str, Declared]) -> bool:
@@ -63,7 +102,7 @@ def is_one_row(matrix: Tree, shapes: Mapping[str, Declared]) -> bool:
 def _declared(matrix: Tree, shapes: Mapping[str, Declared], axis: int) -> Size | None:
     """A declared size of a matrix."""
     match matrix:
-        case MatrixName(name=name) if name in shapes:
+        case MatrixName(name=name) | Read(name=name) if name in shapes and len(shapes[name].shape) == 2:
             return shapes[name].shape[axis]
         case Transposed(argument=argument):
             return _declared(argument, shapes, 1 - axis)

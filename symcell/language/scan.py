@@ -46,9 +46,10 @@ class Chunk:
 
 @dataclass
 class Scan:
-    """What the scanner found: the docstring and the statements."""
+    """What the scanner found: the docstring, where it ends, and the statements."""
 
     docstring: str = ""
+    body: int = 0
     chunks: list[Chunk] = field(default_factory=list)
 
 
@@ -148,7 +149,7 @@ class _Scanner:
         elif self.is_docstring(start, match.start()):
             self.result.docstring = self.text[match.end() : stop]
             self.after_docstring = self.has_docstring = True
-            self.start = end
+            self.start = self.result.body = end
             return end
         else:
             advice = "only the docstring at the top is text; a comment begins with #"

@@ -39,10 +39,16 @@ class Source:
         return Span(*self.position(start), *self.position(max(end, start + 1)))
 
     def excerpt(self, span: Span, limit: int = 40) -> str:
-        """The text of a span, on one line and at most ``limit`` characters long, to be quoted in a message."""
+        """The text of a span, on one line and at most ``limit`` characters long, to be quoted in a message.
+
+        Python counts no brackets around an operand to it, so those at its ends are added where they are missing.
+        """
         end = span.end_column - 1 if span.end_line == span.line else None
         text = self.lines[span.line - 1][span.column - 1 : end].strip()
-        return visible(text if len(text) <= limit and end is not None else text[: limit - 1] + "…")
+        if len(text) > limit or end is None:
+            return visible(text[: limit - 1] + "…")
+        missing = text.count(")") - text.count("(")
+        return visible("(" * missing + text + ")" * -missing)
 
 
 def read_source(text: str, filename: str) -> Source:

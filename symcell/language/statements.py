@@ -25,6 +25,10 @@ class Place:
         end = (node.end_lineno or node.lineno, node.end_col_offset or node.col_offset + 1)
         return span_of(self.chunk, self.lines, (node.lineno, node.col_offset), end)
 
+    def text(self, node: ast.expr) -> str:
+        """The text of a node, on one line."""
+        return " ".join((ast.get_source_segment(self.chunk.code, node) or "").split())
+
     def at(self, line: int, column: int) -> Span:
         """One character, by line and column of the chunk (from 1, in characters), kept within the chunk."""
         line = min(max(line, 1), len(self.lines))

@@ -28,6 +28,17 @@ class Broken(Tree):
 
 @dataclass(frozen=True, slots=True)
 class Number(Tree):
+    """A constant: its value, and how the text writes it where that says more (a name, ``0.7*0.06``, ``sqrt(2)``)."""
+
+    value: Expr
+    written: Tree | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantName(Tree):
+    """A number by the name that a declaration gives it; stands in :class:`Number` only."""
+
+    name: str
     value: Expr
 
 
@@ -41,7 +52,7 @@ class Read(Tree):
 
 @dataclass(frozen=True, slots=True)
 class Name(Tree):
-    """A parameter used elementwise."""
+    """A parameter or a constant array used elementwise."""
 
     name: str
 
@@ -131,18 +142,43 @@ class Joined(Tree):
 
 @dataclass(frozen=True, slots=True)
 class Multiplied(Tree):
-    """``matrix @ vector``."""
+    """``left @ right``: a matrix at a vector, or at either side a :class:`Diagonal`."""
 
-    matrix: Tree
+    left: Tree
+    right: Tree
+
+    @property
+    def parts(self) -> tuple[Tree, ...]:
+        return (self.left, self.right)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagonal(Tree):
+    """``diag(vector)``, beside @ only."""
+
     vector: Tree
 
     @property
     def parts(self) -> tuple[Tree, ...]:
-        return (self.matrix, self.vector)
+        return (self.vector,)
+
+
+@dataclass(frozen=True, slots=True)
+class Outer(Tree):
+    """``outer(left, right)``: the matrix of all products."""
+
+    left: Tree
+    right: Tree
+
+    @property
+    def parts(self) -> tuple[Tree, ...]:
+        return (self.left, self.right)
 
 
 @dataclass(frozen=True, slots=True)
 class MatrixName(Tree):
+    """A fixed matrix left of @."""
+
     name: str
 
 
@@ -157,13 +193,20 @@ class Transposed(Tree):
 
 @dataclass(frozen=True, slots=True)
 class MatrixTotal(Tree):
-    """A sum of matrices; each term with its factor."""
+    """A sum of fixed matrices; each term with its factor."""
 
-    terms: tuple[tuple[Expr, Tree], ...]
+    terms: tuple[tuple[Number, Tree], ...]
 
     @property
     def parts(self) -> tuple[Tree, ...]:
         return tuple(term for _, term in self.terms)
+
+
+def is_fixed_matrix(tree: Tree) -> bool:
+    """Whether what stands left of @ is made of parameters, their transposes and sums alone."""
+    while isinstance(tree, Transposed):
+        tree = tree.argument
+    return isinstance(tree, MatrixName | MatrixTotal)
 
 
 def walk(tree: Tree) -> Iterator[Tree]:

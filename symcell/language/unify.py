@@ -19,10 +19,11 @@ class Length:
     known: Size = NOTHING
 
     def __add__(self, other: Length) -> Length:
-        return Length(tuple(sorted(self.unknown + other.unknown)), self.known + other.known)
+        known = self.known if not other.known.terms else other.known + self.known if self.known.terms else other.known
+        return Length(tuple(sorted(self.unknown + other.unknown)), known)
 
     def __str__(self) -> str:
-        parts = [] if self.unknown and not (self.known.names or self.known.fixed) else [str(self.known)]
+        parts = [] if self.unknown and self.known == NOTHING else [str(self.known)]
         return "+".join(parts + ["?"] * len(self.unknown))
 
 
@@ -84,14 +85,14 @@ class Lengths:
 
 def _cancel(left: Length, right: Length) -> tuple[Length, Length]:
     """Both sides without what they have in common."""
-    fixed = min(left.known.fixed, right.known.fixed)
     unknown = Counter(left.unknown) & Counter(right.unknown)
-    names = Counter(left.known.names) & Counter(right.known.names)
+    theirs = dict(right.known.terms)
+    common = Size(tuple((names, min(k, theirs[names])) for names, k in left.known.terms if names in theirs))
 
     def rest(side: Length) -> Length:
         numbers = Counter(side.unknown) - unknown
-        kept = Counter(side.known.names) - names
-        size = Size(tuple(sorted(kept.elements())), side.known.fixed - fixed)
-        return Length(tuple(sorted(numbers.elements())), size)
+        shared = dict(common.terms)
+        kept = ((names, k - shared.get(names, 0)) for names, k in side.known.terms)
+        return Length(tuple(sorted(numbers.elements())), Size(tuple(term for term in kept if term[1])))
 
     return rest(left), rest(right)

@@ -96,14 +96,14 @@ BAD = [
     # matrices
     ("h[t] = x[t] @ W", 1, 8, "x[t] is a vector; left of @", "W @ x[t]"),
     ("h[t] = 2 @ x[t]", 1, 8, "2 is a number", ""),
-    ("h[t] = a[t] * W @ x[t]", 1, 8, "only by a number", "a[t] * (W @ v)"),
+    ("h[t] = a[t] * W @ x[t]", 1, 8, "only by one value", "a[t] * (W @ x[t])"),
     ("h[t] = (W @ U + V) @ x[t]", 1, 9, "has to reach a vector", ""),
     ("h[t] = tanh(W) @ x[t]", 1, 8, "no matrix", ""),
     ("h[t] = (0*W) @ x[t]", 1, 9, "zero", ""),
     ("h[t] = (W - W) @ x[t]", 1, 9, "zero", ""),
     ("h[t] = W @ []", 1, 12, "nothing is joined", ""),
     ("h[t] = W @ 2 + x[t]", 1, 12, "right of @ stands a vector", ""),
-    ("h[t] = W @ x[t] + W", 1, 19, "W is a matrix in line 1", ""),
+    ("h[t] = W @ x[t] + W", 1, 19, "W is a matrix beside the vector W @ x[t]", "diag(W @ x[t]) @ W"),
     ("h[t] = x[t] + W @ W", 1, 19, "W is a matrix", ""),
     # numbers
     ("h[t] = x[t] + 1e999", 1, 15, "not finite", ""),
@@ -130,15 +130,17 @@ BAD = [
     ("h: 1.5\nh[t] = x[t]", 1, 4, "no shape", ""),
     ("h: seed\nh[t] = x[t]", 1, 4, "cannot be called seed", ""),
     ("h: dtype\nh[t] = x[t]", 1, 4, "cannot be called dtype", ""),
+    ("dtype: const(H)\nh[t] = dtype * x[t]", 1, 1, "a constant array cannot be called dtype", ""),
+    ("D: const(H)\nh[t] = D * h[t-1] + W @ x[t]", 1, 1, "D is a constant array and a size", "rename one"),
     ("W: (H, D, K)\nh[t] = W @ x[t]", 1, 4, "one size or two", ""),
     ("W: (H, D) = orthogonl\nh[t] = W @ x[t]", 1, 13, "orthogonl is no start", "orthogonal?"),
     ("b: H = orthogonal\nh[t] = b * x[t]", 1, 8, "needs a matrix", ""),
     ("b: H = 1e999\nh[t] = b * x[t]", 1, 8, "not finite", ""),
     ("h: H = 1\nh[t] = x[t]", 1, 1, "has no start", "h[0] = h_0"),
     ("h: scalar\nh[t] = x[t]", 1, 1, "scalar is for parameters", "h: 1"),
-    ("C: (H, K)\nC[t] = x[t]\noutput: C", 1, 1, "would be a matrix", "later step"),
+    ("C: (H, K)\nC[t] = x[t]\noutput: C", 2, 8, "but C is a matrix, H×K, in line 1", "outer"),
     ("a: scalar\nh[t] = a @ x[t]", 2, 8, "declared a scalar in line 1", "*"),
-    ("W: (H, D)\nh[t] = W * x[t]", 2, 8, "declared a matrix in line 1", ""),
+    ("W: (H, D)\nh[t] = W * x[t]", 2, 12, "x[t] is a vector beside the matrix W", "diag(x[t]) @ W"),
     ("h[0] = 0\nh[t] = x[t] + h[t-1]", 1, 8, "a new parameter", "h_0"),
     ("h[0] = b\nh[t] = x[t] + b * h[t-1]", 1, 8, "already has a meaning in line 2", ""),
     ("h[0] = h_0\nh[t] = x[t]", 1, 1, "h is no state", ""),
@@ -156,9 +158,9 @@ BAD = [
     ("h[t] = W @ x[t] + U @ z[t]", 1, 23, "the size of the input z is open", "z: E"),
     ("x: D\nh: H\nh[t] = x[t] + h[t-1]", 3, 15, "h[t-1] is H long (line 2), but x[t] is D long (line 1)", ""),
     ("x: D\nh: H\nh[t] = tanh(x[t])", 3, 8, "the right side is D long in line 3, but h is H long in line 2", ""),
-    ("h: H\nx: 4\nh[t] = W @ h[t-1] + W @ x[t]", 3, 21, "W is H×4 in line 3 but H×H in line 3", ""),
-    ("W: (H, K)\nx: D\nh[t] = W @ x[t]", 3, 8, "W is H×D in line 3 but H×K in line 1", ""),
-    ("W: (H, 3)\nx: D\nh: H\nh[t] = W @ [h[t-1], x[t]]", 4, 8, "W is H×D+H in line 4 but H×3 in line 1", ""),
+    ("h: H\nx: 4\nh[t] = W @ h[t-1] + W @ x[t]", 3, 25, "W is H×4 in line 3 but H×H in line 3", ""),
+    ("W: (H, K)\nx: D\nh[t] = W @ x[t]", 3, 12, "W is H×D in line 3 but H×K in line 1", ""),
+    ("W: (H, 3)\nx: D\nh: H\nh[t] = W @ [h[t-1], x[t]]", 4, 13, "W is H×D+H in line 4 but H×3 in line 1", ""),
     ("h[t] = sum(2) * x[t]", 1, 12, "over the units of a vector", ""),
     ("x: D\nh: H\nh[t] = dot(x[t], h[t-1]) + h[t-1]", 3, 18, "h[t-1] is H long", ""),
     ("y: 1\nh[t] = W @ x[t] + h[t-1]\ny[t] = b * h[t]\nh: H", 3, 8, "the right side is H long", ""),
@@ -169,10 +171,10 @@ BAD = [
 @pytest.mark.parametrize(("text", "line", "column", "message", "advice"), BAD)
 def test_mistake_is_found_where_it_is(text, line, column, message, advice):
     """Protects position, wording and advice of every diagnostic, and that each is quick."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CellError) as caught:
         parse(text)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     found = [d for d in caught.value.diagnostics if (d.line, d.column) == (line, column)]
     assert found, f"nothing at {line}:{column}; the error is\n{caught.value}"
     assert message in found[0].message
@@ -217,10 +219,10 @@ HOSTILE = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_text_is_refused_quickly(case):
     """Protects the limits: whatever the text, the answer is a CellError within a second."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CellError):
         parse(HOSTILE[case])
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -237,20 +239,20 @@ def test_hostile_text_is_refused_quickly(case):
 )
 def test_long_and_deep_expressions_within_the_limits_work(text):
     """Protects against limits that bite earlier than they say, also in what prints the equations."""
-    start = time.perf_counter()
+    start = time.process_time()
     cell = parse(text)
     assert str(cell.equations[0].rhs)
     assert sympy.latex(cell.equations[0].rhs)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_thousand_equations_take_less_than_two_seconds():
     """Protects every stage from quadratic time in the number of equations."""
     lines = [f"a{k}[t] = tanh(a{k - 1}[t]) + w{k} * a{k}[t-1]" for k in range(1000, 0, -1)]
-    start = time.perf_counter()
+    start = time.process_time()
     cell = parse("\n".join([*lines, "a0[t] = x[t]", "output: a1000"]))
     assert cell.order[0] == "a0"
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_mistakes_are_reported_together():

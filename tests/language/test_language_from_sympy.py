@@ -5,10 +5,10 @@ import sympy
 from hypothesis import given, settings, strategies as st
 
 import symcell
-from symcell.cell import CellError
+from symcell.cell import CellError, Size
 from symcell.language import from_equations, load, names, parse
 from symcell.symbolic.functions import Greater, NormalCdf, Sigmoid, Where
-from symcell.symbolic.nodes import At, Hadamard, Join, MatVec, Minus, Param, Quotient, Sum
+from symcell.symbolic.nodes import At, Constant, Hadamard, Join, MatVec, Minus, Param, Quotient, Sum
 
 t = sympy.Symbol("t")
 h, x, g = sympy.Function("h"), sympy.Function("x"), sympy.Function("g")
@@ -22,12 +22,26 @@ def declarations(cell):
         name: (f"({', '.join(map(str, p.shape))},)" if p.shape else "scalar") + f" = {p.start}"
         for name, p in cell.parameters.items()
     }
+    arrays = {name: f"const({', '.join(map(str, shape))})" for name, shape in cell.arrays.items()}
     initial = {f"{state}[0]": parameter for state, parameter in cell.initial.items()}
-    sizes = {name: str(size) for name, size in {**cell.inputs, **cell.signals}.items()}
-    return {**shapes, **sizes, **initial, "output": cell.output}
+    sizes = {name: f"({', '.join(map(str, shape))},)" for name, shape in {**cell.inputs, **cell.signals}.items()}
+    return {**shapes, **arrays, **sizes, **initial, "output": cell.output}
 
 
-FIELDS = ("equations", "order", "inputs", "signals", "states", "parameters", "output", "sizes", "labels", "initial")
+FIELDS = (
+    "equations",
+    "order",
+    "inputs",
+    "signals",
+    "states",
+    "parameters",
+    "arrays",
+    "constants",
+    "output",
+    "sizes",
+    "labels",
+    "initial",
+)
 
 
 def assert_same(one, other):
@@ -209,5 +223,15 @@ def test_declarations_labels_and_title():
         labels={"g": "state # 1"},
         title='say "hi"',
     )
-    assert (str(cell.signals["g"]), cell.output, dict(cell.initial)) == ("P", "g", {"g": "g_0"})
+    assert (cell.signals["g"], cell.output, dict(cell.initial)) == ((Size.of("P"),), "g", {"g": "g_0"})
     assert (cell.labels["g"], cell.title) == ("state # 1", 'say "hi"')
+
+
+def test_constants_declare_themselves():
+    """Protects named numbers: each with its one value, also where the caller declares it."""
+    k = Constant("k", sympy.Rational(1, 3))
+    assert dict(from_equations("mine", [sympy.Eq(h(t), k * x(t))]).constants) == {"k": 1 / 3}
+    cell = from_equations("mine", [sympy.Eq(h(t), k * x(t))], declarations={"k": "const = 2"})
+    assert dict(cell.constants) == {"k": 2.0}
+    with pytest.raises(CellError, match="k is 1/3 and 5 at once"):
+        from_equations("mine", [sympy.Eq(h(t), k * x(t)), sympy.Eq(g(t), Constant("k", 5) + x(t))])

@@ -6,10 +6,10 @@ import pytest
 import sympy
 from hypothesis import given, settings, strategies as st
 
-from symcell.cell import CellError, Parameter, Size
+from symcell.cell import CellError, Parameter, Size, Start
 from symcell.language import load, parse
 from symcell.symbolic.functions import Clip, Greater, LeakyRelu, Power, Sqrt, Where
-from symcell.symbolic.nodes import At, Hadamard, Join, MatVec, Minus, Param, Quotient, Sum
+from symcell.symbolic.nodes import At, Constant, Hadamard, Join, MatVec, Minus, Param, Quotient, Sum
 
 H = sympy.Symbol("H", integer=True, positive=True)
 D = sympy.Symbol("D", integer=True, positive=True)
@@ -23,8 +23,8 @@ def right(expression, declarations=""):
 def test_lstm_has_the_roles_that_its_equations_give_it():
     """Protects the table of roles in LANGUAGE.md on the cell that everybody knows."""
     cell = load("lstm")
-    assert dict(cell.inputs) == {"x": Size.of("D")}
-    assert dict(cell.signals) == dict.fromkeys(["i", "f", "g", "o", "c", "h"], Size.of("H"))
+    assert dict(cell.inputs) == {"x": (Size.of("D"),)}
+    assert dict(cell.signals) == dict.fromkeys(["i", "f", "g", "o", "c", "h"], (Size.of("H"),))
     assert dict(cell.states) == {"h": 1, "c": 1}
     assert list(cell.parameters)[:4] == ["W_i", "U_i", "b_i", "W_f"]
     assert cell.parameters["W_i"] == Parameter((Size.of("H"), Size.of("D")))
@@ -44,7 +44,7 @@ def test_lstm_in_latex_is_the_textbook():
     assert tex["h"] == r"h_{t} = o_{t} \odot \tanh\left(c_{t}\right)"
 
 
-W = sympy.MatrixSymbol("W", D, D)
+W = sympy.MatrixSymbol("W", H, H)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ W = sympy.MatrixSymbol("W", D, D)
         ("(x[t] ** 0.5) ** 2", Power(X ** sympy.Float(0.5), sympy.Integer(2))),
         ("x[t] * 0.1", Hadamard(X, sympy.Float(0.1))),
         ("x[t] * (1/3)", Hadamard(X, sympy.Rational(1, 3))),
-        ("x[t] * sqrt(4)", Hadamard(X, sympy.Float(2.0))),
+        ("x[t] * sqrt(4)", Hadamard(X, Sqrt(sympy.Integer(4)))),
         ("sqrt(x[t])", Sqrt(X)),
         ("leaky_relu(x[t])", LeakyRelu(X, sympy.Float(0.01))),
         ("leaky_relu(x[t], 0.2)", LeakyRelu(X, sympy.Float(0.2))),
@@ -105,13 +105,13 @@ def test_joined_vectors_make_a_wider_matrix():
     cell = parse("h[t] = tanh(W @ [h[t-1], x[t]] + b)", name="joined")
     product = cell.equations[0].rhs.args[0].args[0]
     assert product == MatVec(sympy.MatrixSymbol("W", H, D + H), Join(At("h", 1), X))
-    assert cell.parameters["W"].shape == (Size.of("H"), Size(("D", "H")))
+    assert cell.parameters["W"].shape == (Size.of("H"), Size.of("D") + Size.of("H"))
 
 
-def test_constants_are_numbers_in_the_equations():
-    """Protects that a constant is inlined, whatever the order of the lines, and is no parameter."""
+def test_constants_keep_their_names_in_the_equations():
+    """Protects what derivations print of a constant, whatever the order of the lines; it is no parameter."""
     cell = parse("h[t] = x[t] * b_2\na: const = 1/4\nb_2: const = 2*a")
-    assert cell.equations[0].rhs == Hadamard(X, sympy.Rational(1, 2))
+    assert cell.equations[0].rhs == Hadamard(X, Constant("b_2", sympy.Rational(1, 2)))
     assert dict(cell.constants) == {"a": 0.25, "b_2": 0.5}
     assert not cell.parameters
 
@@ -120,8 +120,8 @@ def test_parameters_know_where_they_start():
     """Protects declared starts and scalars."""
     cell = parse("h[t] = a * x[t] + b * c + d\na: scalar = 1/2\nb: D = zeros\nd: D = -1")
     assert cell.parameters["a"] == Parameter((), 0.5)
-    assert cell.parameters["b"] == Parameter((Size.of("D"),), "zeros")
-    assert cell.parameters["c"] == Parameter((Size.of("D"),), "uniform")
+    assert cell.parameters["b"] == Parameter((Size.of("D"),), Start("zeros"))
+    assert cell.parameters["c"] == Parameter((Size.of("D"),), Start("uniform"))
     assert cell.parameters["d"].start == -1.0
 
 

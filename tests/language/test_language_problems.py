@@ -13,14 +13,13 @@ def shown(text, **options):
     return str(caught.value).split("\n")
 
 
-def test_example_of_the_language_page():
-    """Protects the layout that LANGUAGE.md shows."""
-    text = "x: D\nh: H\ni[t] = U_f @ h[t-1]\nh[t] = sigmoid(W_f @ x[t] + U_f @ x[t] + i[t])\n"
-    assert shown(text, name="peephole") == [
-        "peephole.cell:4:29: U_f is H×D in line 4 but H×H in line 3",
-        "    h[t] = sigmoid(W_f @ x[t] + U_f @ x[t] + i[t])",
-        "                                ^^^",
-        "    a matrix has one shape: rename one of them, or read something H long in place of x[t]",
+def test_a_matrix_at_a_state_and_then_at_an_input_says_the_same_the_other_way_round():
+    """Protects the advice of the same slip where the input comes first."""
+    assert shown("h[t] = tanh(U @ x[t] + U @ h[t-1])") == [
+        "cell.cell:1:28: U is H×H in line 1 but H×D in line 1",
+        "    h[t] = tanh(U @ x[t] + U @ h[t-1])",
+        "                               ^^^^^^",
+        "    a matrix has one shape: rename one of them, or read x[t] here; if x is as long as h, declare x: H",
     ]
 
 

@@ -10,20 +10,20 @@ from symcell.language.unify import Length, Lengths, Outcome
 
 def sizes(text):
     cell = parse(text)
-    shapes = {name: "×".join(map(str, p.shape)) or "scalar" for name, p in cell.parameters.items()}
-    return {**{n: str(s) for n, s in {**cell.inputs, **cell.signals}.items()}, **shapes}
+    shapes = {**cell.inputs, **cell.signals, **{name: p.shape for name, p in cell.parameters.items()}}
+    return {name: "×".join(map(str, shape)) or "scalar" for name, shape in shapes.items()}
 
 
 TABLE = [
     ("h[t] = W @ x[t] + b", {"x": "D", "h": "H", "W": "H×D", "b": "H"}),
-    ("h[t] = tanh(x[t] + b * h[t-1])", {"x": "D", "h": "D", "b": "D"}),
+    ("h[t] = tanh(x[t] + b * h[t-1])", {"x": "H", "h": "H", "b": "H"}),
     ("x: K\nh[t] = W @ x[t]", {"x": "K", "h": "H", "W": "H×K"}),
     ("x: H\nh: K\nh[t] = W @ x[t]", {"x": "H", "h": "K", "W": "K×H"}),
     ("x: 3\nh: 4\nh[t] = W @ x[t]", {"x": "3", "h": "4", "W": "4×3"}),
     ("h[t] = W.T @ x[t]", {"x": "D", "h": "H", "W": "D×H"}),
     ("h[t] = (W - W.T) @ h[t-1] + V @ x[t]", {"W": "H×H", "V": "H×D"}),
     ("h[t] = W @ [h[t-1], x[t]]", {"W": "H×D+H"}),
-    ("h[t] = W @ [h[t-1], x[t], h[t-2]]", {"W": "H×D+H+H"}),
+    ("h[t] = W @ [h[t-1], x[t], h[t-2]]", {"W": "H×D+2*H"}),
     ("W: (H, 10)\nh: 4\nh[t] = W @ [h[t-1], x[t]]", None),
     ("W: (4, 10)\nh: 4\nh[t] = W @ [h[t-1], x[t]]", {"x": "6", "W": "4×10"}),
     ("h[t] = V @ (W.T @ [h[t-1], x[t]])", None),
@@ -82,12 +82,12 @@ def test_order_of_sizes():
 def test_sizes_may_share_their_name_with_a_value():
     """Protects signals called D or H beside the default sizes."""
     cell = parse("H[t] = W @ x[t] + D * H[t-1]\noutput: H")
-    assert dict(cell.signals) == {"H": Size.of("H")}
+    assert dict(cell.signals) == {"H": (Size.of("H"),)}
     assert cell.sizes == ("D", "H")
 
 
 lengths = st.builds(
-    lambda unknown, names, fixed: (tuple(sorted(unknown)), Size(tuple(sorted(names)), fixed)),
+    lambda unknown, names, fixed: (tuple(sorted(unknown)), sum(map(Size.of, names), Size.of(fixed))),
     st.lists(st.integers(0, 3), max_size=3),
     st.lists(st.sampled_from("DHK"), max_size=2),
     st.integers(0, 3),
@@ -104,6 +104,37 @@ def test_unified_lengths_are_equal(pairs):
         one, other = Length(*left), Length(*right)
         if store.unify(one, other) is Outcome.EQUAL:
             assert store.resolve(one) == store.resolve(other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "h[t] = V @ (W.T @ [h[t-1], x[t]])",
+        "z[t] = V @ (W @ x[t])\nh[t] = U @ (Q @ x[t])",
+        "y[t] = V @ (A @ (B @ x[t]))",
+        "h: H\nh[t] = x[t]\ny[t] = V @ (A @ (B @ x[t]))",
+        "y[t] = W @ h[t]\nh[t] = U @ x[t]",
+        "C[t] = outer(A @ x[t], B @ x[t])\noutput: C",
+    ],
+)
+def test_advice_that_is_followed_works(text):
+    """Protects what to declare where sizes are open: each name once, and enough of them."""
+    with pytest.raises(CellError) as caught:
+        parse(text)
+    advice = caught.value.diagnostics[0].advice.removeprefix("declare ").split(", or ")[0].split(" and ")
+    assert len({line.split(":")[0] for line in advice}) == len(advice)
+    assert parse("\n".join([text, *advice])).sizes
+
+
+def test_an_input_of_open_size_and_a_state_under_one_matrix():
+    """Protects the rule for slips: a declaration that makes the sizes equal turns it off, whatever the order."""
+    for text in ("h[t] = W @ x[t] + W @ h[t-1]", "h[t] = W @ h[t-1] + W @ x[t]", "h: H\nh[t] = W @ h[t-1] + W @ x[t]"):
+        with pytest.raises(CellError, match="if x is as long as h, declare x: H"):
+            parse(text)
+        assert sizes(f"{text}\nx: H")["W"] == "H×H"
+        assert sizes(f"{text}\nW: (H, H)")["x"] == "H"
+    assert sizes("h[t] = W @ x[t] + W @ h[t-1] + x[t] * h[t-1]")["W"] == "H×H"
+    assert sizes("h[t] = W @ x[t] + W @ x[t-1]")["W"] == "H×D"
 
 
 def test_the_states_keep_the_name_h():
