@@ -6,6 +6,7 @@ mpmath), and an :class:`Arithmetic` says what the functions are. Nothing here sh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,23 @@ import numpy as np
 import sympy
 
 from symcell.cell import Size
-from symcell.graph import Combine, Graph, Matrix, Op, Operand, Outer, Pointwise, Product, Reduce, Total
+from symcell.graph import (
+    Combine,
+    Contraction,
+    Edge,
+    Entry,
+    Exit,
+    Graph,
+    Matrix,
+    Op,
+    Operand,
+    Outer,
+    Pointwise,
+    Reduce,
+    Total,
+)
 from symcell.symbolic import functions as fn
-from symcell.symbolic.nodes import At, Count, Param
+from symcell.symbolic.nodes import At, Constant, Count, Param
 
 Array = Any
 """A NumPy array: float64, complex128, or objects (mpmath numbers)."""
@@ -42,47 +57,6 @@ def _exact(value: Any) -> Any:
     return value if isinstance(value, mpmath.mpf | mpmath.mpc) else mpmath.mpmathify(value)
 
 
-def _real(z: Any) -> Any:
-    """The part of a number on which comparisons are decided (complex numbers: complex-step differentiation)."""
-    return z.real if isinstance(z, mpmath.mpc | complex) else z
-
-
-def _pick(condition: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda u, v: mpmath.mpf(1) if condition(_real(u), _real(v)) else mpmath.mpf(0)
-
-
-_SCALAR: dict[type[Any], Callable[..., Any]] = {
-    fn.Sigmoid: lambda v: 1 / (1 + mpmath.exp(-v)),
-    fn.Tanh: mpmath.tanh,
-    fn.Relu: lambda v: v if _real(v) > 0 else v * 0,
-    fn.Exp: mpmath.exp,
-    fn.Log: mpmath.log,
-    fn.Sqrt: mpmath.sqrt,
-    fn.EuclideanRoot: mpmath.sqrt,
-    fn.Abs: lambda v: v if _real(v) >= 0 else -v,
-    fn.Sin: mpmath.sin,
-    fn.Cos: mpmath.cos,
-    fn.Erf: mpmath.erf,
-    fn.NormalCdf: lambda v: mpmath.erfc(-v / mpmath.sqrt(2)) / 2,
-    fn.Softplus: lambda v: mpmath.log1p(mpmath.exp(v)) if _real(v) < 0 else v + mpmath.log1p(mpmath.exp(-v)),
-    fn.Elu: lambda v: v if _real(v) > 0 else mpmath.expm1(v),
-    fn.Softsign: lambda v: v / (1 + (v if _real(v) >= 0 else -v)),
-    fn.HardSigmoid: lambda v: v * 0 if _real(v) <= -3 else v * 0 + 1 if _real(v) >= 3 else v / 6 + mpmath.mpf(1) / 2,
-    fn.HardTanh: lambda v: v * 0 - 1 if _real(v) <= -1 else v * 0 + 1 if _real(v) >= 1 else v,
-    fn.Sign: lambda v: mpmath.mpf((_real(v) > 0) - (_real(v) < 0)),
-    fn.Maximum: lambda u, v: u if _real(u) >= _real(v) else v,
-    fn.Minimum: lambda u, v: u if _real(u) <= _real(v) else v,
-    fn.Clip: lambda v, low, high: min(max(v, low, key=_real), high, key=_real),
-    fn.Power: lambda u, v: u**v,
-    fn.Detached: lambda v: v,
-    fn.Greater: _pick(lambda u, v: u > v),
-    fn.GreaterEqual: _pick(lambda u, v: u >= v),
-    fn.Equal: _pick(lambda u, v: u == v),
-    fn.NotEqual: _pick(lambda u, v: u != v),
-    fn.Where: lambda c, u, v: u if c != 0 else v,
-}
-
-
 def _elementwise(function: Callable[..., Any]) -> Callable[..., Array]:
     """A function of numbers as a function of arrays; a partial that is not finite (log 0, 1/0) becomes NaN."""
 
@@ -103,23 +77,28 @@ def _mp_number(expr: sympy.Expr) -> Any:
     return mpmath.mpmathify(expr._to_mpmath(mpmath.mp.prec))
 
 
-EXACT = Arithmetic(_mp_number, {k: _elementwise(f) for k, f in _SCALAR.items()}, object)
+EXACT = Arithmetic(_mp_number, {f: _elementwise(f.row.exact) for f in fn.FUNCTIONS}, object)
 """mpmath numbers, real or complex, at the working precision of ``mpmath.mp``."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a sweep computed: varying values by (name, t), fixed ones by name."""
+    """What a sweep computed: varying values by (name, t), fixed ones by name, and what left by name of the exit.
+
+    ``varying`` holds what was given too, and the boundary values at their places outside of the sequence: so it can be
+    given to the adjoint's sweep as it stands.
+    """
 
     varying: Mapping[tuple[str, int], Array]
     fixed: Mapping[str, Array]
+    edges: Mapping[str, Array]
 
 
 def run(
     graph: Graph,
     given: Mapping[tuple[str, int], Array],
     fixed: Mapping[str, Array],
-    boundary: Mapping[tuple[str, int], Array],
+    boundary: Mapping[str, Array],
     *,
     steps: int,
     batch: int,
@@ -128,19 +107,21 @@ def run(
 ) -> Run:
     """Sweep ``graph`` over ``t = 0 … steps-1``.
 
-    ``given[name, t]`` and ``boundary[name, t]`` are (batch, size): given values, and carried values outside the
-    sequence (zero where missing). ``fixed[name]`` is the parameter's array. Vectors are kept as (batch, n), (1, n).
+    ``given[name, t]`` are (batch, *shape); outside of the sequence zero where missing. ``fixed[name]`` is the array as
+    it is. ``boundary[name]``, by the name of an entry, is (depth, batch, *shape).
     """
-    state = _Sweep(graph, dict(given), dict(fixed), boundary, steps, batch, sizes, arithmetic)
+    sweep = _Sweep(graph, dict(given), dict(fixed), boundary, steps, batch, sizes, arithmetic)
+    sweep.enter()
     for part in graph.components():
         for t in range(steps)[:: graph.direction]:
             for op in part.steps:
                 if not graph.values[op.out].fixed:
-                    state.varying[op.out, t] = state.compute(op, t)
+                    sweep.varying[op.out, t] = sweep.compute(op, t)
         for op in part.steps:
             if graph.values[op.out].fixed:
-                state.fixed[op.out] = state.compute(op, None)
-    return Run(state.varying, state.fixed)
+                sweep.fixed[op.out] = sweep.compute(op, None)
+                sweep.enter(op.out)
+    return Run(sweep.varying, sweep.fixed, {e.name: sweep.leave(e.name) for e in graph.exits})
 
 
 @dataclass
@@ -148,89 +129,162 @@ class _Sweep:
     graph: Graph
     varying: dict[tuple[str, int], Array]
     fixed: dict[str, Array]
-    boundary: Mapping[tuple[str, int], Array]
+    boundary: Mapping[str, Array]
     steps: int
     batch: int
     sizes: Mapping[str, int]
     arithmetic: Arithmetic
 
-    def zeros(self, *shape: int) -> Array:
-        return self.arithmetic.array(np.zeros(shape))
+    # values
 
     def length(self, size: Size) -> int:
         return size.value(self.sizes)
 
-    def read(self, operand: Operand, t: int | None) -> Array:
-        """An operand as (batch, n) or (1, n)."""
-        if isinstance(operand, Param):
-            return np.reshape(self.fixed[operand.name], (1, -1))
-        assert t is not None
-        key = (operand.signal, t - operand.lag)
-        if key in self.varying:
-            return self.varying[key]
-        if 0 <= key[1] < self.steps:
-            raise KeyError(key)
-        zero = self.zeros(self.batch, self.length(self.graph.size(operand.signal)))
-        return self.boundary.get(key, zero)
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(map(self.length, self.graph.values[name].shape))
 
-    def matrix(self, matrix: Matrix) -> Array:
-        array = self.fixed[matrix.name]
-        if matrix.block is not None:
-            start = self.length(matrix.block.start)
-            array = array[:, start : start + self.length(matrix.block.width)]
-        return array.T if matrix.transposed else array
+    def zeros(self, *shape: int) -> Array:
+        return self.arithmetic.array(np.zeros(shape))
+
+    def read(self, operand: Operand, t: int | None) -> Array:
+        """A value: a fixed one as it is, a varying one as (batch, *shape); zero where nothing is known of it."""
+        if isinstance(operand, Param):
+            return np.asarray(self.fixed[operand.signal])
+        assert t is not None
+        found = self.varying.get((operand.signal, t - operand.lag))
+        return self.zeros(self.batch, *self.shape(operand.signal)) if found is None else found
+
+    # the boundary
+
+    def early(self, edge: Entry | Exit) -> bool:
+        """Whether this is the boundary before the sequence rather than the one behind it."""
+        ahead = self.graph.direction > 0
+        return (ahead if isinstance(edge, Entry) else not ahead) != edge.far
+
+    def enter(self, start: str | None = None) -> None:
+        """Put what enters in its places; those entries whose ``start`` is this value."""
+        for entry in self.graph.entries:
+            made = entry.start not in self.fixed and entry.start is not None
+            if made or (start is not None and entry.start != start):
+                continue
+            passed = self.boundary.get(entry.name)
+            array = self.zeros(entry.depth, self.batch, *self.shape(entry.value))
+            if passed is not None:
+                array = array + (passed[-entry.depth :] if self.early(entry) else passed[: entry.depth])
+            if entry.start is not None and (entry.unless not in self.boundary if entry.adds else passed is None):
+                array = array + self.fixed[entry.start]
+            first = -entry.depth if self.early(entry) else self.steps
+            self.varying |= {(entry.value, first + k): array[k] for k in range(entry.depth)}
+
+    def leave(self, name: str) -> Array:
+        """What leaves: of each value its last steps, in the places next to the sequence."""
+        leaving = next(e for e in self.graph.exits if e.name == name)
+        out = self.zeros(leaving.depth, self.batch, *self.shape(leaving.values[0]))
+        for value in leaving.values:
+            depth = self.graph.depth(leaving, value)
+            last = (self.graph.direction > 0) != leaving.far
+            first = self.steps - depth if last else 0
+            found = [self.read(At(value), first + k) for k in range(depth)]
+            place = leaving.depth - depth if self.early(leaving) else 0
+            out[place : place + depth] = out[place : place + depth] + np.stack(found)
+        return out
+
+    # steps
 
     def compute(self, op: Op, t: int | None) -> Array:
+        """A step's result: (batch, *shape) where it varies."""
         match op:
             case Pointwise():
-                value = self.evaluate(op.body, t)
-                rows = 1 if t is None else self.batch
-                shape = (rows, self.length(self.graph.size(op.out)))
-                return np.array(np.broadcast_to(self.arithmetic.array(value), shape))
-            case Product():
-                return sum((self.read(v, t) @ self.matrix(m).T for m, v in op.terms[1:]),
-                           self.read(op.terms[0][1], t) @ self.matrix(op.terms[0][0]).T)  # fmt: skip
+                return self.pointwise(op, t)
+            case Contraction():
+                parts = [self.contraction(self.matrix(m, t), self.read(v, t)) for m, v in op.terms]
+                return self.varied(sum(parts[1:], parts[0]), op.out)
             case Reduce():
-                arg = self.read(op.arg, t)
-                if op.kind == "sum":
-                    return arg.sum(axis=1, keepdims=True)
-                picked = np.argmax(np.vectorize(lambda z: float(_real(z)))(arg), axis=1) if arg.size else []
-                return np.take_along_axis(arg, np.reshape(picked, (-1, 1)).astype(int), axis=1)
+                return self.reduce(op, t)
             case Outer():
-                if t is None and isinstance(op.left, Param):
-                    return self.read(op.left, None).T @ self.read(op.right, None)
-                zero = self.zeros(*(self.length(s) for s in self.graph.values[op.out].shape))
-                return sum((self.read(op.left, s).T @ self.read(op.right, s) for s in range(self.steps)), zero)
+                left, right = self.read(op.left, t), self.read(op.right, t)
+                return self.varied(left[..., :, None] * right[..., None, :], op.out)
             case Total():
-                zero = self.zeros(1, self.length(self.graph.size(op.out)))
-                return sum((self.read(op.arg, s).sum(axis=0, keepdims=True) for s in range(self.steps)), zero)
+                return self.total(op)
             case Combine():
                 return self.combine(op)
 
+    def varied(self, array: Array, name: str) -> Array:
+        """An array as a value: with an axis for the samples, if it varies."""
+        lead = () if self.graph.values[name].fixed else (self.batch,)
+        return np.broadcast_to(array, (*lead, *self.shape(name))).copy()
+
+    def matrix(self, matrix: Matrix, t: int | None) -> Array:
+        found = self.read(matrix.of, t)
+        if matrix.block is not None:
+            start = self.length(matrix.block.start)
+            found = found[..., start : start + self.length(matrix.block.width)]
+        return np.swapaxes(found, -1, -2) if matrix.transposed else found
+
+    @staticmethod
+    def contraction(matrix: Array, vector: Array) -> Array:
+        if matrix.ndim == 2:
+            return vector @ matrix.T
+        return (matrix * vector[..., None, :]).sum(axis=-1)
+
+    def reduce(self, op: Reduce, t: int | None) -> Array:
+        arg = self.read(op.arg, t)
+        lead = 0 if isinstance(op.arg, Param) else 1
+        if op.axis is None:
+            arg, axis = arg.reshape((*arg.shape[:lead], -1)), lead
+        else:
+            axis = lead + op.axis
+        if op.kind == "sum":
+            return self.varied(arg.sum(axis=axis), op.out)
+        if not arg.size:
+            return self.zeros(*arg.shape[:axis], *arg.shape[axis + 1 :])
+        picked = np.argmax(np.vectorize(lambda z: float(fn.real(z)))(arg), axis=axis)
+        return np.take_along_axis(arg, np.expand_dims(picked, axis), axis=axis).squeeze(axis)
+
+    def total(self, op: Total) -> Array:
+        zero = self.zeros(*self.shape(op.out))
+        if isinstance(op.arg, Edge):
+            return zero if op.unless in self.boundary else zero + self.leave(op.arg.name).sum(axis=(0, 1))
+        return sum((self.read(op.arg, s).sum(axis=0) for s in range(self.steps)), zero)
+
     def combine(self, op: Combine) -> Array:
-        out = self.zeros(*(self.length(s) for s in self.graph.values[op.out].shape))
+        out = self.zeros(*self.shape(op.out))
         for term in op.terms:
             start = 0 if term.into is None else self.length(term.into.start)
-            part = self.arithmetic.number(term.factor) * self.matrix(term.matrix)
+            part = self.arithmetic.number(term.factor) * self.matrix(term.matrix, None)
             out[:, start : start + part.shape[1]] = out[:, start : start + part.shape[1]] + part
         return out
 
-    def evaluate(self, expr: sympy.Expr, t: int | None) -> Array:
+    def pointwise(self, op: Pointwise, t: int | None) -> Array:
+        rank = len(self.graph.shape(op.out))
+        operands = {o: self.unitwise(o, rank, t) for o in op.operands()}
+        found = np.asarray(self.evaluate(op.body, operands))
+        return self.varied(found if t is not None else found.reshape(found.shape[1:]), op.out)
+
+    def unitwise(self, operand: Operand, rank: int, t: int | None) -> Array:
+        """An operand with an axis for the samples and ``rank`` more, laid along one of them or of one unit."""
+        found = self.read(operand, t)
+        found = found[None] if isinstance(operand, Param) else found
+        if operand.axis is not None:
+            return np.expand_dims(found, 2 - operand.axis)
+        own = found.ndim - 1
+        return found if own == rank else found.reshape((found.shape[0], *(1,) * rank))
+
+    def evaluate(self, expr: sympy.Expr, operands: Mapping[Operand, Array]) -> Array:
         """A body as an array; sub-expressions are computed as SymPy holds them."""
         if isinstance(expr, At | Param):
-            return self.read(expr, t)
+            return operands[expr]
         if isinstance(expr, Count):
             return self.arithmetic.number(sympy.Integer(self.length(expr.size)))
+        if isinstance(expr, Constant):
+            return self.arithmetic.number(expr.value)
         if expr.is_Number or isinstance(expr, sympy.NumberSymbol):
             return self.arithmetic.number(expr)
-        args = [self.evaluate(a, t) for a in expr.args]
+        args = [self.evaluate(a, operands) for a in expr.args]
         if isinstance(expr, sympy.Add):
             return sum(args[1:], args[0])
         if isinstance(expr, sympy.Mul):
-            product = args[0]
-            for factor in args[1:]:
-                product = product * factor
-            return product
+            return math.prod(args[1:], start=args[0])
         if isinstance(expr, sympy.Pow):
             return self.arithmetic.functions[fn.Power](*args)
         return self.arithmetic.functions[type(expr)](*args)

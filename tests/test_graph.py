@@ -14,12 +14,15 @@ from symcell.cell import ONE, Size
 from symcell.graph import (
     Block,
     Combine,
+    Contraction,
+    Edge,
+    Entry,
+    Exit,
     Graph,
     GraphError,
     Matrix,
     Outer,
     Pointwise,
-    Product,
     Reduce,
     Term,
     Total,
@@ -29,36 +32,61 @@ from symcell.lower import lower
 from symcell.symbolic.functions import Tanh
 from symcell.symbolic.nodes import At, Param
 
-D, H = Size(("D",)), Size(("H",))
-ZERO = sympy.Integer(0)
+D, H = Size.of("D"), Size.of("H")
+ZERO, UNIT = sympy.Integer(0), sympy.Integer(1)
 
 
-def graph(*steps: Any, outputs: tuple[str, ...] = ("h",), direction: int = 1, **values: Value) -> Graph:
-    """A graph over x (D, given at t and t-1), W (H×D), U (H×H), b (H), with further values."""
+def param(name: str, *, transposed: bool = False, block: Block | None = None) -> Matrix:
+    return Matrix(Param(name), transposed, block)
+
+
+def product(out: str, *terms: Any) -> Contraction:
+    return Contraction(out, terms)
+
+
+def graph(*steps: Any, outputs: tuple[str, ...] = ("h",), direction: int = 1, entries: Any = (), exits: Any = (),
+          **values: Value) -> Graph:  # fmt: skip
+    """A graph over x (D, given at t and t-1), C (H×D, given), W (H×D), U (H×H), b (H), with further values."""
     known = {
         "x": Value("x", (D,)),
+        "C": Value("C", (H, D)),
         "h": Value("h", (H,)),
         "p": Value("p", (H,)),
-        "s": Value("s", (ONE,)),
+        "s": Value("s", ()),
         "W": Value("W", (H, D), fixed=True),
         "U": Value("U", (H, H), fixed=True),
         "b": Value("b", (H,), fixed=True),
+        "O": Value("O", (H, D)),
         "G": Value("G", (H, D), fixed=True),
         **values,
     }
     fixed = ("W", "U", "b", *(n for n in ("V",) if n in values and not any(s.out == n for s in steps)))
-    return Graph("test", known, {"x": 1}, fixed, steps, outputs, direction)  # type: ignore[arg-type]
+    given = {"x": 1, "C": 0}
+    return Graph("test", known, given, fixed, steps, outputs, direction, entries, exits)  # type: ignore[arg-type]
 
 
-WX = Product("p", ((Matrix("W"), At("x")),))
+WX = product("p", (param("W"), At("x")))
 TANH = Pointwise("h", Tanh(At("p")))
+STATE = product("p", (param("W"), At("x")), (param("U"), At("h", 1)))
+FIRST, LAST = Entry("h", "h_first", 1, "b"), Exit("h_last", ("h",), 1)
 
 GOOD = {
     "a layer": graph(WX, TANH),
-    "a state": graph(Product("p", ((Matrix("W"), At("x")), (Matrix("U"), At("h", 1)))), TANH),
-    "an earlier input": graph(Product("p", ((Matrix("W"), At("x", 1)),)), TANH),
+    "a state": graph(STATE, TANH),
+    "a boundary": graph(STATE, TANH, entries=(FIRST,), exits=(LAST,)),
+    "a total of what leaves": graph(
+        STATE, TANH, Total("t", Edge("h_last")), entries=(FIRST,), exits=(LAST,), t=Value("t", (H,), fixed=True)
+    ),
+    "an earlier input": graph(product("p", (param("W"), At("x", 1))), TANH),
     "a scalar": graph(WX, Reduce("s", "sum", At("p")), Pointwise("h", At("p") * At("s") + Param("b"))),
-    "a gradient": graph(WX, TANH, Outer("G", At("h"), At("x"))),
+    "one unit": graph(Pointwise("o", UNIT), WX, Pointwise("h", At("p") * At("o")), o=Value("o", (ONE,))),
+    "a gradient": graph(WX, TANH, Outer("O", At("h"), At("x")), Total("G", At("O"))),
+    "a matrix that varies": graph(
+        WX,
+        Pointwise("O", At("p", 0, 0) * At("x", 0, 1) - Param("b", 0) * At("C")),
+        product("h", (Matrix(At("O")), At("x"))),
+    ),
+    "a reduction along an axis": graph(Reduce("h", "sum", At("C"), 1)),
     "backwards": graph(WX, Pointwise("h", At("p") + At("h", -1)), direction=-1),
     "ahead, outside of any cycle": graph(WX, Pointwise("h", At("p", -1))),
 }
@@ -69,45 +97,57 @@ BAD = {
     "nothing makes q": graph(Pointwise("h", At("q")), q=Value("q", (H,))),
     "nothing makes z": graph(Pointwise("h", At("z"))),
     "b is read as varying": graph(Pointwise("h", At("b"))),
+    "W is read as varying": graph(product("h", (Matrix(At("W")), At("x")))),
     "p is read as fixed": graph(WX, Pointwise("h", Param("p"))),
-    "reaches further back than the 1 steps given": graph(Product("p", ((Matrix("W"), At("x", 2)),)), TANH),
+    "reaches further back than the 1 steps given": graph(product("p", (param("W"), At("x", 2))), TANH),
     "p is read before it is made": graph(TANH, WX),
     "nothing makes the output y": graph(WX, TANH, outputs=("y",)),
     "lies ahead of the sweep": graph(WX, Pointwise("h", At("p") + At("h", -1))),
     "lies ahead of the sweep ": graph(WX, Pointwise("h", At("p") + At("h", 1)), direction=-1),
-    "G must be fixed": graph(WX, TANH, Outer("G", At("h"), At("x")), G=Value("G", (H, D))),
+    "G must be fixed": graph(WX, TANH, Total("G", At("C")), G=Value("G", (H, D))),
     "t must be fixed": graph(WX, TANH, Total("t", At("h")), t=Value("t", (H,))),
     "v must be varying": graph(WX, TANH, Pointwise("v", At("h")), v=Value("v", (H,), fixed=True)),
-    "a matrix where a vector belongs": graph(Pointwise("h", Param("U"))),
-    "a matrix where a vector belongs ": graph(
-        WX, TANH, Reduce("m", "sum", Param("U")), m=Value("m", (H, H), fixed=True)
-    ),
-    "a reduction has size 1": graph(WX, TANH, Reduce("m", "max", At("p")), m=Value("m", (H,))),
-    "h has size H, its operands D": graph(Pointwise("h", At("x"))),
-    "W is H×D, h[t-1] is H": graph(Product("p", ((Matrix("W"), At("h", 1)),)), TANH),
-    "W.T is D×H, x[t] is D": graph(Product("p", ((Matrix("W", transposed=True), At("x")),)), TANH),
+    "O must be varying": graph(WX, TANH, Outer("O", At("h"), At("x")), O=Value("O", (H, D), fixed=True)),
+    "h is H, U is H×H": graph(Pointwise("h", Param("U"))),
+    "O is H×D, p[t] is H": graph(WX, TANH, Pointwise("O", At("p"))),
+    "O is H×D, x[t][:,None] is D": graph(WX, TANH, Pointwise("O", At("x", 0, 0))),
+    "h is H, p[t][:,None] is H": graph(WX, Pointwise("h", At("p", 0, 0))),
+    "only a pointwise step lays a vector along an axis": graph(WX, TANH, Reduce("s", "sum", At("p", 0, 0))),
+    "a reduction over all units is a scalar": graph(WX, TANH, Reduce("m", "max", At("p")), m=Value("m", (H,))),
+    "h is H, C[t] is H×D": graph(Reduce("h", "sum", At("C"), 0)),
+    "h is H, x[t] is D": graph(Pointwise("h", At("x"))),
+    "W is H×D, h[t-1] is H": graph(product("p", (param("W"), At("h", 1))), TANH),
+    "W.T is D×H, x[t] is D": graph(product("p", (param("W", transposed=True), At("x"))), TANH),
+    "b is no matrix": graph(product("p", (param("b"), At("x"))), TANH),
+    "a block of C, which varies": graph(product("h", (Matrix(At("C"), False, Block(Size(), D)), At("x")))),
     "is H×D, h[t-1] is H": graph(
-        Product("p", ((Matrix("V", block=Block(Size(), D)), At("h", 1)),)), TANH, V=Value("V", (H, D + H), fixed=True)
+        product("p", (param("V", block=Block(Size(), D)), At("h", 1))), TANH, V=Value("V", (H, D + H), fixed=True)
     ),
     "U has H columns, and those from 0 for D are read": graph(
-        Product("p", ((Matrix("U", block=Block(Size(), D)), At("x")),)), TANH
+        product("p", (param("U", block=Block(Size(), D)), At("x"))), TANH
     ),
     "U has H columns, and those from H for H are read": graph(
-        Product("p", ((Matrix("U", block=Block(H, H)), At("h", 1)),)), TANH
+        product("p", (param("U", block=Block(H, H)), At("h", 1))), TANH
     ),
-    "G has the wrong shape": graph(WX, TANH, Outer("G", At("x"), At("h"))),
+    "O has the wrong shape": graph(WX, TANH, Outer("O", At("x"), At("h"))),
     "t has the wrong shape": graph(WX, TANH, Total("t", At("h")), t=Value("t", (D,), fixed=True)),
-    "U does not fit": graph(WX, TANH, Combine("G", (Term(sympy.Integer(1), Matrix("U")),))),
-    "W.T does not fit": graph(WX, TANH, Combine("G", (Term(sympy.Integer(1), Matrix("W", transposed=True)),))),
+    "only fixed matrices are combined": graph(WX, TANH, Combine("G", (Term(UNIT, Matrix(At("C"))),))),
+    "U does not fit": graph(WX, TANH, Combine("G", (Term(UNIT, param("U")),))),
+    "W.T does not fit": graph(WX, TANH, Combine("G", (Term(UNIT, param("W", transposed=True)),))),
     "G has D columns, and those from 0 for H are read": graph(
-        WX, TANH, Combine("G", (Term(sympy.Integer(1), Matrix("U"), Block(Size(), H)),))
+        WX, TANH, Combine("G", (Term(UNIT, param("U"), Block(Size(), H)),))
     ),
     "does not fit": graph(
-        WX,
-        TANH,
-        Combine("V", (Term(sympy.Integer(1), Matrix("U"), Block(Size(), D)),)),
-        V=Value("V", (H, D + H), fixed=True),
+        WX, TANH, Combine("V", (Term(UNIT, param("U"), Block(Size(), D)),)), V=Value("V", (H, D + H), fixed=True)
     ),
+    "nothing leaves as h_last": graph(STATE, TANH, Total("t", Edge("h_last")), t=Value("t", (H,), fixed=True)),
+    "h_first: its start W has the wrong shape": graph(STATE, TANH, entries=(replace(FIRST, start="W"),)),
+    "h_first: its start p is no fixed value": graph(STATE, TANH, entries=(replace(FIRST, start="p"),)),
+    "h: a boundary value has a name of its own": graph(STATE, TANH, exits=(replace(LAST, name="h"),)),
+    "a boundary value is named twice": graph(STATE, TANH, entries=(FIRST,), exits=(replace(LAST, name="h_first"),)),
+    "h_last: a boundary value has a step at least": graph(STATE, TANH, exits=(replace(LAST, depth=0),)),
+    "h_last: only values that vary cross the boundary": graph(STATE, TANH, exits=(replace(LAST, values=("b",)),)),
+    "h_last: values of different shapes": graph(STATE, TANH, exits=(replace(LAST, values=("h", "x")),)),
 }
 
 
@@ -140,7 +180,7 @@ def test_text() -> None:
     text = str(GOOD["a state"])
     assert text.splitlines() == [
         "graph test (t = 1 … T)",
-        "given x, W, U, b",
+        "given x, C, W, U, b",
         "p = W @ x[t] + U @ h[t-1]",
         "h = tanh(p[t])",
         "outputs h",
@@ -149,7 +189,7 @@ def test_text() -> None:
 
 
 def test_carried_values_and_components() -> None:
-    lagged = graph(Product("p", ((Matrix("U"), At("h", 3)), (Matrix("U"), At("h", 1)))), TANH)
+    lagged = graph(product("p", (param("U"), At("h", 3)), (param("U"), At("h", 1))), TANH)
     assert lagged.carried == {"h": 3}
     assert [(c.cyclic, [op.out for op in c.steps]) for c in lagged.components()] == [(True, ["p", "h"])]
     assert [(c.cyclic, [op.out for op in c.steps]) for c in GOOD["a layer"].components()] == [
