@@ -1,0 +1,117 @@
+"""What the report counts in a program stands in the emitted source: launches, products, buffers and their bytes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from planned_cells import PLANS, emitted, planned
+
+from symcell.cell import units
+from symcell.program.model import Leave, Program
+from symcell.program.report import allocated, counts
+
+STEPS, BATCH = 7, 3
+
+
+@cache
+def parsed(name: str, target: str) -> dict[str, ast.FunctionDef]:
+    tree = ast.parse(emitted(name, target))
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@dataclass
+class Found:
+    """What stands in a function: array calls and products per step and besides; allocations as (shape, type); the
+    variables that hold sizes."""
+
+    launches: list[int] = field(default_factory=lambda: [0, 0])
+    products: list[int] = field(default_factory=lambda: [0, 0])
+    rooms: list[tuple[ast.expr, str]] = field(default_factory=list)
+    sizes: dict[str, str] = field(default_factory=dict)
+
+
+def scanned(function: ast.FunctionDef) -> Found:
+    found = Found()
+    for inside, node in statements(function.body, False):
+        where = 0 if inside else 1
+        calls = [c for c in ast.walk(node) if isinstance(c, ast.Call)]
+        launching = isinstance(node, ast.Expr) or written(node, calls)
+        found.products[where] += sum(called(c) == "matmul" for c in calls) if launching else 0
+        found.launches[where] += launches(node, calls) if launching else 0
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Call):
+            name = called(node.value)
+            if name in ("empty", "zeros") and isinstance(node.value.func, ast.Attribute):
+                found.rooms.append((node.value.args[0], ast.unparse(node.value.args[1])))
+        if isinstance(node, ast.Assign) and "params.sizes[" in ast.unparse(node.value):
+            found.sizes[ast.unparse(node.targets[0])] = ast.literal_eval(node.value.slice)  # type: ignore[attr-defined]
+    return found
+
+
+def statements(body: list[ast.stmt], inside: bool) -> Iterator[tuple[bool, ast.stmt]]:
+    for node in body:
+        if isinstance(node, ast.For):
+            yield from statements(node.body, True)
+        elif isinstance(node, ast.If):
+            yield from statements([*node.body, *node.orelse], inside)
+        else:
+            yield inside, node
+
+
+def called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def written(node: ast.stmt, calls: list[ast.Call]) -> bool:
+    """``out[...] = …`` and ``out[:, a:b] += …``: copies, sums of matrices and of what leaves at the edge; but not what
+    enters there, or is added up to leave."""
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    packed = any(called(c) in ("first", "last", "rows") for c in calls)
+    return isinstance(target, ast.Subscript) and not packed
+
+
+def launches(node: ast.stmt, calls: list[ast.Call]) -> int:
+    """An array call of its own, with any product inside it; a kernel; a copy."""
+    if not isinstance(node, ast.Expr):
+        return 1
+    if calls and called(calls[0]).startswith("_check"):
+        return 0
+    inner = [c for c in calls if called(c) == "matmul"]
+    return max(1, len(inner) + (called(calls[0]) != "matmul")) if calls else 0
+
+
+def size_of(found: Found, sizes: dict[str, int], itemsize: int) -> int:
+    names: dict[str, Any] = {"pack": SimpleNamespace(size=STEPS * BATCH), "batch": BATCH, "keep_tape": True}
+    names |= {variable: sizes[size] for variable, size in found.sizes.items()}
+    total = 0
+    for shape, kind in found.rooms:
+        code = compile(ast.Expression(shape), "shape", "eval")
+        value = eval(code, {"max": max}, names)
+        numbers = 1
+        for n in value if isinstance(value, tuple) else (value,):
+            numbers *= n
+        total += numbers * (1 if "bool" in kind else itemsize)
+    return total
+
+
+def edges(program: Program) -> list[Leave]:
+    """What leaves as the sum of several values, in an array of its own."""
+    return [e for e in program.leaves if len(e.buffers) != 1 or e.buffers[0][1] != e.depth]
+
+
+@pytest.mark.parametrize(("name", "target"), PLANS)
+def test_source_is_what_the_report_counts(name: str, target: str) -> None:
+    found = planned(name, target)
+    sizes = {size: 3 + k for k, size in enumerate(found.cell.sizes)}
+    for role, program in found.programs.items():
+        scan, expected = scanned(parsed(name, target)[role]), counts(program)
+        assert (scan.launches[0], scan.launches[1] - expected.fixed) == expected.launches, role
+        assert tuple(scan.products) == expected.products, role
+        assert len(scan.rooms) - len(edges(program)) == expected.buffers, role
+        added = sum(4 * BATCH * e.depth * units(e.shape).value(sizes) for e in edges(program))
+        assert size_of(scan, sizes, 4) - added == allocated(program, sizes, STEPS, BATCH, 4), role
