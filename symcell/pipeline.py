@@ -1,48 +1,68 @@
-"""The whole line on one page: text → Cell → Graph → adjoint → Plan → source → module."""
+"""The whole line on one page: text → Cell → Graph → adjoint → Plan (programs) → source → module."""
 
 from __future__ import annotations
 
 import builtins
 import linecache
 import types
-from collections.abc import Callable
+from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
+from weakref import WeakValueDictionary
 
-from symcell.adjoint import adjoint
+from symcell.adjoint import Adjoint, adjoint
 from symcell.cell import Cell
+from symcell.graph import Graph
+from symcell.language import as_cell
 from symcell.lower import lower
-from symcell.plan import Plan, plan
+from symcell.plan import plan as plan_graphs
+from symcell.program.model import Plan
 
 TARGETS = ("numpy", "cupy")
-"""The languages a cell can be emitted in; each has a module ``symcell.emit.TARGET`` with ``emit(plan) -> str``."""
+"""The languages a cell can be emitted in; each has a package ``symcell.emit.TARGET`` with ``PROFILE`` and ``emit``."""
 
 
-def plan_of(cell: Cell) -> Plan:
-    """Lower a cell, derive its adjoint and plan both sweeps. Raises TypeError for what is no cell."""
-    if not isinstance(cell, Cell):
-        raise TypeError(f"cell: expected a Cell, as symcell.load and symcell.parse give it, got {type(cell).__name__}")
-    graph = lower(cell)
-    return plan(cell, graph, adjoint(graph))
+def graphs(cell: Cell | str | Path) -> tuple[Graph, Adjoint]:
+    """One time step of a cell as a graph, and the derived backward sweep."""
+    graph = lower(as_cell(cell))
+    return graph, adjoint(graph)
 
 
-def emitter(target: str) -> Callable[[Plan], str]:
-    """The function that writes a plan in a target's language. Raises ValueError for an unknown target."""
+def plan(cell: Cell | str | Path, target: str = "numpy") -> Plan:
+    """The programs of a cell for a target; ``print(plan)`` is the cost report.
+
+    Raises ValueError for an unknown target, CellError for what is no cell.
+    """
+    return plans(cell, (target,))[target]
+
+
+def plans(cell: Cell | str | Path, targets: Iterable[str]) -> dict[str, Plan]:
+    """The programs of a cell for several targets, which share its graphs. Raises ValueError for an unknown target."""
+    profiles = {target: emitter(target).PROFILE for target in targets}
+    cell = as_cell(cell)
+    found = graphs(cell)
+    return {target: plan_graphs(cell, *found, profile) for target, profile in profiles.items()}
+
+
+def source(cell: Cell | str | Path, target: str = "numpy") -> str:
+    """The standalone module of a cell, as text. Raises ValueError for an unknown target."""
+    return emitter(target).emit(plan(cell, target))
+
+
+def emitter(target: str) -> types.ModuleType:
+    """The package that writes a target's language. Raises ValueError for an unknown target."""
     if target not in TARGETS:
         raise ValueError(f"target: expected one of {', '.join(TARGETS)}, got {target!r}")
-    return import_module(f"symcell.emit.{target}").emit
+    return import_module(f"symcell.emit.{target}")
 
 
-def source(cell: Cell, target: str) -> str:
-    """The standalone module of a cell, as text."""
-    return emitter(target)(plan_of(cell))
-
-
-def compile(cell: Cell, target: str = "numpy", *, emulate: bool = False) -> types.ModuleType:
+def compile(cell: Cell | str | Path, target: str = "numpy", *, emulate: bool = False) -> types.ModuleType:
     """The emitted module of a cell, in memory: the same source that ``symcell generate`` writes.
 
     ``emulate=True`` runs a CuPy module on the CPU, its kernels compiled by the host's C++ compiler. Raises ValueError
     for an unknown target or one that cannot be emulated, ImportError where the target's library is missing.
     """
+    cell = as_cell(cell)
     text = source(cell, target)
     name = f"{cell.name}_{target}"
     if emulate:
@@ -50,8 +70,25 @@ def compile(cell: Cell, target: str = "numpy", *, emulate: bool = False) -> type
             raise ValueError(f"emulate: only the target cupy can be emulated, got {target!r}")
         from symcell.emulate import load
 
-        return load(text, name)
-    return _module(text, name)
+        return _pickling(load(text, name), cell, target, emulate)
+    return _pickling(_module(text, name), cell, target, emulate)
+
+
+_MODULES: WeakValueDictionary[tuple[object, ...], types.ModuleType] = WeakValueDictionary()
+
+
+def _pickling(module: types.ModuleType, cell: Cell, target: str, emulate: bool) -> types.ModuleType:
+    """The module, whose Params pickle though no import finds it: as the cell and their numbers."""
+    _MODULES[cell, target, emulate] = module
+    numbers = module.Params.__reduce__
+    module.Params.__reduce__ = lambda params: (_unpickled, (cell, target, emulate, numbers(params)[1]))
+    return module
+
+
+def _unpickled(cell: Cell, target: str, emulate: bool, numbers: tuple[object, ...]) -> object:
+    """Params again: of the module that is there already, or of one compiled for them."""
+    module = _MODULES.get((cell, target, emulate)) or compile(cell, target, emulate=emulate)
+    return module.Params(*numbers)
 
 
 def _module(text: str, name: str) -> types.ModuleType:

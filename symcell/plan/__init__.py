@@ -3,74 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from symcell.adjoint import Adjoint
-from symcell.cell import Cell, Size
-from symcell.graph import Graph
-from symcell.plan.homes import Home, Homes, assign
-from symcell.plan.layout import cotangent_chains, parameter_order, settle
-from symcell.plan.schedule import Schedule, hoist, schedule
+from symcell.cell import Cell
+from symcell.graph import Graph, Total
+from symcell.plan.homes import assign
+from symcell.plan.layout import cotangent_chains, parameter_order, vector_stacks
+from symcell.plan.normal import hoisted, normal
+from symcell.plan.places import GRADS, PARAMS
+from symcell.plan.programs import backward_program, fixed_buffers, forward_program
+from symcell.plan.schedule import schedule
+from symcell.plan.settle import settled
 from symcell.plan.stash import stash, with_recomputation
-
-ZERO = Size()
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """How a cell is computed, forward and backward; ``print(plan)`` is its cost report.
-
-    ``parameters``: the order of the flat buffer. ``stash``: values stored at every step for the backward sweep.
-    ``owner``: gradient values that are computed straight into a parameter's place in the flat buffer of gradients.
-    """
-
-    cell: Cell
-    adjoint: Adjoint
-    forward: Schedule
-    backward: Schedule
-    parameters: tuple[str, ...]
-    stash: tuple[str, ...]
-    forward_homes: Homes
-    backward_homes: Homes
-    owner: Mapping[str, str]
-
-    def __str__(self) -> str:
-        from symcell.plan.report import report
-
-        return report(self)
-
-    __repr__ = __str__
+from symcell.plan.storing import stored
+from symcell.program.model import Plan, Profile
+from symcell.symbolic.nodes import At
 
 
-def plan(cell: Cell, graph: Graph, adjoint: Adjoint) -> Plan:
-    """Schedule both sweeps of a cell and lay out their memory."""
-    stored = stash(adjoint)
-    recomputing, again = with_recomputation(adjoint, stored)
-    forward, backward = schedule(hoist(graph)), schedule(recomputing, again)
+def plan(cell: Cell, graph: Graph, adjoint: Adjoint, profile: Profile) -> Plan:
+    """Plan both sweeps of a cell for a target: its programs, and the order of its parameters in memory."""
+    stash_ = stash(adjoint)
+    recomputing, again = with_recomputation(adjoint, stash_)
+    forward, backward = schedule(hoisted(normal(graph))), schedule(normal(recomputing), again)
     chains = cotangent_chains(backward)
-    flat = parameter_order(adjoint, forward, chains)
-    owner = _owners(adjoint)
-    forward, backward = (_settle(s, flat, chains, owner) for s in (forward, backward))
-    given = {name: Home(name, ZERO) for name in graph.given}
-    forward_homes = assign(forward, stored, (cell.output,), [], given)
-    seen = {**{n: forward_homes.of[n] for n in recomputing.given if n in forward_homes.of},
-            **{s: Home(s, ZERO) for s in adjoint.seeds.values()}}  # fmt: skip
+    flat = parameter_order(adjoint, tuple(cell.parameters), forward, chains)
+    owner = _owners(adjoint, cell)
+    forward, backward = (settled(s, flat, chains, owner) for s in (forward, backward))
+    taken = {PARAMS, GRADS, *graph.values, *adjoint.graph.values}
+    made = graph.producer()
+    wanted = [n for n in backward.graph.given if n in graph.given or n in made]
+    kept = stored(forward, profile, {*graph.outputs, *wanted, *(v for e in graph.exits for v in e.values)})
+    ahead = assign(forward, stash_, graph.outputs, [], taken, kept, profile.registers, {})
     returned = [v for k, v in adjoint.gradients.items() if k in graph.given]
-    backward_homes = assign(backward, (), returned, chains, seen)
-    return Plan(cell, adjoint, forward, backward, flat, stored, forward_homes, backward_homes, owner)
+    kept = stored(backward, profile, {*returned, *(v for e in adjoint.graph.exits for v in e.values)})
+    back = assign(backward, (), returned, chains, taken | set(ahead.buffers), kept, profile.registers,
+                  _summed(adjoint, owner, flat))  # fmt: skip
+    fixed = fixed_buffers(cell, flat)
+    first = forward_program(cell, forward, ahead, fixed, profile, wanted)
+    homes = {**ahead.of, **{x: (x, 0) for x in graph.given}}
+    second = backward_program(cell, adjoint, backward, back, fixed, profile, first, homes, owner)
+    return Plan(cell, {"forward": first, "backward": second}, flat, stash_, tuple(sorted(again)))
 
 
-def _owners(adjoint: Adjoint) -> dict[str, str]:
+def _summed(adjoint: Adjoint, owner: Mapping[str, str], flat: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+    """For each value whose total is the gradient by a parameter, the parameter's stack and its place among all."""
+    stack = {p: k for k, names in enumerate(vector_stacks(adjoint, flat)) for p in names}
+    totals = (op for op in adjoint.graph.steps if isinstance(op, Total) and op.out in owner)
+    return {op.arg.signal: (stack.get(owner[op.out], -1), flat.index(owner[op.out]))
+            for op in totals if isinstance(op.arg, At)}  # fmt: skip
+
+
+def _owners(adjoint: Adjoint, cell: Cell) -> Mapping[str, str]:
     """Gradient values that can be written in place: each made by a step of its own, for one parameter."""
     made = adjoint.graph.producer()
-    fixed = [(v, p) for p, v in adjoint.gradients.items() if p in adjoint.forward.fixed]
-    values = [v for v, _ in fixed]
-    return {v: p for v, p in fixed if v in made and values.count(v) == 1}
-
-
-def _settle(what: Schedule, flat: tuple[str, ...], chains: list[list[str]], owner: Mapping[str, str]) -> Schedule:
-    before, loop, after, finish = (
-        settle(what.graph, stages, flat, chains, dict(owner))
-        for stages in (what.before, what.loop, what.after, what.finish)
-    )
-    return replace(what, before=before, loop=loop, after=after, finish=finish)
+    pairs = [(v, p) for p, v in adjoint.gradients.items() if p in cell.parameters]
+    values = [v for v, _ in pairs]
+    return {v: p for v, p in pairs if v in made and values.count(v) == 1}

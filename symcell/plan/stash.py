@@ -13,7 +13,7 @@ from dataclasses import replace
 import networkx as nx
 
 from symcell.adjoint import Adjoint
-from symcell.cell import Size
+from symcell.cell import Shape, units
 from symcell.graph import Graph, Pointwise, lag_of, name_of
 from symcell.symbolic.functions import Equal
 from symcell.symbolic.nodes import At
@@ -22,9 +22,10 @@ NOMINAL_UNITS = 256
 """What a named size counts for when prices of stored values are compared."""
 
 
-def price(size: Size) -> int:
-    """How much storing a value of this size costs, in nominal numbers per sample and step."""
-    return NOMINAL_UNITS * len(size.names) + size.fixed
+def price(shape: Shape) -> int:
+    """How much storing a value of this shape costs, in nominal numbers per sample and step."""
+    size = units(shape)
+    return size.value(dict.fromkeys(size.names, NOMINAL_UNITS))
 
 
 def stash(adjoint: Adjoint) -> tuple[str, ...]:
@@ -69,7 +70,7 @@ def _network(forward: Graph, wanted: list[str], forced: set[str]) -> nx.DiGraph:
     while pending:
         name = pending.pop()
         op = made[name]
-        network.add_edge((name, "made"), (name, "read"), capacity=0 if name in forced else price(forward.size(name)))
+        network.add_edge((name, "made"), (name, "read"), capacity=0 if name in forced else price(forward.shape(name)))
         if not isinstance(op, Pointwise):
             network.add_edge(SOURCE, (name, "made"))
             continue
@@ -79,7 +80,7 @@ def _network(forward: Graph, wanted: list[str], forced: set[str]) -> nx.DiGraph:
                 continue
             if lag_of(operand) and of not in forced:
                 network.add_edge(SOURCE, (of, "kept"))
-                network.add_edge((of, "kept"), (of, "past"), capacity=price(forward.size(of)))
+                network.add_edge((of, "kept"), (of, "past"), capacity=price(forward.shape(of)))
                 network.add_edge((of, "past"), (name, "made"))
                 continue
             network.add_edge((of, "read"), (name, "made"))

@@ -1,0 +1,126 @@
+"""Buffers whose lifetimes do not meet share memory: the slots of a program."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from symcell.plan.order import weight
+from symcell.plan.overwriting import Moves
+from symcell.program.model import (
+    Buffer,
+    Copy,
+    EdgeSum,
+    Fixed,
+    Gemm,
+    Gradient,
+    Kernel,
+    Ref,
+    Region,
+    Stage,
+    Statement,
+    Sums,
+)
+
+Span = tuple[int, int]
+
+
+def with_slots(
+    buffers: Mapping[str, Buffer], regions: tuple[Region, ...], lasting: Iterable[str], moves: Moves
+) -> dict[str, Buffer]:
+    """The buffers with their slots. ``lasting``: those that are read when all stages have run. ``moves``: stages whose
+    result may lie where an operand did."""
+    spans = _spans(regions, moves)
+    kept = set(lasting)
+    slots: dict[object, dict[str, list[Span]]] = {}
+    found: dict[str, Buffer] = {}
+    for buffer in sorted(buffers.values(), key=lambda b: -weight(b)):
+        found[buffer.name] = buffer
+        mine = spans.get(buffer.name, [])
+        if buffer.origin != "own":
+            continue
+        slot = buffer.name
+        if not (buffer.name in kept or buffer.zeroed or buffer.extent in ("fixed", "tape", "ring")):
+            rooms = slots.setdefault((buffer.extent, buffer.depth, buffer.storage), {})
+            slot = next((name for name, taken in rooms.items() if not _meet(mine, taken)), slot)
+            rooms[slot] = sorted(rooms.get(slot, []) + mine)
+        found[buffer.name] = replace(buffer, slot=slot)
+    return {name: found[name] for name in buffers}
+
+
+def _meet(mine: list[Span], taken: list[Span]) -> bool:
+    """Whether any two spans share a stage; those taken are sorted and apart from each other."""
+    for first, last in mine:
+        k = bisect_right(taken, (last, _LATEST)) - 1
+        if k >= 0 and taken[k][1] >= first:
+            return True
+    return False
+
+
+_LATEST = 2**62
+
+
+def _spans(regions: tuple[Region, ...], moves: Moves) -> dict[str, list[Span]]:
+    """When each buffer is in use, in half stages: from its first use to its last; a whole loop where it lives across
+    the steps of one; a temporary of a statement at each statement by itself.
+
+    A stage that overwrites an operand has read it in its first half and writes its result in the second.
+    """
+    uses: dict[str, list[int]] = {}
+    rooms: dict[str, list[Span]] = {}
+    loops: list[Span] = []
+    position = 0
+    for region in regions:
+        start = position
+        for stage in region.stages:
+            for ref, room in _refs(stage):
+                if room:
+                    rooms.setdefault(ref.buffer, []).append((position, position + 1))
+                    continue
+                moved = moves.get(position // 2)
+                first = position + (moved is not None and ref == _out(stage))
+                last = position + (ref.buffer != moved)
+                uses.setdefault(ref.buffer, []).extend((first, last))
+            position += 2
+        if region.kind == "steps":
+            loops.append((start, position - 1))
+    spans = dict(rooms)
+    for name, found in uses.items():
+        first, last = min(found), max(found)
+        for begin, end in loops:
+            outside = first < begin or last > end
+            if outside and any(begin <= at <= end for at in found):
+                first, last = min(first, begin), max(last, end)
+        spans[name] = [(first, last)]
+    return spans
+
+
+def _out(stage: Stage) -> Ref | None:
+    return next(stage.statements()).out if isinstance(stage, Kernel) else None
+
+
+def _refs(stage: Stage) -> list[tuple[Ref, bool]]:
+    """The references of a stage, and whether each is room for a temporary."""
+    match stage:
+        case Kernel():
+            return [pair for statement in stage.statements() for pair in _statement(statement)]
+        case Gemm():
+            rooms = [(stage.work, True)] if stage.work else []
+            return [(stage.out, False), (stage.left, False), (stage.matrix, False), *rooms]
+        case Gradient():
+            return [(stage.out, False), (stage.left, False), (stage.right, False)]
+        case Sums():
+            return [(stage.out, False), (stage.arg, False)]
+        case Fixed():
+            return [(stage.out, False), *((r, False) for r in stage.reads.values())]
+        case Copy():
+            return [(stage.out, False), (stage.source, False)]
+        case EdgeSum():
+            return [(stage.out, False)]
+
+
+def _statement(statement: Statement) -> list[tuple[Ref, bool]]:
+    rooms = [*statement.work, *([statement.mask] if statement.mask else [])]
+    outs = [statement.out] if statement.out else []
+    return [*((r, False) for r in (*outs, *statement.reads.values())), *((r, True) for r in rooms)]

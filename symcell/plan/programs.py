@@ -1,0 +1,239 @@
+"""Schedules with homes → the programs of a cell: buffers, regions, and what enters and leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from symcell.adjoint import Adjoint
+from symcell.cell import Cell
+from symcell.graph import Edge, Graph, Operand, Total, name_of
+from symcell.plan.builder import Builder
+from symcell.plan.homes import Homes
+from symcell.plan.lifetimes import with_slots
+from symcell.plan.order import in_order
+from symcell.plan.overwriting import overwriting
+from symcell.plan.places import GRADS, PARAMS, Places
+from symcell.plan.stages import REGIONS, RegionName, Schedule
+from symcell.program.access import reads
+from symcell.program.model import (
+    Buffer,
+    Copy,
+    EdgeSum,
+    Enter,
+    Fixed,
+    Gemm,
+    Gradient,
+    Kernel,
+    Leave,
+    Member,
+    Profile,
+    Program,
+    Ref,
+    Region,
+    Role,
+    Stage,
+    Sums,
+)
+from symcell.symbolic.nodes import At, Param
+
+
+@dataclass(frozen=True)
+class Fixedness:
+    """The fixed values that both programs see: the parameters in the order of the flat buffer, and constant arrays."""
+
+    buffers: Mapping[str, Buffer]
+    of: Mapping[str, tuple[str, int]]
+
+
+def fixed_buffers(cell: Cell, parameters: tuple[str, ...]) -> Fixedness:
+    members = tuple(Member(p, cell.parameters[p].shape) for p in parameters)
+    buffers = {PARAMS: Buffer(PARAMS, members, "fixed", origin="params")}
+    buffers |= {a: Buffer(a, (Member(a, shape),), "fixed", origin="constant") for a, shape in cell.arrays.items()}
+    of = {p: (PARAMS, k) for k, p in enumerate(parameters)} | {a: (a, 0) for a in cell.arrays}
+    return Fixedness(buffers, of)
+
+
+def forward_program(
+    cell: Cell, what: Schedule, homes: Homes, fixed: Fixedness, profile: Profile, tape: Iterable[str]
+) -> Program:
+    """The forward program. ``tape``: values that the backward program reads."""
+    graph = what.graph
+    inputs = {x: Buffer(x, (Member(x, graph.shape(x)),), "whole", d, "input") for x, d in graph.given.items()}
+    own, of = _own_fixed(graph, {})
+    places = Places(
+        {**inputs, **fixed.buffers, **homes.buffers, **own},
+        {**homes.of, **{x: (x, 0) for x in inputs}},
+        {**fixed.of, **of},
+    )
+    handed = tuple(dict.fromkeys(places.varying[n][0] for n in tape))
+    builder = Builder(what, places, profile, "forward", homes.stored)
+    stages = {name: builder.region(name) for name in REGIONS}
+    results = {out: places.of(At(out)) for out in graph.outputs}
+    enters = tuple(
+        Enter(e.value, places.at(places.varying[e.value][0]).buffer, e.depth, _start(places, e.start))
+        for e in graph.entries
+    )
+    leaves = tuple(
+        Leave(e.values[0], tuple((places.at(places.varying[v][0]).buffer, e.depth) for v in e.values), e.depth,
+              graph.shape(e.values[0]))
+        for e in graph.exits
+    )  # fmt: skip
+    lasting = {*handed, *(r.buffer for r in results.values()), *(b for leave in leaves for b, _ in leave.buffers)}
+    for name in handed:
+        places.at(name)
+    regions = _regions(stages, graph, places.buffers, lasting)
+    return _program("forward", profile, graph, places, regions, enters, leaves, results,
+                    handed, cell, lasting)  # fmt: skip
+
+
+def _start(places: Places, name: str | None) -> Ref | None:
+    return None if name is None else places.of(Param(name))
+
+
+def backward_program(
+    cell: Cell,
+    adjoint: Adjoint,
+    what: Schedule,
+    homes: Homes,
+    fixed: Fixedness,
+    profile: Profile,
+    forward: Program,
+    ahead: Mapping[str, tuple[str, int]],
+    owner: Mapping[str, str],
+) -> Program:
+    """The backward program.
+
+    ``ahead``: the homes of the forward program's values. ``owner``: for a gradient the parameter whose place in the
+    flat buffer it is made in.
+    """
+    graph = what.graph
+    parameters = fixed.buffers[PARAMS].members
+    index = {m.name: k for k, m in enumerate(parameters)}
+    taped = {n: replace(forward.buffers[n], origin="tape", extent="whole", slot="") for n in forward.tape}
+    seeds = {s: Buffer(s, (Member(s, adjoint.forward.shape(y)),), "whole", origin="seed")
+             for y, s in adjoint.seeds.items()}  # fmt: skip
+    covered = {owner[v] for v in owner}
+    given = {p for p in index if p in adjoint.gradients}
+    grads = Buffer(GRADS, parameters, "fixed", origin="grads", zeroed=not given >= set(index) or bool(_summed(graph)))
+    own, of = _own_fixed(graph, {v: (GRADS, index[p]) for v, p in owner.items()})
+    back = frozenset(homes.of[v][0] for v in graph.carried if v in homes.of)
+    mine = {n: replace(b, zeroed=True) if n in back else b for n, b in homes.buffers.items()}
+    read = {n: (b, k) for n, (b, k) in ahead.items() if b in taped}
+    places = Places(
+        {**taped, **seeds, **fixed.buffers, GRADS: grads, **mine, **own},
+        {**read, **{s: (s, 0) for s in seeds}, **homes.of},
+        {**fixed.of, **of},
+        back,
+    )
+    states = {e.name: e.value for e in adjoint.forward.entries}
+    builder = Builder(what, places, profile, "backward", homes.stored, states)
+    stages = {name: builder.region(name) for name in REGIONS}
+    stages["finish"] += [
+        Copy(places.fixed_at(GRADS, index[p]), places.of(Param(adjoint.gradients[p])))
+        for p in index if p in given and p not in covered
+    ]  # fmt: skip
+    results = {x: places.of(At(adjoint.gradients[x])) if x in adjoint.gradients else None
+               for x in cell.inputs}  # fmt: skip
+    state_of = {e.name: e.values[0] for e in adjoint.forward.exits}
+    enters = tuple(
+        Enter(state_of[exit_], places.at(places.varying[e.value][0]).buffer, e.depth)
+        for exit_, entry in adjoint.entering.items() for e in graph.entries if e.name == entry
+    )  # fmt: skip
+    exits = {e.name: e for e in graph.exits}
+    leaves = []
+    for entry in adjoint.forward.entries:
+        leaving = exits.get(adjoint.leaving.get(entry.name, ""))
+        buffers = tuple((places.at(places.varying[v][0]).buffer, graph.carried[v])
+                        for v in (leaving.values if leaving else ()))  # fmt: skip
+        leaves.append(Leave(entry.value, buffers, entry.depth, adjoint.forward.shape(entry.value)))
+    lasting = {*(r.buffer for r in results.values() if r), *(b for leave in leaves for b, _ in leave.buffers)}
+    wanted = {v for p, v in adjoint.gradients.items() if p in index} | {v for e in graph.exits for v in e.values}
+    regions = _regions(stages, graph, places.buffers, lasting, _reaching(graph, wanted))
+    return _program("backward", profile, graph, places, regions, enters,
+                    tuple(leaves), results, forward.tape, cell, lasting)  # fmt: skip
+
+
+def _own_fixed(
+    graph: Graph, owned: Mapping[str, tuple[str, int]]
+) -> tuple[dict[str, Buffer], dict[str, tuple[str, int]]]:
+    """A buffer for every fixed value that the sweep computes and that has no place elsewhere."""
+    names = [op.out for op in graph.steps if graph.values[op.out].fixed and op.out not in owned]
+    summed = _summed(graph)
+    buffers = {n: Buffer(n, (Member(n, graph.shape(n)),), "fixed", zeroed=n in summed) for n in names}
+    return buffers, {**owned, **{n: (n, 0) for n in names}}
+
+
+def _summed(graph: Graph) -> frozenset[str]:
+    """The fixed values that are added up at the edge, where they have a start."""
+    return frozenset(op.out for op in graph.steps if isinstance(op, Total) and isinstance(op.arg, Edge))
+
+
+def _reaching(graph: Graph, wanted: set[str]) -> frozenset[str]:
+    """The values that ``wanted`` ones are computed from, at whatever distance in time."""
+    made = graph.producer()
+    pending, found = sorted(wanted), set(wanted)
+    while pending:
+        op = made.get(pending.pop())
+        sources: list[Operand] = list(op.operands()) if op else []
+        for source in sources:
+            if name_of(source) not in found:
+                found.add(name_of(source))
+                pending.append(name_of(source))
+    return frozenset(found)
+
+
+def _regions(
+    stages: Mapping[RegionName, list[Stage]],
+    graph: Graph,
+    buffers: Mapping[str, Buffer],
+    lasting: set[str],
+    needed: frozenset[str] = frozenset(),
+) -> tuple[Region, ...]:
+    """``needed``: values that something besides the gradients by the inputs depends on; empty: all are."""
+    loop = tuple(stages["loop"])
+    first, last = stages["once"] + stages["before"], stages["after"] + stages["finish"]
+    later = {ref.buffer for stage in (*loop, *last) for ref in reads(stage)}
+    made = (
+        _sequence(in_order(first, buffers, lasting | later), needed),
+        Region("steps", loop, graph.direction),
+        _sequence(in_order(last, buffers, lasting), needed),
+    )
+    return tuple(region for region in made if region.stages)
+
+
+def _sequence(stages: tuple[Stage, ...], needed: frozenset[str]) -> Region:
+    only = frozenset(k for k, stage in enumerate(stages) if needed and not _needed(stage, needed))
+    return Region("sequence", stages, inputs_only=only)
+
+
+def _needed(stage: Stage, needed: frozenset[str]) -> bool:
+    """Whether a stage makes any of these values; a copy moves what has been found needed already."""
+    match stage:
+        case Kernel():
+            return any(op.out in needed for s in stage.statements() for op in s.ops)
+        case Gemm() | Gradient() | Sums():
+            return any(op.out in needed for op in stage.ops)
+        case Fixed() | EdgeSum():
+            return stage.op.out in needed
+        case Copy():
+            return True
+
+
+def _program(
+    role: Role,
+    profile: Profile,
+    graph: Graph,
+    places: Places,
+    regions: tuple[Region, ...],
+    enters: tuple[Enter, ...],
+    leaves: tuple[Leave, ...],
+    results: Mapping[str, Ref | None],
+    tape: tuple[str, ...],
+    cell: Cell,
+    lasting: set[str],
+) -> Program:
+    buffers = {name: b for name, b in places.buffers.items() if name in places.used}
+    regions, moves = overwriting(regions, buffers, lasting)
+    buffers = with_slots(buffers, regions, lasting, moves)
+    return Program(role, profile, graph, buffers, regions, enters, leaves, results, tape, dict(cell.labels))
