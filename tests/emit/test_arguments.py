@@ -37,7 +37,11 @@ def bad_calls(m: types.ModuleType) -> dict[str, tuple[Callable[[], object], type
         "params a list": (lambda: m.forward([1], x), TypeError, "params: expected a dict"),
         "params lacking": (lambda: m.forward(without, x), ValueError, "params: missing key 'W_i'"),
         "params too many": (lambda: m.forward({**params, "V": x}, x), ValueError, "params: unknown key 'V'"),
-        "params misshapen": (lambda: m.forward({**params, "b_i": zeros(4)}, x), ValueError, "H = 5|H = 4"),
+        "params misshapen": (
+            lambda: m.forward({**params, "b_i": zeros(4)}, x),
+            ValueError,
+            r'params\["b_i"\]: expected the shape \(5,\), got \(4,\)',
+        ),
         "params mixed": (
             lambda: m.forward({**params, "b_i": params["b_i"].astype("float32")}, x),
             TypeError,
@@ -128,8 +132,24 @@ def bad_calls(m: types.ModuleType) -> dict[str, tuple[Callable[[], object], type
             ValueError,
             r'dlast\["c"\]: expected the shape',
         ),
-        "step with three axes": (lambda: m.step(params, x), ValueError, r"x_t: expected the shape \(B, size\)"),
-        "step too wide": (lambda: m.step(params, zeros((2, 4))), ValueError, "x"),
+        "dlast no array": (
+            lambda: m.backward(params, tape, dy, {"c": 1.0}),
+            TypeError,
+            r'dlast\["c"\]: expected .*array',
+        ),
+        "step with three axes": (
+            lambda: m.step(params, x),
+            ValueError,
+            r"x_t: expected the shape \(B, 3\), got \(4, 2, 3\)",
+        ),
+        "step too wide": (lambda: m.step(params, zeros((2, 4))), ValueError, r"x_t: expected the shape \(B, 3\)"),
+        "step by a wrong name": (lambda: m.step(params, {"z": x[0]}), ValueError, "x_t: unknown key 'z'"),
+        "step of another type": (lambda: m.step(params, x[0].astype("float32")), TypeError, "x_t: expected float64"),
+        "step from a wrong state": (
+            lambda: m.step(params, x[0], {"h": zeros((3, 5))}),
+            ValueError,
+            r'state\["h"\]: expected the shape \(2, 5\), got \(3, 5\)',
+        ),
     }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,14 +27,22 @@ print("clean")
 
 
 def gradients(text: str, *, sanitize: bool = False, order: str = "forward") -> np.ndarray:
-    """One pass through an emitted CuPy module; sizes that fill no block evenly."""
+    """One pass through an emitted CuPy module, with padding; sizes that fill no block or warp evenly."""
     module = load(text, "module", sanitize=sanitize, order=order)
-    sizes = dict(zip(module.SIZES, (5, 37, 3), strict=False))
-    params = module.init_params(seed=1, dtype="float64", **sizes)
-    x = np.random.default_rng(0).standard_normal((3, 2, sizes[module.INPUTS["x"][0]]))
-    y, _, tape = module.forward(params, x)
-    found: np.ndarray = module.backward(params, tape, np.cos(y)).params.flat
-    return found
+    rng = np.random.default_rng(0)
+    sizes = dict(zip(module.SIZES, itertools.cycle((5, 37, 3)), strict=False))
+
+    def drawn(*lead: int, shape: tuple[int | str, ...]) -> Any:
+        lengths = (eval(str(size), {}, dict(sizes)) for size in shape)
+        return module.cp.asarray(rng.standard_normal((*lead, *lengths)))
+
+    arrays = {name: drawn(shape=shape) for name, shape in getattr(module, "CONSTANTS", {}).items()}
+    params = module.init_params(seed=1, dtype="float64", **sizes, **arrays)
+    x = {name: drawn(3, 2, shape=shape) for name, shape in module.INPUTS.items()}
+    y, _, tape = module.forward(params, x, lengths=module.cp.asarray(np.array([2, 3])))
+    grads = module.backward(params, tape, module.cp.cos(y))
+    found = [grads.params.flat, *grads.state.values(), *(grads.x.values() if isinstance(grads.x, dict) else [grads.x])]
+    return np.concatenate([module.cp.asnumpy(a).ravel() for a in found])
 
 
 @pytest.mark.parametrize("name", symcell.names())
@@ -54,7 +64,7 @@ def test_no_kernel_leaves_its_arrays(tmp_path: Path) -> None:
     except (SanitizerError, CompilerNotFoundError) as error:
         pytest.skip(str(error))
     paths = []
-    for name in ("layernorm_lstm", "projected_lstm", "narx"):
+    for name in ("layernorm_lstm", "projected_lstm", "narx", "mlstm", "gated_deltanet"):
         paths.append(tmp_path / f"{name}.py")
         paths[-1].write_text(source(symcell.load(name), "cupy"), encoding="utf-8")
     script = tmp_path / "run.py"

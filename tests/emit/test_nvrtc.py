@@ -10,7 +10,7 @@ import pytest
 import symcell
 from symcell.emit.cupy import cuda_source
 from symcell.emulate import nvrtc
-from symcell.pipeline import plan_of
+from symcell.pipeline import plan
 
 REASON = nvrtc.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 
 @functools.cache
 def source(name: str) -> str:
-    return cuda_source(plan_of(symcell.load(name)))
+    return cuda_source(plan(name, "cupy"))
 
 
 KINDS = [("float", arch) for arch in nvrtc.ARCHITECTURES] + [("double", nvrtc.ARCHITECTURES[k]) for k in (0, -1)]
@@ -31,5 +31,6 @@ def test_compiles(name: str, arch: str, real: str) -> None:
     assert f".target {arch}".encode() in ptx
     assert b".entry forward_1" in ptx
     assert b".entry backward_1" in ptx
+    assert not [op for op in (b"div.s64", b"div.u64", b"rem.s64", b"rem.u64") if op in ptx], "a slow division"
     if real == "float":
         assert b".f64" not in ptx, "a float kernel computes in double"

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import functools
 import io
+import re
+import subprocess
+import sys
+import time
 import tokenize
 import types
 from collections.abc import Callable
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+import random_cells
 
 import symcell
 from symcell.cell import Cell
-from symcell.emit.text import comment, docstring, literal, string_lines
+from symcell.emit.comments import comment
+from symcell.emit.python.names import RESERVED
+from symcell.emit.python.text import WIDTH, code_lines, comment_lines, docstring, literal, string_lines
 from symcell.pipeline import TARGETS, source
 from symcell.verify.cases import Kind, random_case
 from symcell.verify.reference import reference
 from symcell.verify.targets import run
 from symcell.verify.tolerances import error, real
 
+RUFF = [sys.executable, "-m", "ruff"] if find_spec("ruff") else ["ruff"]
 Compile = Callable[[Cell], types.ModuleType]
 
 HOSTILE = (
@@ -58,6 +71,31 @@ def test_words_in_comments_docstrings_and_literals(words: str) -> None:
     assert ast.literal_eval(f'"""{docstring(words)}\n"""') == words + "\n"
     assert ast.literal_eval(literal(words)) == words
     assert ast.literal_eval(f"({' '.join(string_lines(words))})") == words
+
+
+@pytest.mark.parametrize("words", [*(w * 40 for w in HOSTILE), "x" * 500, "\\" * 301, "é " * 200, "a " * 59 + '"' * 9])
+def test_long_words_are_cut_and_stay_the_same(words: str) -> None:
+    inside = docstring(words, 3)
+    assert max(map(len, f'"""{inside}'.splitlines())) <= WIDTH
+    assert ast.literal_eval(f'"""{inside}\n"""') == words + "\n"
+    lines = string_lines(words)
+    assert max(map(len, lines)) <= WIDTH - 4
+    assert ast.literal_eval(f"({' '.join(lines)})") == words
+    assert all(len(f"    # {line}") <= WIDTH for line in comment_lines(comment(words), 4))
+
+
+def test_long_lines_of_code_are_broken_in_brackets() -> None:
+    names = [c * 40 for c in "abcd"]
+    for line in (
+        f"np.add({names[0]}, {names[1]}, out={names[2]})",
+        f"{names[0]} = {names[1]}[: {names[2]} * {names[3]}].reshape(n, {names[2]}, {names[3]})",
+        f"np.matmul({names[0]}.transpose(0, 2, 1), f({names[1]}, {names[2]}), out={names[3]})",
+    ):
+        lines = code_lines(line, 8)
+        assert len(lines) > 1
+        assert max(map(len, lines)) <= WIDTH - 8
+        assert ast.dump(ast.parse("\n".join(lines))) == ast.dump(ast.parse(line))
+    assert code_lines("short(x)", 8) == ["short(x)"]
 
 
 def check(cell: Cell, module: types.ModuleType) -> None:
@@ -201,6 +239,14 @@ NAMES = [
     "out",
     "view",
     "module",
+    "samples",
+    "memory",
+    "at_0",
+    "kept_1",
+    "h_last",
+    "need_x",
+    "_erf",
+    "_shape",
 ]
 
 
@@ -218,7 +264,7 @@ def test_any_name_will_do(compiled: Compile, chunk: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "size", ["N", "T", "B", "S", "np", "params", "n", "state", "int", "row", "threadIdx", "rows", "steps"]
+    "size", ["N", "T", "B", "S", "np", "params", "n", "state", "int", "row", "threadIdx", "rows", "steps", "samples"]
 )
 def test_any_size_will_do(compiled: Compile, size: str) -> None:
     cell = symcell.parse(f"h: {size}\nh[t] = tanh(W @ x[t] + U @ h[t-1] + softmax(V @ h[t-1]))", name="sizes")
@@ -245,3 +291,96 @@ def test_two_modules_at_once(compiled: Compile) -> None:
         check(one, first)
         check(other, second)
     assert first.STAMP != second.STAMP
+
+
+def words(template: str) -> set[str]:
+    """The names that a template's own Python uses, attributes aside."""
+    text = re.sub(r"\{#.*?#\}|\{%.*?%\}", "", template, flags=re.DOTALL)
+    text = re.sub(r"\{\{.*?\}\}", " _ ", text, flags=re.DOTALL)
+    found, before = set(), ""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NAME and before != ".":
+            found.add(token.string)
+        before = token.string
+    return found - {"_"}
+
+
+def test_names_of_the_templates_are_reserved() -> None:
+    """A user's names stand beside those of the functions' template, and hide what a module defines."""
+    folder = files("symcell.templates")
+    for name in ("blocks", "functions"):
+        missing = words(folder.joinpath("shared", f"{name}.py.j2").read_text()) - RESERVED
+        assert not missing, sorted(missing)
+    for kind in ("shared", *TARGETS):
+        for path in folder.joinpath(kind).iterdir():
+            if path.name.endswith(".py.j2"):
+                defined = re.findall(r"^(?:def |class )?(\w+)(?: = |\(|:$)", path.read_text(), flags=re.MULTILINE)
+                assert not set(defined) - RESERVED - {"for"}, (path.name, sorted(set(defined) - RESERVED))
+
+
+@functools.cache
+def emitted(target: str) -> dict[str, str]:
+    return {name: source(symcell.load(name), target) for name in symcell.names()}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_unused(target: str, tmp_path: Path) -> None:
+    """No import, name or variable that nothing uses, and no name without a definition: pyflakes' rules."""
+    texts = dict(emitted(target))
+    for seed in range(20):
+        with contextlib.suppress(symcell.CellError):
+            texts[f"random_{seed}"] = source(symcell.parse(random_cells.cell(seed), name="random"), target)
+    assert len(texts) > len(symcell.names()) + 10
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    rules = ["--isolated", "--no-cache", "--target-version", "py311", "--select", "F,E501", "--line-length", "120"]
+    done = subprocess.run([*RUFF, "check", *rules, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_nothing_is_negated_by_numpy() -> None:
+    """NumPy 2.1 to 2.4 get ``np.negative`` in place wrong on arrays of one column."""
+    assert not [name for name, text in emitted("numpy").items() if "np.negative" in text]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_but_what_the_cell_needs(target: str) -> None:
+    """Every function and method of a module is called by another, or is one of the contract's."""
+    public = {"init_params", "forward", "backward", "step", "copy", "from_dict", "nbytes"}
+    for name, text in emitted(target).items():
+        tree = ast.parse(text)
+        defined = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and not n.name.startswith("__")}
+        used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        used |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+        assert not defined - used - public, name
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_long_names_and_words_make_no_long_lines(target: str) -> None:
+    a, b = "a" * 63 + "1", "b" * 63 + "2"
+    text = f'''"""{"title " * 40}
+
+{"word " * 60}
+{"x" * 300}
+"""
+{a}[t] = sigmoid(W_{a[:50]} @ x[t] + U_{a[:50]} @ h[t-1] + c_{a[:50]})   # {"label " * 40}
+{b}[t] = sigmoid(W_{b[:50]} @ x[t] + U_{b[:50]} @ h[t-1] + c_{b[:50]})
+h[t] = {a}[t] * h[t-1] + tanh({b}[t] * exp(-{a}[t]))
+'''
+    cell = symcell.parse(text, name="long")
+    module = source(cell, target)
+    assert [line for line in module.splitlines() if len(line) > 120] == []
+    assert ast.literal_eval(next(n.value for n in ast.parse(module).body if _assigns(n, "EQUATIONS"))) == cell.text
+
+
+def _assigns(node: ast.stmt, name: str) -> bool:
+    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name
+
+
+def test_blanks_in_a_docstring_take_no_time() -> None:
+    """Emission reads a text once, however many blanks follow each other in it."""
+    runs = "title\n\n" + " " * 100_000 + "x\n" + "\n" * 100_000 + "\t" * 100_000
+    cell = symcell.parse(f'"""{runs}"""\nh[t] = tanh(W @ x[t] + U @ h[t-1])', name="blanks")
+    began = time.perf_counter()
+    source(cell, "numpy")
+    assert time.perf_counter() - began < 5

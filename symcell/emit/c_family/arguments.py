@@ -1,0 +1,134 @@
+"""What a kernel is called with: sizes, pointers to buffers, and the rows at which a step's values begin in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from symcell.cell import Size
+from symcell.emit.c_family.names import Names, timed
+from symcell.program.model import Buffer, Kernel, Program, Ref
+
+
+@dataclass(frozen=True)
+class Length:
+    """A named size."""
+
+    name: str
+    size: str
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """An array in which the rows of a reference lie one after the other; or a fixed array.
+
+    ``written``: the kernel writes through it. ``alone``: what the kernel writes there it neither reads nor reaches by
+    another pointer.
+    """
+
+    name: str
+    ref: Ref
+    written: bool
+    alone: bool
+
+
+@dataclass(frozen=True)
+class Start:
+    """The first row of a reference in its array."""
+
+    name: str
+    ref: Ref
+
+
+Argument = Length | Pointer | Start
+
+
+class Arguments:
+    """A kernel's arguments, each once, in the order in which its code comes to need them.
+
+    ``steps``: the kernel works on one step of the sequence, so that a reference's rows begin anywhere in the buffer.
+    ``rows``: declarations of pointers to the row in hand.
+    """
+
+    def __init__(self, kernel: Kernel, program: Program, names: Names, *, steps: bool) -> None:
+        self._program, self._names, self._steps = program, names, steps
+        self._found: dict[str, Argument] = {}
+        self._pointers: dict[Ref, str] = {}
+        self.rows: list[str] = []
+        statements = tuple(kernel.statements())
+        self._outs = dict.fromkeys(_slot(s.out) for s in statements if s.out is not None)
+        self._reads = frozenset(r for s in statements for r in s.reads.values())
+        self._read = frozenset(map(self._memory, self._reads))
+        self._written = [self._memory(out) for out in self._outs]
+
+    def __iter__(self) -> Iterator[Argument]:
+        return iter(self._found.values())
+
+    def reread(self, out: Ref) -> bool:
+        """Whether the kernel reads from where a result goes: the same member, or another buffer in its memory."""
+        others = (r for r in self._reads if self._memory(r) == self._memory(out))
+        return any(r.buffer != out.buffer or (r.shift, r.first) == (out.shift, out.first) for r in others)
+
+    def length(self, size: Size) -> str:
+        """A size as C code, its named parts being arguments."""
+        texts = []
+        for names, count in size.terms:
+            factors = [str(count)] if count != 1 or not names else []
+            texts.append("*".join([*factors, *(self._size(n) for n in names)]))
+        return " + ".join(texts) or "0"
+
+    def _size(self, size: str) -> str:
+        name = self._names.get(("size", size), size)
+        self._found.setdefault(name, Length(name, size))
+        return name
+
+    def element(self, ref: Ref, lag: int, index: str) -> str:
+        """The number at ``index`` in a reference's first member, in the row in hand; ``lag``: of the value there."""
+        buffer = self._program.buffers[ref.buffer]
+        if buffer.extent == "fixed":
+            return f"{self._pointer(self._program.window(ref)[0].name, Ref(ref.buffer, ref.first))}[{index}]"
+        column = self.length(buffer.offset(ref.first))
+        place = index if column == "0" else column if index == "0" else f"{column} + {index}"
+        return f"{self._row(_slot(ref), lag)}[{place}]"
+
+    def _memory(self, ref: Ref) -> str:
+        """What memory a reference's buffer lies in."""
+        buffer = self._program.buffers[ref.buffer]
+        return f"slot {buffer.slot}" if buffer.slot else f"buffer {buffer.name}"
+
+    def _pointer(self, hint: str, ref: Ref) -> str:
+        name, memory = self._names.get(("pointer", ref), hint), self._memory(ref)
+        writers = self._written.count(memory)
+        alone = not writers or (writers == 1 and memory not in self._read)
+        self._found.setdefault(name, Pointer(name, ref, ref in self._outs, alone))
+        return name
+
+    def _row(self, ref: Ref, lag: int) -> str:
+        """The pointer to the row in hand of a buffer at a shift, declared once."""
+        if ref not in self._pointers:
+            buffer = self._program.buffers[ref.buffer]
+            hint = timed(buffer.name.partition("[")[0], lag)
+            self._pointers[ref] = self._names.get(("row", ref), f"{hint}_row")
+            base = self._pointer(f"{hint}_rows", ref)
+            row = f"({self._start(ref, hint)} + row)" if self._begins(buffer, ref.shift) else "row"
+            const = "" if ref in self._outs else "const "
+            stride = self.length(buffer.width)
+            stride = f" * ({stride})" if "+" in stride or "*" in stride else "" if stride == "1" else f" * {stride}"
+            self.rows.append(f"{const}real* {self._pointers[ref]} = {base} + {row}{stride};")
+        return self._pointers[ref]
+
+    def _begins(self, buffer: Buffer, shift: int) -> bool:
+        """Whether a reference's rows may begin elsewhere than where the array does."""
+        if self._steps:
+            return buffer.extent != "local" and (buffer.extent != "ring" or buffer.depth > 0)
+        return buffer.depth > 0 and shift == buffer.depth
+
+    def _start(self, ref: Ref, hint: str) -> str:
+        name = self._names.get(("start", ref), f"{hint}_at")
+        self._found.setdefault(name, Start(name, ref))
+        return name
+
+
+def _slot(ref: Ref) -> Ref:
+    """A reference to all members of a buffer's slot."""
+    return Ref(ref.buffer, shift=ref.shift)

@@ -1,0 +1,198 @@
+"""Statements of a kernel as lines of C over one unit: operands are read, equations computed, results stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from symcell.cell import ONE, Shape, Size, units as numbers
+from symcell.emit.c_family.arguments import Arguments
+from symcell.emit.c_family.expressions import Atom, CPrinter, number
+from symcell.emit.c_family.names import Names, timed
+from symcell.graph import Contraction, Matrix, Op, Operand, Pointwise, Reduce, lag_of
+from symcell.program.model import Program, Ref, Statement
+from symcell.symbolic.nodes import At, Constant, Count, Param
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of C, and the equation that it computes (or nothing)."""
+
+    code: str
+    comment: str = ""
+
+
+INDEX = {None: "unit", 0: "i", 1: "j"}
+"""The index of an operand: the unit's number, or the unit's row or column in a matrix."""
+
+
+@dataclass
+class Units:
+    """Writes the statements of one kernel. What one statement leaves in a register, later ones find there.
+
+    ``equation`` gives the comment for a step of the graph. ``constants``: declarations of named numbers.
+    ``everywhere``: the values that every thread has in a register.
+    """
+
+    program: Program
+    arguments: Arguments
+    names: Names
+    equation: Callable[[Op], str]
+    constants: dict[str, str] = field(default_factory=dict)
+    registers: dict[str, str] = field(default_factory=dict)
+    everywhere: set[str] = field(default_factory=set)
+
+    def loop(self, statements: Sequence[Statement], outer: Loop | None = None, *, lanes: bool = False) -> Loop:
+        """The lines for statements that share a loop over units."""
+        loop = Loop(self, outer, lanes)
+        for statement in statements:
+            loop.compute(statement)
+        return loop
+
+    def store(self, statement: Statement) -> list[str]:
+        """The line that stores a statement's result, where it has a place."""
+        if statement.out is None:
+            return []
+        index = "0" if numbers(statement.shape) == ONE else "unit"
+        return [f"{self.arguments.element(statement.out, 0, index)} = {self.registers[statement.op.out]};"]
+
+    def known(self, operand: Operand) -> bool:
+        """Whether every thread has an operand in a register."""
+        return isinstance(operand, At) and not operand.lag and operand.signal in self.everywhere
+
+    def shape(self, ref: Ref) -> Shape:
+        return self.program.window(ref)[0].shape
+
+    def constant(self, constant: Constant) -> str:
+        name = self.names.get(("constant", constant.name), constant.name)
+        self.constants[name] = f"const real {name} = {number(constant.value)};"
+        return name
+
+    def count(self, count: Count) -> str:
+        return f"(real){self.length(count.size)}"
+
+    def length(self, size: Size) -> str:
+        """A size as a factor."""
+        text = self.arguments.length(size)
+        return f"({text})" if "+" in text or "*" in text else text
+
+
+@dataclass
+class Loop:
+    """Lines of one loop: ``loads`` come first, ``stores`` last, so that a result may lie where an operand lay.
+
+    ``outer``: the code around the loop, which reads the operands of one unit. ``lanes``: the threads of a warp, each a
+    ``lane``, share a unit, and its walks over rows of a matrix. ``indices``: which of ``i`` and ``j`` the lines use.
+    """
+
+    units: Units
+    outer: Loop | None = None
+    lanes: bool = False
+    loads: list[Line] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    stores: list[str] = field(default_factory=list)
+    indices: set[str] = field(default_factory=set)
+    loaded: dict[tuple[At, str], str] = field(default_factory=dict)
+
+    def compute(self, statement: Statement) -> None:
+        """Compute a statement into a register, and store it where it has a place."""
+        op, units = statement.op, self.units
+        name = units.names.get(("value", op.out, 0, None), timed(op.out, 0))
+        match op:
+            case Pointwise():
+                code = CPrinter(lambda atom: self.operand(statement, atom), op.operands()).text(op.body)
+                self.lines.append(Line(f"const real {name} = {code};", units.equation(op)))
+            case Reduce() if op.axis is not None:
+                self._reduce(statement, op, name)
+            case Contraction():
+                self._contract(statement, op, name)
+            case _:
+                raise NotImplementedError(f"a kernel's body has no {type(op).__name__}")
+        units.registers[op.out] = name
+        self.stores += units.store(statement)
+
+    def operand(self, statement: Statement, atom: Atom) -> str:
+        """What an operand is called; it is read from memory where no earlier statement has left it in a register."""
+        units = self.units
+        if isinstance(atom, Count):
+            return units.count(atom)
+        if isinstance(atom, Constant):
+            return units.constant(atom)
+        ref = statement.reads.get(atom)
+        if ref is None or units.known(atom):
+            return units.registers[atom.signal]
+        index = "0" if numbers(units.shape(ref)) == ONE else INDEX[atom.axis]
+        self.indices |= {index} & {"i", "j"}
+        place = units.arguments.element(ref, lag_of(atom), index)
+        return place if isinstance(atom, Param) else self._load(atom, index, place)
+
+    def _load(self, atom: At, index: str, place: str) -> str:
+        if index == "0" and self.outer is not None:
+            return self.outer._load(atom, index, place)
+        key = (atom, index)
+        if key not in self.loaded:
+            laid = "" if index not in ("i", "j") else f"_{index}"
+            hint = timed(atom.signal, atom.lag) + laid
+            self.loaded[key] = self.units.names.get(("value", atom.signal, atom.lag, laid or None), hint)
+            self.loads.append(Line(f"const real {self.loaded[key]} = {place};"))
+        return self.loaded[key]
+
+    # values of which each unit walks over an axis of a matrix
+
+    def _reduce(self, statement: Statement, op: Reduce, name: str) -> None:
+        rows, columns = (self.units.length(s) for s in self.units.shape(statement.reads[op.arg]))
+        index, end = (f"k*{columns} + unit", rows) if op.axis == 0 else (f"unit*{columns} + k", columns)
+        value = self._place(statement, op.arg, index)
+        self._total(op.kind, name, self.units.equation(op), [self._walk(end, grown(op.kind, name, value))])
+
+    def _contract(self, statement: Statement, op: Contraction, name: str) -> None:
+        walks = []
+        for matrix, vector in op.terms:
+            number, end = self._number(statement, matrix)
+            product = f"{number} * {self._place(statement, vector, 'k')}"
+            walks.append(self._walk(end, grown("sum", name, product)))
+        self._total("sum", name, self.units.equation(op), walks)
+
+    def _total(self, kind: str, name: str, equation: str, walks: list[str]) -> None:
+        """What walks add up to; the lanes of a warp put theirs together."""
+        self.lines.append(Line(f"real {name} = {START[kind]};", equation))
+        self.lines += map(Line, walks)
+        if self.lanes:
+            self.lines.append(Line(f"{name} = warp_{kind}({name});"))
+
+    def _walk(self, end: str, body: str) -> str:
+        return f"for (int k = {'lane' if self.lanes else '0'}; k < {end}; {'k += 32' if self.lanes else '++k'}) {body}"
+
+    def _number(self, statement: Statement, matrix: Matrix) -> tuple[str, str]:
+        """The number of a matrix at this unit and step ``k`` of the walk; how long that is."""
+        rows, columns = self.units.shape(statement.reads[matrix.of])
+        start = "" if matrix.block is None else f"{self.units.arguments.length(matrix.block.start)} + "
+        start = "" if start == "0 + " else start
+        down, across = ("k", "unit") if matrix.transposed else ("unit", "k")
+        width = columns if matrix.block is None else matrix.block.width
+        end = self.units.length(rows if matrix.transposed else width)
+        return self._place(statement, matrix.of, f"{down}*{self.units.length(columns)} + {start}{across}"), end
+
+    def _place(self, statement: Statement, operand: Operand, index: str) -> str:
+        if self.units.known(operand):
+            return self.units.registers[operand.signal]
+        return self.units.arguments.element(statement.reads[operand], lag_of(operand), index)
+
+
+def along_rows(op: Op) -> bool | None:
+    """Whether each unit of a step walks along rows of a matrix, as they lie in memory; None where it does not walk."""
+    match op:
+        case Contraction():
+            return not any(matrix.transposed for matrix, _ in op.terms)
+        case Reduce() if op.axis is not None:
+            return op.axis == 1
+    return None
+
+
+START = {"sum": "0", "max": "LOWEST"}
+"""Where reductions begin."""
+
+
+def grown(kind: str, total: str, value: str) -> str:
+    """The assignment of one more value to a reduction so far."""
+    return f"{total} = maximum({total}, {value});" if kind == "max" else f"{total} += {value};"

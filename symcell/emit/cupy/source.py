@@ -1,0 +1,41 @@
+"""The CUDA source of all kernels of a plan: the functions that they call, then the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from symcell.emit.c_family.layout import broken, tidy
+from symcell.emit.comments import equation
+from symcell.emit.cupy.kernels import KernelView, kernel
+from symcell.graph import Pointwise, Reduce
+from symcell.program.model import Kernel, Program
+from symcell.symbolic import functions as fn
+from symcell.templating import environment
+
+
+def kernels_of(programs: Iterable[Program]) -> tuple[KernelView, ...]:
+    """The kernels of some programs as CUDA, in order."""
+    return tuple(
+        kernel(stage, program, partial(equation, program), fn.c_names(), steps=region.kind == "steps")
+        for program in programs
+        for region, stage in program.stages()
+        if isinstance(stage, Kernel)
+    )
+
+
+def source(kernels: Iterable[KernelView]) -> str:
+    """The CUDA C of some kernels, without the line that defines ``real``; empty without any."""
+    kernels = tuple(kernels)
+    ops = [op for view in kernels for op in view.ops]
+    largest = any(isinstance(op, Reduce) and op.kind == "max" for op in ops)
+    called = [*fn.used(op.body for op in ops if isinstance(op, Pointwise)), *([fn.Maximum] if largest else [])]
+    text = environment("cupy").get_template("cupy/kernels.cu.j2").render(
+        definitions=fn.prelude(called, "__device__ inline"),
+        lowest=largest,
+        blocks=frozenset().union(*(view.blocks for view in kernels)),
+        warps=frozenset().union(*(view.warps for view in kernels)),
+        kernels=kernels,
+        broken=broken,
+    )  # fmt: skip
+    return tidy(text) if kernels else ""

@@ -1,0 +1,107 @@
+"""What enters a function before its first step and leaves it after its last."""
+
+from __future__ import annotations
+
+from symcell.cell import units
+from symcell.emit.python.scope import Scope
+from symcell.emit.python.text import literal
+from symcell.emit.python.views import RegionViews
+from symcell.program.model import Enter, Leave
+
+
+def enter(found: Enter, scope: Scope) -> str:
+    """The line that fills what a state enters by: what the caller passes, else its start, else zero."""
+    buffer = scope.program.buffers[found.buffer]
+    index = _first(found.depth, scope) if scope.program.role == "forward" else _last(found.buffer, found.depth, scope)
+    scope.module.features.add("sort")
+    state, start = literal(found.state), _start(found, scope)
+    return f"{scope.variable(buffer.name)}[{index}] = pack.sort(given[{state}]) if {state} in given else {start}"
+
+
+def _start(found: Enter, scope: Scope) -> str:
+    """Where a state starts that the caller does not pass, as code: rows, or what broadcasts to them."""
+    if found.start is None:
+        return "0"
+    start = scope.program.window(found.start)[0]
+    array = f"params[{literal(start.name)}]"
+    return f"{array}.reshape(-1)" if len(start.shape) == 2 else array
+
+
+def _first(depth: int, scope: Scope) -> str:
+    scope.module.features.add("first")
+    return f"pack.first({depth})"
+
+
+def _last(buffer: str, depth: int, scope: Scope) -> str:
+    scope.module.features.add("last")
+    of = scope.program.buffers[buffer]
+    return f"pack.last({of.depth}, {depth}, {scope.whole(of)})"
+
+
+def leave(state: str, views: RegionViews) -> str:
+    """What the caller gets back for a state, in the order of the rows, as a variable: (depth, batch, columns)."""
+    scope = views.scope
+    found = next(leaving for leaving in scope.program.leaves if leaving.state == state)
+    forward = scope.program.role == "forward"
+    name = scope.names.get(("leave", state), f"{state}_last" if forward else f"d{state}_first")
+    if state in scope.left:
+        return name
+    scope.left.add(state)
+    parts = []
+    for buffer, depth in found.buffers:
+        index = _last(buffer, depth, scope) if forward else _first(depth, scope)
+        parts.append((f"{scope.variable(buffer)}[{index}]", depth))
+    if len(parts) == 1 and parts[0][1] == found.depth:
+        views.lines.append(f"{name} = {parts[0][0]}")
+        return name
+    width = scope.size(units(found.shape))
+    views.lines.append(f"{name} = {scope.xp}.zeros(({found.depth}, batch, {width}), dtype)")
+    for code, depth in parts:
+        place = f"[{found.depth - depth} :]" if depth < found.depth else ""
+        views.lines.append(f"{name}{place} += {code}")
+    return name
+
+
+def returned(found: Leave, rows: str, scope: Scope) -> str:
+    """Rows of (depth, batch, columns) as the caller gets them."""
+    scope.module.features.add("unsort")
+    return f"pack.unsort({rows}){_outside(found, scope)}"
+
+
+def _outside(found: Leave, scope: Scope) -> str:
+    """What makes (depth, batch, columns) the caller's (batch, *shape), or (depth, batch, *shape) of several steps."""
+    if len(found.shape) == 2:
+        lead = f"{found.depth}, batch" if found.depth > 1 else "batch"
+        return f".reshape({lead}, {', '.join(scope.size(s) for s in found.shape)})"
+    return "" if found.depth > 1 else "[0]"
+
+
+# the same for a single step
+
+
+def before(found: Enter, scope: Scope) -> list[str]:
+    """The line that finds the earlier steps of a state, where ``step`` has read them."""
+    if not scope.names.has(("before", found.buffer)):
+        return []
+    variable = scope.names.get(("before", found.buffer), found.buffer)
+    shape = f"({found.depth}, batch, {scope.size(scope.program.buffers[found.buffer].width)})"
+    if found.start is None:
+        start = f"{scope.xp}.zeros({shape}, dtype)"
+    else:
+        scope.module.features.add("filled")
+        start = f"_filled({_start(found, scope)}, {shape}, dtype)"
+    state = literal(found.state)
+    return [f"{variable} = given[{state}] if {state} in given else {start}"]
+
+
+def after(found: Leave, scope: Scope) -> str:
+    """A state behind the one step, as the caller gets it: the earlier steps that it keeps, and the new one."""
+    buffer = scope.program.buffers[found.buffers[0][0]]
+    variable = scope.variable(buffer.name)
+    shape = ", ".join(scope.size(s) for s in found.shape)
+    if found.depth > 1:
+        state = scope.names.get(("before", buffer.name), f"{buffer.name}_before")
+        return f"{scope.xp}.concatenate([{state}[1:], {variable}[None]]).reshape({found.depth}, batch, {shape})"
+    if len(found.shape) == 2:
+        variable += f".reshape(batch, {shape})"
+    return f"{variable}.copy()" if buffer.origin == "input" else variable

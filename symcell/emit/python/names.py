@@ -1,0 +1,78 @@
+"""Names in emitted Python: a user's names, out of the way of those that the language and the templates own."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from collections.abc import Callable, Iterable
+
+from symcell.cell import Size
+from symcell.symbolic.functions import FUNCTIONS
+
+TEMPLATES = frozenset(
+    [
+        "CONSTANTS", "CUDA", "EQUATIONS", "INPUTS", "KERNELS", "LAGS", "OUTPUT", "PARAMS", "SIZES", "STAMP", "START",
+        "STATES", "Any", "Grads", "Iterable", "Iterator", "Mapping", "NamedTuple", "Packing", "Params", "Tape",
+        "_array", "_check_inputs", "_check_lengths", "_check_state", "_compiled", "_filled", "_float_type", "_inputs",
+        "_kernels", "_launch_rows", "_launch_units", "_length", "_mapping", "_params", "_shape", "_sizes", "_start",
+        "annotations", "cp", "functools", "math", "np", "re", "types", "init_params", "forward", "backward", "step",
+        "arrays", "batch", "dlast", "dstate", "dtype", "dx", "dy", "empty", "given", "grads", "inputs", "keep_tape",
+        "last", "lengths", "n", "need_x", "pack", "params", "rows", "samples", "shape", "start", "state", "steps", "t",
+        "tape", "x", "x_t",
+    ]
+)  # fmt: skip
+"""Names that the templates of Python targets use: what a user's names keep clear of."""
+
+_DEFINED = re.compile(r"^(?:def )?(\w+)(?: =|\()", re.MULTILINE)
+HELPERS = frozenset(name for f in FUNCTIONS for text in f.row.python for name in _DEFINED.findall(text))
+"""Names that the table of functions defines in Python."""
+
+PYTHON = frozenset(dir(builtins)) | frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | {"__builtins__"}
+
+RESERVED = TEMPLATES | HELPERS | PYTHON
+
+
+LONGEST = 48
+"""How long an identifier is at most, where a number behind it does not make it longer."""
+
+
+class Identifiers:
+    """One identifier for each key that is asked for, never one that is reserved or in use."""
+
+    def __init__(self, reserved: Iterable[str] = RESERVED) -> None:
+        self._used = set(reserved)
+        self._of: dict[object, str] = {}
+
+    def get(self, key: object, hint: str) -> str:
+        """The identifier of ``key``: ``hint``, with ``_`` or a number behind it where that is taken."""
+        if key not in self._of:
+            self._of[key] = self.fresh(hint)
+        return self._of[key]
+
+    def has(self, key: object) -> bool:
+        """Whether ``key`` has been asked for."""
+        return key in self._of
+
+    def fresh(self, hint: str) -> str:
+        """An identifier of its own: ``hint``, or ``hint_``, ``hint_2``, …"""
+        name = self.clean(hint)
+        candidate, k = name, 1
+        while candidate in self._used:
+            candidate = f"{name}_" if k == 1 else f"{name}_{k}"
+            k += 1
+        self._used.add(candidate)
+        return candidate
+
+    def clean(self, hint: str) -> str:
+        """``hint`` as an identifier of the language, not too long; names of buffers may end in brackets."""
+        return hint.split("[")[0][:LONGEST]
+
+
+def size_code(size: Size, variable: Callable[[str], str]) -> str:
+    """A length as an expression over the size variables: ``H``, ``3*H``, ``D + 4``; ``variable`` names them."""
+    parts = []
+    for names, count in size.terms:
+        factors = [variable(name) for name in names]
+        parts.append("*".join([str(count)] * (count != 1 or not factors) + factors))
+    return " + ".join(parts) or "0"
