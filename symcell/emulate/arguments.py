@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from symcell.emulate.array import Array, unwrap
+from symcell.emulate.operators import refuse
+
 _KIND_NAMES = {"f": "float", "i": "int", "u": "uint", "b": "bool"}
 
 
@@ -74,8 +77,9 @@ def _scalar(value: object, where: str) -> np.ndarray[Any, Any]:
 
 
 def _value(parameter: Parameter, value: object, where: str) -> bytes:
-    if isinstance(value, np.ndarray):
-        return _array(parameter, value, where)
+    if isinstance(value, Array):
+        return _array(parameter, unwrap(value), where)
+    refuse((value,))
     if value is None:
         if parameter.kind != "p":
             raise TypeError(f"{where} is None, which is passed as a null pointer")

@@ -1,4 +1,4 @@
-"""Matrix products with the rules of CuPy 14: ``cupy.matmul(a, b, out=)`` and ``cupy.cublas.gemm``."""
+"""Products with the rules of CuPy 14: ``cupy.matmul(a, b, out=)`` and ``cupy.cublas.gemm``, on NumPy's arrays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from symcell.emulate.array import wrap
 from symcell.emulate.errors import EmulatorError
 
 _TRANS = {"N": False, 0: False, "T": True, 1: True, "H": True, 2: True}
@@ -14,9 +13,11 @@ _TRANS = {"N": False, 0: False, "T": True, 1: True, "H": True, 2: True}
 
 def matmul(a: Any, b: Any, out: Any = None, **kwargs: Any) -> Any:
     """``a @ b``. With ``out``, its shape must be exact; CuPy casts to its dtype with the rule same_kind."""
+    if not all(isinstance(operand, np.ndarray) for operand in (a, b)):
+        raise TypeError("matmul takes arrays of one axis at least, not numbers")
     if out is not None and not isinstance(out, np.ndarray):
         raise TypeError("`out` must be a cupy.ndarray")
-    return wrap(np.matmul(a, b, out=out, **kwargs))
+    return np.matmul(a, b, out=out, **kwargs)
 
 
 def _leading(operand: Any) -> int:
@@ -44,6 +45,8 @@ def gemm(transa: Any, transb: Any, a: Any, b: Any, out: Any = None, alpha: Any =
     CuPy. With beta = 0, out is only written, so that NaN in it does not spread. Without out, the result is in Fortran
     order.
     """
+    if not all(isinstance(operand, np.ndarray) for operand in (a, b)):
+        raise TypeError("gemm takes cupy.ndarray")
     assert a.ndim == b.ndim == 2
     assert a.dtype == b.dtype
     if a.dtype.char not in "fd":
@@ -54,7 +57,7 @@ def gemm(transa: Any, transb: Any, a: Any, b: Any, out: Any = None, alpha: Any =
     (m, k), n = left.shape, right.shape[1]
     assert right.shape[0] == k
     if out is None:
-        out, beta = wrap(np.empty((m, n), a.dtype, order="F")), 0.0
+        out, beta = np.empty((m, n), a.dtype, order="F"), 0.0
     assert out.ndim == 2
     assert out.shape == (m, n)
     assert out.dtype == a.dtype

@@ -104,7 +104,7 @@ extern "C" __global__ void shared(float* x, long long n) {
 extern "C" __global__ void fine(float* x, long long n) { __syncthreads(); x[threadIdx.x] = 2.0f; __syncthreads(); }
 '''
 def main(name):
-    x = np.ones(4096, np.float32)
+    x = cp.ones(4096, np.float32)
     cp.RawModule(code=CODE).get_function(name)((2,), (4,), (x, x.size if name == "beyond" else 4))
     print("finished", x[:4].sum())
 """
