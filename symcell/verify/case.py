@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from symcell.cell import Cell
+from symcell.cell import Cell, Shape
 
 Array = Any
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """Inputs of one forward and backward pass, as arrays by name: x (T, B, n), states (B, n) or (k, B, n).
+    """Inputs of one forward and backward pass, as arrays by name: x (T, B, *shape), states (k, B, *shape), k = 1 too.
 
-    ``lengths``: (B,) integers where the sequences end early. ``dy`` is the gradient of the loss by y, ``dlast`` that by
-    the last states.
+    ``arrays``: constant arrays, which nothing is differentiated by. ``lengths``: (B,) integers where the sequences end
+    early. ``dy`` is the gradient of the loss by y, ``dlast`` that by the last states.
     """
 
     sizes: Mapping[str, int]
@@ -27,6 +27,7 @@ class Case:
     state: Mapping[str, Array]
     dy: Array
     dlast: Mapping[str, Array]
+    arrays: Mapping[str, Array] = field(default_factory=dict)
     lengths: Array | None = None
 
     @property
@@ -54,9 +55,9 @@ class Case:
         return replace(
             self,
             x={k: v[:steps, one] for k, v in self.x.items()},
-            state={k: v[..., one, :] for k, v in self.state.items()},
+            state={k: v[:, one] for k, v in self.state.items()},
             dy=self.dy[:steps, one],
-            dlast={k: v[..., one, :] for k, v in self.dlast.items()},
+            dlast={k: v[:, one] for k, v in self.dlast.items()},
             lengths=None,
         )
 
@@ -68,7 +69,8 @@ def _named(params: Mapping[str, Array], x: Mapping[str, Array], state: Mapping[s
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a pass gives: y (T, B, n), the last states, and the gradients by parameters, inputs and initial states."""
+    """What a pass gives: y (T, B, *shape), the last states (k, B, *shape), and the gradients by parameters, inputs and
+    initial states."""
 
     y: Array
     last: Mapping[str, Array]
@@ -100,13 +102,13 @@ def each_alone(case: Case, run: Callable[[Case], Result]) -> Result:
     first = results[0]
 
     def padded(parts: list[Array]) -> Array:
-        whole = np.zeros((case.steps, case.batch, parts[0].shape[2]), parts[0].dtype)
+        whole = np.zeros((case.steps, case.batch, *parts[0].shape[2:]), parts[0].dtype)
         for k, part in enumerate(parts):
             whole[: len(part), k : k + 1] = part
         return whole
 
     def joined(of: Callable[[Result], Mapping[str, Array]]) -> dict[str, Array]:
-        return {name: np.concatenate([of(r)[name] for r in results], axis=-2) for name in of(first)}
+        return {name: np.concatenate([of(r)[name] for r in results], axis=1) for name in of(first)}
 
     return Result(
         padded([r.y for r in results]),
@@ -118,6 +120,10 @@ def each_alone(case: Case, run: Callable[[Case], Result]) -> Result:
 
 
 def state_shape(cell: Cell, name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """(B, n), or (k, B, n) for a state of k lags."""
-    depth = cell.states[name]
-    return (*((depth,) if depth > 1 else ()), batch, cell.size_of(name).value(sizes))
+    """(k, B, *shape) of a state of k lags."""
+    return (cell.states[name], batch, *lengths_of(cell.shape_of(name), sizes))
+
+
+def lengths_of(shape: Shape, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape in numbers."""
+    return tuple(size.value(sizes) for size in shape)

@@ -9,7 +9,7 @@ from itertools import count
 import numpy as np
 
 from symcell.cell import Cell
-from symcell.verify.case import Array, Case, state_shape
+from symcell.verify.case import Array, Case, lengths_of, state_shape
 
 ATTEMPTS = 10
 """How many random points are tried for a cell that is not defined everywhere, each smaller in scale than the last."""
@@ -43,30 +43,32 @@ def sizes_of(cell: Cell, start: int = 5) -> dict[str, int]:
 def random_case(
     cell: Cell, kind: Kind, seed: int = 0, *, sizes: Mapping[str, int] | None = None, scale: float = 0.5
 ) -> Case:
-    """Normal random numbers, those of parameters and states times ``scale``."""
+    """Normal random numbers, those of parameters, constant arrays and states times ``scale``."""
     sizes = dict(sizes or sizes_of(cell))
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int, scale: float = 1) -> Array:
         return np.float64(np.float32(scale * rng.standard_normal(shape)))
 
-    def length(name: str) -> int:
-        return cell.size_of(name).value(sizes)
-
-    params = {p: normal(*(s.value(sizes) for s in value.shape), scale=scale) for p, value in cell.parameters.items()}
-    x = {name: normal(kind.steps, kind.batch, length(name), scale=2 * scale) for name in cell.inputs}
+    params = {p: normal(*lengths_of(value.shape, sizes), scale=scale) for p, value in cell.parameters.items()}
+    x = {
+        name: normal(kind.steps, kind.batch, *lengths_of(shape, sizes), scale=2 * scale)
+        for name, shape in cell.inputs.items()
+    }
     shapes = {name: state_shape(cell, name, kind.batch, sizes) for name in cell.states}
     state = {name: normal(*shape, scale=scale) for name, shape in shapes.items()} if kind.given else {}
     dlast = {name: normal(*shape) for name, shape in shapes.items()} if kind.given else {}
-    dy = normal(kind.steps, kind.batch, length(cell.output))
+    dy = normal(kind.steps, kind.batch, *lengths_of(cell.shape_of(cell.output), sizes))
+    arrays = {name: normal(*lengths_of(shape, sizes), scale=scale) for name, shape in cell.arrays.items()}
     lengths = None if kind.lengths is None else np.array(kind.lengths)
-    return Case(sizes, params, x, state, dy, dlast, lengths)
+    return Case(sizes, params, x, state, dy, dlast, arrays, lengths)
 
 
 def positive(case: Case) -> Case:
     """The same numbers without their signs, but for the gradients that arrive."""
-    params, x, state = ({k: abs(v) for k, v in group.items()} for group in (case.params, case.x, case.state))
-    return replace(case, params=params, x=x, state=state)
+    groups = (case.params, case.x, case.state, case.arrays)
+    params, x, state, arrays = ({k: abs(v) for k, v in group.items()} for group in groups)
+    return replace(case, params=params, x=x, state=state, arrays=arrays)
 
 
 def case_where(cell: Cell, kind: Kind, defined: Callable[[Case], bool]) -> Case | None:

@@ -7,40 +7,41 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from symcell.adjoint import adjoint
-from symcell.cell import Cell
-from symcell.lower import lower
-from symcell.verify import differences, pytorch, torch_cells
+import numpy as np
+
+from symcell.pipeline import graphs, plan as plan_of
+from symcell.verify import differences, programs, pytorch, torch_cells
 from symcell.verify.case import Array, Case, Result, each_alone
 from symcell.verify.cases import KINDS, Kind, case_where
 from symcell.verify.reference import reference
 from symcell.verify.report import CellReport, Column, Row
-from symcell.verify.targets import Target, run, targets
+from symcell.verify.targets import Target, run
 from symcell.verify.tolerances import FLOAT32_ULP, TOLERANCES, error, largest, real, scale_of
+from symcell.verify.trial import Subject
 
 _T = TypeVar("_T")
 
 DERIVED = Column("the derived adjoint and the complex step, 50 digits", ("adjoint", "–step"), "derived")
 
 
-def verify_cell(cell: Cell) -> CellReport:
+def verify_cell(subject: Subject) -> CellReport:
     """Ask every witness about one cell."""
-    return _Verifier(cell).report()
+    return _Verifier(subject).report()
 
 
 class _Verifier:
     """Collects the worst error per tensor and column over all cases."""
 
-    def __init__(self, cell: Cell) -> None:
-        self.cell = cell
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.cell = cell = subject.cell
         self.errors: dict[str, dict[str, float]] = {}
         self.problems: dict[str, None] = {}
-        self.notes: dict[str, None] = {}
+        self.notes: dict[str, None] = dict.fromkeys(subject.notes)
         self.alive: set[str] = set()
-        self.graph = lower(cell)
-        self.adjoint = adjoint(self.graph)
+        self.graph, self.adjoint = graphs(cell)
         self.known = None if pytorch.missing() else torch_cells.recognise(cell)
-        self.targets = targets()
+        self.targets = subject.targets
         self.modules: dict[str, types.ModuleType] = {}
         first = self.targets[0]
         if self.known is not None:
@@ -49,7 +50,11 @@ class _Verifier:
         self.central = Column(f"{first.title} and its own central difference", (first.name, "–diff"), "central")
         self.torch = Column(f"{first.title} and PyTorch", (first.name, "–torch"), "torch", pytorch.missing() or "")
         own = (c for t in self.targets for c in (_column(t, "float64"), _column(t, "float32")))
-        self.columns = (*own, *self._apart(), DERIVED, self.step, self.central, self.torch)
+        self.programs = {
+            t.name: Column(f"the program for {t.name}, interpreted, and the reference", (t.name, "program"), "float64")
+            for t in (self.targets if subject.fresh else ())
+        }
+        self.columns = (*own, *self.programs.values(), *self._apart(), DERIVED, self.step, self.central, self.torch)
 
     def _apart(self) -> tuple[Column, ...]:
         first, *others = self.targets
@@ -61,12 +66,17 @@ class _Verifier:
             module = self.tried(target.title, partial(target.build, self.cell))
             if module is not None:
                 self.modules[target.name] = module
+        self.plans = {
+            name: plan
+            for name in self.programs
+            if (plan := self.tried(f"the plan for {name}", partial(plan_of, self.cell, name)))
+        }
         for kind in KINDS:
             self.case(kind)
         for tensor in (t for t in self.errors if t not in self.alive):
             self.notes[f"{tensor} is zero in every case, which says little about it"] = None
         rows = tuple(Row(tensor, errors) for tensor, errors in self.errors.items())
-        return CellReport(self.cell.name, self.columns, rows, tuple(self.problems), tuple(self.notes))
+        return CellReport(self.subject.title, self.columns, rows, tuple(self.problems), tuple(self.notes))
 
     def tried(self, what: str, make: Callable[[], _T]) -> _T | None:
         """What ``make`` gives; a witness that breaks down is a problem to report, not the end of the report."""
@@ -93,6 +103,10 @@ class _Verifier:
                 if found is not None:
                     self.compare(_column(target, dtype), found, wanted, exact)
                     float64 |= {target.name: found} if dtype == "float64" else {}
+        for name, plan in self.plans.items():
+            interpreted = self.tried(f"the program for {name}, {kind.title}", partial(programs.run, plan, case))
+            if interpreted is not None:
+                self.compare(self.programs[name], interpreted, wanted, exact)
         first = float64.pop(self.targets[0].name, None)
         if first is None:
             return
@@ -101,7 +115,7 @@ class _Verifier:
                 self.compare(column, float64[target.name], first.tensors(), exact)
         self.torched(kind, case, first, exact)
         if kind.lengths is None:
-            self.stepped(kind, case, first, exact)
+            self.tried(f"differences, {kind.title}", partial(self.stepped, kind, case, first, exact))
 
     def defined(self, case: Case) -> bool:
         """Whether all is finite and of a size that float32 can square and exponentiate; keeps the reference."""
@@ -141,7 +155,7 @@ class _Verifier:
         """Directional derivatives against the reference's gradients and the kernels'."""
         derived, gradients = exact.gradients(), first.gradients()
         reals = {name: real(v) for name, v in derived.items()}
-        for name in (n for n in case.tensors() if n in derived):
+        for name in (n for n in case.tensors() if n in gradients and np.shape(gradients[n]) == np.shape(derived[n])):
             scale = scale_of(reals[name], reals)
             wanted = differences.along(derived[name], case, name)
             value = differences.complex_step(self.cell, case, self.graph, name)

@@ -19,7 +19,7 @@ from symcell.interpret import EXACT, Arithmetic
 from symcell.symbolic import functions as fn
 from symcell.verify import targets
 from symcell.verify.case import Array, Case, loss
-from symcell.verify.reference import DIGITS, last_states, run_forward
+from symcell.verify.reference import DIGITS, last_states, outputs, run_forward
 
 IMAGINARY_STEP = "1e-30"
 CENTRAL_STEP = "1e-25"
@@ -38,8 +38,7 @@ def exact_loss(cell: Cell, case: Case, graph: Graph, arithmetic: Arithmetic) -> 
     if case.lengths is not None:
         return sum(exact_loss(cell, case.alone(k), graph, arithmetic) for k in range(case.batch))
     forward = run_forward(cell, case, graph, arithmetic)
-    y = [forward.varying[cell.output, t] for t in range(case.steps)]
-    return loss(case, np.array(y, object).reshape(case.dy.shape), last_states(cell, case, forward, arithmetic))
+    return loss(case, outputs(cell, case, forward), last_states(cell, graph, forward))
 
 
 def complex_step(cell: Cell, case: Case, graph: Graph, name: str) -> Any:
@@ -64,7 +63,8 @@ def kernel_difference(module: types.ModuleType, case: Case, name: str) -> float:
     losses = []
     for moved in (case.moved(name, by), case.moved(name, -by)):
         _, y, last, _ = targets.forward(module, moved, "float64", keep_tape=False)
-        losses.append(loss(case, y, last))
+        host = {name: targets.to_host(module, value) for name, value in last.items()}
+        losses.append(loss(case, targets.to_host(module, y), host))
     return float(losses[0] - losses[1]) / (2 * FLOAT64_STEP)
 
 
@@ -78,19 +78,7 @@ def _exact(array: Array) -> Array:
     return np.asarray(array, object)
 
 
-def _even(first: Any, second: Any) -> Any:
-    return (first + second) / 2
-
-
-_ONE: dict[type[Any], Any] = {
-    fn.Abs: lambda v: v if mpmath.re(v) > 0 else -v if mpmath.re(v) < 0 else mpmath.mpf(0),
-    fn.EuclideanRoot: lambda v: mpmath.sqrt(v) if mpmath.re(v) > mpmath.mpf(10) ** -DIGITS else mpmath.mpf(0),
-}
-_TWO: dict[type[Any], Any] = {
-    fn.Maximum: lambda u, v: _even(u, v) if mpmath.re(u) == mpmath.re(v) else max(u, v, key=mpmath.re),
-    fn.Minimum: lambda u, v: _even(u, v) if mpmath.re(u) == mpmath.re(v) else min(u, v, key=mpmath.re),
-}
-AT_KINKS = {of: np.frompyfunc(f, nargs, 1) for nargs, table in ((1, _ONE), (2, _TWO)) for of, f in table.items()}
+AT_KINKS = {f: np.frompyfunc(f.row.stepped, max(f.nargs), 1) for f in fn.FUNCTIONS if f.row.stepped is not None}
 """Functions whose derivative at a kink lies between those of its two sides, so that neither side's formula gives it."""
 
 COMPLEX = Arithmetic(EXACT.number, {**EXACT.functions, **AT_KINKS}, object)

@@ -5,7 +5,10 @@ Nothing here uses a graph, an adjoint or a plan: the loop walks the cell's equat
 
 from __future__ import annotations
 
+import functools
+import types
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,8 +17,22 @@ import sympy
 
 from symcell.cell import Cell
 from symcell.symbolic import functions as fn
-from symcell.symbolic.nodes import At, Hadamard, Join, MatVec, Minus, Param, Quotient, Sum
-from symcell.verify.case import Case, Result, loss, state_shape
+from symcell.symbolic.nodes import (
+    At,
+    ColumnScaled,
+    Constant,
+    Flipped,
+    Hadamard,
+    Join,
+    MatVec,
+    Minus,
+    OuterProduct,
+    Param,
+    Quotient,
+    RowScaled,
+    Sum,
+)
+from symcell.verify.case import Case, Result, lengths_of, loss, state_shape
 
 Tensor = Any
 """A ``torch.Tensor``: PyTorch need not be installed, to the type checker either."""
@@ -34,9 +51,11 @@ def run(cell: Cell, case: Case) -> Result:
 
 
 class Leaves:
-    """A case's arrays as tensors that collect gradients; ``state`` holds every state, given or not."""
+    """A case's arrays as tensors, which collect gradients but for the constant ones; ``state`` holds every state, given
+    or not."""
 
     def __init__(self, cell: Cell, case: Case) -> None:
+        self.arrays = {k: _tensor(v) for k, v in case.arrays.items()}
         self.params = {k: _tensor(v).requires_grad_() for k, v in case.params.items()}
         self.x = {k: _tensor(v).requires_grad_() for k, v in case.x.items()}
         self.state = {name: self._start(cell, case, name) for name in cell.states}
@@ -51,7 +70,7 @@ class Leaves:
         """Differentiate the loss by every leaf."""
         import torch
 
-        inside = Case(case.sizes, {}, {}, {}, _tensor(case.dy), {k: _tensor(v) for k, v in case.dlast.items()})
+        inside = replace(case, dy=_tensor(case.dy), dlast={k: _tensor(v) for k, v in case.dlast.items()})
         total = loss(inside, y, last) + torch.zeros((), dtype=torch.float64, requires_grad=True)
         groups = (self.params, self.x, self.state)
         leaves = [v for group in groups for v in group.values()]
@@ -68,16 +87,17 @@ def _tensor(array: Any) -> Tensor:
 
 
 class _Loop:
-    """The equations of a cell, evaluated step by step; values are (batch, n), before the sequence too."""
+    """The equations of a cell, step by step. Every value has the samples in front: (B, n), (B, rows, columns);
+    a fixed one (1, n), (1, rows, columns); a fixed scalar has no axis, one of a sample and a reduction are (B, 1)."""
 
     def __init__(self, cell: Cell, case: Case, leaves: Leaves) -> None:
-        self.cell, self.case, self.params = cell, case, leaves.params
+        self.cell, self.case = cell, case
+        self.fixed = {**leaves.params, **leaves.arrays}
         self.functions = _functions()
         self.values: dict[tuple[str, int], Tensor] = {(k, t): v for k, xs in leaves.x.items() for t, v in enumerate(xs)}
         for name, depth in cell.states.items():
-            start = leaves.state[name]
             for j in range(depth):
-                self.values[name, j - depth] = start[j] if depth > 1 else start
+                self.values[name, j - depth] = leaves.state[name][j]
 
     def sequence(self) -> tuple[Tensor, dict[str, Tensor]]:
         import torch
@@ -85,63 +105,94 @@ class _Loop:
         steps, batch = self.case.steps, self.case.batch
         for t in range(steps):
             for signal in self.cell.order:
-                value = self.unit(self.cell.equation(signal).rhs, t)
-                width = self.cell.size_of(signal).value(self.case.sizes)
-                self.values[signal, t] = torch.as_tensor(value, dtype=torch.float64).expand(batch, width)
+                value = torch.as_tensor(self.value(self.cell.equation(signal).rhs, t), dtype=torch.float64)
+                shape = lengths_of(self.cell.shape_of(signal), self.case.sizes)
+                self.values[signal, t] = _lifted(value, 1 + len(shape)).expand(batch, *shape)
         y = [self.values[self.cell.output, t] for t in range(steps)]
-        last = {}
-        for name, depth in self.cell.states.items():
-            values = [self.values[name, steps - depth + j] for j in range(depth)]
-            last[name] = torch.stack(values) if depth > 1 else values[0]
+        last = {
+            name: torch.stack([self.values[name, steps - depth + j] for j in range(depth)])
+            for name, depth in self.cell.states.items()
+        }
         return torch.stack(y) if y else torch.zeros(self.case.dy.shape, dtype=torch.float64), last
 
-    def unit(self, expr: Any, t: int) -> Any:
-        """An expression over units at step ``t``."""
+    def value(self, expr: Any, t: int) -> Any:
+        """An expression at step ``t``."""
         if isinstance(expr, At):
             return self.values[expr.signal, t - expr.lag]
-        if isinstance(expr, Param):
-            return self.params[expr.name]
+        if isinstance(expr, Param | sympy.MatrixSymbol):
+            return _batched(self.fixed[expr.signal if isinstance(expr, Param) else expr.name])
+        if isinstance(expr, Constant):
+            return float(expr.value)
         if (expr.is_number and not expr.args) or isinstance(expr, sympy.Rational):
             return float(expr)
-        if isinstance(expr, MatVec):
-            return self.vector(expr.args[1], t) @ self.matrix(expr.args[0]).T
-        args = [self.unit(a, t) for a in expr.args]
-        if isinstance(expr, fn.OverUnits):
-            return self.functions[type(expr)](*args)
+        if type(expr) in _SHAPING:
+            return self.shaping(expr, t)
+        args = [self.value(a, t) for a in expr.args]
+        if not isinstance(expr, fn.OverUnits):
+            axes = max((a.ndim for a in args if hasattr(a, "ndim")), default=0)
+            args = [_lifted(a, axes) if hasattr(a, "ndim") else a for a in args]
         return self.functions[expr.func](*args)
 
-    def vector(self, expr: Any, t: int) -> Any:
+    def shaping(self, expr: Any, t: int) -> Tensor:
+        """What is not computed element by element."""
         import torch
 
         if isinstance(expr, Join):
-            parts = [self.unit(a, t).expand(self.case.batch, -1) for a in expr.args]
-            return torch.cat(parts, dim=-1)
-        return self.unit(expr, t)
+            return torch.cat([self.value(a, t).expand(self.case.batch, -1) for a in expr.args], dim=-1)
+        if isinstance(expr, Flipped):
+            return self.value(expr.args[0], t).mT
+        first, second = (self.matrix(a) if isinstance(a, sympy.MatrixExpr) else self.value(a, t) for a in expr.args)
+        if isinstance(expr, MatVec):
+            return (first @ second[..., None])[..., 0]
+        if isinstance(expr, OuterProduct):
+            return first[:, :, None] * second[:, None, :]
+        return first[:, :, None] * second if isinstance(expr, RowScaled) else first * second[:, None, :]
 
     def matrix(self, expr: Any) -> Tensor:
+        """A fixed matrix as it is written."""
         if isinstance(expr, sympy.MatrixSymbol):
-            return self.params[expr.name]
+            return _batched(self.fixed[expr.name])
         if isinstance(expr, sympy.Transpose):
-            return self.matrix(expr.arg).T
+            return self.matrix(expr.arg).mT
         if isinstance(expr, sympy.MatMul):
             factor, (rest,) = expr.as_coeff_matrices()
-            return float(factor) * self.matrix(rest)
+            return self.value(factor, 0) * self.matrix(rest)
         assert isinstance(expr, sympy.MatAdd), expr
         parts = [self.matrix(a) for a in expr.args]
         return sum(parts[1:], parts[0])
 
 
-def _on_tensors(function: Callable[[Tensor], Tensor]) -> Callable[[Any], Tensor]:
-    """A function of tensors as one that takes numbers too."""
-    import torch
+_SHAPING = (Join, Flipped, MatVec, OuterProduct, RowScaled, ColumnScaled)
 
-    return lambda v: function(torch.as_tensor(v, dtype=torch.float64))
+
+def _batched(array: Tensor) -> Tensor:
+    return array[None] if array.ndim else array
+
+
+def _lifted(value: Tensor, axes: int) -> Tensor:
+    """A number of each sample beside matrices: (B, 1) as (B, 1, 1)."""
+    return value[..., None] if value.ndim == 2 and axes == 3 and value.shape[1] == 1 else value
+
+
+def _on_tensors(torch: Any, parts: tuple[str, ...]) -> Callable[..., Tensor]:
+    """A function by its expression in PyTorch, a part for each argument if there are several; it takes numbers and
+    conditions too."""
+
+    @functools.cache
+    def code(count: int) -> types.CodeType:
+        chosen = parts[0] if len(parts) == 1 else "".join(parts[:count])
+        return compile(chosen.format(*(f"v{k}" for k in range(count))), "<a function in PyTorch>", "eval")
+
+    def call(*args: Any) -> Tensor:
+        tensors = {f"v{k}": torch.as_tensor(v, dtype=torch.float64) for k, v in enumerate(args)}
+        return eval(code(len(args)), {"torch": torch, **tensors})
+
+    return call
 
 
 def _functions() -> dict[Any, Callable[..., Any]]:
     """What each class of the language's vocabulary is in PyTorch."""
     import torch
-    from torch.nn import functional
 
     def tensor(v: Any) -> Tensor:
         return torch.as_tensor(v, dtype=torch.float64)
@@ -152,48 +203,17 @@ def _functions() -> dict[Any, Callable[..., Any]]:
             out = out * factor
         return out
 
-    def clip(v: Any, low: Any, high: Any) -> Any:
-        return torch.clamp(tensor(v), tensor(low), tensor(high))
-
-    def layernorm(v: Tensor, gain: Any = 1.0, bias: Any = 0.0) -> Tensor:
-        return functional.layer_norm(v, v.shape[-1:], eps=fn.NORM_EPSILON) * gain + bias
-
-    def rmsnorm(v: Tensor, gain: Any = 1.0) -> Tensor:
-        return functional.rms_norm(v, v.shape[-1:], eps=fn.NORM_EPSILON) * gain
-
-    one_argument: dict[Any, Callable[[Tensor], Tensor]] = {
-        fn.Sigmoid: torch.sigmoid, fn.Tanh: torch.tanh, fn.Relu: torch.relu, fn.Exp: torch.exp, fn.Log: torch.log,
-        fn.Sqrt: torch.sqrt, fn.Abs: torch.abs, fn.Sin: torch.sin, fn.Cos: torch.cos, fn.Erf: torch.erf,
-        fn.Softplus: lambda v: functional.softplus(v, threshold=700), fn.Elu: functional.elu,
-        fn.Softsign: functional.softsign, fn.HardTanh: functional.hardtanh,
-        fn.HardSigmoid: lambda v: functional.hardtanh(v / 6 + 0.5, 0.0, 1.0),  # hardsigmoid's own 1/6 is a float32
-        fn.Sign: torch.sign, fn.Silu: functional.silu, fn.Gelu: functional.gelu, fn.LogSigmoid: functional.logsigmoid,
-    }  # fmt: skip
-    return {of: _on_tensors(f) for of, f in one_argument.items()} | {
-        fn.LeakyRelu: lambda v, slope: functional.leaky_relu(tensor(v), float(slope)),
-        fn.Maximum: lambda u, v: torch.maximum(tensor(u), tensor(v)),
-        fn.Minimum: lambda u, v: torch.minimum(tensor(u), tensor(v)),
-        fn.Clip: clip,
-        fn.Power: lambda u, v: torch.pow(tensor(u), tensor(v)),
-        sympy.Pow: lambda u, v: torch.pow(tensor(u), float(v)),
-        fn.Greater: lambda u, v: tensor(u) > tensor(v),
-        fn.GreaterEqual: lambda u, v: tensor(u) >= tensor(v),
-        fn.Equal: lambda u, v: tensor(u) == tensor(v),
-        fn.NotEqual: lambda u, v: tensor(u) != tensor(v),
-        fn.Where: lambda c, u, v: torch.where(c, tensor(u), tensor(v)),
-        Sum: lambda *terms: sum(terms[1:], terms[0]),
-        sympy.Add: lambda *terms: sum(terms[1:], terms[0]),
-        Minus: lambda v: -v,
-        Hadamard: product,
-        sympy.Mul: product,
-        Quotient: lambda u, v: u / v,
-        fn.UnitSum: lambda v: v.sum(-1, keepdim=True),
-        fn.UnitMean: lambda v: v.mean(-1, keepdim=True),
-        fn.UnitVar: lambda v: v.var(-1, correction=0, keepdim=True),
-        fn.UnitMax: lambda v: v.amax(-1, keepdim=True),
-        fn.UnitNorm: lambda v: torch.linalg.vector_norm(v, dim=-1, keepdim=True),
-        fn.Softmax: lambda v: torch.softmax(v, -1),
-        fn.Dot: lambda u, v: (u * v).sum(-1, keepdim=True),
-        fn.LayerNorm: layernorm,
-        fn.RmsNorm: rmsnorm,
-    }
+    basic = {f: _on_tensors(torch, (f.row.torch,)) for f in fn.FUNCTIONS}
+    return (
+        basic
+        | {f: _on_tensors(torch, f.torch) for f in fn.OVER_UNITS.values()}
+        | {
+            sympy.Pow: lambda u, v: torch.pow(tensor(u), float(v)),
+            Sum: lambda *terms: sum(terms[1:], terms[0]),
+            sympy.Add: lambda *terms: sum(terms[1:], terms[0]),
+            Minus: lambda v: -v,
+            Hadamard: product,
+            sympy.Mul: product,
+            Quotient: lambda u, v: u / v,
+        }
+    )

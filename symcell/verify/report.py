@@ -88,4 +88,5 @@ class Report:
         return render(self, width)
 
     def __str__(self) -> str:
-        return "\n".join(f"{cell.cell}: {cell.summary()}" for cell in self.cells)
+        lines = ((f"{cell.cell}: {cell.summary()}", *(f"  {note}" for note in cell.notes)) for cell in self.cells)
+        return "\n".join(line for several in lines for line in several)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -72,11 +72,11 @@ def to_host(module: types.ModuleType, array: Array) -> Array:
 def forward(module: types.ModuleType, case: Case, dtype: str, **options: Any) -> tuple[Any, Any, Any, Any]:
     """The module's parameters, y, last states and tape for a case, as the module gives them."""
     send = functools.partial(to_device, module, dtype=dtype)
-    params = module.init_params(dtype=dtype, **case.sizes)
+    params = module.init_params(dtype=dtype, **case.sizes, **{name: send(value) for name, value in case.arrays.items()})
     for name, value in case.params.items():
         params[name] = send(value)
     x = {name: send(value) for name, value in case.x.items()}
-    state = {name: send(value) for name, value in case.state.items()}
+    state = {name: send(outside(value)) for name, value in case.state.items()}
     given = x if len(x) > 1 else next(iter(x.values()))
     return params, *module.forward(params, given, state, case.lengths, **options)
 
@@ -85,8 +85,17 @@ def run(module: types.ModuleType, case: Case, dtype: str) -> Result:
     """A case forward and backward through an emitted module; NumPy arrays."""
     send = functools.partial(to_device, module, dtype=dtype)
     params, y, last, tape = forward(module, case, dtype)
-    dlast = {name: send(value) for name, value in case.dlast.items()}
+    dlast = {name: send(outside(value)) for name, value in case.dlast.items()}
     grads = module.backward(params, tape, send(case.dy), dlast)
     dx = grads.x if len(case.x) > 1 else {next(iter(case.x)): grads.x}
-    groups = (last, grads.params, dx, grads.state)
-    return Result(to_host(module, y), *({k: to_host(module, v) for k, v in group.items()} for group in groups))
+
+    def states(group: Mapping[str, Array]) -> dict[str, Array]:
+        return {k: to_host(module, v if k in module.LAGS else v[None]) for k, v in group.items()}
+
+    params_, dx = ({k: to_host(module, v) for k, v in group.items()} for group in (grads.params, dx))
+    return Result(to_host(module, y), states(last), params_, dx, states(grads.state))
+
+
+def outside(state: Array) -> Array:
+    """A state (k, B, *shape) as callers of emitted modules hand it over: (B, *shape) for k = 1."""
+    return state[0] if len(state) == 1 else state

@@ -13,7 +13,7 @@ import sympy
 from symcell.cell import Cell
 from symcell.language import parse
 from symcell.symbolic.nodes import At, Param, written
-from symcell.verify.case import Case, Result
+from symcell.verify.case import Case, Result, lengths_of
 from symcell.verify.pytorch import Leaves
 
 
@@ -80,7 +80,7 @@ def recognise(cell: Cell) -> tuple[TorchCell, dict[str, str]] | None:
 def renaming(one: Cell, other: Cell) -> dict[str, str] | None:
     """The renaming that turns the equations of ``one`` into those of ``other``, sums and products in any order."""
     count = _count(one)
-    if one.initial or other.initial or count != _count(other):
+    if one.initial or other.initial or other.arrays or count != _count(other):
         return None
     for names in _Matcher(one, other).matched(At(one.output), At(other.output), {}):
         found = {k[1]: v[1] for k, v in names.items() if k[0] != "size"}
@@ -159,7 +159,7 @@ class _Matcher:
 
 def _shape(cell: Cell, role: tuple[str, str]) -> tuple[str, ...]:
     name = role[1]
-    return tuple(map(str, cell.parameters[name].shape if name in cell.parameters else (cell.size_of(name),)))
+    return tuple(map(str, cell.parameters[name].shape if name in cell.parameters else cell.shape_of(name)))
 
 
 def run(cell: Cell, case: Case, known: TorchCell, names: Mapping[str, str]) -> Result:
@@ -171,14 +171,14 @@ def run(cell: Cell, case: Case, known: TorchCell, names: Mapping[str, str]) -> R
     hidden = int(leaves.params[names[known.layout["weight_ih_l0"][0]]].shape[0])
     options: dict[str, Any] = dict(known.options)
     if "weight_hr_l0" in known.layout:
-        options["proj_size"] = cell.size_of(cell.output).value(case.sizes)
+        options["proj_size"] = lengths_of(cell.shape_of(cell.output), case.sizes)[0]
     module = getattr(torch.nn, known.module)(x.shape[2], hidden, dtype=torch.float64, **options)
     zero = torch.zeros(hidden, dtype=torch.float64)
     stacked = {
         p: torch.cat([zero if n == "0" else leaves.params[names[n]] for n in parts])
         for p, parts in known.layout.items()
     }
-    start = tuple(leaves.state[names[s]][None] for s in known.states)
+    start = tuple(leaves.state[names[s]] for s in known.states)
     y, end = torch.func.functional_call(module, stacked, (x, start if len(start) > 1 else start[0]))
     ends = end if len(start) > 1 else (end,)
-    return leaves.result(case, y, {names[s]: e[0] for s, e in zip(known.states, ends, strict=True)})
+    return leaves.result(case, y, {names[s]: e for s, e in zip(known.states, ends, strict=True)})

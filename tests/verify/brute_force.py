@@ -7,16 +7,17 @@ equation of a step differentiated by everything it reads, the tangents carried f
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import mpmath
 import numpy as np
 import sympy
-from unrolled import Units, Walker
+from unrolled import Array, Walker
 
-from symcell.cell import Cell
-from symcell.symbolic.nodes import At
-from symcell.verify.case import Case
+from symcell.cell import Cell, Shape
+from symcell.symbolic.nodes import At, Constant
+from symcell.verify.case import Case, lengths_of
 
 DIGITS = 40
 Entry = tuple[str, tuple[int, ...]]
@@ -27,10 +28,10 @@ def _number(value: float) -> sympy.Float:
     return sympy.Float(float(value), DIGITS)
 
 
-def _start(cell: Cell, case: Case, name: str, j: int) -> tuple[str, Any] | None:
+def _start(cell: Cell, case: Case, name: str, j: int) -> tuple[str, tuple[int, ...]] | None:
     """Where the state ``j`` (0: the oldest) before the first step comes from: a tensor and where in it."""
     if name in case.state:
-        return f"d{name}[0]", (j, 0) if cell.states[name] > 1 else (0,)
+        return f"d{name}[0]", (j, 0)
     if name in cell.initial:
         return f"d{cell.initial[name]}", ()
     return None
@@ -39,42 +40,45 @@ def _start(cell: Cell, case: Case, name: str, j: int) -> tuple[str, Any] | None:
 def direct(cell: Cell, case: Case, entry: Entry) -> Any:
     """∂loss/∂entry of a case with one sample, by differentiating the loss as it stands."""
     theta = sympy.Symbol("theta", real=True)
-    tensors = {k: np.asarray(np.vectorize(_number, otypes=[object])(v)) for k, v in case.tensors().items()}
+    exact = np.vectorize(_number, otypes=[object])
+    tensors = {k: np.asarray(exact(v)) for k, v in {**case.tensors(), **_arrays(case)}.items()}
     name, index = entry
     value = tensors[name][index]
     tensors[name][index] = theta
 
-    signals: dict[tuple[str, int], Units] = {}
+    signals: dict[tuple[str, int], Array] = {}
 
-    def parameter(of: str) -> Any:
-        array = tensors[f"d{of}"]
-        return [list(row) for row in array] if array.ndim == 2 else list(np.ravel(array))
-
-    def read(at: At, t: int) -> Units:
+    def read(at: At, t: int) -> Array:
         s = t - at.lag
         if (at.signal, s) in signals:
             return signals[at.signal, s]
         if at.signal in case.x and s >= 0:
-            return list(tensors[f"d{at.signal}"][s, 0])
+            return tensors[f"d{at.signal}"][s, 0]
         found = _start(cell, case, at.signal, s + cell.states[at.signal])
-        width = cell.size_of(at.signal).value(case.sizes)
-        return [sympy.Integer(0)] * width if found is None else list(np.ravel(tensors[found[0]][found[1]]))
+        shape = lengths_of(cell.shape_of(at.signal), case.sizes)
+        return np.full(shape, sympy.Integer(0)) if found is None else tensors[found[0]][found[1]]
 
     for t in range(case.steps):
-        walker = Walker(lambda at, t=t: read(at, t), parameter)
+        walker = Walker(partial(read, t=t), lambda of: tensors[f"d{of}"])
         for signal in cell.order:
-            units = walker.units(cell.equation(signal).rhs)
-            width = cell.signals[signal].value(case.sizes)
-            signals[signal, t] = units * (width // len(units))
+            shape = lengths_of(cell.signals[signal], case.sizes)
+            signals[signal, t] = np.broadcast_to(walker.value(cell.equation(signal).rhs), shape)
     total = sympy.Integer(0)
     for t in range(case.steps):
-        total += sympy.Add(*map(sympy.Mul, map(_number, case.dy[t, 0]), signals[cell.output, t]))
+        total += _weighted(case.dy[t, 0], signals[cell.output, t])
     for state, dlast in case.dlast.items():
-        depth = cell.states[state]
-        for j, row in enumerate(np.reshape(dlast, (depth, -1))):
-            units = read(At(state, 0), case.steps - depth + j)
-            total += sympy.Add(*map(sympy.Mul, map(_number, row), units))
+        for j, part in enumerate(dlast[:, 0]):
+            total += _weighted(part, read(At(state, 0), case.steps - len(dlast) + j))
     return sympy.diff(total, theta).xreplace({theta: value}).evalf(DIGITS)
+
+
+def _arrays(case: Case) -> dict[str, Array]:
+    """Constant arrays, named as the tensors are."""
+    return {f"d{name}": value for name, value in case.arrays.items()}
+
+
+def _weighted(weights: Array, values: Array) -> Any:
+    return sympy.Add(*(_number(w) * v for w, v in zip(np.ravel(weights), np.ravel(values), strict=True)))
 
 
 class Recurrent:
@@ -84,26 +88,29 @@ class Recurrent:
         self.cell, self.sizes = cell, sizes
         self.equations = {signal: self._equation(signal) for signal in cell.order}
 
-    def _equation(self, signal: str) -> tuple[list[tuple[Any, tuple[int, ...]]], Any, int]:
+    def _equation(self, signal: str) -> tuple[list[tuple[Any, tuple[int, ...]]], Any]:
         """What an equation reads, and a function giving its units and all their partial derivatives."""
         symbols: dict[tuple[Any, tuple[int, ...]], sympy.Symbol] = {}
 
-        def symbol(of: Any, *index: int) -> sympy.Symbol:
-            return symbols.setdefault((of, index), sympy.Symbol(f"v{len(symbols)}", real=True))
+        def array(of: Any, shape: Shape) -> Array:
+            out = np.empty(lengths_of(shape, self.sizes), object)
+            for index in np.ndindex(out.shape):
+                out[index] = symbols.setdefault((of, index), sympy.Symbol(f"v{len(symbols)}", real=True))
+            return out
 
-        def parameter(name: str) -> Any:
-            shape = [s.value(self.sizes) for s in self.cell.parameters[name].shape]
-            if len(shape) == 2:
-                return [[symbol(name, j, k) for k in range(shape[1])] for j in range(shape[0])]
-            return [symbol(name, j) for j in range(shape[0])] if shape else [symbol(name)]
+        def fixed(name: str) -> Array:
+            known = {k: v.shape for k, v in self.cell.parameters.items()} | dict(self.cell.arrays)
+            return array(name, known[name])
 
-        def read(at: At) -> Units:
-            return [symbol(at, j) for j in range(self.cell.size_of(at.signal).value(self.sizes))]
-
-        units = Walker(read, parameter).units(self.cell.equation(signal).rhs)
+        walker = Walker(lambda at: array(at, self.cell.shape_of(at.signal)), fixed)
+        shape = lengths_of(self.cell.signals[signal], self.sizes)
+        named = {c: c.value for c in self.cell.equation(signal).rhs.atoms(Constant)}
+        entries = np.ravel(np.broadcast_to(walker.value(self.cell.equation(signal).rhs), shape)).tolist()
+        units = [sympy.sympify(entry).xreplace(named) for entry in entries]
         partials = [[sympy.diff(u, s) for s in symbols.values()] for u in units]
-        compiled = sympy.lambdify(list(symbols.values()), [units, partials], "mpmath", cse=True)
-        return list(symbols), compiled, len(units)
+        return list(symbols), sympy.lambdify(
+            list(symbols.values()), [units, partials], [{"whole": mpmath.floor}, "mpmath"], cse=True
+        )
 
     def gradients(self, case: Case) -> dict[str, Any]:
         """All gradients of a case with one sample."""
@@ -111,49 +118,47 @@ class Recurrent:
         tensors = case.tensors()
         offsets = dict(zip(tensors, np.cumsum([0, *(np.size(v) for v in tensors.values())]).tolist(), strict=False))
         count = sum(np.size(v) for v in tensors.values())
+        constants = _arrays(case)
 
         def leaf(name: str, index: tuple[int, ...]) -> tuple[Any, Any]:
             """An entry of a tensor and its tangent."""
             tangent = np.zeros(count, object)
-            tangent[offsets[name] + int(np.ravel_multi_index(index, np.shape(tensors[name])) if index else 0)] = (
-                mpmath.mpf(1)
-            )
-            return mpmath.mpf(float(tensors[name][index] if index else tensors[name])), tangent
+            if name in constants:
+                return mpmath.mpf(float(constants[name][index])), tangent
+            place = int(np.ravel_multi_index(index, np.shape(tensors[name]))) if index else 0
+            tangent[offsets[name] + place] = mpmath.mpf(1)
+            return mpmath.mpf(float(tensors[name][index])), tangent
 
-        values: dict[tuple[str, int, int], tuple[Any, Any]] = {}
+        values: dict[tuple[str, int], Array] = {}
 
-        def at(name: str, t: int, j: int) -> tuple[Any, Any]:
-            if (name, t, j) in values:
-                return values[name, t, j]
+        def at(name: str, t: int, index: tuple[int, ...]) -> tuple[Any, Any]:
+            if (name, t) in values:
+                return values[name, t][index]
             if name in case.x and t >= 0:
-                return leaf(f"d{name}", (t, 0, j))
+                return leaf(f"d{name}", (t, 0, *index))
             found = _start(cell, case, name, t + cell.states[name])
             if found is None:
                 return mpmath.mpf(0), np.zeros(count, object)
-            tensor, index = found
-            return leaf(tensor, (*index, j) if np.ndim(tensors[tensor]) else ())
+            tensor, before = found
+            return leaf(tensor, (*before, *(index if np.ndim(tensors[tensor]) else ())))
 
         for t in range(case.steps):
-            for signal, (reads, compiled, _) in self.equations.items():
+            for signal, (reads, compiled) in self.equations.items():
                 operands = [
-                    at(of.signal, t - of.lag, index[0]) if isinstance(of, At) else leaf(f"d{of}", index)
+                    at(of.signal, t - of.lag, index) if isinstance(of, At) else leaf(f"d{of}", index)
                     for of, index in reads
                 ]
                 units, partials = compiled(*(v for v, _ in operands))
-                width = cell.signals[signal].value(self.sizes)
-                for j in range(width):
-                    k = j if len(units) > 1 else 0
-                    tangent = sum(
-                        (p * d for p, (_, d) in zip(partials[k], operands, strict=True)), np.zeros(count, object)
-                    )
-                    values[signal, t, j] = mpmath.mpf(units[k]), tangent
+                found = np.empty(lengths_of(cell.signals[signal], self.sizes), object)
+                for index, unit, mine in zip(np.ndindex(found.shape), units, partials, strict=True):
+                    sent = (p * d for p, (_, d) in zip(mine, operands, strict=True))
+                    found[index] = mpmath.mpf(unit), sum(sent, np.zeros(count, object))
+                values[signal, t] = found
         total = np.zeros(count, object)
         for t in range(case.steps):
-            for j, weight in enumerate(case.dy[t, 0]):
-                total = total + float(weight) * values[cell.output, t, j][1]
+            for index, weight in np.ndenumerate(case.dy[t, 0]):
+                total = total + float(weight) * values[cell.output, t][index][1]
         for state, dlast in case.dlast.items():
-            depth = cell.states[state]
-            for lag, row in enumerate(np.reshape(dlast, (depth, -1))):
-                for j, weight in enumerate(row):
-                    total = total + float(weight) * at(state, case.steps - depth + lag, j)[1]
+            for (j, *entry), weight in np.ndenumerate(dlast[:, 0]):
+                total = total + float(weight) * at(state, case.steps - len(dlast) + j, tuple(entry))[1]
         return {k: total[offsets[k] : offsets[k] + np.size(v)].reshape(np.shape(v)) for k, v in tensors.items()}

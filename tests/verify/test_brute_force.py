@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 from brute_force import DIGITS, Recurrent, direct
-from feature_cells import FEATURES
+from feature_cells import AT_A_POLE, FEATURES
 
 import symcell
 from symcell.cell import Cell
@@ -17,7 +17,10 @@ from symcell.verify.reference import reference
 DIRECT = ("antisymmetric", "fastgrnn", "gru", "indrnn", "lstm", "narx", "rnn", "ugrnn")
 """Cells whose unrolled loss SymPy differentiates as one expression within a few seconds."""
 
-PLAIN = [name for name in FEATURES if name != "unread_input"]
+ROUNDED = ("constants_in_every_place", "named_constants")
+"""Cells with functions and products of constants, which lowering folds in double precision: 20 digits cannot agree."""
+
+PLAIN = [name for name in FEATURES if name not in ("unread_input", *ROUNDED, *AT_A_POLE)]
 
 
 def tiny(cell: Cell, *, given: bool = True) -> Case:

@@ -21,16 +21,18 @@ from symcell.verify.reference import run_backward, run_forward
 from symcell.verify.tolerances import error
 
 CELLS = ("lstm", "gru", "narx", "layernorm_lstm", "indrnn", "antisymmetric", "projected_lstm", "over_units", "scalars",
-         "joined_gates", "learned_lags", "normalised")  # fmt: skip
+         "joined_gates", "learned_lags", "normalised", "matrix_memory", "matrix_start", "scaled_rows_and_columns",
+         "matrix_scalars", "constant_arrays")  # fmt: skip
 EQUIVALENT = {
     ("indrnn", "operand replaced: da_h = dh[t]*greater(h[t], 0)"): "relu(a) > 0 exactly where a > 0",
-    ("over_units", "operand replaced: dcentred_x = 2*da_h_4[t]*x[t]"): "the mean is taken off one step further down",
+    ("matrix_scalars", "operand replaced: da_C = drelu_a_C[t]*greater(relu_a_C[t], 0)"): "the same",
+    ("over_units", "operand replaced: dcentred_x = 2*dsum_square_x[t]*x[t]"): "the mean is taken off further down",
     ("over_units", "sign flipped: attains_max_h = -equal(h[t-1], max_h[t])"): "divided by their own sum",
-    ("over_units", "sum and maximum swapped: count_max_h_sum = max(attains_max_h[t])"): "one but for ties",
-    ("over_units", "factor dropped: dh_via = attains_max_h[t]*dmax_h_sum[t] + 2*da_h[t]*h[t-1]"): "the same",
+    ("over_units", "sum and maximum swapped: count_max_h = max(attains_max_h[t])"): "one but for ties",
+    ("over_units", "factor dropped: dh_via = attains_max_h[t]*dmax_h[t] + 2*dsum_square_h[t]*h[t-1]"): "the same",
 }  # fmt: skip
 """Mutants that compute the same function (away from ties), and why."""
-IDLE = {"dsum_x_each": "the gradient of a variance sums to zero over the units", "dsum_x_sum": "the same"}
+IDLE = {"dsum_x": "the gradient of a variance sums to zero over the units", "dsum_x_sum": "the same"}
 """Steps that are zero for every input, of the cell over_units."""
 NOISE = 1e-9
 """What a derivative at 15 digits may be off by."""
@@ -69,7 +71,7 @@ def load(name: str) -> Cell:
 def needed(derived: Adjoint) -> set[str]:
     """The values that some gradient or carried value is made from."""
     made = derived.graph.producer()
-    pending = [*derived.graph.outputs, *derived.carries]
+    pending = [*derived.graph.outputs, *derived.carries, *(v for e in derived.graph.exits for v in e.values)]
     found: set[str] = set()
     while pending:
         name = pending.pop()
@@ -93,6 +95,7 @@ def test_every_mutant_is_caught(name: str) -> None:
     useful = needed(derived)
     found = [m for m in mutants(derived.graph) if m.out in useful]
     assert len(found) > len(derived.graph.steps)
+    assert {"nothing enters"} <= {m.what for m in found}, "the boundary is on trial too"
     with mpmath.workdps(15):
         witness = Witness(cell, derived)
         assert witness.accepts(derived)

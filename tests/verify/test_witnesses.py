@@ -5,7 +5,7 @@ from __future__ import annotations
 import mpmath
 import numpy as np
 import pytest
-from feature_cells import FEATURES
+from feature_cells import AT_A_POLE, FEATURES
 
 import symcell
 from symcell.cell import Cell
@@ -46,8 +46,8 @@ def test_one_sequence_alone() -> None:
         one = case.alone(k)
         assert (one.steps, one.batch, one.lengths) == (steps, 1, None)
         assert (one.x["x"][:, 0] == case.x["x"][:steps, k]).all()
-        assert (one.state["c"][0] == case.state["c"][k]).all()
-        assert (one.dlast["h"][0] == case.dlast["h"][k]).all()
+        assert (one.state["c"][0, 0] == case.state["c"][0, k]).all()
+        assert (one.dlast["h"][0, 0] == case.dlast["h"][0, k]).all()
 
 
 def test_a_case_moved() -> None:
@@ -59,7 +59,9 @@ def test_a_case_moved() -> None:
             assert ((moved[other] - case.tensors()[other]) == (other == name)).all()
 
 
-@pytest.mark.parametrize("name", ["lstm", "narx", "learned_lags", "input_lags", "two_inputs"])
+@pytest.mark.parametrize(
+    "name", ["lstm", "narx", "learned_lags", "input_lags", "two_inputs", "matrix_start", "matrix_lags"]
+)
 def test_the_reference_with_lengths(name: str) -> None:
     """Padding does not matter, and the samples' gradients add up."""
     cell = load(name)
@@ -70,8 +72,8 @@ def test_the_reference_with_lengths(name: str) -> None:
         assert np.max(np.abs(real(found.params[p] - sum(part.params[p] for part in parts)))) < 1e-14
     assert not real(found.y)[2:, 0].any()
     for s in cell.states:
-        assert (real(found.last[s])[..., 2, :] == case.state[s][..., 2, :]).all()
-        assert (real(found.state[s])[..., 2, :] == case.dlast[s][..., 2, :]).all()
+        assert (real(found.last[s])[:, 2] == case.state[s][:, 2]).all()
+        assert (real(found.state[s])[:, 2] == case.dlast[s][:, 2]).all()
     whole = Case(case.sizes, case.params, case.x, case.state, case.dy, case.dlast)
     alone, together = each_alone(whole, lambda c: reference(cell, c)), reference(cell, whole)
     for tensor, value in together.tensors().items():
@@ -110,7 +112,7 @@ def test_every_tolerance_has_a_reason() -> None:
 # differences
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [name for name in CELLS if name not in AT_A_POLE])
 def test_steps_from_both_sides(name: str) -> None:
     """Complex steps and central differences, neither of which uses an adjoint, agree with each other and with it."""
     cell = load(name)
