@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from symcell.cell import Cell
 from symcell.derivation.build import document
 from symcell.derivation.model import Condition, Document, Formula, Group, Section
 from symcell.derivation.render import Format, render
+from symcell.language import as_cell
 
 
 class Derivation(Document):
@@ -22,9 +25,9 @@ class Derivation(Document):
         return self.render("markdown")
 
 
-def derive(cell: Cell) -> Derivation:
-    """Derive back-propagation through time for ``cell``, step by step, every formula numbered."""
-    made = document(cell)
+def derive(cell: Cell | str | Path) -> Derivation:
+    """Derive back-propagation through time for ``cell`` (a Cell, a name or a path), every formula numbered."""
+    made = document(as_cell(cell))
     return Derivation(made.title, made.name, made.description, made.output, made.names, made.shapes, made.sections)
 
 

@@ -87,7 +87,7 @@ def names_in(expr: Any) -> list[str]:
         elif isinstance(part, Cotangent | Gradient):
             out.append(part.value)
         elif isinstance(part, Param):
-            out.append(part.name)
+            out.append(part.signal)
         elif isinstance(part, sympy.MatrixSymbol):
             out.append(str(part.name))
     return out

@@ -15,16 +15,32 @@ from sympy import Expr
 from symcell.adjoint import Adjoint
 from symcell.cell import Size
 from symcell.derivation.forward import SHORT, Forward, read_forward, weight
-from symcell.derivation.nodes import Bar, Beside, Delta, Gradient, GradientOf, Last, Outer, Total, TransposeOf, shifted
-from symcell.derivation.sizes import unit_sum
+from symcell.derivation.matrices import assembled, laid
+from symcell.derivation.nodes import (
+    ONES,
+    Bar,
+    Beside,
+    Delta,
+    Gradient,
+    GradientOf,
+    InitialTotal,
+    Last,
+    Outer,
+    Total,
+    TransposeOf,
+    shifted,
+)
+from symcell.derivation.sizes import dims_of, unit_sum
 from symcell.graph import (
     Block,
     Combine,
+    Contraction,
+    Edge,
+    Matrix,
     Op,
     Operand,
     Outer as OuterStep,
     Pointwise,
-    Product,
     Reduce,
     Term,
     Total as TotalStep,
@@ -32,7 +48,7 @@ from symcell.graph import (
     name_of,
 )
 from symcell.symbolic import functions as fn
-from symcell.symbolic.nodes import At, MatVec, Param
+from symcell.symbolic.nodes import At, Flipped, MatVec, Param
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +123,7 @@ class _Reader:
         self.carries: dict[str, dict[str, int]] = {}
         for out, carry in adjoint.carries.items():
             self.carries.setdefault(carry.value, {})[out] = carry.lag
+        self.left_at = {adjoint.leaving[e.name]: e.value for e in forward.graph.entries if e.name in adjoint.leaving}
         self.shown = [*forward.named, *forward.graph.given]
         self.symbols: dict[str, tuple[str, int]] = {}
         self.bodies: dict[str, Expr] = {}
@@ -130,6 +147,10 @@ class _Reader:
     # reading
 
     def read(self, operand: Operand) -> Expr:
+        """An operand of the adjoint's graph as it is displayed, laid along an axis where it is."""
+        return laid(self.plain(operand.along(None)), operand)
+
+    def plain(self, operand: Operand) -> Expr:
         name, lag = name_of(operand), lag_of(operand)
         if name in self.symbols:
             value, shift = self.symbols[name]
@@ -153,20 +174,31 @@ class _Reader:
             self.readers[name_of(operand)] = self.readers.get(name_of(operand), 0) + 1
         match op:
             case Pointwise():
-                return op.body.xreplace({o: self.read(o) for o in op.operands()})
-            case Product():
-                return sympy.Add(*(MatVec(self.forward.matrix(m), self.read(v)) for m, v in op.terms))
+                body = op.body.xreplace({o: self.read(o) for o in op.operands()})
+                return assembled(body, lambda e: dims_of(self.forward.graph, e))
+            case Contraction():
+                return sympy.Add(*(MatVec(self.left(m), self.read(v)) for m, v in op.terms))
             case Reduce():
                 arg = self.read(op.arg)
+                if op.axis is not None:
+                    return MatVec(arg if op.axis == 1 else Flipped(arg), ONES)
                 return unit_sum(self.forward.graph, arg) if op.kind == "sum" else fn.UnitMax(arg)
             case OuterStep():
-                product = Outer(self.read(op.left), self.read(op.right))
-                return product if isinstance(op.left, Param) else Total(product)
+                return Outer(self.read(op.left), self.read(op.right))
+            case TotalStep(arg=Edge() as edge):
+                return InitialTotal(Delta(self.left_at[edge.name]))
             case TotalStep():
                 factor, rest = self.read(op.arg).as_coeff_Mul()
                 return factor * Total(rest)
             case Combine():
                 return self.combined(op)
+
+    def left(self, matrix: Matrix) -> Expr:
+        """What stands left of a vector: a matrix of the forward sweep, or a cotangent that is one."""
+        if matrix.name in self.forward.graph.values:
+            return self.forward.matrix(matrix)
+        varying = self.read(matrix.of)
+        return Flipped(varying) if matrix.transposed else varying
 
     def combined(self, op: Combine) -> Expr:
         """Whole terms are added up; blocks of columns that follow each other stand side by side."""
@@ -239,9 +271,14 @@ class _Reader:
                 out[name] = self.body(self.steps[name])
         for name in self.forward.graph.fixed:
             held = self.adjoint.gradients.get(name)
-            if held is not None:
+            if held is not None and not self.starts(held):
                 out[name] = self.matrix(held) if name in self.forward.matrices else self.vector(name, held)
         return out
+
+    def starts(self, held: str) -> bool:
+        """Whether a gradient is that of a learned start and nothing else: it is shown with the initial states."""
+        op = self.producer.get(held)
+        return isinstance(op, TotalStep) and isinstance(op.arg, Edge)
 
     def vector(self, name: str, held: str) -> Expr:
         return self.body(held) if self.steps.get(name) == held else self.read(Param(held))

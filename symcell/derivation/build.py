@@ -7,23 +7,22 @@ from collections.abc import Iterator, Mapping
 import sympy
 from sympy import Expr
 
-from symcell.adjoint import adjoint
-from symcell.cell import ONE, Cell
+from symcell.cell import ONE, Cell, units
 from symcell.derivation.arrange import Ranks, arranged, names_in
 from symcell.derivation.backward import Backward, read_backward
 from symcell.derivation.forward import read_forward, symbol_of
 from symcell.derivation.jacobian import Jacobians
 from symcell.derivation.model import Condition, Document, Formula, Group, Section, ShapeLine
 from symcell.derivation.nodes import Cotangent, Delta, Gradient, GradientOf, InitialTotal, Partial
-from symcell.lower import lower
+from symcell.pipeline import graphs
 from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, Param, written
 
 
 def document(cell: Cell) -> Document:
     """The derivation of ``cell`` as data."""
-    graph = lower(cell)
-    builder = _Builder(cell, read_backward(read_forward(cell, graph), adjoint(graph)))
+    graph, derived = graphs(cell)
+    builder = _Builder(cell, read_backward(read_forward(cell, graph), derived))
     return Document(
         title=cell.title or cell.name,
         name=cell.name,
@@ -38,10 +37,12 @@ def document(cell: Cell) -> Document:
 
 def _shapes(cell: Cell) -> Iterator[ShapeLine]:
     groups: dict[tuple[bool, tuple[Expr, ...]], list[str]] = {}
-    for name, size in {**cell.inputs, **cell.signals}.items():
-        groups.setdefault((True, (size.symbol(),)), []).append(name)
+    for name, of in {**cell.inputs, **cell.signals}.items():
+        groups.setdefault((True, tuple(s.symbol() for s in of)), []).append(name)
     for name, parameter in cell.parameters.items():
         groups.setdefault((False, tuple(s.symbol() for s in parameter.shape) or (sympy.Integer(1),)), []).append(name)
+    for name, of in cell.arrays.items():
+        groups.setdefault((False, tuple(s.symbol() for s in of)), []).append(name)
     for (varying, shape), names in groups.items():
         yield ShapeLine(tuple(names), shape, varying)
 
@@ -187,7 +188,7 @@ class _Builder:
             if state not in self.initials:
                 continue
             inner: Expr = Delta(state)
-            if self.graph.values[name].size == ONE != self.graph.size(state):
+            if units(self.graph.shape(name)) == ONE != units(self.graph.shape(state)):
                 inner = fn.UnitSum(inner)
             yield self.formula(Gradient(name), InitialTotal(inner), (self.initials[state],))
 

@@ -15,11 +15,13 @@ from sympy import Expr
 
 from symcell.cell import Cell
 from symcell.derivation.arrange import Ranks, names_in
+from symcell.derivation.matrices import assembled, laid
 from symcell.derivation.nodes import Columns, shifted
+from symcell.derivation.sizes import dims_of
 from symcell.fresh import Names
-from symcell.graph import Combine, Graph, Matrix, Op, Operand, Pointwise, Product, Reduce, Term, lag_of, name_of
+from symcell.graph import Combine, Contraction, Graph, Matrix, Op, Operand, Pointwise, Reduce, Term, lag_of, name_of
 from symcell.symbolic import functions as fn
-from symcell.symbolic.nodes import At, MatVec, Param
+from symcell.symbolic.nodes import At, Flipped, MatVec, Param
 
 _NUMBERED = re.compile(r"(.+)_\d+")
 
@@ -42,9 +44,14 @@ class Forward:
     def read(self, operand: Operand) -> Expr:
         """An operand as it is displayed: itself, or what stands in place of it."""
         name = name_of(operand)
-        return shifted(self.inlined[name], lag_of(operand)) if name in self.inlined else operand
+        plain = operand.along(None)
+        return laid(shifted(self.inlined[name], lag_of(operand)) if name in self.inlined else plain, operand)
 
-    def matrix(self, matrix: Matrix) -> sympy.MatrixExpr:
+    def matrix(self, matrix: Matrix) -> Expr:
+        """A matrix as it stands left of a vector: SymPy's where it is fixed, elementwise where it varies."""
+        if isinstance(matrix.of, At):
+            varying = self.read(matrix.of)
+            return Flipped(varying) if matrix.transposed else varying
         expr = self.matrices[matrix.name]
         if matrix.block is not None:
             expr = Columns.of(expr, matrix.block.start, matrix.block.width)
@@ -113,15 +120,16 @@ class _Reader:
     def body(self, op: Op) -> Expr:
         match op:
             case Pointwise():
-                return op.body.xreplace({o: self.result.read(o) for o in op.operands()})
-            case Product():
+                body = op.body.xreplace({o: self.result.read(o) for o in op.operands()})
+                return assembled(body, lambda e: dims_of(self.result.graph, e))
+            case Contraction():
                 return sympy.Add(*(MatVec(self.result.matrix(m), self.result.read(v)) for m, v in op.terms))
             case Reduce():
                 return (fn.UnitSum if op.kind == "sum" else fn.UnitMax)(self.result.read(op.arg))
         raise NotImplementedError(f"a forward step of kind {type(op).__name__}")
 
     def short(self, op: Op, body: Expr) -> bool:
-        if isinstance(op, Product | Reduce):
+        if isinstance(op, Contraction | Reduce):
             return True
         return not isinstance(body, sympy.Add) and weight(body) <= SHORT
 

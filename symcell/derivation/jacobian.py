@@ -10,7 +10,7 @@ from sympy import Expr
 
 from symcell.derivation.arrange import Ranks, arranged
 from symcell.derivation.nodes import IDENTITY, ONES, Chain, Diagonal, TransposeOf
-from symcell.derivation.sizes import size_of
+from symcell.derivation.sizes import dims_of, size_of
 from symcell.graph import Graph
 from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, MatVec, Minus, Sum
@@ -30,6 +30,8 @@ class Jacobians:
 
         A path is the factors of one product, from the body down to ``by``; an empty one is the identity.
         """
+        if self.is_matrix(body) or self.is_matrix(by) or any(m.args[0].has(by) for m in body.atoms(MatVec)):
+            return None  # no matrix of numbers: the recursion says what such a step sends back
         paths = self.paths(body, by)
         if not paths:
             return None
@@ -43,6 +45,9 @@ class Jacobians:
         """Whether a path is a multiple of the identity."""
         plain = not any(isinstance(f, sympy.MatrixExpr | Diagonal | TransposeOf) or f == ONES for f in path)
         return plain and all(self.size(f) == 1 for f in path)
+
+    def is_matrix(self, expr: Expr) -> bool:
+        return len(dims_of(self.graph, expr)) == 2
 
     def size(self, expr: Expr) -> Expr:
         return size_of(self.graph, expr)
@@ -104,6 +109,8 @@ def _product(path: _Path, ranks: Ranks) -> Expr:
     if isinstance(inner, Minus) or (inner.is_number and inner.is_negative):
         positive = inner.args[0] if isinstance(inner, Minus) else -inner
         factors[0] = Diagonal(positive) if isinstance(first, Diagonal) else positive
+        if positive == 1 and len(factors) > 1:
+            factors = factors[1:]
         return Minus(factors[0] if len(factors) == 1 else Chain(*factors))
     return factors[0] if len(factors) == 1 else Chain(*factors)
 

@@ -103,6 +103,11 @@ class InitialTotal(Node):
     """The sum over the steps before the first one, and over all samples."""
 
 
+class Laid(Node):
+    """A vector laid along an axis (args: the vector, 0 or 1) of the matrix that it stands beside: a factor of a product
+    that :func:`symcell.derivation.matrices.assembled` has yet to write as a matrix."""
+
+
 class Diagonal(Node):
     """The diagonal matrix of a vector."""
 
@@ -111,26 +116,26 @@ class Chain(Node):
     """A product of Jacobians; the factors are matrices, :class:`Diagonal` and rows."""
 
 
-class Constant(Symbol):
+class Unit(Symbol):
     """``1``, the vector of ones, and ``I``, the identity."""
 
     __slots__ = ()
 
     def __new__(cls, name: str) -> Any:
-        return Symbol.__xnew__(cls, f"constant {name}")
+        return Symbol.__xnew__(cls, f"unit {name}")
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
-        return (self.name.removeprefix("constant "),), {}
+        return (self.name.removeprefix("unit "),), {}
 
 
-ONES = Constant("1")
-IDENTITY = Constant("I")
+ONES = Unit("1")
+IDENTITY = Unit("I")
 
 
 def shifted(expr: Expr, by: int) -> Expr:
     """``expr`` read ``by`` steps earlier (later where negative)."""
     if not by:
         return expr
-    moves: dict[Expr, Expr] = {a: At(a.signal, a.lag + by) for a in expr.atoms(At)}
+    moves: dict[Expr, Expr] = {a: At(a.signal, a.lag + by, a.axis) for a in expr.atoms(At)}
     moves |= {a: type(a)(a.value, a.lag + by) for a in expr.atoms(Cotangent)}
     return expr.xreplace(moves)

@@ -15,7 +15,24 @@ from sympy import Expr
 from symcell.derivation import nodes as nd
 from symcell.derivation.breaking import CLOSE, OPEN, PRODUCT_BREAK, SUM_BREAK, unmarked
 from symcell.symbolic import functions as fn
-from symcell.symbolic.nodes import At, Count, Hadamard, Join, MatVec, Minus, Param, Quotient, Sum
+from symcell.symbolic.nodes import (
+    At,
+    ColumnScaled,
+    Constant,
+    Count,
+    Flipped,
+    Hadamard,
+    Join,
+    MatVec,
+    Minus,
+    OuterProduct,
+    Param,
+    Quotient,
+    RowScaled,
+    Sum,
+)
+
+_APPLIED = (MatVec, nd.Total, nd.Outer, OuterProduct, RowScaled, ColumnScaled)
 
 SUM, TIMES, APPLIED, POWER, ATOM = range(5)
 """How tightly a printed expression holds together, the loosest first."""
@@ -57,12 +74,17 @@ class Printer(ABC):
             nd.Columns: lambda e: (self.columns(self.within(e.args[0], ATOM), e.args[1], e.args[2]), ATOM),
             nd.Beside: lambda e: (self.bracketed([self.free(a) for a in e.args], beside=True), ATOM),
             Join: lambda e: (self.bracketed([self.free(a) for a in e.args], beside=False), ATOM),
-            nd.Constant: lambda e: (self.constant(e.name.removeprefix("constant ")), ATOM),
+            nd.Unit: lambda e: (self.constant(e.name.removeprefix("unit ")), ATOM),
             nd.Delta: lambda e: (self.delta(e.value, e.lag), ATOM),
             nd.Bar: lambda e: (self.bar(e.value, e.lag), ATOM),
             nd.Last: lambda e: (self.last(e.value, e.lag), ATOM),
             At: lambda e: (self.timed(e.signal, e.lag), ATOM),
-            Param: lambda e: (self.name(e.name), ATOM),
+            Param: lambda e: (self.name(e.signal), ATOM),
+            Constant: lambda e: (self.name(e.name), ATOM),
+            OuterProduct: lambda e: (self.thin.join((self.within(e.args[0], APPLIED), self.row(e.args[1]))), APPLIED),
+            RowScaled: lambda e: (self.chain((nd.Diagonal(e.args[0]), e.args[1])), APPLIED),
+            ColumnScaled: lambda e: (self.chain((e.args[0], nd.Diagonal(e.args[1]))), APPLIED),
+            Flipped: lambda e: (self.row(e.args[0]), POWER),
             sympy.MatrixSymbol: lambda e: (self.name(str(e.name)), ATOM),
             Count: lambda e: self.show(e.size.symbol()),
             sympy.Symbol: lambda e: (self.name(e.name), ATOM),
@@ -110,7 +132,7 @@ class Printer(ABC):
     def product(self, factors: Any) -> str:
         out = ""
         for k, factor in enumerate(factors):
-            text = self.within(factor, POWER if isinstance(factor, MatVec | nd.Total | nd.Outer) else TIMES)
+            text = self.within(factor, POWER if isinstance(factor, _APPLIED) else TIMES)
             number = k and factors[k - 1].is_number
             out += (self.thin if number else f" {PRODUCT_BREAK}{self.times} ") + text if k else text
         return out

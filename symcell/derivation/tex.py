@@ -11,10 +11,9 @@ from sympy import Expr
 from symcell.derivation.breaking import unmarked
 from symcell.derivation.names import tex_symbol
 from symcell.derivation.printer import ATOM, TIMES, Printed, Printer, decimal
+from symcell.symbolic import functions as fn
 
-_FUNCTIONS = {"sigmoid": r"\sigma", "normal_cdf": r"\Phi", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log",
-              "sin": r"\sin", "cos": r"\cos", "max": r"\max", "layernorm": r"\operatorname{LayerNorm}",
-              "rmsnorm": r"\operatorname{RMSNorm}"}  # fmt: skip
+_FUNCTIONS = {f.text: f.tex for f in (*fn.FUNCTIONS, *fn.OVER_UNITS.values()) if f.tex}
 _SIGNS = {"greater": r"\gt", "greater_equal": r"\ge", "equal": "=", "not_equal": r"\ne"}
 _NARROW_FRACTION = 45
 

@@ -9,9 +9,10 @@ from sympy import Expr
 
 from symcell.derivation.breaking import unmarked
 from symcell.derivation.printer import APPLIED, ATOM, TIMES, Printed, Printer, decimal
+from symcell.symbolic import functions as fn
 
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-_FUNCTIONS = {"sigmoid": "σ", "normal_cdf": "Φ", "euclidean_root": "sqrt"}
+_FUNCTIONS = {f.text: f.plain for f in fn.FUNCTIONS if f.plain}
 _SIGNS = {"greater": ">", "greater_equal": "≥", "equal": "=", "not_equal": "≠"}
 
 
