@@ -2,8 +2,9 @@
 
 Greff, Srivastava, Koutník, Steunebrink & Schmidhuber (2017), LSTM: a search space odyssey (variant CIFG).
 
-The cell cifg_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``. Written by symcell 0.1.0 from the
-equations in ``EQUATIONS``; change those and generate it again rather than edit it here.
+The cell cifg_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ PARAMS = {
     "b_o": ("H",),
     "b_g": ("H",),
 }
+CONSTANTS = {}
 START = {
     "W_f": "uniform",
     "W_o": "uniform",
@@ -39,7 +41,7 @@ START = {
 }
 INPUTS = {"x": ("D",)}
 STATES = {"h": ("H",), "c": ("H",)}
-LEARNED = {}
+LAGS = {}
 OUTPUT = "h"
 EQUATIONS = (
     '"""LSTM with coupled input and forget gates\n'
@@ -54,7 +56,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "d8276e6cdd50ffef"
+STAMP = "ac0d236a2bad9e55"
 
 
 class Params(Mapping[str, Any]):
@@ -63,21 +65,32 @@ class Params(Mapping[str, Any]):
     def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
         self.flat = flat
         self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
         start = 0
-        for name, shape in PARAMS.items():
-            shape = tuple(_length(size, self.sizes) for size in shape)
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
             stop = start + math.prod(shape)
             self._start[name] = start
             self._views[name] = flat[start:stop].reshape(shape)
             start = stop
 
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
     def __getitem__(self, name: str) -> Any:
         return self._views[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Copy ``value`` into the parameter's place."""
+        """Copy ``value`` into the place of an array."""
         self._views[name][...] = value
 
     def __iter__(self) -> Iterator[str]:
@@ -98,9 +111,11 @@ class Params(Mapping[str, Any]):
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
-        stop = self._start[last] + self._views[last].size
-        rows = self.flat[self._start[first] : stop]
-        return rows.reshape(-1, self._views[first].shape[1]) if self._views[first].ndim == 2 else rows
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
 
 
 class Grads(NamedTuple):
@@ -117,13 +132,12 @@ class Tape(NamedTuple):
     pack: Packing
     sizes: dict[str, int]
     dtype: Any
-    start_learned: tuple[str, ...]
-    arrays: tuple[Any, ...]
+    arrays: dict[str, Any]
 
     @property
     def nbytes(self) -> int:
         """Bytes stored for the backward pass, the inputs included."""
-        return sum(array.nbytes for array in self.arrays)
+        return sum(array.nbytes for array in self.arrays.values())
 
 
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
@@ -138,36 +152,34 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
             raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
-    parts = [_start(START[name], tuple(_length(n, sizes) for n in shape), sizes, rng) for name, shape in PARAMS.items()]
-    flat = np.concatenate([np.zeros(0), *(part.reshape(-1) for part in parts)])
-    return Params(np.asarray(flat.astype(kind)), sizes)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
 
 
-def _start(start: float | str, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
-    """Where a parameter starts: a number, zeros, ones, uniform in ±1/√n, glorot (2010) or orthogonal (Saxe 2013)."""
-    if not isinstance(start, str):
-        return np.full(shape, start)
-    if start in ("zeros", "ones"):
-        return np.full(shape, float(start == "ones"))
-    if start == "orthogonal":
-        normal = rng.standard_normal((max(shape), min(shape)))
-        q, r = np.linalg.qr(normal)
-        q = q * np.sign(np.diagonal(r))
-        return q if shape[0] >= shape[1] else q.T
-    bound = math.sqrt(6 / sum(shape)) if start == "glorot" else 1 / math.sqrt(_length("H", sizes))
-    return rng.uniform(-bound, bound, shape)
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
 
 
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
-    """A size of ``PARAMS``, such as 4, "H" or "D+H", as a number."""
-    return sum(int(part) if part.isdecimal() else sizes[part] for part in str(size).split("+"))
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
 
 
 class Packing:
     """Which rows each step works on.
 
-    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``; their
-    rows follow each other step by step, and padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
     """
 
     def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
@@ -184,30 +196,29 @@ class Packing:
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
         self.counts = [int(n) for n in counts]
         self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
-        self.size = self.offsets.pop()
-
-    def room(self, depth: int, whole: bool) -> int:
-        """How many rows a buffer needs that is read up to ``depth`` steps away: for all steps, or for those in reach."""
-        return depth * self.batch + self.size if whole else (depth + 1) * self.batch
+        self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
-        """The first row of every step of such a buffer, from ``depth`` steps before the sequence on."""
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
         if not whole:
-            return [k % (depth + 1) * self.batch for k in range(depth + len(self.counts) + 1)]
-        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in (*self.offsets, self.size)]
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
 
-    def past(self, depth: int, lag: int) -> Any:
-        """The rows ``lag`` steps before each row of the sequence, as an index."""
-        first = (depth - lag) * self.batch
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
         if self.order is None:
-            return slice(first, first + self.size)
-        starts = self.starts(depth, True)
-        rows = [np.arange(starts[t + depth - lag], starts[t + depth - lag] + n) for t, n in enumerate(self.counts)]
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
         return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
 
     def rows(self, x: Any) -> Any:
-        """(T, B, n) as rows, padding left out."""
-        flat = x.reshape(self.steps * self.batch, x.shape[2])
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
     def sequence(self, rows: Any) -> Any:
@@ -220,293 +231,389 @@ class Packing:
         return y.reshape(shape)
 
     def sort(self, state: Any) -> Any:
-        """(…, B, n) with the samples in the order of their rows."""
-        return state if self.order is None else state[..., self.order, :]
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
 
     def unsort(self, state: Any) -> Any:
-        return state if self.back is None else state[..., self.back, :]
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
 
-    def first(self, starts: list[int], depth: int) -> Any:
-        """The rows of the ``depth`` steps before the sequence, as an index (depth, B)."""
-        return np.asarray(np.array(starts[:depth])[:, None] + np.arange(self.batch))
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
 
-    def last(self, starts: list[int], depth: int) -> Any:
-        """The rows of each sample's own last ``depth`` steps (of a buffer shifted by ``depth``), as an index (depth, B)."""
-        step = self.ends + np.arange(depth)[:, None]
-        return np.asarray(np.array(starts)[step] + np.arange(self.batch))
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
 
 
 @np.errstate(all="ignore")
 def forward(
-    params: Mapping[str, Any], x: Any, state: Mapping[str, Any] | None = None, lengths: Any = None, *, keep_tape: bool = True
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
 ) -> tuple[Any, dict[str, Any], Tape | None]:
     """Run the cell over a batch of sequences.
 
-    x: (T, B, size), by name where there are several inputs. state: the states before the first step,
-    by name, each (B, size), or (k, B, size) where k steps are carried; one that is missing is its learned
-    start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
     ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs(x)
-    params = _params(params, inputs, {})
-    steps, batch = _check_inputs(params, inputs)
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
     given = _check_state("state", state, batch, params)
     pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
     dtype = params.flat.dtype
-    D = params.sizes["D"]
     H = params.sizes["H"]
-    at_0 = pack.starts(0, True)
-    kept_0 = pack.starts(0, keep_tape)
-    at_1 = pack.starts(1, True)
-    kept_1 = pack.starts(1, keep_tape)
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
 
     x_rows = pack.rows(inputs["x"][1])
-    a_f_in_a_o_in_a_g_in = np.empty((pack.room(0, True), 3*H), dtype)
-    f_o_g = np.empty((pack.room(0, keep_tape), 3*H), dtype)
-    c = np.empty((pack.room(1, keep_tape), H), dtype)
-    h = np.empty((pack.room(1, True), H), dtype)
-    h[pack.first(at_1, 1)] = _start_of("h", given, params, pack)
-    c[pack.first(kept_1, 1)] = _start_of("c", given, params, pack)
-    W_f_to_W_g = params.stack("W_f", "W_g")
-    b_f_to_b_g = params.stack("b_f", "b_g")
-    U_f_to_U_g = params.stack("U_f", "U_g")
+    a_f_in_a_o_in_a_g_in = np.empty((pack.size, 3*H), dtype)
+    f_o_g = np.empty((pack.size if keep_tape else batch, 3*H), dtype)
+    c = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
+    h = np.empty((pack.size + batch, H), dtype)
     work1 = np.empty((batch, H), dtype)
+    b_f_to_b_g = params.stack("b_f", "b_g")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
+    W_f_to_W_g_T = params.stack("W_f", "W_g").T
+    U_f_to_U_g_T = params.stack("U_f", "U_g").T
+    f_to_o = f_o_g[:, : 2*H]
+    g = f_o_g[:, 2*H :]
+    f = f_o_g[:, : H]
+    o = f_o_g[:, H : 2*H]
 
     # W_f_x[t] = W_f @ x[t]
     # W_o_x[t] = W_o @ x[t]
     # W_g_x[t] = W_g @ x[t]
-    np.matmul(x_rows, W_f_to_W_g.T, out=a_f_in_a_o_in_a_g_in)
+    W_f_x_to_W_g_x = a_f_in_a_o_in_a_g_in
+    np.matmul(x_rows, W_f_to_W_g_T, out=W_f_x_to_W_g_x)
     # a_f_in[t] = W_f_x[t] + b_f
     # a_o_in[t] = W_o_x[t] + b_o
     # a_g_in[t] = W_g_x[t] + b_g
-    np.add(a_f_in_a_o_in_a_g_in, b_f_to_b_g, out=a_f_in_a_o_in_a_g_in)
+    a_f_in_to_a_g_in = W_f_x_to_W_g_x
+    np.add(W_f_x_to_W_g_x, b_f_to_b_g, out=a_f_in_to_a_g_in)
 
+    samples = -1
     for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            work1_t = work1[:n]
         # U_f_h[t] = U_f @ h[t-1]
         # U_o_h[t] = U_o @ h[t-1]
         # U_g_h[t] = U_g @ h[t-1]
-        h_t1 = h[at_1[t] : at_1[t] + n]
-        f_o_g_t = f_o_g[kept_0[t] : kept_0[t] + n]
-        np.matmul(h_t1, U_f_to_U_g.T, out=f_o_g_t)
+        h_t1 = h[at_1_0[t]]
+        U_f_h_to_U_g_h_t = f_o_g[kept_0[t]]
+        np.matmul(h_t1, U_f_to_U_g_T, out=U_f_h_to_U_g_h_t)
         # a_f[t] = U_f_h[t] + a_f_in[t]
         # a_o[t] = U_o_h[t] + a_o_in[t]
         # a_g[t] = U_g_h[t] + a_g_in[t]
-        a_f_in_a_o_in_a_g_in_t = a_f_in_a_o_in_a_g_in[at_0[t] : at_0[t] + n]
-        np.add(f_o_g_t, a_f_in_a_o_in_a_g_in_t, out=f_o_g_t)
+        a_f_in_to_a_g_in_t = a_f_in_a_o_in_a_g_in[at_0[t]]
+        a_f_to_a_g_t = U_f_h_to_U_g_h_t
+        np.add(U_f_h_to_U_g_h_t, a_f_in_to_a_g_in_t, out=a_f_to_a_g_t)
         # f[t] = sigmoid(a_f[t]) (forget gate)
         # o[t] = sigmoid(a_o[t]) (output gate)
-        f_to_o_t = f_o_g_t[:, : 2*H]
-        np.negative(f_to_o_t, out=f_to_o_t)
+        a_f_to_a_o_t = f_to_o[kept_0[t]]
+        f_to_o_t = a_f_to_a_o_t
+        np.subtract(0, a_f_to_a_o_t, out=f_to_o_t)
         np.exp(f_to_o_t, out=f_to_o_t)
         np.add(f_to_o_t, 1, out=f_to_o_t)
-        np.reciprocal(f_to_o_t, out=f_to_o_t)
+        np.divide(1, f_to_o_t, out=f_to_o_t)
         # g[t] = tanh(a_g[t]) (candidate)
-        g_t = f_o_g_t[:, 2*H :]
-        np.tanh(g_t, out=g_t)
+        a_g_t = g[kept_0[t]]
+        g_t = a_g_t
+        np.tanh(a_g_t, out=g_t)
         # i[t] = 1 - f[t] (input gate)
-        c_t = c[kept_1[t + 1] : kept_1[t + 1] + n]
-        f_t = f_o_g_t[:, : H]
-        np.subtract(1, f_t, out=c_t)
-        # c[t] = c[t-1]*f[t] + g[t]*i[t] (cell state)
-        work1_t = work1[:n]
-        c_t1 = c[kept_1[t] : kept_1[t] + n]
-        np.multiply(c_t, g_t, out=c_t)
-        np.multiply(c_t1, f_t, out=work1_t)
-        np.add(c_t, work1_t, out=c_t)
+        f_t = f[kept_0[t]]
+        i_t = c[kept_1[t]]
+        np.subtract(1, f_t, out=i_t)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        c_t1 = c[kept_1_0[t]]
+        c_t = i_t
+        np.multiply(i_t, g_t, out=c_t)
+        np.multiply(f_t, c_t1, out=work1_t)
+        np.add(work1_t, c_t, out=c_t)
         # tanh_c[t] = tanh(c[t])
-        h_t = h[at_1[t + 1] : at_1[t + 1] + n]
-        np.tanh(c_t, out=h_t)
+        tanh_c_t = h[at_1[t]]
+        np.tanh(c_t, out=tanh_c_t)
         # h[t] = o[t]*tanh_c[t] (hidden state)
-        o_t = f_o_g_t[:, H : 2*H]
-        np.multiply(h_t, o_t, out=h_t)
+        o_t = o[kept_0[t]]
+        h_t = tanh_c_t
+        np.multiply(o_t, tanh_c_t, out=h_t)
 
-    h_all = h[1 * batch :]
+    h_last = h[pack.last(1, 1, True)]
+    c_last = c[pack.last(1, 1, keep_tape)]
+    h_ = h[batch :]
 
     last = {
-        "h": _state_of("h", h[pack.last(at_1, 1)], pack),
-        "c": _state_of("c", c[pack.last(kept_1, 1)], pack),
+        "h": pack.unsort(h_last)[0],
+        "c": pack.unsort(c_last)[0],
     }
-    learned = tuple(name for name in LEARNED if name not in given)
-    tape = Tape(pack, params.sizes, dtype, learned, (c, f_o_g, h, x_rows,)) if keep_tape else None
-    return pack.sequence(h_all), last, tape
+    arrays = {
+        "c": c,
+        "f_o_g": f_o_g,
+        "h": h,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
 
 
 @np.errstate(all="ignore")
-def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None) -> Grads:
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
     """Back-propagate through the steps that ``forward`` taped.
 
-    dy: (T, B, size), the gradient of the loss by y (None for zero). dlast: its gradients by the last states, by name.
-    Returns the gradients by the parameters, the input(s) and the initial states. Raises ValueError or TypeError for an
-    argument that does not fit.
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
     """
     if not isinstance(tape, Tape):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
-    params = _params(params, {}, tape.sizes)
+    params = _params(params, {}, tape.sizes, tape.dtype)
     if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
-        raise ValueError(f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}")
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
     pack, dtype = tape.pack, tape.dtype
     steps, batch = pack.steps, pack.batch
-    size = _length("H", params.sizes)
-    dy = np.zeros((steps, batch, size), dtype) if dy is None else _array("dy", dy, (steps, batch, size), dtype)
+    shape = _shape(("H",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
     grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
-    ring_0 = pack.starts(0, False)
-    at_0 = pack.starts(0, True)
-    ring_1 = pack.starts(1, False)
-    at_1 = pack.starts(1, True)
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
 
     dy_rows = pack.rows(dy)
-    (c_rows, f_o_g_rows, h_rows, x_rows,) = tape.arrays
-    da_f_da_o_da_g = np.zeros((pack.room(0, True), 3*H), dtype)
-    tanh_c = np.zeros((pack.room(0, False), H), dtype)
-    dh = np.zeros((pack.room(0, False), H), dtype)
-    dc = np.zeros((pack.room(0, False), H), dtype)
-    dx_ = np.zeros((pack.room(0, True), D), dtype)
-    dh_back = np.zeros((pack.room(1, False), H), dtype)
-    dc_via = np.zeros((pack.room(1, False), H), dtype)
-    if "h" in given:
-        dh_back[pack.last(ring_1, 1)] = pack.sort(_steps_of(given["h"]))
-    if "c" in given:
-        dc_via[pack.last(ring_1, 1)] = pack.sort(_steps_of(given["c"]))
-    work1 = np.empty((batch, H), dtype)
-    work2 = np.empty((batch, H), dtype)
-    work1_ = np.empty((batch, 2*H), dtype)
+    c = tape.arrays["c"]
+    f_o_g = tape.arrays["f_o_g"]
+    h = tape.arrays["h"]
+    x_ = tape.arrays["x_rows"]
+    da_f_da_o_da_g = np.empty((pack.size, 3*H), dtype)
+    memory = np.empty(max(batch * H, batch * 2*H), dtype)
+    tanh_c = memory[: batch * H].reshape(batch, H)
+    dh = np.empty((batch, H), dtype)
+    dc = np.empty((batch, H), dtype)
+    dx_ = np.empty((pack.size, D), dtype)
+    dh_back = np.zeros((2 * batch, H), dtype)
+    dc_via = np.zeros((2 * batch, H), dtype)
+    work1 = dh
+    work1_ = memory[: batch * 2*H].reshape(batch, 2*H)
     U_f_to_U_g = params.stack("U_f", "U_g")
     W_f_to_W_g = params.stack("W_f", "W_g")
+    dW_f_to_dW_g = grads.stack("W_f", "W_g")
+    dU_f_to_dU_g = grads.stack("U_f", "U_g")
+    db_f_to_db_g = grads.stack("b_f", "b_g")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    f = f_o_g[:, : H]
+    da_g = da_f_da_o_da_g[:, 2*H :]
+    o = f_o_g[:, H : 2*H]
+    da_o = da_f_da_o_da_g[:, H : 2*H]
+    g = f_o_g[:, 2*H :]
+    da_f = da_f_da_o_da_g[:, : H]
+    da_f_to_da_o = da_f_da_o_da_g[:, : 2*H]
+    f_to_o = f_o_g[:, : 2*H]
     ones = np.ones((1, pack.size), dtype)
 
+    samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            tanh_c_t = tanh_c[:n]
+            dh_t = dh[:n]
+            dtanh_c_t = dc[:n]
+            work1_t = work1[:n]
+            dc_t = dtanh_c_t
+            work1_t_ = work1_[:n]
         # i[t] = 1 - f[t] (input gate)
-        da_f_da_o_da_g_t = da_f_da_o_da_g[at_0[t] : at_0[t] + n]
-        i_t = da_f_da_o_da_g_t[:, 2*H :]
-        f_o_g_t = f_o_g_rows[at_0[t] : at_0[t] + n]
-        f_t = f_o_g_t[:, : H]
+        f_t = f[at_0[t]]
+        i_t = da_g[at_0[t]]
         np.subtract(1, f_t, out=i_t)
         # tanh_c[t] = tanh(c[t])
-        tanh_c_t = tanh_c[:n]
-        c_t = c_rows[at_1[t + 1] : at_1[t + 1] + n]
+        c_t = c[at_1[t]]
         np.tanh(c_t, out=tanh_c_t)
-        # dh[t] = dh_back[t+1] + dy[t]
-        dh_t = dh[:n]
-        dh_back_next = dh_back[ring_1[t + 1] : ring_1[t + 1] + n]
-        dy_t = dy_rows[at_0[t] : at_0[t] + n]
-        np.add(dh_back_next, dy_t, out=dh_t)
+        # dh[t] = dy[t] + dh_back[t+1]
+        dy_t = dy_rows[at_0[t]]
+        dh_back_next = dh_back[ring_1[t]]
+        np.add(dy_t, dh_back_next, out=dh_t)
         # dtanh_c[t] = dh[t]*o[t]
-        dc_t = dc[:n]
-        o_t = f_o_g_t[:, H : 2*H]
-        np.multiply(dh_t, o_t, out=dc_t)
+        o_t = o[at_0[t]]
+        np.multiply(dh_t, o_t, out=dtanh_c_t)
         # do[t] = dh[t]*tanh_c[t]
-        do_t = da_f_da_o_da_g_t[:, H : 2*H]
+        do_t = da_o[at_0[t]]
         np.multiply(dh_t, tanh_c_t, out=do_t)
-        # dc[t] = dc_via[t+1] + dtanh_c[t]*(1 - tanh_c[t]**2)
-        work1_t = work1[:n]
-        work2_t = work2[:n]
-        dc_via_next = dc_via[ring_1[t + 1] : ring_1[t + 1] + n]
-        np.square(tanh_c_t, out=work2_t)
-        np.subtract(1, work2_t, out=work1_t)
-        np.multiply(dc_t, work1_t, out=dc_t)
+        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+        dc_via_next = dc_via[ring_1[t]]
+        np.square(tanh_c_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dtanh_c_t, work1_t, out=dc_t)
         np.add(dc_t, dc_via_next, out=dc_t)
         # dg[t] = dc[t]*i[t]
-        np.multiply(i_t, dc_t, out=i_t)
+        dg_t = i_t
+        np.multiply(dc_t, i_t, out=dg_t)
         # di[t] = dc[t]*g[t]
-        di_t = da_f_da_o_da_g_t[:, : H]
-        g_t = f_o_g_t[:, 2*H :]
+        g_t = g[at_0[t]]
+        di_t = da_f[at_0[t]]
         np.multiply(dc_t, g_t, out=di_t)
         # dc_via[t] = dc[t]*f[t]
-        dc_via_t = dc_via[ring_1[t] : ring_1[t] + n]
+        dc_via_t = dc_via[ring_1_0[t]]
         np.multiply(dc_t, f_t, out=dc_via_t)
         # da_g[t] = dg[t]*(1 - g[t]**2)
-        np.square(g_t, out=work2_t)
-        np.subtract(1, work2_t, out=work1_t)
-        np.multiply(i_t, work1_t, out=i_t)
-        # df[t] = c[t-1]*dc[t] - di[t]
-        c_t1 = c_rows[at_1[t] : at_1[t] + n]
-        np.multiply(c_t1, dc_t, out=work1_t)
-        np.subtract(work1_t, di_t, out=di_t)
+        da_g_t = i_t
+        np.square(g_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dg_t, work1_t, out=da_g_t)
+        # df[t] = -di[t] + dc[t]*c[t-1]
+        c_t1 = c[at_1_0[t]]
+        df_t = di_t
+        np.multiply(dc_t, c_t1, out=work1_t)
+        np.subtract(work1_t, di_t, out=df_t)
         # da_f[t] = df[t]*f[t]*(1 - f[t])
         # da_o[t] = do[t]*o[t]*(1 - o[t])
-        da_f_to_da_o_t = da_f_da_o_da_g_t[:, : 2*H]
-        work1__t = work1_[:n]
-        f_to_o_t = f_o_g_t[:, : 2*H]
-        np.subtract(1, f_to_o_t, out=work1__t)
-        np.multiply(da_f_to_da_o_t, work1__t, out=da_f_to_da_o_t)
-        np.multiply(da_f_to_da_o_t, f_to_o_t, out=da_f_to_da_o_t)
-        # dh_back[t] = U_f.T @ da_f[t] + U_o.T @ da_o[t] + U_g.T @ da_g[t]
-        dh_back_t = dh_back[ring_1[t] : ring_1[t] + n]
-        np.matmul(da_f_da_o_da_g_t, U_f_to_U_g, out=dh_back_t)
+        df_to_do_t = da_f_to_da_o[at_0[t]]
+        f_to_o_t = f_to_o[at_0[t]]
+        da_f_to_da_o_t = df_to_do_t
+        np.multiply(df_to_do_t, f_to_o_t, out=da_f_to_da_o_t)
+        np.subtract(1, f_to_o_t, out=work1_t_)
+        np.multiply(da_f_to_da_o_t, work1_t_, out=da_f_to_da_o_t)
+        # dh_back[t] = U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+        da_f_to_da_g_t = da_f_da_o_da_g[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
+        np.matmul(da_f_to_da_g_t, U_f_to_U_g, out=dh_back_t)
 
-    # dx[t] = W_f.T @ da_f[t] + W_o.T @ da_o[t] + W_g.T @ da_g[t]
-    np.matmul(da_f_da_o_da_g, W_f_to_W_g, out=dx_)
-
-    # dW_f = sum of da_f[t] ⊗ x[t]
-    # dW_o = sum of da_o[t] ⊗ x[t]
-    # dW_g = sum of da_g[t] ⊗ x[t]
-    dW_f_to_dW_g = grads.stack("W_f", "W_g")
-    np.matmul(da_f_da_o_da_g.T, x_rows, out=dW_f_to_dW_g)
-    # dU_f = sum of da_f[t] ⊗ h[t-1]
-    # dU_o = sum of da_o[t] ⊗ h[t-1]
-    # dU_g = sum of da_g[t] ⊗ h[t-1]
-    h_t1 = h_rows[pack.past(1, 1)]
-    dU_f_to_dU_g = grads.stack("U_f", "U_g")
-    np.matmul(da_f_da_o_da_g.T, h_t1, out=dU_f_to_dU_g)
+    if need_x:
+        # dx[t] = W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+        da_f_to_da_g = da_f_da_o_da_g
+        np.matmul(da_f_to_da_g, W_f_to_W_g, out=dx_)
+    # dW_f = sum of outer(da_f[t], x[t])
+    # dW_o = sum of outer(da_o[t], x[t])
+    # dW_g = sum of outer(da_g[t], x[t])
+    da_f_to_da_g_ = da_f_da_o_da_g
+    np.matmul(da_f_to_da_g_.T, x_, out=dW_f_to_dW_g)
+    # dU_f = sum of outer(da_f[t], h[t-1])
+    # dU_o = sum of outer(da_o[t], h[t-1])
+    # dU_g = sum of outer(da_g[t], h[t-1])
+    h_t1 = h[pack.past(1, 0)]
+    np.matmul(da_f_to_da_g_.T, h_t1, out=dU_f_to_dU_g)
     # db_f = sum of da_f[t]
     # db_o = sum of da_o[t]
     # db_g = sum of da_g[t]
-    db_f_to_db_g = grads.stack("b_f", "b_g")
-    np.matmul(ones, da_f_da_o_da_g, out=db_f_to_db_g.reshape(1, -1))
+    np.matmul(ones, da_f_to_da_g_, out=db_f_to_db_g.reshape(1, -1))
 
-    start = {name: np.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
-    start["h"][0 :] += dh_back[pack.first(ring_1, 1)]
-    start["c"][0 :] += dc_via[pack.first(ring_1, 1)]
-    for name in tape.start_learned:
-        grads[LEARNED[name]] += start[name].sum(axis=(0, 1))
-    dstate = {name: _state_of(name, value, pack) for name, value in start.items()}
-    dx = {
-        "x": pack.sequence(dx_),
+    dh_first = dh_back[pack.first(1)]
+    dc_first = dc_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+        "c": pack.unsort(dc_first)[0],
     }
-    return Grads(grads, _like_x(dx), dstate)
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
 
 
-def step(params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it; returns y_t (B, size) and the next state."""
-    inputs = {key: (name.replace("x", "x_t", 1), value) for key, (name, value) in _inputs(x_t).items()}
-    for name, value in inputs.values():
-        _array(name, value, ("B", "size"), None)
-    y, last, _ = forward(params, {key: value[None] for key, (_, value) in inputs.items()}, state, keep_tape=False)
-    return y[0], last
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
 
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
 
-def _like_x(values: dict[str, Any]) -> Any:
-    """Values by input name, or the only one."""
-    return values if len(values) > 1 else next(iter(values.values()))
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    a_f_in_a_o_in_a_g_in = np.empty((batch, 3*H), dtype)
+    f_o_g = np.empty((batch, 3*H), dtype)
+    c = np.empty((batch, H), dtype)
+    h = np.empty((batch, H), dtype)
+    work1 = np.empty((batch, H), dtype)
+    b_f_to_b_g = params.stack("b_f", "b_g")
+    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
+    c_before = given["c"] if "c" in given else np.zeros((1, batch, H), dtype)
+    W_f_to_W_g_T = params.stack("W_f", "W_g").T
+    h_t1 = h_before[0]
+    U_f_to_U_g_T = params.stack("U_f", "U_g").T
+    c_t1 = c_before[0]
 
+    # W_f_x[t] = W_f @ x[t]
+    # W_o_x[t] = W_o @ x[t]
+    # W_g_x[t] = W_g @ x[t]
+    W_f_x_to_W_g_x_t = a_f_in_a_o_in_a_g_in
+    np.matmul(x_t_, W_f_to_W_g_T, out=W_f_x_to_W_g_x_t)
+    # a_f_in[t] = W_f_x[t] + b_f
+    # a_o_in[t] = W_o_x[t] + b_o
+    # a_g_in[t] = W_g_x[t] + b_g
+    a_f_in_to_a_g_in_t = W_f_x_to_W_g_x_t
+    np.add(W_f_x_to_W_g_x_t, b_f_to_b_g, out=a_f_in_to_a_g_in_t)
+    # U_f_h[t] = U_f @ h[t-1]
+    # U_o_h[t] = U_o @ h[t-1]
+    # U_g_h[t] = U_g @ h[t-1]
+    U_f_h_to_U_g_h_t = f_o_g
+    np.matmul(h_t1, U_f_to_U_g_T, out=U_f_h_to_U_g_h_t)
+    # a_f[t] = U_f_h[t] + a_f_in[t]
+    # a_o[t] = U_o_h[t] + a_o_in[t]
+    # a_g[t] = U_g_h[t] + a_g_in[t]
+    a_f_to_a_g_t = U_f_h_to_U_g_h_t
+    np.add(U_f_h_to_U_g_h_t, a_f_in_to_a_g_in_t, out=a_f_to_a_g_t)
+    # f[t] = sigmoid(a_f[t]) (forget gate)
+    # o[t] = sigmoid(a_o[t]) (output gate)
+    a_f_to_a_o_t = f_o_g[:, : 2*H]
+    f_to_o_t = a_f_to_a_o_t
+    np.subtract(0, a_f_to_a_o_t, out=f_to_o_t)
+    np.exp(f_to_o_t, out=f_to_o_t)
+    np.add(f_to_o_t, 1, out=f_to_o_t)
+    np.divide(1, f_to_o_t, out=f_to_o_t)
+    # g[t] = tanh(a_g[t]) (candidate)
+    a_g_t = f_o_g[:, 2*H :]
+    g_t = a_g_t
+    np.tanh(a_g_t, out=g_t)
+    # i[t] = 1 - f[t] (input gate)
+    f_t = f_o_g[:, : H]
+    i_t = c
+    np.subtract(1, f_t, out=i_t)
+    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+    c_t = i_t
+    np.multiply(i_t, g_t, out=c_t)
+    np.multiply(f_t, c_t1, out=work1)
+    np.add(work1, c_t, out=c_t)
+    # tanh_c[t] = tanh(c[t])
+    tanh_c_t = h
+    np.tanh(c_t, out=tanh_c_t)
+    # h[t] = o[t]*tanh_c[t] (hidden state)
+    o_t = f_o_g[:, H : 2*H]
+    h_t = tanh_c_t
+    np.multiply(o_t, tanh_c_t, out=h_t)
 
-def _steps_of(state: Any) -> Any:
-    """A state as (k, B, n)."""
-    return state if state.ndim == 3 else state[None]
-
-
-def _steps_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    shape = _state_shape(name, batch, sizes)
-    return shape if len(shape) == 3 else (1, *shape)
-
-
-def _start_of(name: str, given: Mapping[str, Any], params: Params, pack: Packing) -> Any:
-    """The state before the first step in the order of the rows, (k, B, n) or what broadcasts to it: given, learned or zero."""
-    if name in given:
-        return pack.sort(_steps_of(given[name]))
-    if name in LEARNED:
-        return params[LEARNED[name]].reshape(1, 1, -1)
-    return np.zeros((1, 1, 1), params.flat.dtype)
-
-
-def _state_of(name: str, rows: Any, pack: Packing) -> Any:
-    """(k, B, n) in the order of the rows as the caller's (B, n) or (k, B, n)."""
-    state = pack.unsort(rows)
-    return state if len(STATES[name]) == 2 else state[0]
+    state = {
+        "h": h,
+        "c": c,
+    }
+    return h_t.copy(), state
 
 
 def _float_type(name: str, dtype: Any) -> Any:
@@ -520,13 +627,15 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
-def _array(name: str, value: Any, shape: tuple[int | str, ...], dtype: Any) -> Any:
-    """``value`` if it is an array of this shape (a name in it stands for any length) and type."""
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
-    fits = len(value.shape) == len(shape) and all(isinstance(w, str) or w == n for n, w in zip(value.shape, shape, strict=True))
-    if not fits:
-        raise ValueError(f"{name}: expected the shape ({', '.join(map(str, shape))}), got {tuple(value.shape)}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
     if dtype is not None and value.dtype != dtype:
         raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
     return value
@@ -545,68 +654,82 @@ def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mappin
     return value
 
 
-def _params(params: Any, like: Mapping[str, Any], known: Mapping[str, int]) -> Params:
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
     """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
 
-    Sizes are those ``known``, or come from the parameters and the inputs ``like``.
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
     """
     if isinstance(params, Params):
         return params
-    _mapping("params", params, PARAMS, True)
-    arrays = {f'params["{name}"]': (params[name], shape) for name, shape in PARAMS.items()}
-    arrays |= {name: (value, ("T", "B", *INPUTS[key])) for key, (name, value) in like.items()}
-    sizes = dict(known)
-    for name, (value, shape) in arrays.items():
-        _array(name, value, shape, None)
-        for size, n in zip(shape, value.shape, strict=True):
-            if size in SIZES and sizes.setdefault(size, int(n)) != n:
-                raise ValueError(f"{name}: expected {size} = {sizes[size]} as in the arrays before it, got {tuple(value.shape)}")
-    kinds = {_float_type(f'params["{name}"]', params[name].dtype) for name in PARAMS}
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
-    kinds |= set() if kinds else {_float_type(name, value.dtype) for name, value in like.values()}
-    kind = kinds.pop() if kinds else np.dtype("float32")
-    count = sum(math.prod(_length(size, sizes) for size in shape) for shape in PARAMS.values())
-    packed = Params(np.empty(count, kind), sizes)
-    for name, view in packed.items():
-        packed[name] = _array(f'params["{name}"]', params[name], view.shape, kind)
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
     return packed
 
 
-def _inputs(x: Any) -> dict[str, tuple[str, Any]]:
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
     """The inputs by name, each with what to call it in an error."""
     if len(INPUTS) == 1 and not isinstance(x, Mapping):
-        (name,) = INPUTS
-        return {name: ("x", x)}
-    _mapping("x", x, INPUTS, True)
-    return {name: (f'x["{name}"]', x[name]) for name in INPUTS}
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
 
 
-def _check_inputs(params: Params, inputs: Mapping[str, tuple[str, Any]]) -> tuple[int, int]:
-    """Steps and batch of the inputs, once each has been found to fit."""
-    lead: tuple[Any, ...] = ("T", "B")
-    for key, (name, value) in inputs.items():
-        shape = tuple(_length(size, params.sizes) for size in INPUTS[key])
-        _array(name, value, (*lead, *shape), params.flat.dtype)
-        lead = tuple(value.shape[:2])
-    return int(lead[0]), int(lead[1])
-
-
-def _state_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """(B, n), or (k, B, n) for a state of k lags."""
-    *lags, size = STATES[name]
-    return (*lags, batch, _length(size, sizes))
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
 
 
 def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
-    """The given states by name: every key known, every shape right."""
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
     if state is None:
         return {}
-    _mapping(argument, state, STATES, False)
-    return {
-        name: _array(f'{argument}["{name}"]', value, _state_shape(name, batch, params.sizes), params.flat.dtype)
-        for name, value in state.items()
-    }
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value)[None]
+    return given
 
 
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:

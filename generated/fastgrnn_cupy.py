@@ -3,8 +3,9 @@
 Kusupati, Singh, Bhatia, Kumar, Jain & Varma (2018), FastGRNN: a fast, accurate, stable and tiny kilobyte sized gated
 recurrent neural network. Gate and candidate share their matrices; zeta and nu pass through a sigmoid.
 
-The cell fastgrnn as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``. Written by symcell 0.1.0 from the
-equations in ``EQUATIONS``; change those and generate it again rather than edit it here.
+The cell fastgrnn as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
 """
 
 from __future__ import annotations
@@ -19,30 +20,18 @@ import cupy as cp
 import numpy as np
 
 SIZES = ("D", "H")
-PARAMS = {
-    "b_z": ("H",),
-    "b_n": ("H",),
-    "W": ("H", "D"),
-    "U": ("H", "H"),
-    "zeta": (),
-    "nu": (),
-}
-START = {
-    "b_z": 1.0,
-    "b_n": 1.0,
-    "W": "uniform",
-    "U": "uniform",
-    "zeta": 1.0,
-    "nu": -4.0,
-}
+PARAMS = {"b_z": ("H",), "b_n": ("H",), "W": ("H", "D"), "U": ("H", "H"), "zeta": (), "nu": ()}
+CONSTANTS = {}
+START = {"b_z": 1.0, "b_n": 1.0, "W": "uniform", "U": "uniform", "zeta": 1.0, "nu": -4.0}
 INPUTS = {"x": ("D",)}
 STATES = {"h": ("H",)}
-LEARNED = {}
+LAGS = {}
 OUTPUT = "h"
 EQUATIONS = (
     '"""FastGRNN\n'
     "\n"
-    "Kusupati, Singh, Bhatia, Kumar, Jain & Varma (2018), FastGRNN: a fast, accurate, stable and tiny kilobyte sized gated\n"
+    "Kusupati, Singh, Bhatia, Kumar, Jain & Varma (2018), FastGRNN: a fast, accurate, stable and tiny kilobyte sized "
+    "gated\n"
     "recurrent neural network. Gate and candidate share their matrices; zeta and nu pass through a sigmoid.\n"
     '"""\n'
     "p[t] = W @ x[t] + U @ h[t-1]                                              # shared product\n"
@@ -54,7 +43,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "f2b32f20b99645e0"
+STAMP = "07e418e37360b860"
 
 
 class Params(Mapping[str, Any]):
@@ -63,21 +52,32 @@ class Params(Mapping[str, Any]):
     def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
         self.flat = flat
         self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
         start = 0
-        for name, shape in PARAMS.items():
-            shape = tuple(_length(size, self.sizes) for size in shape)
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
             stop = start + math.prod(shape)
             self._start[name] = start
             self._views[name] = flat[start:stop].reshape(shape)
             start = stop
 
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
     def __getitem__(self, name: str) -> Any:
         return self._views[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Copy ``value`` into the parameter's place."""
+        """Copy ``value`` into the place of an array."""
         self._views[name][...] = value
 
     def __iter__(self) -> Iterator[str]:
@@ -98,9 +98,11 @@ class Params(Mapping[str, Any]):
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
-        stop = self._start[last] + self._views[last].size
-        rows = self.flat[self._start[first] : stop]
-        return rows.reshape(-1, self._views[first].shape[1]) if self._views[first].ndim == 2 else rows
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
 
 
 class Grads(NamedTuple):
@@ -117,13 +119,12 @@ class Tape(NamedTuple):
     pack: Packing
     sizes: dict[str, int]
     dtype: Any
-    start_learned: tuple[str, ...]
-    arrays: tuple[Any, ...]
+    arrays: dict[str, Any]
 
     @property
     def nbytes(self) -> int:
         """Bytes stored for the backward pass, the inputs included."""
-        return sum(array.nbytes for array in self.arrays)
+        return sum(array.nbytes for array in self.arrays.values())
 
 
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
@@ -138,36 +139,34 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
             raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
-    parts = [_start(START[name], tuple(_length(n, sizes) for n in shape), sizes, rng) for name, shape in PARAMS.items()]
-    flat = np.concatenate([np.zeros(0), *(part.reshape(-1) for part in parts)])
-    return Params(cp.asarray(flat.astype(kind)), sizes)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(cp.asarray(flat), sizes)
 
 
-def _start(start: float | str, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
-    """Where a parameter starts: a number, zeros, ones, uniform in ±1/√n, glorot (2010) or orthogonal (Saxe 2013)."""
-    if not isinstance(start, str):
-        return np.full(shape, start)
-    if start in ("zeros", "ones"):
-        return np.full(shape, float(start == "ones"))
-    if start == "orthogonal":
-        normal = rng.standard_normal((max(shape), min(shape)))
-        q, r = np.linalg.qr(normal)
-        q = q * np.sign(np.diagonal(r))
-        return q if shape[0] >= shape[1] else q.T
-    bound = math.sqrt(6 / sum(shape)) if start == "glorot" else 1 / math.sqrt(_length("H", sizes))
-    return rng.uniform(-bound, bound, shape)
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
 
 
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
-    """A size of ``PARAMS``, such as 4, "H" or "D+H", as a number."""
-    return sum(int(part) if part.isdecimal() else sizes[part] for part in str(size).split("+"))
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
 
 
 class Packing:
     """Which rows each step works on.
 
-    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``; their
-    rows follow each other step by step, and padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
     """
 
     def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
@@ -184,30 +183,29 @@ class Packing:
             self.index = cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
         self.counts = [int(n) for n in counts]
         self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
-        self.size = self.offsets.pop()
-
-    def room(self, depth: int, whole: bool) -> int:
-        """How many rows a buffer needs that is read up to ``depth`` steps away: for all steps, or for those in reach."""
-        return depth * self.batch + self.size if whole else (depth + 1) * self.batch
+        self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
-        """The first row of every step of such a buffer, from ``depth`` steps before the sequence on."""
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
         if not whole:
-            return [k % (depth + 1) * self.batch for k in range(depth + len(self.counts) + 1)]
-        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in (*self.offsets, self.size)]
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
 
-    def past(self, depth: int, lag: int) -> Any:
-        """The rows ``lag`` steps before each row of the sequence, as an index."""
-        first = (depth - lag) * self.batch
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
         if self.order is None:
-            return slice(first, first + self.size)
-        starts = self.starts(depth, True)
-        rows = [np.arange(starts[t + depth - lag], starts[t + depth - lag] + n) for t, n in enumerate(self.counts)]
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
         return cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
 
     def rows(self, x: Any) -> Any:
-        """(T, B, n) as rows, padding left out."""
-        flat = x.reshape(self.steps * self.batch, x.shape[2])
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return cp.ascontiguousarray(flat if self.index is None else flat[self.index])
 
     def sequence(self, rows: Any) -> Any:
@@ -220,267 +218,314 @@ class Packing:
         return y.reshape(shape)
 
     def sort(self, state: Any) -> Any:
-        """(…, B, n) with the samples in the order of their rows."""
-        return state if self.order is None else state[..., self.order, :]
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
 
     def unsort(self, state: Any) -> Any:
-        return state if self.back is None else state[..., self.back, :]
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
 
-    def first(self, starts: list[int], depth: int) -> Any:
-        """The rows of the ``depth`` steps before the sequence, as an index (depth, B)."""
-        return cp.asarray(np.array(starts[:depth])[:, None] + np.arange(self.batch))
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return cp.arange(count * self.batch).reshape(count, self.batch)
 
-    def last(self, starts: list[int], depth: int) -> Any:
-        """The rows of each sample's own last ``depth`` steps (of a buffer shifted by ``depth``), as an index (depth, B)."""
-        step = self.ends + np.arange(depth)[:, None]
-        return cp.asarray(np.array(starts)[step] + np.arange(self.batch))
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return cp.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
 
 
 def forward(
-    params: Mapping[str, Any], x: Any, state: Mapping[str, Any] | None = None, lengths: Any = None, *, keep_tape: bool = True
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
 ) -> tuple[Any, dict[str, Any], Tape | None]:
     """Run the cell over a batch of sequences.
 
-    x: (T, B, size), by name where there are several inputs. state: the states before the first step,
-    by name, each (B, size), or (k, B, size) where k steps are carried; one that is missing is its learned
-    start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
     ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs(x)
-    params = _params(params, inputs, {})
-    steps, batch = _check_inputs(params, inputs)
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
     given = _check_state("state", state, batch, params)
     pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
     dtype = params.flat.dtype
-    D = params.sizes["D"]
     H = params.sizes["H"]
-    at_0 = pack.starts(0, True)
-    kept_0 = pack.starts(0, keep_tape)
-    at_1 = pack.starts(1, True)
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
 
     x_rows = pack.rows(inputs["x"][1])
-    p = cp.empty((pack.room(0, keep_tape), H), dtype)
-    W_x = cp.empty((pack.room(0, True), H), dtype)
-    h = cp.empty((pack.room(1, True), H), dtype)
-    h[pack.first(at_1, 1)] = _start_of("h", given, params, pack)
-    kernels = _kernels(dtype)
+    p = cp.empty((pack.size if keep_tape else batch, H), dtype)
+    W_x = cp.empty((pack.size, H), dtype)
+    h = cp.empty((pack.size + batch, H), dtype)
+    sigmoid_zeta = cp.empty((1,), dtype)
+    sigmoid_nu = cp.empty((1,), dtype)
     zeta = params.stack("zeta", "zeta")
     nu = params.stack("nu", "nu")
-    W = params.stack("W", "W")
-    U = params.stack("U", "U")
     b_z = params.stack("b_z", "b_z")
     b_n = params.stack("b_n", "b_n")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    W_T = params.stack("W", "W").T
+    U_T = params.stack("U", "U").T
+    kernels = _kernels(dtype)
 
     # sigmoid_zeta = sigmoid(zeta)
-    sigmoid_zeta = cp.empty((1,), dtype)
-    cp.negative(zeta, out=sigmoid_zeta)
+    cp.subtract(0, zeta, out=sigmoid_zeta)
     cp.exp(sigmoid_zeta, out=sigmoid_zeta)
     cp.add(sigmoid_zeta, 1, out=sigmoid_zeta)
-    cp.reciprocal(sigmoid_zeta, out=sigmoid_zeta)
+    cp.divide(1, sigmoid_zeta, out=sigmoid_zeta)
     # sigmoid_nu = sigmoid(nu)
-    sigmoid_nu = cp.empty((1,), dtype)
-    cp.negative(nu, out=sigmoid_nu)
+    cp.subtract(0, nu, out=sigmoid_nu)
     cp.exp(sigmoid_nu, out=sigmoid_nu)
     cp.add(sigmoid_nu, 1, out=sigmoid_nu)
-    cp.reciprocal(sigmoid_nu, out=sigmoid_nu)
-
+    cp.divide(1, sigmoid_nu, out=sigmoid_nu)
     # W_x[t] = W @ x[t]
-    cp.matmul(x_rows, W.T, out=W_x)
+    cp.matmul(x_rows, W_T, out=W_x)
 
     for t, n in enumerate(pack.counts):
         # U_h[t] = U @ h[t-1]
-        h_t1 = h[at_1[t] : at_1[t] + n]
-        p_t = p[kept_0[t] : kept_0[t] + n]
-        cp.matmul(h_t1, U.T, out=p_t)
-        # p[t] = U_h[t] + W_x[t] (shared product)
+        h_t1 = h[at_1_0[t]]
+        U_h_t = p[kept_0[t]]
+        cp.matmul(h_t1, U_T, out=U_h_t)
+        # p[t] = W_x[t] + U_h[t] (shared product)
         # a_z[t] = p[t] + b_z
         # a_n[t] = p[t] + b_n
         # z[t] = sigmoid(a_z[t]) (gate)
         # n[t] = tanh(a_n[t]) (candidate)
-        # h[t] = h[t-1]*z[t] + n[t]*(sigmoid_nu + sigmoid_zeta*(1 - z[t])) (hidden state)
-        _launch_units(kernels.forward_1, n, H, H, p, kept_0[t], W_x, at_0[t], b_z, b_n, sigmoid_zeta, sigmoid_nu, h, at_1[t], h, at_1[t + 1])
+        # h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state)
+        _launch_units(
+            kernels.forward_1, n, H, H, W_x, at_0[t].start, p, kept_0[t].start, b_z, b_n, sigmoid_zeta, sigmoid_nu,
+            h, at_1_0[t].start, h, at_1[t].start,
+        )
 
-    h_all = h[1 * batch :]
+    h_last = h[pack.last(1, 1, True)]
+    h_ = h[batch :]
 
     last = {
-        "h": _state_of("h", h[pack.last(at_1, 1)], pack),
+        "h": pack.unsort(h_last)[0],
     }
-    learned = tuple(name for name in LEARNED if name not in given)
-    tape = Tape(pack, params.sizes, dtype, learned, (h, p, x_rows,)) if keep_tape else None
-    return pack.sequence(h_all), last, tape
+    arrays = {
+        "h": h,
+        "x_rows": x_rows,
+        "p": p,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
 
 
-def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None) -> Grads:
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
     """Back-propagate through the steps that ``forward`` taped.
 
-    dy: (T, B, size), the gradient of the loss by y (None for zero). dlast: its gradients by the last states, by name.
-    Returns the gradients by the parameters, the input(s) and the initial states. Raises ValueError or TypeError for an
-    argument that does not fit.
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
     """
     if not isinstance(tape, Tape):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
-    params = _params(params, {}, tape.sizes)
+    params = _params(params, {}, tape.sizes, tape.dtype)
     if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
-        raise ValueError(f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}")
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
     pack, dtype = tape.pack, tape.dtype
     steps, batch = pack.steps, pack.batch
-    size = _length("H", params.sizes)
-    dy = cp.zeros((steps, batch, size), dtype) if dy is None else _array("dy", dy, (steps, batch, size), dtype)
+    shape = _shape(("H",), params.sizes)
+    dy = cp.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
     grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
-    at_0 = pack.starts(0, True)
-    ring_1 = pack.starts(1, False)
-    at_1 = pack.starts(1, True)
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
 
     dy_rows = pack.rows(dy)
-    (h_rows, p_rows, x_rows,) = tape.arrays
-    z = cp.zeros((pack.room(0, True), H), dtype)
-    n_ = cp.zeros((pack.room(0, True), H), dtype)
-    dh = cp.zeros((pack.room(0, True), H), dtype)
-    dsigmoid_nu_each = cp.zeros((pack.room(0, True), H), dtype)
-    dsigmoid_zeta_each = cp.zeros((pack.room(0, True), H), dtype)
-    da_n = cp.zeros((pack.room(0, True), H), dtype)
-    da_z = cp.zeros((pack.room(0, True), H), dtype)
-    dp = cp.zeros((pack.room(0, True), H), dtype)
-    dx_ = cp.zeros((pack.room(0, True), D), dtype)
-    dh_back = cp.zeros((pack.room(1, False), H), dtype)
-    dh_via = cp.zeros((pack.room(1, False), H), dtype)
-    if "h" in given:
-        dh_back[pack.last(ring_1, 1)] = pack.sort(_steps_of(given["h"]))
-    kernels = _kernels(dtype)
+    h = tape.arrays["h"]
+    x_ = tape.arrays["x_rows"]
+    p = tape.arrays["p"]
+    dh = cp.empty((pack.size, H), dtype)
+    z = cp.empty((pack.size, H), dtype)
+    n_ = cp.empty((pack.size, H), dtype)
+    da_n = cp.empty((pack.size, H), dtype)
+    da_z = cp.empty((pack.size, H), dtype)
+    dp = cp.empty((pack.size, H), dtype)
+    dsigmoid_nu_each = da_n
+    dsigmoid_zeta_each = da_z
+    dx_ = cp.empty((pack.size, D), dtype)
+    dh_back = cp.zeros((2 * batch, H), dtype)
+    dh_via = cp.zeros((2 * batch, H), dtype)
+    sigmoid_zeta = cp.empty((1,), dtype)
+    sigmoid_nu = cp.empty((1,), dtype)
+    dsigmoid_nu_total = cp.empty((H,), dtype)
+    dsigmoid_nu_sum = cp.empty((1,), dtype)
+    dsigmoid_zeta_total = cp.empty((H,), dtype)
+    dsigmoid_zeta_sum = cp.empty((1,), dtype)
+    work1 = cp.empty((1,), dtype)
     zeta = params.stack("zeta", "zeta")
     nu = params.stack("nu", "nu")
     b_z = params.stack("b_z", "b_z")
     b_n = params.stack("b_n", "b_n")
     U = params.stack("U", "U")
+    db_z = grads.stack("b_z", "b_z")
+    db_n = grads.stack("b_n", "b_n")
+    dzeta = grads.stack("zeta", "zeta")
+    dnu = grads.stack("nu", "nu")
     W = params.stack("W", "W")
+    dW = grads.stack("W", "W")
+    dU = grads.stack("U", "U")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
     # sigmoid_zeta = sigmoid(zeta)
-    sigmoid_zeta = cp.empty((1,), dtype)
-    cp.negative(zeta, out=sigmoid_zeta)
+    cp.subtract(0, zeta, out=sigmoid_zeta)
     cp.exp(sigmoid_zeta, out=sigmoid_zeta)
     cp.add(sigmoid_zeta, 1, out=sigmoid_zeta)
-    cp.reciprocal(sigmoid_zeta, out=sigmoid_zeta)
+    cp.divide(1, sigmoid_zeta, out=sigmoid_zeta)
     # sigmoid_nu = sigmoid(nu)
-    sigmoid_nu = cp.empty((1,), dtype)
-    cp.negative(nu, out=sigmoid_nu)
+    cp.subtract(0, nu, out=sigmoid_nu)
     cp.exp(sigmoid_nu, out=sigmoid_nu)
     cp.add(sigmoid_nu, 1, out=sigmoid_nu)
-    cp.reciprocal(sigmoid_nu, out=sigmoid_nu)
+    cp.divide(1, sigmoid_nu, out=sigmoid_nu)
 
     for t, n in reversed(list(enumerate(pack.counts))):
         # a_z[t] = p[t] + b_z
         # a_n[t] = p[t] + b_n
-        # dh[t] = dh_back[t+1] + dh_via[t+1] + dy[t]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
         # z[t] = sigmoid(a_z[t]) (gate)
         # n[t] = tanh(a_n[t]) (candidate)
-        # dn[t] = dh[t]*(sigmoid_nu + sigmoid_zeta*(1 - z[t]))
-        # dz[t] = dh[t]*(h[t-1] - n[t]*sigmoid_zeta)
+        # dn[t] = dh[t]*(sigmoid_zeta*(1 - z[t]) + sigmoid_nu)
+        # dz[t] = dh[t]*(-sigmoid_zeta*n[t] + h[t-1])
         # dh_via[t] = dh[t]*z[t]
         # da_n[t] = dn[t]*(1 - n[t]**2)
         # da_z[t] = dz[t]*z[t]*(1 - z[t])
-        # dp[t] = da_n[t] + da_z[t]
-        _launch_units(kernels.backward_1, n, H, H, p_rows, at_0[t], b_z, b_n, dh_back, ring_1[t + 1], dh_via, ring_1[t + 1], dy_rows, at_0[t], sigmoid_zeta, sigmoid_nu, h_rows, at_1[t], dh, at_0[t], z, at_0[t], n_, at_0[t], dh_via, ring_1[t], da_n, at_0[t], da_z, at_0[t], dp, at_0[t])
+        # dp[t] = da_z[t] + da_n[t]
+        _launch_units(
+            kernels.backward_1, n, H, H, p, at_0[t].start, b_z, b_n, dy_rows, at_0[t].start, dh_back,
+            ring_1[t].start, dh_via, ring_1[t].start, dh, at_0[t].start, z, at_0[t].start, n_, at_0[t].start,
+            sigmoid_zeta, sigmoid_nu, h, at_1_0[t].start, dh_via, ring_1_0[t].start, da_n, at_0[t].start, da_z,
+            at_0[t].start, dp, at_0[t].start,
+        )
         # dh_back[t] = U.T @ dp[t]
-        dp_t = dp[at_0[t] : at_0[t] + n]
-        dh_back_t = dh_back[ring_1[t] : ring_1[t] + n]
+        dp_t = dp[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(dp_t, U, out=dh_back_t)
 
-    # dsigmoid_nu_each[t] = dh[t]*n[t]
-    # dsigmoid_zeta_each[t] = dh[t]*n[t]*(1 - z[t])
-    _launch_units(kernels.backward_2, pack.size, H, H, dh, 0, n_, 0, z, 0, dsigmoid_nu_each, 0, dsigmoid_zeta_each, 0)
-    # dx[t] = W.T @ dp[t]
-    cp.matmul(dp, W, out=dx_)
-
-    # dW = sum of dp[t] ⊗ x[t]
-    dW = grads.stack("W", "W")
-    cp.matmul(dp.T, x_rows, out=dW)
-    # dU = sum of dp[t] ⊗ h[t-1]
-    h_t1 = h_rows[pack.past(1, 1)]
-    dU = grads.stack("U", "U")
-    cp.matmul(dp.T, h_t1, out=dU)
     # db_z = sum of da_z[t]
-    db_z = grads.stack("b_z", "b_z")
     cp.matmul(ones, da_z, out=db_z.reshape(1, -1))
     # db_n = sum of da_n[t]
-    db_n = grads.stack("b_n", "b_n")
     cp.matmul(ones, da_n, out=db_n.reshape(1, -1))
+    # dsigmoid_nu_each[t] = dh[t]*n[t]
+    # dsigmoid_zeta_each[t] = dh[t]*(1 - z[t])*n[t]
+    _launch_units(kernels.backward_2, pack.size, H, H, dh, n_, dsigmoid_nu_each, z, dsigmoid_zeta_each)
     # dsigmoid_nu_total = sum of dsigmoid_nu_each[t]
-    dsigmoid_nu_total = cp.empty((H,), dtype)
     cp.matmul(ones, dsigmoid_nu_each, out=dsigmoid_nu_total.reshape(1, -1))
     # dsigmoid_zeta_total = sum of dsigmoid_zeta_each[t]
-    dsigmoid_zeta_total = cp.empty((H,), dtype)
     cp.matmul(ones, dsigmoid_zeta_each, out=dsigmoid_zeta_total.reshape(1, -1))
     # dsigmoid_nu_sum = sum(dsigmoid_nu_total)
-    dsigmoid_nu_sum = cp.empty((1,), dtype)
-    dsigmoid_nu_sum[...] = cp.sum(dsigmoid_nu_total, keepdims=True)
+    dsigmoid_nu_sum[...] = cp.sum(dsigmoid_nu_total)
     # dsigmoid_zeta_sum = sum(dsigmoid_zeta_total)
-    dsigmoid_zeta_sum = cp.empty((1,), dtype)
-    dsigmoid_zeta_sum[...] = cp.sum(dsigmoid_zeta_total, keepdims=True)
-    # dzeta_each = dsigmoid_zeta_sum*sigmoid_zeta*(1 - sigmoid_zeta)
-    dzeta_each = grads.stack("zeta", "zeta")
-    cp.subtract(1, sigmoid_zeta, out=dzeta_each)
-    cp.multiply(dzeta_each, dsigmoid_zeta_sum, out=dzeta_each)
-    cp.multiply(dzeta_each, sigmoid_zeta, out=dzeta_each)
-    # dnu_each = dsigmoid_nu_sum*sigmoid_nu*(1 - sigmoid_nu)
-    dnu_each = grads.stack("nu", "nu")
-    cp.subtract(1, sigmoid_nu, out=dnu_each)
-    cp.multiply(dnu_each, dsigmoid_nu_sum, out=dnu_each)
-    cp.multiply(dnu_each, sigmoid_nu, out=dnu_each)
+    dsigmoid_zeta_sum[...] = cp.sum(dsigmoid_zeta_total)
+    # dzeta = dsigmoid_zeta_sum*sigmoid_zeta*(1 - sigmoid_zeta)
+    cp.multiply(dsigmoid_zeta_sum, sigmoid_zeta, out=dzeta)
+    cp.subtract(1, sigmoid_zeta, out=work1)
+    cp.multiply(dzeta, work1, out=dzeta)
+    # dnu = dsigmoid_nu_sum*sigmoid_nu*(1 - sigmoid_nu)
+    cp.multiply(dsigmoid_nu_sum, sigmoid_nu, out=dnu)
+    cp.subtract(1, sigmoid_nu, out=work1)
+    cp.multiply(dnu, work1, out=dnu)
+    if need_x:
+        # dx[t] = W.T @ dp[t]
+        cp.matmul(dp, W, out=dx_)
+    # dW = sum of outer(dp[t], x[t])
+    cp.matmul(dp.T, x_, out=dW)
+    # dU = sum of outer(dp[t], h[t-1])
+    h_t1 = h[pack.past(1, 0)]
+    cp.matmul(dp.T, h_t1, out=dU)
 
-    start = {name: cp.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
-    start["h"][0 :] += dh_back[pack.first(ring_1, 1)]
-    start["h"][0 :] += dh_via[pack.first(ring_1, 1)]
-    for name in tape.start_learned:
-        grads[LEARNED[name]] += start[name].sum(axis=(0, 1))
-    dstate = {name: _state_of(name, value, pack) for name, value in start.items()}
-    dx = {
-        "x": pack.sequence(dx_),
+    dh_first = cp.zeros((1, batch, H), dtype)
+    dh_first += dh_back[pack.first(1)]
+    dh_first += dh_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
     }
-    return Grads(grads, _like_x(dx), dstate)
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
 
 
-def step(params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it; returns y_t (B, size) and the next state."""
-    inputs = {key: (name.replace("x", "x_t", 1), value) for key, (name, value) in _inputs(x_t).items()}
-    for name, value in inputs.values():
-        _array(name, value, ("B", "size"), None)
-    y, last, _ = forward(params, {key: value[None] for key, (_, value) in inputs.items()}, state, keep_tape=False)
-    return y[0], last
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
 
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
 
-def _like_x(values: dict[str, Any]) -> Any:
-    """Values by input name, or the only one."""
-    return values if len(values) > 1 else next(iter(values.values()))
+    x_t_ = cp.ascontiguousarray(inputs["x"][1])
+    p = cp.empty((batch, H), dtype)
+    W_x = cp.empty((batch, H), dtype)
+    h = cp.empty((batch, H), dtype)
+    sigmoid_zeta = cp.empty((1,), dtype)
+    sigmoid_nu = cp.empty((1,), dtype)
+    zeta = params.stack("zeta", "zeta")
+    nu = params.stack("nu", "nu")
+    b_z = params.stack("b_z", "b_z")
+    b_n = params.stack("b_n", "b_n")
+    h_before = given["h"] if "h" in given else cp.zeros((1, batch, H), dtype)
+    W_T = params.stack("W", "W").T
+    h_t1 = h_before[0]
+    U_T = params.stack("U", "U").T
+    kernels = _kernels(dtype)
 
+    # sigmoid_zeta = sigmoid(zeta)
+    cp.subtract(0, zeta, out=sigmoid_zeta)
+    cp.exp(sigmoid_zeta, out=sigmoid_zeta)
+    cp.add(sigmoid_zeta, 1, out=sigmoid_zeta)
+    cp.divide(1, sigmoid_zeta, out=sigmoid_zeta)
+    # sigmoid_nu = sigmoid(nu)
+    cp.subtract(0, nu, out=sigmoid_nu)
+    cp.exp(sigmoid_nu, out=sigmoid_nu)
+    cp.add(sigmoid_nu, 1, out=sigmoid_nu)
+    cp.divide(1, sigmoid_nu, out=sigmoid_nu)
+    # W_x[t] = W @ x[t]
+    cp.matmul(x_t_, W_T, out=W_x)
+    # U_h[t] = U @ h[t-1]
+    U_h_t = p
+    cp.matmul(h_t1, U_T, out=U_h_t)
+    # p[t] = W_x[t] + U_h[t] (shared product)
+    # a_z[t] = p[t] + b_z
+    # a_n[t] = p[t] + b_n
+    # z[t] = sigmoid(a_z[t]) (gate)
+    # n[t] = tanh(a_n[t]) (candidate)
+    # h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state)
+    _launch_units(
+        kernels.forward_1, batch, H, H, W_x, 0, p, 0, b_z, b_n, sigmoid_zeta, sigmoid_nu, h_t1, 0, h, 0,
+    )
 
-def _steps_of(state: Any) -> Any:
-    """A state as (k, B, n)."""
-    return state if state.ndim == 3 else state[None]
-
-
-def _steps_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    shape = _state_shape(name, batch, sizes)
-    return shape if len(shape) == 3 else (1, *shape)
-
-
-def _start_of(name: str, given: Mapping[str, Any], params: Params, pack: Packing) -> Any:
-    """The state before the first step in the order of the rows, (k, B, n) or what broadcasts to it: given, learned or zero."""
-    if name in given:
-        return pack.sort(_steps_of(given[name]))
-    if name in LEARNED:
-        return params[LEARNED[name]].reshape(1, 1, -1)
-    return cp.zeros((1, 1, 1), params.flat.dtype)
-
-
-def _state_of(name: str, rows: Any, pack: Packing) -> Any:
-    """(k, B, n) in the order of the rows as the caller's (B, n) or (k, B, n)."""
-    state = pack.unsort(rows)
-    return state if len(STATES[name]) == 2 else state[0]
+    state = {
+        "h": h,
+    }
+    return h.copy(), state
 
 
 def _float_type(name: str, dtype: Any) -> Any:
@@ -494,13 +539,15 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
-def _array(name: str, value: Any, shape: tuple[int | str, ...], dtype: Any) -> Any:
-    """``value`` if it is an array of this shape (a name in it stands for any length) and type."""
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
         raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
-    fits = len(value.shape) == len(shape) and all(isinstance(w, str) or w == n for n, w in zip(value.shape, shape, strict=True))
-    if not fits:
-        raise ValueError(f"{name}: expected the shape ({', '.join(map(str, shape))}), got {tuple(value.shape)}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
     if dtype is not None and value.dtype != dtype:
         raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
     return value
@@ -519,68 +566,82 @@ def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mappin
     return value
 
 
-def _params(params: Any, like: Mapping[str, Any], known: Mapping[str, int]) -> Params:
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
     """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
 
-    Sizes are those ``known``, or come from the parameters and the inputs ``like``.
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
     """
     if isinstance(params, Params):
         return params
-    _mapping("params", params, PARAMS, True)
-    arrays = {f'params["{name}"]': (params[name], shape) for name, shape in PARAMS.items()}
-    arrays |= {name: (value, ("T", "B", *INPUTS[key])) for key, (name, value) in like.items()}
-    sizes = dict(known)
-    for name, (value, shape) in arrays.items():
-        _array(name, value, shape, None)
-        for size, n in zip(shape, value.shape, strict=True):
-            if size in SIZES and sizes.setdefault(size, int(n)) != n:
-                raise ValueError(f"{name}: expected {size} = {sizes[size]} as in the arrays before it, got {tuple(value.shape)}")
-    kinds = {_float_type(f'params["{name}"]', params[name].dtype) for name in PARAMS}
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
-    kinds |= set() if kinds else {_float_type(name, value.dtype) for name, value in like.values()}
-    kind = kinds.pop() if kinds else np.dtype("float32")
-    count = sum(math.prod(_length(size, sizes) for size in shape) for shape in PARAMS.values())
-    packed = Params(cp.empty(count, kind), sizes)
-    for name, view in packed.items():
-        packed[name] = _array(f'params["{name}"]', params[name], view.shape, kind)
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = cp.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
     return packed
 
 
-def _inputs(x: Any) -> dict[str, tuple[str, Any]]:
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
     """The inputs by name, each with what to call it in an error."""
     if len(INPUTS) == 1 and not isinstance(x, Mapping):
-        (name,) = INPUTS
-        return {name: ("x", x)}
-    _mapping("x", x, INPUTS, True)
-    return {name: (f'x["{name}"]', x[name]) for name in INPUTS}
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
 
 
-def _check_inputs(params: Params, inputs: Mapping[str, tuple[str, Any]]) -> tuple[int, int]:
-    """Steps and batch of the inputs, once each has been found to fit."""
-    lead: tuple[Any, ...] = ("T", "B")
-    for key, (name, value) in inputs.items():
-        shape = tuple(_length(size, params.sizes) for size in INPUTS[key])
-        _array(name, value, (*lead, *shape), params.flat.dtype)
-        lead = tuple(value.shape[:2])
-    return int(lead[0]), int(lead[1])
-
-
-def _state_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """(B, n), or (k, B, n) for a state of k lags."""
-    *lags, size = STATES[name]
-    return (*lags, batch, _length(size, sizes))
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
 
 
 def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
-    """The given states by name: every key known, every shape right."""
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
     if state is None:
         return {}
-    _mapping(argument, state, STATES, False)
-    return {
-        name: _array(f'{argument}["{name}"]', value, _state_shape(name, batch, params.sizes), params.flat.dtype)
-        for name, value in state.items()
-    }
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = cp.ascontiguousarray(value)[None]
+    return given
 
 
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
@@ -598,154 +659,156 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
 
 KERNELS = ("forward_1", "backward_1", "backward_2")
 CUDA = r"""
-// Neither form of the sigmoid overflows into NaN: exp(-v) may be infinite, then the result is 0.
 __device__ inline real sigmoid(real v) { return 1 / (1 + exp(-v)); }
 
 extern "C" __global__ void forward_1(
     long long rows,
     long long H,
-    real* p_t,
-    long long p_t_at,
-    real* W_x_t,
+    const real* __restrict__ W_x_t_rows,
     long long W_x_t_at,
-    const real* b_z,
-    const real* b_n,
-    const real* sigmoid_zeta,
-    const real* sigmoid_nu,
-    real* h_t1,
+    real* p_t_rows,
+    long long p_t_at,
+    const real* __restrict__ b_z,
+    const real* __restrict__ b_n,
+    const real* __restrict__ sigmoid_zeta,
+    const real* __restrict__ sigmoid_nu,
+    const real* h_t1_rows,
     long long h_t1_at,
-    real* h_t,
+    real* h_t_rows,
     long long h_t_at) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* p_t_row = p_t + (p_t_at + row) * H;
-    real* W_x_t_row = W_x_t + (W_x_t_at + row) * H;
-    real* h_t1_row = h_t1 + (h_t1_at + row) * H;
-    real* h_t_row = h_t + (h_t_at + row) * H;
-    // p[t] = U_h[t] + W_x[t] (shared product)
-    const real p = p_t_row[unit] + W_x_t_row[unit];
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* W_x_t_row = W_x_t_rows + (W_x_t_at + row) * H;
+    real* p_t_row = p_t_rows + (p_t_at + row) * H;
+    const real* h_t1_row = h_t1_rows + (h_t1_at + row) * H;
+    real* h_t_row = h_t_rows + (h_t_at + row) * H;
+    const real W_x_t = W_x_t_row[unit];
+    const real U_h_t = p_t_row[unit];
+    const real h_t1 = h_t1_row[unit];
+    // p[t] = W_x[t] + U_h[t] (shared product)
+    const real p_t = W_x_t + U_h_t;
     // a_z[t] = p[t] + b_z
-    const real a_z = p + b_z[unit];
+    const real a_z_t = p_t + b_z[unit];
     // a_n[t] = p[t] + b_n
-    const real a_n = p + b_n[unit];
+    const real a_n_t = p_t + b_n[unit];
     // z[t] = sigmoid(a_z[t]) (gate)
-    const real z = sigmoid(a_z);
+    const real z_t = sigmoid(a_z_t);
     // n[t] = tanh(a_n[t]) (candidate)
-    const real n = tanh(a_n);
-    // h[t] = h[t-1]*z[t] + n[t]*(sigmoid_nu + sigmoid_zeta*(1 - z[t])) (hidden state)
-    const real h = ((1 - z) * sigmoid_zeta[0] + sigmoid_nu[0]) * n + h_t1_row[unit] * z;
-    p_t_row[unit] = p;
-    h_t_row[unit] = h;
+    const real n_t = tanh(a_n_t);
+    // h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state)
+    const real h_t = (sigmoid_zeta[0] * (1 - z_t) + sigmoid_nu[0]) * n_t + z_t * h_t1;
+    p_t_row[unit] = p_t;
+    h_t_row[unit] = h_t;
 }
 
 extern "C" __global__ void backward_1(
     long long rows,
     long long H,
-    real* p_t,
+    const real* __restrict__ p_t_rows,
     long long p_t_at,
-    const real* b_z,
-    const real* b_n,
-    real* dh_back_next,
-    long long dh_back_next_at,
-    real* dh_via_next,
-    long long dh_via_next_at,
-    real* dy_t,
+    const real* __restrict__ b_z,
+    const real* __restrict__ b_n,
+    const real* __restrict__ dy_t_rows,
     long long dy_t_at,
-    const real* sigmoid_zeta,
-    const real* sigmoid_nu,
-    real* h_t1,
-    long long h_t1_at,
-    real* dh_t,
+    const real* __restrict__ dh_back_next_rows,
+    long long dh_back_next_at,
+    const real* dh_via_next_rows,
+    long long dh_via_next_at,
+    real* __restrict__ dh_t_rows,
     long long dh_t_at,
-    real* z_t,
+    real* __restrict__ z_t_rows,
     long long z_t_at,
-    real* n_t,
+    real* __restrict__ n_t_rows,
     long long n_t_at,
-    real* dh_via_t,
+    const real* __restrict__ sigmoid_zeta,
+    const real* __restrict__ sigmoid_nu,
+    const real* __restrict__ h_t1_rows,
+    long long h_t1_at,
+    real* dh_via_t_rows,
     long long dh_via_t_at,
-    real* da_n_t,
+    real* __restrict__ da_n_t_rows,
     long long da_n_t_at,
-    real* da_z_t,
+    real* __restrict__ da_z_t_rows,
     long long da_z_t_at,
-    real* dp_t,
+    real* __restrict__ dp_t_rows,
     long long dp_t_at) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* p_t_row = p_t + (p_t_at + row) * H;
-    real* dh_back_next_row = dh_back_next + (dh_back_next_at + row) * H;
-    real* dh_via_next_row = dh_via_next + (dh_via_next_at + row) * H;
-    real* dy_t_row = dy_t + (dy_t_at + row) * H;
-    real* h_t1_row = h_t1 + (h_t1_at + row) * H;
-    real* dh_t_row = dh_t + (dh_t_at + row) * H;
-    real* z_t_row = z_t + (z_t_at + row) * H;
-    real* n_t_row = n_t + (n_t_at + row) * H;
-    real* dh_via_t_row = dh_via_t + (dh_via_t_at + row) * H;
-    real* da_n_t_row = da_n_t + (da_n_t_at + row) * H;
-    real* da_z_t_row = da_z_t + (da_z_t_at + row) * H;
-    real* dp_t_row = dp_t + (dp_t_at + row) * H;
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* p_t_row = p_t_rows + (p_t_at + row) * H;
+    const real* dy_t_row = dy_t_rows + (dy_t_at + row) * H;
+    const real* dh_back_next_row = dh_back_next_rows + (dh_back_next_at + row) * H;
+    const real* dh_via_next_row = dh_via_next_rows + (dh_via_next_at + row) * H;
+    real* dh_t_row = dh_t_rows + (dh_t_at + row) * H;
+    real* z_t_row = z_t_rows + (z_t_at + row) * H;
+    real* n_t_row = n_t_rows + (n_t_at + row) * H;
+    const real* h_t1_row = h_t1_rows + (h_t1_at + row) * H;
+    real* dh_via_t_row = dh_via_t_rows + (dh_via_t_at + row) * H;
+    real* da_n_t_row = da_n_t_rows + (da_n_t_at + row) * H;
+    real* da_z_t_row = da_z_t_rows + (da_z_t_at + row) * H;
+    real* dp_t_row = dp_t_rows + (dp_t_at + row) * H;
+    const real p_t = p_t_row[unit];
+    const real dy_t = dy_t_row[unit];
+    const real dh_back_next = dh_back_next_row[unit];
+    const real dh_via_next = dh_via_next_row[unit];
+    const real h_t1 = h_t1_row[unit];
     // a_z[t] = p[t] + b_z
-    const real a_z = p_t_row[unit] + b_z[unit];
+    const real a_z_t = p_t + b_z[unit];
     // a_n[t] = p[t] + b_n
-    const real a_n = p_t_row[unit] + b_n[unit];
-    // dh[t] = dh_back[t+1] + dh_via[t+1] + dy[t]
-    const real dh = dh_back_next_row[unit] + dh_via_next_row[unit] + dy_t_row[unit];
+    const real a_n_t = p_t + b_n[unit];
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    const real dh_t = dy_t + dh_back_next + dh_via_next;
     // z[t] = sigmoid(a_z[t]) (gate)
-    const real z = sigmoid(a_z);
+    const real z_t = sigmoid(a_z_t);
     // n[t] = tanh(a_n[t]) (candidate)
-    const real n = tanh(a_n);
-    // dn[t] = dh[t]*(sigmoid_nu + sigmoid_zeta*(1 - z[t]))
-    const real dn = ((1 - z) * sigmoid_zeta[0] + sigmoid_nu[0]) * dh;
-    // dz[t] = dh[t]*(h[t-1] - n[t]*sigmoid_zeta)
-    const real dz = (h_t1_row[unit] - n * sigmoid_zeta[0]) * dh;
+    const real n_t = tanh(a_n_t);
+    // dn[t] = dh[t]*(sigmoid_zeta*(1 - z[t]) + sigmoid_nu)
+    const real dn_t = dh_t * (sigmoid_zeta[0] * (1 - z_t) + sigmoid_nu[0]);
+    // dz[t] = dh[t]*(-sigmoid_zeta*n[t] + h[t-1])
+    const real dz_t = dh_t * (-sigmoid_zeta[0] * n_t + h_t1);
     // dh_via[t] = dh[t]*z[t]
-    const real dh_via = dh * z;
+    const real dh_via_t = dh_t * z_t;
     // da_n[t] = dn[t]*(1 - n[t]**2)
-    const real da_n = (1 - n * n) * dn;
+    const real da_n_t = dn_t * (1 - n_t * n_t);
     // da_z[t] = dz[t]*z[t]*(1 - z[t])
-    const real da_z = (1 - z) * dz * z;
-    // dp[t] = da_n[t] + da_z[t]
-    const real dp = da_n + da_z;
-    dh_t_row[unit] = dh;
-    z_t_row[unit] = z;
-    n_t_row[unit] = n;
-    dh_via_t_row[unit] = dh_via;
-    da_n_t_row[unit] = da_n;
-    da_z_t_row[unit] = da_z;
-    dp_t_row[unit] = dp;
+    const real da_z_t = dz_t * z_t * (1 - z_t);
+    // dp[t] = da_z[t] + da_n[t]
+    const real dp_t = da_z_t + da_n_t;
+    dh_t_row[unit] = dh_t;
+    z_t_row[unit] = z_t;
+    n_t_row[unit] = n_t;
+    dh_via_t_row[unit] = dh_via_t;
+    da_n_t_row[unit] = da_n_t;
+    da_z_t_row[unit] = da_z_t;
+    dp_t_row[unit] = dp_t;
 }
 
 extern "C" __global__ void backward_2(
     long long rows,
     long long H,
-    real* dh_t,
-    long long dh_t_at,
-    real* n_t,
-    long long n_t_at,
-    real* z_t,
-    long long z_t_at,
-    real* dsigmoid_nu_each_t,
-    long long dsigmoid_nu_each_t_at,
-    real* dsigmoid_zeta_each_t,
-    long long dsigmoid_zeta_each_t_at) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* dh_t_row = dh_t + (dh_t_at + row) * H;
-    real* n_t_row = n_t + (n_t_at + row) * H;
-    real* z_t_row = z_t + (z_t_at + row) * H;
-    real* dsigmoid_nu_each_t_row = dsigmoid_nu_each_t + (dsigmoid_nu_each_t_at + row) * H;
-    real* dsigmoid_zeta_each_t_row = dsigmoid_zeta_each_t + (dsigmoid_zeta_each_t_at + row) * H;
+    const real* __restrict__ dh_t_rows,
+    const real* __restrict__ n_t_rows,
+    real* __restrict__ dsigmoid_nu_each_t_rows,
+    const real* __restrict__ z_t_rows,
+    real* __restrict__ dsigmoid_zeta_each_t_rows) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* dh_t_row = dh_t_rows + row * H;
+    const real* n_t_row = n_t_rows + row * H;
+    real* dsigmoid_nu_each_t_row = dsigmoid_nu_each_t_rows + row * H;
+    const real* z_t_row = z_t_rows + row * H;
+    real* dsigmoid_zeta_each_t_row = dsigmoid_zeta_each_t_rows + row * H;
+    const real dh_t = dh_t_row[unit];
+    const real n_t = n_t_row[unit];
+    const real z_t = z_t_row[unit];
     // dsigmoid_nu_each[t] = dh[t]*n[t]
-    const real dsigmoid_nu_each = dh_t_row[unit] * n_t_row[unit];
-    // dsigmoid_zeta_each[t] = dh[t]*n[t]*(1 - z[t])
-    const real dsigmoid_zeta_each = (1 - z_t_row[unit]) * dh_t_row[unit] * n_t_row[unit];
-    dsigmoid_nu_each_t_row[unit] = dsigmoid_nu_each;
-    dsigmoid_zeta_each_t_row[unit] = dsigmoid_zeta_each;
+    const real dsigmoid_nu_each_t = dh_t * n_t;
+    // dsigmoid_zeta_each[t] = dh[t]*(1 - z[t])*n[t]
+    const real dsigmoid_zeta_each_t = dh_t * (1 - z_t) * n_t;
+    dsigmoid_nu_each_t_row[unit] = dsigmoid_nu_each_t;
+    dsigmoid_zeta_each_t_row[unit] = dsigmoid_zeta_each_t;
 }
 """
 
@@ -761,13 +824,9 @@ def _kernels(dtype: Any) -> Any:
     return _compiled("float" if dtype == np.float32 else "double", cp.cuda.Device().id)
 
 
-def _launch_units(kernel: Any, rows: int, width: int, *args: Any) -> None:
-    """One thread per unit of every row."""
+def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
+    """One thread per unit of every row: a block has several short rows, or part of a long one."""
     if rows:
-        kernel((-(-rows * width // 256),), (256,), (rows, *args))
-
-
-def _launch_rows(kernel: Any, rows: int, width: int, *args: Any) -> None:
-    """One block per row, a power of two wide."""
-    if rows:
-        kernel((rows,), (min(256, max(32, 1 << (width - 1).bit_length())),), (rows, *args))
+        wide = min(units, 256)
+        tall = 256 // wide
+        kernel((-(-rows // tall), -(-units // wide)), (wide, tall), (rows, *args))

@@ -3,8 +3,9 @@
 Zilly, Srivastava, Koutník & Schmidhuber (2017), Recurrent highway networks, with the carry gate coupled to the
 transform gate. The state passes three highway layers within one step; the input enters the first.
 
-The cell highway as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``. Written by symcell 0.1.0 from the
-equations in ``EQUATIONS``; change those and generate it again rather than edit it here.
+The cell highway as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ PARAMS = {
     "b_g3": ("H",),
     "b_a3": ("H",),
 }
+CONSTANTS = {}
 START = {
     "W_g": "uniform",
     "W_a": "uniform",
@@ -53,7 +55,7 @@ START = {
 }
 INPUTS = {"x": ("D",)}
 STATES = {"h": ("H",)}
-LEARNED = {}
+LAGS = {}
 OUTPUT = "h"
 EQUATIONS = (
     '"""Recurrent highway network of depth 3\n'
@@ -75,7 +77,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "1c4e106ccf8d8429"
+STAMP = "4d477d598abc2d6b"
 
 
 class Params(Mapping[str, Any]):
@@ -84,21 +86,32 @@ class Params(Mapping[str, Any]):
     def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
         self.flat = flat
         self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
         start = 0
-        for name, shape in PARAMS.items():
-            shape = tuple(_length(size, self.sizes) for size in shape)
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
             stop = start + math.prod(shape)
             self._start[name] = start
             self._views[name] = flat[start:stop].reshape(shape)
             start = stop
 
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
     def __getitem__(self, name: str) -> Any:
         return self._views[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Copy ``value`` into the parameter's place."""
+        """Copy ``value`` into the place of an array."""
         self._views[name][...] = value
 
     def __iter__(self) -> Iterator[str]:
@@ -119,9 +132,11 @@ class Params(Mapping[str, Any]):
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
-        stop = self._start[last] + self._views[last].size
-        rows = self.flat[self._start[first] : stop]
-        return rows.reshape(-1, self._views[first].shape[1]) if self._views[first].ndim == 2 else rows
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
 
 
 class Grads(NamedTuple):
@@ -138,13 +153,12 @@ class Tape(NamedTuple):
     pack: Packing
     sizes: dict[str, int]
     dtype: Any
-    start_learned: tuple[str, ...]
-    arrays: tuple[Any, ...]
+    arrays: dict[str, Any]
 
     @property
     def nbytes(self) -> int:
         """Bytes stored for the backward pass, the inputs included."""
-        return sum(array.nbytes for array in self.arrays)
+        return sum(array.nbytes for array in self.arrays.values())
 
 
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
@@ -159,36 +173,34 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
             raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
-    parts = [_start(START[name], tuple(_length(n, sizes) for n in shape), sizes, rng) for name, shape in PARAMS.items()]
-    flat = np.concatenate([np.zeros(0), *(part.reshape(-1) for part in parts)])
-    return Params(cp.asarray(flat.astype(kind)), sizes)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(cp.asarray(flat), sizes)
 
 
-def _start(start: float | str, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
-    """Where a parameter starts: a number, zeros, ones, uniform in ±1/√n, glorot (2010) or orthogonal (Saxe 2013)."""
-    if not isinstance(start, str):
-        return np.full(shape, start)
-    if start in ("zeros", "ones"):
-        return np.full(shape, float(start == "ones"))
-    if start == "orthogonal":
-        normal = rng.standard_normal((max(shape), min(shape)))
-        q, r = np.linalg.qr(normal)
-        q = q * np.sign(np.diagonal(r))
-        return q if shape[0] >= shape[1] else q.T
-    bound = math.sqrt(6 / sum(shape)) if start == "glorot" else 1 / math.sqrt(_length("H", sizes))
-    return rng.uniform(-bound, bound, shape)
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
 
 
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
-    """A size of ``PARAMS``, such as 4, "H" or "D+H", as a number."""
-    return sum(int(part) if part.isdecimal() else sizes[part] for part in str(size).split("+"))
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
 
 
 class Packing:
     """Which rows each step works on.
 
-    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``; their
-    rows follow each other step by step, and padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
     """
 
     def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
@@ -205,30 +217,29 @@ class Packing:
             self.index = cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
         self.counts = [int(n) for n in counts]
         self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
-        self.size = self.offsets.pop()
-
-    def room(self, depth: int, whole: bool) -> int:
-        """How many rows a buffer needs that is read up to ``depth`` steps away: for all steps, or for those in reach."""
-        return depth * self.batch + self.size if whole else (depth + 1) * self.batch
+        self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
-        """The first row of every step of such a buffer, from ``depth`` steps before the sequence on."""
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
         if not whole:
-            return [k % (depth + 1) * self.batch for k in range(depth + len(self.counts) + 1)]
-        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in (*self.offsets, self.size)]
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
 
-    def past(self, depth: int, lag: int) -> Any:
-        """The rows ``lag`` steps before each row of the sequence, as an index."""
-        first = (depth - lag) * self.batch
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
         if self.order is None:
-            return slice(first, first + self.size)
-        starts = self.starts(depth, True)
-        rows = [np.arange(starts[t + depth - lag], starts[t + depth - lag] + n) for t, n in enumerate(self.counts)]
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
         return cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
 
     def rows(self, x: Any) -> Any:
-        """(T, B, n) as rows, padding left out."""
-        flat = x.reshape(self.steps * self.batch, x.shape[2])
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return cp.ascontiguousarray(flat if self.index is None else flat[self.index])
 
     def sequence(self, rows: Any) -> Any:
@@ -241,284 +252,369 @@ class Packing:
         return y.reshape(shape)
 
     def sort(self, state: Any) -> Any:
-        """(…, B, n) with the samples in the order of their rows."""
-        return state if self.order is None else state[..., self.order, :]
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
 
     def unsort(self, state: Any) -> Any:
-        return state if self.back is None else state[..., self.back, :]
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
 
-    def first(self, starts: list[int], depth: int) -> Any:
-        """The rows of the ``depth`` steps before the sequence, as an index (depth, B)."""
-        return cp.asarray(np.array(starts[:depth])[:, None] + np.arange(self.batch))
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return cp.arange(count * self.batch).reshape(count, self.batch)
 
-    def last(self, starts: list[int], depth: int) -> Any:
-        """The rows of each sample's own last ``depth`` steps (of a buffer shifted by ``depth``), as an index (depth, B)."""
-        step = self.ends + np.arange(depth)[:, None]
-        return cp.asarray(np.array(starts)[step] + np.arange(self.batch))
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return cp.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
 
 
 def forward(
-    params: Mapping[str, Any], x: Any, state: Mapping[str, Any] | None = None, lengths: Any = None, *, keep_tape: bool = True
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
 ) -> tuple[Any, dict[str, Any], Tape | None]:
     """Run the cell over a batch of sequences.
 
-    x: (T, B, size), by name where there are several inputs. state: the states before the first step,
-    by name, each (B, size), or (k, B, size) where k steps are carried; one that is missing is its learned
-    start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
     ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs(x)
-    params = _params(params, inputs, {})
-    steps, batch = _check_inputs(params, inputs)
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
     given = _check_state("state", state, batch, params)
     pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
     dtype = params.flat.dtype
-    D = params.sizes["D"]
     H = params.sizes["H"]
-    ring_0 = pack.starts(0, False)
-    at_0 = pack.starts(0, True)
-    kept_0 = pack.starts(0, keep_tape)
-    at_1 = pack.starts(1, True)
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
 
     x_rows = pack.rows(inputs["x"][1])
-    a_g1_in_a_a1_in = cp.empty((pack.room(0, True), 2*H), dtype)
-    g1_a1 = cp.empty((pack.room(0, keep_tape), 2*H), dtype)
-    g2_a2 = cp.empty((pack.room(0, keep_tape), 2*H), dtype)
-    g3_a3 = cp.empty((pack.room(0, keep_tape), 2*H), dtype)
-    s1 = cp.empty((pack.room(0, False), H), dtype)
-    s2 = cp.empty((pack.room(0, False), H), dtype)
-    h = cp.empty((pack.room(1, True), H), dtype)
-    h[pack.first(at_1, 1)] = _start_of("h", given, params, pack)
-    kernels = _kernels(dtype)
-    W_g_to_W_a = params.stack("W_g", "W_a")
+    a_g1_in_a_a1_in = cp.empty((pack.size, 2*H), dtype)
+    g1_a1 = cp.empty((pack.size if keep_tape else batch, 2*H), dtype)
+    g2_a2 = cp.empty((pack.size if keep_tape else batch, 2*H), dtype)
+    g3_a3 = cp.empty((pack.size if keep_tape else batch, 2*H), dtype)
+    s1 = cp.empty((batch, H), dtype)
+    s2 = cp.empty((batch, H), dtype)
+    h = cp.empty((pack.size + batch, H), dtype)
     b_a1 = params.stack("b_a1", "b_a1")
     b_g1 = params.stack("b_g1", "b_g1")
-    R_g1_to_R_a1 = params.stack("R_g1", "R_a1")
-    R_g2_to_R_a2 = params.stack("R_g2", "R_a2")
     b_a2 = params.stack("b_a2", "b_a2")
     b_g2 = params.stack("b_g2", "b_g2")
-    R_g3_to_R_a3 = params.stack("R_g3", "R_a3")
     b_a3 = params.stack("b_a3", "b_a3")
     b_g3 = params.stack("b_g3", "b_g3")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    W_g_to_W_a_T = params.stack("W_g", "W_a").T
+    kernels = _kernels(dtype)
+    R_g1_to_R_a1_T = params.stack("R_g1", "R_a1").T
+    R_g2_to_R_a2_T = params.stack("R_g2", "R_a2").T
+    R_g3_to_R_a3_T = params.stack("R_g3", "R_a3").T
 
     # W_g_x[t] = W_g @ x[t]
     # W_a_x[t] = W_a @ x[t]
-    cp.matmul(x_rows, W_g_to_W_a.T, out=a_g1_in_a_a1_in)
+    W_g_x_to_W_a_x = a_g1_in_a_a1_in
+    cp.matmul(x_rows, W_g_to_W_a_T, out=W_g_x_to_W_a_x)
     # a_a1_in[t] = W_a_x[t] + b_a1
     # a_g1_in[t] = W_g_x[t] + b_g1
-    _launch_units(kernels.forward_1, pack.size, H, H, a_g1_in_a_a1_in, 0, b_a1, b_g1)
+    _launch_units(kernels.forward_1, pack.size, H, H, a_g1_in_a_a1_in, b_a1, b_g1)
 
+    samples = -1
     for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            s1_t = s1[:n]
+            s2_t = s2[:n]
         # R_g1_h[t] = R_g1 @ h[t-1]
         # R_a1_h[t] = R_a1 @ h[t-1]
-        h_t1 = h[at_1[t] : at_1[t] + n]
-        g1_a1_t = g1_a1[kept_0[t] : kept_0[t] + n]
-        cp.matmul(h_t1, R_g1_to_R_a1.T, out=g1_a1_t)
+        h_t1 = h[at_1_0[t]]
+        R_g1_h_to_R_a1_h_t = g1_a1[kept_0[t]]
+        cp.matmul(h_t1, R_g1_to_R_a1_T, out=R_g1_h_to_R_a1_h_t)
         # a_a1[t] = R_a1_h[t] + a_a1_in[t]
         # a_g1[t] = R_g1_h[t] + a_g1_in[t]
         # a1[t] = tanh(a_a1[t]) (first candidate)
         # g1[t] = sigmoid(a_g1[t]) (first transform gate)
-        # s1[t] = a1[t]*g1[t] + h[t-1]*(1 - g1[t]) (first layer)
-        _launch_units(kernels.forward_2, n, H, H, g1_a1, kept_0[t], a_g1_in_a_a1_in, at_0[t], h, at_1[t], s1, 0)
+        # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+        _launch_units(
+            kernels.forward_2, n, H, H, g1_a1, kept_0[t].start, a_g1_in_a_a1_in, at_0[t].start, h, at_1_0[t].start,
+            s1,
+        )
         # R_g2_s1[t] = R_g2 @ s1[t]
         # R_a2_s1[t] = R_a2 @ s1[t]
-        s1_t = s1[:n]
-        g2_a2_t = g2_a2[kept_0[t] : kept_0[t] + n]
-        cp.matmul(s1_t, R_g2_to_R_a2.T, out=g2_a2_t)
+        R_g2_s1_to_R_a2_s1_t = g2_a2[kept_0[t]]
+        cp.matmul(s1_t, R_g2_to_R_a2_T, out=R_g2_s1_to_R_a2_s1_t)
         # a_a2[t] = R_a2_s1[t] + b_a2
         # a_g2[t] = R_g2_s1[t] + b_g2
         # a2[t] = tanh(a_a2[t]) (second candidate)
         # g2[t] = sigmoid(a_g2[t]) (second transform gate)
-        # s2[t] = a2[t]*g2[t] + s1[t]*(1 - g2[t]) (second layer)
-        _launch_units(kernels.forward_3, n, H, H, g2_a2, kept_0[t], b_a2, b_g2, s1, 0, s2, 0)
+        # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+        _launch_units(kernels.forward_3, n, H, H, g2_a2, kept_0[t].start, b_a2, b_g2, s1, s2)
         # R_g3_s2[t] = R_g3 @ s2[t]
         # R_a3_s2[t] = R_a3 @ s2[t]
-        s2_t = s2[:n]
-        g3_a3_t = g3_a3[kept_0[t] : kept_0[t] + n]
-        cp.matmul(s2_t, R_g3_to_R_a3.T, out=g3_a3_t)
+        R_g3_s2_to_R_a3_s2_t = g3_a3[kept_0[t]]
+        cp.matmul(s2_t, R_g3_to_R_a3_T, out=R_g3_s2_to_R_a3_s2_t)
         # a_a3[t] = R_a3_s2[t] + b_a3
         # a_g3[t] = R_g3_s2[t] + b_g3
         # a3[t] = tanh(a_a3[t]) (third candidate)
         # g3[t] = sigmoid(a_g3[t]) (third transform gate)
-        # s3[t] = a3[t]*g3[t] + s2[t]*(1 - g3[t]) (third layer)
+        # s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer)
         # h[t] = s3[t] (hidden state)
-        _launch_units(kernels.forward_4, n, H, H, g3_a3, kept_0[t], b_a3, b_g3, s2, 0, h, at_1[t + 1])
+        _launch_units(kernels.forward_4, n, H, H, g3_a3, kept_0[t].start, b_a3, b_g3, s2, h, at_1[t].start)
 
-    h_all = h[1 * batch :]
+    h_last = h[pack.last(1, 1, True)]
+    h_ = h[batch :]
 
     last = {
-        "h": _state_of("h", h[pack.last(at_1, 1)], pack),
+        "h": pack.unsort(h_last)[0],
     }
-    learned = tuple(name for name in LEARNED if name not in given)
-    tape = Tape(pack, params.sizes, dtype, learned, (g1_a1, g2_a2, g3_a3, h, x_rows,)) if keep_tape else None
-    return pack.sequence(h_all), last, tape
+    arrays = {
+        "g1_a1": g1_a1,
+        "g2_a2": g2_a2,
+        "g3_a3": g3_a3,
+        "h": h,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
 
 
-def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None) -> Grads:
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
     """Back-propagate through the steps that ``forward`` taped.
 
-    dy: (T, B, size), the gradient of the loss by y (None for zero). dlast: its gradients by the last states, by name.
-    Returns the gradients by the parameters, the input(s) and the initial states. Raises ValueError or TypeError for an
-    argument that does not fit.
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
     """
     if not isinstance(tape, Tape):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
-    params = _params(params, {}, tape.sizes)
+    params = _params(params, {}, tape.sizes, tape.dtype)
     if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
-        raise ValueError(f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}")
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
     pack, dtype = tape.pack, tape.dtype
     steps, batch = pack.steps, pack.batch
-    size = _length("H", params.sizes)
-    dy = cp.zeros((steps, batch, size), dtype) if dy is None else _array("dy", dy, (steps, batch, size), dtype)
+    shape = _shape(("H",), params.sizes)
+    dy = cp.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
     grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
-    ring_0 = pack.starts(0, False)
-    at_0 = pack.starts(0, True)
-    ring_1 = pack.starts(1, False)
-    at_1 = pack.starts(1, True)
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
 
     dy_rows = pack.rows(dy)
-    (g1_a1_rows, g2_a2_rows, g3_a3_rows, h_rows, x_rows,) = tape.arrays
-    s1 = cp.zeros((pack.room(0, True), H), dtype)
-    s2 = cp.zeros((pack.room(0, True), H), dtype)
-    da_g1_da_a1 = cp.zeros((pack.room(0, True), 2*H), dtype)
-    da_g2_da_a2 = cp.zeros((pack.room(0, True), 2*H), dtype)
-    da_g3_da_a3 = cp.zeros((pack.room(0, True), 2*H), dtype)
-    dh = cp.zeros((pack.room(0, False), H), dtype)
-    ds2 = cp.zeros((pack.room(0, False), H), dtype)
-    ds1 = cp.zeros((pack.room(0, False), H), dtype)
-    dx_ = cp.zeros((pack.room(0, True), D), dtype)
-    dh_back = cp.zeros((pack.room(1, False), H), dtype)
-    dh_via = cp.zeros((pack.room(1, False), H), dtype)
-    if "h" in given:
-        dh_back[pack.last(ring_1, 1)] = pack.sort(_steps_of(given["h"]))
-    kernels = _kernels(dtype)
+    g1_a1 = tape.arrays["g1_a1"]
+    g2_a2 = tape.arrays["g2_a2"]
+    g3_a3 = tape.arrays["g3_a3"]
+    h = tape.arrays["h"]
+    x_ = tape.arrays["x_rows"]
+    da_g1_da_a1 = cp.empty((pack.size, 2*H), dtype)
+    da_g2_da_a2 = cp.empty((pack.size, 2*H), dtype)
+    da_g3_da_a3 = cp.empty((pack.size, 2*H), dtype)
+    s1 = cp.empty((pack.size, H), dtype)
+    dh = cp.empty((batch, H), dtype)
+    s2 = cp.empty((pack.size, H), dtype)
+    ds2 = cp.empty((batch, H), dtype)
+    ds1_2 = dh
+    dx_ = cp.empty((pack.size, D), dtype)
+    dh_back = cp.zeros((2 * batch, H), dtype)
+    dh_via = cp.zeros((2 * batch, H), dtype)
     R_g3_to_R_a3 = params.stack("R_g3", "R_a3")
     R_g2_to_R_a2 = params.stack("R_g2", "R_a2")
     R_g1_to_R_a1 = params.stack("R_g1", "R_a1")
     W_g_to_W_a = params.stack("W_g", "W_a")
+    dW_g_to_dW_a = grads.stack("W_g", "W_a")
+    dR_g1_to_dR_a1 = grads.stack("R_g1", "R_a1")
+    db_g1_to_db_a1 = grads.stack("b_g1", "b_a1")
+    dR_g2_to_dR_a2 = grads.stack("R_g2", "R_a2")
+    db_g2_to_db_a2 = grads.stack("b_g2", "b_a2")
+    dR_g3_to_dR_a3 = grads.stack("R_g3", "R_a3")
+    db_g3_to_db_a3 = grads.stack("b_g3", "b_a3")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
+    samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
-        # s1[t] = a1[t]*g1[t] + h[t-1]*(1 - g1[t]) (first layer)
-        # dh[t] = dh_back[t+1] + dh_via[t+1] + dy[t]
-        # s2[t] = a2[t]*g2[t] + s1[t]*(1 - g2[t]) (second layer)
+        if n != samples:
+            samples = n
+            ds2_back_t = ds2[:n]
+            ds1_back_t = ds1_2[:n]
+        # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
         # da3[t] = dh[t]*g3[t]
         # dg3[t] = dh[t]*(a3[t] - s2[t])
         # da_a3[t] = da3[t]*(1 - a3[t]**2)
         # da_g3[t] = dg3[t]*g3[t]*(1 - g3[t])
-        _launch_units(kernels.backward_1, n, H, H, g1_a1_rows, at_0[t], h_rows, at_1[t], dh_back, ring_1[t + 1], dh_via, ring_1[t + 1], dy_rows, at_0[t], g2_a2_rows, at_0[t], g3_a3_rows, at_0[t], s1, at_0[t], dh, 0, s2, at_0[t], da_g3_da_a3, at_0[t])
-        # ds2_back[t] = R_g3.T @ da_g3[t] + R_a3.T @ da_a3[t]
-        da_g3_da_a3_t = da_g3_da_a3[at_0[t] : at_0[t] + n]
-        ds2_t = ds2[:n]
-        cp.matmul(da_g3_da_a3_t, R_g3_to_R_a3, out=ds2_t)
+        _launch_units(
+            kernels.backward_1, n, H, H, g1_a1, at_0[t].start, h, at_1_0[t].start, s1, at_0[t].start, dy_rows,
+            at_0[t].start, dh_back, ring_1[t].start, dh_via, ring_1[t].start, dh, g2_a2, at_0[t].start, s2,
+            at_0[t].start, g3_a3, at_0[t].start, da_g3_da_a3, at_0[t].start,
+        )
+        # ds2_back[t] = R_a3.T @ da_a3[t] + R_g3.T @ da_g3[t]
+        da_g3_to_da_a3_t = da_g3_da_a3[at_0[t]]
+        cp.matmul(da_g3_to_da_a3_t, R_g3_to_R_a3, out=ds2_back_t)
         # ds2[t] = dh[t]*(1 - g3[t]) + ds2_back[t]
         # dg2[t] = ds2[t]*(a2[t] - s1[t])
         # da2[t] = ds2[t]*g2[t]
         # da_g2[t] = dg2[t]*g2[t]*(1 - g2[t])
         # da_a2[t] = da2[t]*(1 - a2[t]**2)
-        _launch_units(kernels.backward_2, n, H, H, g3_a3_rows, at_0[t], dh, 0, ds2, 0, g2_a2_rows, at_0[t], s1, at_0[t], da_g2_da_a2, at_0[t])
-        # ds1_back[t] = R_g2.T @ da_g2[t] + R_a2.T @ da_a2[t]
-        da_g2_da_a2_t = da_g2_da_a2[at_0[t] : at_0[t] + n]
-        ds1_t = ds1[:n]
-        cp.matmul(da_g2_da_a2_t, R_g2_to_R_a2, out=ds1_t)
-        # ds1[t] = ds1_back[t] + ds2[t]*(1 - g2[t])
+        _launch_units(
+            kernels.backward_2, n, H, H, dh, g3_a3, at_0[t].start, ds2, g2_a2, at_0[t].start, s1, at_0[t].start,
+            da_g2_da_a2, at_0[t].start,
+        )
+        # ds1_back[t] = R_a2.T @ da_a2[t] + R_g2.T @ da_g2[t]
+        da_g2_to_da_a2_t = da_g2_da_a2[at_0[t]]
+        cp.matmul(da_g2_to_da_a2_t, R_g2_to_R_a2, out=ds1_back_t)
+        # ds1[t] = ds2[t]*(1 - g2[t]) + ds1_back[t]
         # dg1[t] = ds1[t]*(a1[t] - h[t-1])
         # da1[t] = ds1[t]*g1[t]
         # dh_via[t] = ds1[t]*(1 - g1[t])
         # da_g1[t] = dg1[t]*g1[t]*(1 - g1[t])
         # da_a1[t] = da1[t]*(1 - a1[t]**2)
-        _launch_units(kernels.backward_3, n, H, H, g2_a2_rows, at_0[t], ds2, 0, ds1, 0, g1_a1_rows, at_0[t], h_rows, at_1[t], dh_via, ring_1[t], da_g1_da_a1, at_0[t])
-        # dh_back[t] = R_g1.T @ da_g1[t] + R_a1.T @ da_a1[t]
-        da_g1_da_a1_t = da_g1_da_a1[at_0[t] : at_0[t] + n]
-        dh_back_t = dh_back[ring_1[t] : ring_1[t] + n]
-        cp.matmul(da_g1_da_a1_t, R_g1_to_R_a1, out=dh_back_t)
+        _launch_units(
+            kernels.backward_3, n, H, H, ds2, g2_a2, at_0[t].start, ds1_2, g1_a1, at_0[t].start, h, at_1_0[t].start,
+            dh_via, ring_1_0[t].start, da_g1_da_a1, at_0[t].start,
+        )
+        # dh_back[t] = R_a1.T @ da_a1[t] + R_g1.T @ da_g1[t]
+        da_g1_to_da_a1_t = da_g1_da_a1[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
+        cp.matmul(da_g1_to_da_a1_t, R_g1_to_R_a1, out=dh_back_t)
 
-    # dx[t] = W_g.T @ da_g1[t] + W_a.T @ da_a1[t]
-    cp.matmul(da_g1_da_a1, W_g_to_W_a, out=dx_)
-
-    # dR_g3 = sum of da_g3[t] ⊗ s2[t]
-    # dR_a3 = sum of da_a3[t] ⊗ s2[t]
-    dR_g3_to_dR_a3 = grads.stack("R_g3", "R_a3")
-    cp.matmul(da_g3_da_a3.T, s2, out=dR_g3_to_dR_a3)
-    # dR_g2 = sum of da_g2[t] ⊗ s1[t]
-    # dR_a2 = sum of da_a2[t] ⊗ s1[t]
-    dR_g2_to_dR_a2 = grads.stack("R_g2", "R_a2")
-    cp.matmul(da_g2_da_a2.T, s1, out=dR_g2_to_dR_a2)
-    # dW_g = sum of da_g1[t] ⊗ x[t]
-    # dW_a = sum of da_a1[t] ⊗ x[t]
-    dW_g_to_dW_a = grads.stack("W_g", "W_a")
-    cp.matmul(da_g1_da_a1.T, x_rows, out=dW_g_to_dW_a)
-    # dR_g1 = sum of da_g1[t] ⊗ h[t-1]
-    # dR_a1 = sum of da_a1[t] ⊗ h[t-1]
-    h_t1 = h_rows[pack.past(1, 1)]
-    dR_g1_to_dR_a1 = grads.stack("R_g1", "R_a1")
-    cp.matmul(da_g1_da_a1.T, h_t1, out=dR_g1_to_dR_a1)
+    if need_x:
+        # dx[t] = W_a.T @ da_a1[t] + W_g.T @ da_g1[t]
+        da_g1_to_da_a1 = da_g1_da_a1
+        cp.matmul(da_g1_to_da_a1, W_g_to_W_a, out=dx_)
+    # dW_g = sum of outer(da_g1[t], x[t])
+    # dW_a = sum of outer(da_a1[t], x[t])
+    da_g1_to_da_a1_ = da_g1_da_a1
+    cp.matmul(da_g1_to_da_a1_.T, x_, out=dW_g_to_dW_a)
+    # dR_g1 = sum of outer(da_g1[t], h[t-1])
+    # dR_a1 = sum of outer(da_a1[t], h[t-1])
+    h_t1 = h[pack.past(1, 0)]
+    cp.matmul(da_g1_to_da_a1_.T, h_t1, out=dR_g1_to_dR_a1)
     # db_g1 = sum of da_g1[t]
     # db_a1 = sum of da_a1[t]
-    db_g1_to_db_a1 = grads.stack("b_g1", "b_a1")
-    cp.matmul(ones, da_g1_da_a1, out=db_g1_to_db_a1.reshape(1, -1))
+    cp.matmul(ones, da_g1_to_da_a1_, out=db_g1_to_db_a1.reshape(1, -1))
+    # dR_g2 = sum of outer(da_g2[t], s1[t])
+    # dR_a2 = sum of outer(da_a2[t], s1[t])
+    da_g2_to_da_a2 = da_g2_da_a2
+    cp.matmul(da_g2_to_da_a2.T, s1, out=dR_g2_to_dR_a2)
     # db_g2 = sum of da_g2[t]
     # db_a2 = sum of da_a2[t]
-    db_g2_to_db_a2 = grads.stack("b_g2", "b_a2")
-    cp.matmul(ones, da_g2_da_a2, out=db_g2_to_db_a2.reshape(1, -1))
+    cp.matmul(ones, da_g2_to_da_a2, out=db_g2_to_db_a2.reshape(1, -1))
+    # dR_g3 = sum of outer(da_g3[t], s2[t])
+    # dR_a3 = sum of outer(da_a3[t], s2[t])
+    da_g3_to_da_a3 = da_g3_da_a3
+    cp.matmul(da_g3_to_da_a3.T, s2, out=dR_g3_to_dR_a3)
     # db_g3 = sum of da_g3[t]
     # db_a3 = sum of da_a3[t]
-    db_g3_to_db_a3 = grads.stack("b_g3", "b_a3")
-    cp.matmul(ones, da_g3_da_a3, out=db_g3_to_db_a3.reshape(1, -1))
+    cp.matmul(ones, da_g3_to_da_a3, out=db_g3_to_db_a3.reshape(1, -1))
 
-    start = {name: cp.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
-    start["h"][0 :] += dh_back[pack.first(ring_1, 1)]
-    start["h"][0 :] += dh_via[pack.first(ring_1, 1)]
-    for name in tape.start_learned:
-        grads[LEARNED[name]] += start[name].sum(axis=(0, 1))
-    dstate = {name: _state_of(name, value, pack) for name, value in start.items()}
-    dx = {
-        "x": pack.sequence(dx_),
+    dh_first = cp.zeros((1, batch, H), dtype)
+    dh_first += dh_back[pack.first(1)]
+    dh_first += dh_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
     }
-    return Grads(grads, _like_x(dx), dstate)
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
 
 
-def step(params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it; returns y_t (B, size) and the next state."""
-    inputs = {key: (name.replace("x", "x_t", 1), value) for key, (name, value) in _inputs(x_t).items()}
-    for name, value in inputs.values():
-        _array(name, value, ("B", "size"), None)
-    y, last, _ = forward(params, {key: value[None] for key, (_, value) in inputs.items()}, state, keep_tape=False)
-    return y[0], last
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
 
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
 
-def _like_x(values: dict[str, Any]) -> Any:
-    """Values by input name, or the only one."""
-    return values if len(values) > 1 else next(iter(values.values()))
+    x_t_ = cp.ascontiguousarray(inputs["x"][1])
+    a_g1_in_a_a1_in = cp.empty((batch, 2*H), dtype)
+    g1_a1 = cp.empty((batch, 2*H), dtype)
+    g2_a2 = cp.empty((batch, 2*H), dtype)
+    g3_a3 = cp.empty((batch, 2*H), dtype)
+    s1 = cp.empty((batch, H), dtype)
+    s2 = cp.empty((batch, H), dtype)
+    h = cp.empty((batch, H), dtype)
+    b_a1 = params.stack("b_a1", "b_a1")
+    b_g1 = params.stack("b_g1", "b_g1")
+    b_a2 = params.stack("b_a2", "b_a2")
+    b_g2 = params.stack("b_g2", "b_g2")
+    b_a3 = params.stack("b_a3", "b_a3")
+    b_g3 = params.stack("b_g3", "b_g3")
+    h_before = given["h"] if "h" in given else cp.zeros((1, batch, H), dtype)
+    W_g_to_W_a_T = params.stack("W_g", "W_a").T
+    kernels = _kernels(dtype)
+    h_t1 = h_before[0]
+    R_g1_to_R_a1_T = params.stack("R_g1", "R_a1").T
+    R_g2_to_R_a2_T = params.stack("R_g2", "R_a2").T
+    R_g3_to_R_a3_T = params.stack("R_g3", "R_a3").T
 
+    # W_g_x[t] = W_g @ x[t]
+    # W_a_x[t] = W_a @ x[t]
+    W_g_x_to_W_a_x_t = a_g1_in_a_a1_in
+    cp.matmul(x_t_, W_g_to_W_a_T, out=W_g_x_to_W_a_x_t)
+    # a_a1_in[t] = W_a_x[t] + b_a1
+    # a_g1_in[t] = W_g_x[t] + b_g1
+    _launch_units(kernels.forward_1, batch, H, H, a_g1_in_a_a1_in, b_a1, b_g1)
+    # R_g1_h[t] = R_g1 @ h[t-1]
+    # R_a1_h[t] = R_a1 @ h[t-1]
+    R_g1_h_to_R_a1_h_t = g1_a1
+    cp.matmul(h_t1, R_g1_to_R_a1_T, out=R_g1_h_to_R_a1_h_t)
+    # a_a1[t] = R_a1_h[t] + a_a1_in[t]
+    # a_g1[t] = R_g1_h[t] + a_g1_in[t]
+    # a1[t] = tanh(a_a1[t]) (first candidate)
+    # g1[t] = sigmoid(a_g1[t]) (first transform gate)
+    # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+    _launch_units(kernels.forward_2, batch, H, H, g1_a1, 0, a_g1_in_a_a1_in, 0, h_t1, 0, s1)
+    # R_g2_s1[t] = R_g2 @ s1[t]
+    # R_a2_s1[t] = R_a2 @ s1[t]
+    R_g2_s1_to_R_a2_s1_t = g2_a2
+    cp.matmul(s1, R_g2_to_R_a2_T, out=R_g2_s1_to_R_a2_s1_t)
+    # a_a2[t] = R_a2_s1[t] + b_a2
+    # a_g2[t] = R_g2_s1[t] + b_g2
+    # a2[t] = tanh(a_a2[t]) (second candidate)
+    # g2[t] = sigmoid(a_g2[t]) (second transform gate)
+    # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+    _launch_units(kernels.forward_3, batch, H, H, g2_a2, 0, b_a2, b_g2, s1, s2)
+    # R_g3_s2[t] = R_g3 @ s2[t]
+    # R_a3_s2[t] = R_a3 @ s2[t]
+    R_g3_s2_to_R_a3_s2_t = g3_a3
+    cp.matmul(s2, R_g3_to_R_a3_T, out=R_g3_s2_to_R_a3_s2_t)
+    # a_a3[t] = R_a3_s2[t] + b_a3
+    # a_g3[t] = R_g3_s2[t] + b_g3
+    # a3[t] = tanh(a_a3[t]) (third candidate)
+    # g3[t] = sigmoid(a_g3[t]) (third transform gate)
+    # s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer)
+    # h[t] = s3[t] (hidden state)
+    _launch_units(kernels.forward_4, batch, H, H, g3_a3, 0, b_a3, b_g3, s2, h, 0)
 
-def _steps_of(state: Any) -> Any:
-    """A state as (k, B, n)."""
-    return state if state.ndim == 3 else state[None]
-
-
-def _steps_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    shape = _state_shape(name, batch, sizes)
-    return shape if len(shape) == 3 else (1, *shape)
-
-
-def _start_of(name: str, given: Mapping[str, Any], params: Params, pack: Packing) -> Any:
-    """The state before the first step in the order of the rows, (k, B, n) or what broadcasts to it: given, learned or zero."""
-    if name in given:
-        return pack.sort(_steps_of(given[name]))
-    if name in LEARNED:
-        return params[LEARNED[name]].reshape(1, 1, -1)
-    return cp.zeros((1, 1, 1), params.flat.dtype)
-
-
-def _state_of(name: str, rows: Any, pack: Packing) -> Any:
-    """(k, B, n) in the order of the rows as the caller's (B, n) or (k, B, n)."""
-    state = pack.unsort(rows)
-    return state if len(STATES[name]) == 2 else state[0]
+    state = {
+        "h": h,
+    }
+    return h.copy(), state
 
 
 def _float_type(name: str, dtype: Any) -> Any:
@@ -532,13 +628,15 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
-def _array(name: str, value: Any, shape: tuple[int | str, ...], dtype: Any) -> Any:
-    """``value`` if it is an array of this shape (a name in it stands for any length) and type."""
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
         raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
-    fits = len(value.shape) == len(shape) and all(isinstance(w, str) or w == n for n, w in zip(value.shape, shape, strict=True))
-    if not fits:
-        raise ValueError(f"{name}: expected the shape ({', '.join(map(str, shape))}), got {tuple(value.shape)}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
     if dtype is not None and value.dtype != dtype:
         raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
     return value
@@ -557,68 +655,82 @@ def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mappin
     return value
 
 
-def _params(params: Any, like: Mapping[str, Any], known: Mapping[str, int]) -> Params:
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
     """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
 
-    Sizes are those ``known``, or come from the parameters and the inputs ``like``.
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
     """
     if isinstance(params, Params):
         return params
-    _mapping("params", params, PARAMS, True)
-    arrays = {f'params["{name}"]': (params[name], shape) for name, shape in PARAMS.items()}
-    arrays |= {name: (value, ("T", "B", *INPUTS[key])) for key, (name, value) in like.items()}
-    sizes = dict(known)
-    for name, (value, shape) in arrays.items():
-        _array(name, value, shape, None)
-        for size, n in zip(shape, value.shape, strict=True):
-            if size in SIZES and sizes.setdefault(size, int(n)) != n:
-                raise ValueError(f"{name}: expected {size} = {sizes[size]} as in the arrays before it, got {tuple(value.shape)}")
-    kinds = {_float_type(f'params["{name}"]', params[name].dtype) for name in PARAMS}
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
-    kinds |= set() if kinds else {_float_type(name, value.dtype) for name, value in like.values()}
-    kind = kinds.pop() if kinds else np.dtype("float32")
-    count = sum(math.prod(_length(size, sizes) for size in shape) for shape in PARAMS.values())
-    packed = Params(cp.empty(count, kind), sizes)
-    for name, view in packed.items():
-        packed[name] = _array(f'params["{name}"]', params[name], view.shape, kind)
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = cp.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
     return packed
 
 
-def _inputs(x: Any) -> dict[str, tuple[str, Any]]:
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
     """The inputs by name, each with what to call it in an error."""
     if len(INPUTS) == 1 and not isinstance(x, Mapping):
-        (name,) = INPUTS
-        return {name: ("x", x)}
-    _mapping("x", x, INPUTS, True)
-    return {name: (f'x["{name}"]', x[name]) for name in INPUTS}
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
 
 
-def _check_inputs(params: Params, inputs: Mapping[str, tuple[str, Any]]) -> tuple[int, int]:
-    """Steps and batch of the inputs, once each has been found to fit."""
-    lead: tuple[Any, ...] = ("T", "B")
-    for key, (name, value) in inputs.items():
-        shape = tuple(_length(size, params.sizes) for size in INPUTS[key])
-        _array(name, value, (*lead, *shape), params.flat.dtype)
-        lead = tuple(value.shape[:2])
-    return int(lead[0]), int(lead[1])
-
-
-def _state_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """(B, n), or (k, B, n) for a state of k lags."""
-    *lags, size = STATES[name]
-    return (*lags, batch, _length(size, sizes))
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
 
 
 def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
-    """The given states by name: every key known, every shape right."""
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
     if state is None:
         return {}
-    _mapping(argument, state, STATES, False)
-    return {
-        name: _array(f'{argument}["{name}"]', value, _state_shape(name, batch, params.sizes), params.flat.dtype)
-        for name, value in state.items()
-    }
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = cp.ascontiguousarray(value)[None]
+    return given
 
 
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
@@ -636,275 +748,292 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
 
 KERNELS = ("forward_1", "forward_2", "forward_3", "forward_4", "backward_1", "backward_2", "backward_3")
 CUDA = r"""
-// Neither form of the sigmoid overflows into NaN: exp(-v) may be infinite, then the result is 0.
 __device__ inline real sigmoid(real v) { return 1 / (1 + exp(-v)); }
 
 extern "C" __global__ void forward_1(
     long long rows,
     long long H,
-    real* a_g1_in_a_a1_in_t,
-    long long a_g1_in_a_a1_in_t_at,
-    const real* b_a1,
-    const real* b_g1) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* a_g1_in_a_a1_in_t_row = a_g1_in_a_a1_in_t + (a_g1_in_a_a1_in_t_at + row) * (2*H);
+    real* a_g1_in_a_a1_in_t_rows,
+    const real* __restrict__ b_a1,
+    const real* __restrict__ b_g1) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    real* a_g1_in_a_a1_in_t_row = a_g1_in_a_a1_in_t_rows + row * (2*H);
+    const real W_a_x_t = a_g1_in_a_a1_in_t_row[H + unit];
+    const real W_g_x_t = a_g1_in_a_a1_in_t_row[unit];
     // a_a1_in[t] = W_a_x[t] + b_a1
-    const real a_a1_in = a_g1_in_a_a1_in_t_row[H + unit] + b_a1[unit];
+    const real a_a1_in_t = W_a_x_t + b_a1[unit];
     // a_g1_in[t] = W_g_x[t] + b_g1
-    const real a_g1_in = a_g1_in_a_a1_in_t_row[unit] + b_g1[unit];
-    a_g1_in_a_a1_in_t_row[H + unit] = a_a1_in;
-    a_g1_in_a_a1_in_t_row[unit] = a_g1_in;
+    const real a_g1_in_t = W_g_x_t + b_g1[unit];
+    a_g1_in_a_a1_in_t_row[H + unit] = a_a1_in_t;
+    a_g1_in_a_a1_in_t_row[unit] = a_g1_in_t;
 }
 
 extern "C" __global__ void forward_2(
     long long rows,
     long long H,
-    real* g1_a1_t,
+    real* g1_a1_t_rows,
     long long g1_a1_t_at,
-    real* a_g1_in_a_a1_in_t,
+    const real* __restrict__ a_g1_in_a_a1_in_t_rows,
     long long a_g1_in_a_a1_in_t_at,
-    real* h_t1,
+    const real* __restrict__ h_t1_rows,
     long long h_t1_at,
-    real* s1_t,
-    long long s1_t_at) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* g1_a1_t_row = g1_a1_t + (g1_a1_t_at + row) * (2*H);
-    real* a_g1_in_a_a1_in_t_row = a_g1_in_a_a1_in_t + (a_g1_in_a_a1_in_t_at + row) * (2*H);
-    real* h_t1_row = h_t1 + (h_t1_at + row) * H;
-    real* s1_t_row = s1_t + (s1_t_at + row) * H;
+    real* __restrict__ s1_t_rows) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    real* g1_a1_t_row = g1_a1_t_rows + (g1_a1_t_at + row) * (2*H);
+    const real* a_g1_in_a_a1_in_t_row = a_g1_in_a_a1_in_t_rows + (a_g1_in_a_a1_in_t_at + row) * (2*H);
+    const real* h_t1_row = h_t1_rows + (h_t1_at + row) * H;
+    real* s1_t_row = s1_t_rows + row * H;
+    const real R_a1_h_t = g1_a1_t_row[H + unit];
+    const real a_a1_in_t = a_g1_in_a_a1_in_t_row[H + unit];
+    const real R_g1_h_t = g1_a1_t_row[unit];
+    const real a_g1_in_t = a_g1_in_a_a1_in_t_row[unit];
+    const real h_t1 = h_t1_row[unit];
     // a_a1[t] = R_a1_h[t] + a_a1_in[t]
-    const real a_a1 = g1_a1_t_row[H + unit] + a_g1_in_a_a1_in_t_row[H + unit];
+    const real a_a1_t = R_a1_h_t + a_a1_in_t;
     // a_g1[t] = R_g1_h[t] + a_g1_in[t]
-    const real a_g1 = g1_a1_t_row[unit] + a_g1_in_a_a1_in_t_row[unit];
+    const real a_g1_t = R_g1_h_t + a_g1_in_t;
     // a1[t] = tanh(a_a1[t]) (first candidate)
-    const real a1 = tanh(a_a1);
+    const real a1_t = tanh(a_a1_t);
     // g1[t] = sigmoid(a_g1[t]) (first transform gate)
-    const real g1 = sigmoid(a_g1);
-    // s1[t] = a1[t]*g1[t] + h[t-1]*(1 - g1[t]) (first layer)
-    const real s1 = (1 - g1) * h_t1_row[unit] + a1 * g1;
-    g1_a1_t_row[H + unit] = a1;
-    g1_a1_t_row[unit] = g1;
-    s1_t_row[unit] = s1;
+    const real g1_t = sigmoid(a_g1_t);
+    // s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+    const real s1_t = a1_t * g1_t + (1 - g1_t) * h_t1;
+    g1_a1_t_row[H + unit] = a1_t;
+    g1_a1_t_row[unit] = g1_t;
+    s1_t_row[unit] = s1_t;
 }
 
 extern "C" __global__ void forward_3(
     long long rows,
     long long H,
-    real* g2_a2_t,
+    real* g2_a2_t_rows,
     long long g2_a2_t_at,
-    const real* b_a2,
-    const real* b_g2,
-    real* s1_t,
-    long long s1_t_at,
-    real* s2_t,
-    long long s2_t_at) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* g2_a2_t_row = g2_a2_t + (g2_a2_t_at + row) * (2*H);
-    real* s1_t_row = s1_t + (s1_t_at + row) * H;
-    real* s2_t_row = s2_t + (s2_t_at + row) * H;
+    const real* __restrict__ b_a2,
+    const real* __restrict__ b_g2,
+    const real* __restrict__ s1_t_rows,
+    real* __restrict__ s2_t_rows) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    real* g2_a2_t_row = g2_a2_t_rows + (g2_a2_t_at + row) * (2*H);
+    const real* s1_t_row = s1_t_rows + row * H;
+    real* s2_t_row = s2_t_rows + row * H;
+    const real R_a2_s1_t = g2_a2_t_row[H + unit];
+    const real R_g2_s1_t = g2_a2_t_row[unit];
+    const real s1_t = s1_t_row[unit];
     // a_a2[t] = R_a2_s1[t] + b_a2
-    const real a_a2 = g2_a2_t_row[H + unit] + b_a2[unit];
+    const real a_a2_t = R_a2_s1_t + b_a2[unit];
     // a_g2[t] = R_g2_s1[t] + b_g2
-    const real a_g2 = g2_a2_t_row[unit] + b_g2[unit];
+    const real a_g2_t = R_g2_s1_t + b_g2[unit];
     // a2[t] = tanh(a_a2[t]) (second candidate)
-    const real a2 = tanh(a_a2);
+    const real a2_t = tanh(a_a2_t);
     // g2[t] = sigmoid(a_g2[t]) (second transform gate)
-    const real g2 = sigmoid(a_g2);
-    // s2[t] = a2[t]*g2[t] + s1[t]*(1 - g2[t]) (second layer)
-    const real s2 = (1 - g2) * s1_t_row[unit] + a2 * g2;
-    g2_a2_t_row[H + unit] = a2;
-    g2_a2_t_row[unit] = g2;
-    s2_t_row[unit] = s2;
+    const real g2_t = sigmoid(a_g2_t);
+    // s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+    const real s2_t = a2_t * g2_t + (1 - g2_t) * s1_t;
+    g2_a2_t_row[H + unit] = a2_t;
+    g2_a2_t_row[unit] = g2_t;
+    s2_t_row[unit] = s2_t;
 }
 
 extern "C" __global__ void forward_4(
     long long rows,
     long long H,
-    real* g3_a3_t,
+    real* g3_a3_t_rows,
     long long g3_a3_t_at,
-    const real* b_a3,
-    const real* b_g3,
-    real* s2_t,
-    long long s2_t_at,
-    real* h_t,
+    const real* __restrict__ b_a3,
+    const real* __restrict__ b_g3,
+    const real* __restrict__ s2_t_rows,
+    real* __restrict__ h_t_rows,
     long long h_t_at) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* g3_a3_t_row = g3_a3_t + (g3_a3_t_at + row) * (2*H);
-    real* s2_t_row = s2_t + (s2_t_at + row) * H;
-    real* h_t_row = h_t + (h_t_at + row) * H;
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    real* g3_a3_t_row = g3_a3_t_rows + (g3_a3_t_at + row) * (2*H);
+    const real* s2_t_row = s2_t_rows + row * H;
+    real* h_t_row = h_t_rows + (h_t_at + row) * H;
+    const real R_a3_s2_t = g3_a3_t_row[H + unit];
+    const real R_g3_s2_t = g3_a3_t_row[unit];
+    const real s2_t = s2_t_row[unit];
     // a_a3[t] = R_a3_s2[t] + b_a3
-    const real a_a3 = g3_a3_t_row[H + unit] + b_a3[unit];
+    const real a_a3_t = R_a3_s2_t + b_a3[unit];
     // a_g3[t] = R_g3_s2[t] + b_g3
-    const real a_g3 = g3_a3_t_row[unit] + b_g3[unit];
+    const real a_g3_t = R_g3_s2_t + b_g3[unit];
     // a3[t] = tanh(a_a3[t]) (third candidate)
-    const real a3 = tanh(a_a3);
+    const real a3_t = tanh(a_a3_t);
     // g3[t] = sigmoid(a_g3[t]) (third transform gate)
-    const real g3 = sigmoid(a_g3);
-    // s3[t] = a3[t]*g3[t] + s2[t]*(1 - g3[t]) (third layer)
-    const real s3 = (1 - g3) * s2_t_row[unit] + a3 * g3;
+    const real g3_t = sigmoid(a_g3_t);
+    // s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer)
+    const real s3_t = a3_t * g3_t + (1 - g3_t) * s2_t;
     // h[t] = s3[t] (hidden state)
-    const real h = s3;
-    g3_a3_t_row[H + unit] = a3;
-    g3_a3_t_row[unit] = g3;
-    h_t_row[unit] = h;
+    const real h_t = s3_t;
+    g3_a3_t_row[H + unit] = a3_t;
+    g3_a3_t_row[unit] = g3_t;
+    h_t_row[unit] = h_t;
 }
 
 extern "C" __global__ void backward_1(
     long long rows,
     long long H,
-    real* g1_a1_t,
+    const real* __restrict__ g1_a1_t_rows,
     long long g1_a1_t_at,
-    real* h_t1,
+    const real* __restrict__ h_t1_rows,
     long long h_t1_at,
-    real* dh_back_next,
-    long long dh_back_next_at,
-    real* dh_via_next,
-    long long dh_via_next_at,
-    real* dy_t,
-    long long dy_t_at,
-    real* g2_a2_t,
-    long long g2_a2_t_at,
-    real* g3_a3_t,
-    long long g3_a3_t_at,
-    real* s1_t,
+    real* __restrict__ s1_t_rows,
     long long s1_t_at,
-    real* dh_t,
-    long long dh_t_at,
-    real* s2_t,
+    const real* __restrict__ dy_t_rows,
+    long long dy_t_at,
+    const real* __restrict__ dh_back_next_rows,
+    long long dh_back_next_at,
+    const real* __restrict__ dh_via_next_rows,
+    long long dh_via_next_at,
+    real* __restrict__ dh_t_rows,
+    const real* __restrict__ g2_a2_t_rows,
+    long long g2_a2_t_at,
+    real* __restrict__ s2_t_rows,
     long long s2_t_at,
-    real* da_g3_da_a3_t,
+    const real* __restrict__ g3_a3_t_rows,
+    long long g3_a3_t_at,
+    real* __restrict__ da_g3_da_a3_t_rows,
     long long da_g3_da_a3_t_at) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* g1_a1_t_row = g1_a1_t + (g1_a1_t_at + row) * (2*H);
-    real* h_t1_row = h_t1 + (h_t1_at + row) * H;
-    real* dh_back_next_row = dh_back_next + (dh_back_next_at + row) * H;
-    real* dh_via_next_row = dh_via_next + (dh_via_next_at + row) * H;
-    real* dy_t_row = dy_t + (dy_t_at + row) * H;
-    real* g2_a2_t_row = g2_a2_t + (g2_a2_t_at + row) * (2*H);
-    real* g3_a3_t_row = g3_a3_t + (g3_a3_t_at + row) * (2*H);
-    real* s1_t_row = s1_t + (s1_t_at + row) * H;
-    real* dh_t_row = dh_t + (dh_t_at + row) * H;
-    real* s2_t_row = s2_t + (s2_t_at + row) * H;
-    real* da_g3_da_a3_t_row = da_g3_da_a3_t + (da_g3_da_a3_t_at + row) * (2*H);
-    // s1[t] = a1[t]*g1[t] + h[t-1]*(1 - g1[t]) (first layer)
-    const real s1 = (1 - g1_a1_t_row[unit]) * h_t1_row[unit] + g1_a1_t_row[H + unit] * g1_a1_t_row[unit];
-    // dh[t] = dh_back[t+1] + dh_via[t+1] + dy[t]
-    const real dh = dh_back_next_row[unit] + dh_via_next_row[unit] + dy_t_row[unit];
-    // s2[t] = a2[t]*g2[t] + s1[t]*(1 - g2[t]) (second layer)
-    const real s2 = (1 - g2_a2_t_row[unit]) * s1 + g2_a2_t_row[H + unit] * g2_a2_t_row[unit];
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* g1_a1_t_row = g1_a1_t_rows + (g1_a1_t_at + row) * (2*H);
+    const real* h_t1_row = h_t1_rows + (h_t1_at + row) * H;
+    real* s1_t_row = s1_t_rows + (s1_t_at + row) * H;
+    const real* dy_t_row = dy_t_rows + (dy_t_at + row) * H;
+    const real* dh_back_next_row = dh_back_next_rows + (dh_back_next_at + row) * H;
+    const real* dh_via_next_row = dh_via_next_rows + (dh_via_next_at + row) * H;
+    real* dh_t_row = dh_t_rows + row * H;
+    const real* g2_a2_t_row = g2_a2_t_rows + (g2_a2_t_at + row) * (2*H);
+    real* s2_t_row = s2_t_rows + (s2_t_at + row) * H;
+    const real* g3_a3_t_row = g3_a3_t_rows + (g3_a3_t_at + row) * (2*H);
+    real* da_g3_da_a3_t_row = da_g3_da_a3_t_rows + (da_g3_da_a3_t_at + row) * (2*H);
+    const real a1_t = g1_a1_t_row[H + unit];
+    const real g1_t = g1_a1_t_row[unit];
+    const real h_t1 = h_t1_row[unit];
+    const real dy_t = dy_t_row[unit];
+    const real dh_back_next = dh_back_next_row[unit];
+    const real dh_via_next = dh_via_next_row[unit];
+    const real a2_t = g2_a2_t_row[H + unit];
+    const real g2_t = g2_a2_t_row[unit];
+    const real g3_t = g3_a3_t_row[unit];
+    const real a3_t = g3_a3_t_row[H + unit];
+    // s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+    const real s1_t = a1_t * g1_t + (1 - g1_t) * h_t1;
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    const real dh_t = dy_t + dh_back_next + dh_via_next;
+    // s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+    const real s2_t = a2_t * g2_t + (1 - g2_t) * s1_t;
     // da3[t] = dh[t]*g3[t]
-    const real da3 = dh * g3_a3_t_row[unit];
+    const real da3_t = dh_t * g3_t;
     // dg3[t] = dh[t]*(a3[t] - s2[t])
-    const real dg3 = (g3_a3_t_row[H + unit] - s2) * dh;
+    const real dg3_t = dh_t * (a3_t - s2_t);
     // da_a3[t] = da3[t]*(1 - a3[t]**2)
-    const real da_a3 = (1 - g3_a3_t_row[H + unit] * g3_a3_t_row[H + unit]) * da3;
+    const real da_a3_t = da3_t * (1 - a3_t * a3_t);
     // da_g3[t] = dg3[t]*g3[t]*(1 - g3[t])
-    const real da_g3 = (1 - g3_a3_t_row[unit]) * dg3 * g3_a3_t_row[unit];
-    s1_t_row[unit] = s1;
-    dh_t_row[unit] = dh;
-    s2_t_row[unit] = s2;
-    da_g3_da_a3_t_row[H + unit] = da_a3;
-    da_g3_da_a3_t_row[unit] = da_g3;
+    const real da_g3_t = dg3_t * g3_t * (1 - g3_t);
+    s1_t_row[unit] = s1_t;
+    dh_t_row[unit] = dh_t;
+    s2_t_row[unit] = s2_t;
+    da_g3_da_a3_t_row[H + unit] = da_a3_t;
+    da_g3_da_a3_t_row[unit] = da_g3_t;
 }
 
 extern "C" __global__ void backward_2(
     long long rows,
     long long H,
-    real* g3_a3_t,
+    const real* __restrict__ dh_t_rows,
+    const real* __restrict__ g3_a3_t_rows,
     long long g3_a3_t_at,
-    real* dh_t,
-    long long dh_t_at,
-    real* ds2_t,
-    long long ds2_t_at,
-    real* g2_a2_t,
+    real* ds2_t_rows,
+    const real* __restrict__ g2_a2_t_rows,
     long long g2_a2_t_at,
-    real* s1_t,
+    const real* __restrict__ s1_t_rows,
     long long s1_t_at,
-    real* da_g2_da_a2_t,
+    real* __restrict__ da_g2_da_a2_t_rows,
     long long da_g2_da_a2_t_at) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* g3_a3_t_row = g3_a3_t + (g3_a3_t_at + row) * (2*H);
-    real* dh_t_row = dh_t + (dh_t_at + row) * H;
-    real* ds2_t_row = ds2_t + (ds2_t_at + row) * H;
-    real* g2_a2_t_row = g2_a2_t + (g2_a2_t_at + row) * (2*H);
-    real* s1_t_row = s1_t + (s1_t_at + row) * H;
-    real* da_g2_da_a2_t_row = da_g2_da_a2_t + (da_g2_da_a2_t_at + row) * (2*H);
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* dh_t_row = dh_t_rows + row * H;
+    const real* g3_a3_t_row = g3_a3_t_rows + (g3_a3_t_at + row) * (2*H);
+    real* ds2_t_row = ds2_t_rows + row * H;
+    const real* g2_a2_t_row = g2_a2_t_rows + (g2_a2_t_at + row) * (2*H);
+    const real* s1_t_row = s1_t_rows + (s1_t_at + row) * H;
+    real* da_g2_da_a2_t_row = da_g2_da_a2_t_rows + (da_g2_da_a2_t_at + row) * (2*H);
+    const real dh_t = dh_t_row[unit];
+    const real g3_t = g3_a3_t_row[unit];
+    const real ds2_back_t = ds2_t_row[unit];
+    const real a2_t = g2_a2_t_row[H + unit];
+    const real s1_t = s1_t_row[unit];
+    const real g2_t = g2_a2_t_row[unit];
     // ds2[t] = dh[t]*(1 - g3[t]) + ds2_back[t]
-    const real ds2 = (1 - g3_a3_t_row[unit]) * dh_t_row[unit] + ds2_t_row[unit];
+    const real ds2_t = dh_t * (1 - g3_t) + ds2_back_t;
     // dg2[t] = ds2[t]*(a2[t] - s1[t])
-    const real dg2 = (g2_a2_t_row[H + unit] - s1_t_row[unit]) * ds2;
+    const real dg2_t = ds2_t * (a2_t - s1_t);
     // da2[t] = ds2[t]*g2[t]
-    const real da2 = ds2 * g2_a2_t_row[unit];
+    const real da2_t = ds2_t * g2_t;
     // da_g2[t] = dg2[t]*g2[t]*(1 - g2[t])
-    const real da_g2 = (1 - g2_a2_t_row[unit]) * dg2 * g2_a2_t_row[unit];
+    const real da_g2_t = dg2_t * g2_t * (1 - g2_t);
     // da_a2[t] = da2[t]*(1 - a2[t]**2)
-    const real da_a2 = (1 - g2_a2_t_row[H + unit] * g2_a2_t_row[H + unit]) * da2;
-    ds2_t_row[unit] = ds2;
-    da_g2_da_a2_t_row[unit] = da_g2;
-    da_g2_da_a2_t_row[H + unit] = da_a2;
+    const real da_a2_t = da2_t * (1 - a2_t * a2_t);
+    ds2_t_row[unit] = ds2_t;
+    da_g2_da_a2_t_row[unit] = da_g2_t;
+    da_g2_da_a2_t_row[H + unit] = da_a2_t;
 }
 
 extern "C" __global__ void backward_3(
     long long rows,
     long long H,
-    real* g2_a2_t,
+    const real* __restrict__ ds2_t_rows,
+    const real* __restrict__ g2_a2_t_rows,
     long long g2_a2_t_at,
-    real* ds2_t,
-    long long ds2_t_at,
-    real* ds1_t,
-    long long ds1_t_at,
-    real* g1_a1_t,
+    const real* __restrict__ ds1_2_t_rows,
+    const real* __restrict__ g1_a1_t_rows,
     long long g1_a1_t_at,
-    real* h_t1,
+    const real* __restrict__ h_t1_rows,
     long long h_t1_at,
-    real* dh_via_t,
+    real* __restrict__ dh_via_t_rows,
     long long dh_via_t_at,
-    real* da_g1_da_a1_t,
+    real* __restrict__ da_g1_da_a1_t_rows,
     long long da_g1_da_a1_t_at) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* g2_a2_t_row = g2_a2_t + (g2_a2_t_at + row) * (2*H);
-    real* ds2_t_row = ds2_t + (ds2_t_at + row) * H;
-    real* ds1_t_row = ds1_t + (ds1_t_at + row) * H;
-    real* g1_a1_t_row = g1_a1_t + (g1_a1_t_at + row) * (2*H);
-    real* h_t1_row = h_t1 + (h_t1_at + row) * H;
-    real* dh_via_t_row = dh_via_t + (dh_via_t_at + row) * H;
-    real* da_g1_da_a1_t_row = da_g1_da_a1_t + (da_g1_da_a1_t_at + row) * (2*H);
-    // ds1[t] = ds1_back[t] + ds2[t]*(1 - g2[t])
-    const real ds1 = (1 - g2_a2_t_row[unit]) * ds2_t_row[unit] + ds1_t_row[unit];
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* ds2_t_row = ds2_t_rows + row * H;
+    const real* g2_a2_t_row = g2_a2_t_rows + (g2_a2_t_at + row) * (2*H);
+    const real* ds1_2_t_row = ds1_2_t_rows + row * H;
+    const real* g1_a1_t_row = g1_a1_t_rows + (g1_a1_t_at + row) * (2*H);
+    const real* h_t1_row = h_t1_rows + (h_t1_at + row) * H;
+    real* dh_via_t_row = dh_via_t_rows + (dh_via_t_at + row) * H;
+    real* da_g1_da_a1_t_row = da_g1_da_a1_t_rows + (da_g1_da_a1_t_at + row) * (2*H);
+    const real ds2_t = ds2_t_row[unit];
+    const real g2_t = g2_a2_t_row[unit];
+    const real ds1_back_t = ds1_2_t_row[unit];
+    const real a1_t = g1_a1_t_row[H + unit];
+    const real h_t1 = h_t1_row[unit];
+    const real g1_t = g1_a1_t_row[unit];
+    // ds1[t] = ds2[t]*(1 - g2[t]) + ds1_back[t]
+    const real ds1_t = ds2_t * (1 - g2_t) + ds1_back_t;
     // dg1[t] = ds1[t]*(a1[t] - h[t-1])
-    const real dg1 = (g1_a1_t_row[H + unit] - h_t1_row[unit]) * ds1;
+    const real dg1_t = ds1_t * (a1_t - h_t1);
     // da1[t] = ds1[t]*g1[t]
-    const real da1 = ds1 * g1_a1_t_row[unit];
+    const real da1_t = ds1_t * g1_t;
     // dh_via[t] = ds1[t]*(1 - g1[t])
-    const real dh_via = (1 - g1_a1_t_row[unit]) * ds1;
+    const real dh_via_t = ds1_t * (1 - g1_t);
     // da_g1[t] = dg1[t]*g1[t]*(1 - g1[t])
-    const real da_g1 = (1 - g1_a1_t_row[unit]) * dg1 * g1_a1_t_row[unit];
+    const real da_g1_t = dg1_t * g1_t * (1 - g1_t);
     // da_a1[t] = da1[t]*(1 - a1[t]**2)
-    const real da_a1 = (1 - g1_a1_t_row[H + unit] * g1_a1_t_row[H + unit]) * da1;
-    dh_via_t_row[unit] = dh_via;
-    da_g1_da_a1_t_row[unit] = da_g1;
-    da_g1_da_a1_t_row[H + unit] = da_a1;
+    const real da_a1_t = da1_t * (1 - a1_t * a1_t);
+    dh_via_t_row[unit] = dh_via_t;
+    da_g1_da_a1_t_row[unit] = da_g1_t;
+    da_g1_da_a1_t_row[H + unit] = da_a1_t;
 }
 """
 
@@ -920,13 +1049,9 @@ def _kernels(dtype: Any) -> Any:
     return _compiled("float" if dtype == np.float32 else "double", cp.cuda.Device().id)
 
 
-def _launch_units(kernel: Any, rows: int, width: int, *args: Any) -> None:
-    """One thread per unit of every row."""
+def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
+    """One thread per unit of every row: a block has several short rows, or part of a long one."""
     if rows:
-        kernel((-(-rows * width // 256),), (256,), (rows, *args))
-
-
-def _launch_rows(kernel: Any, rows: int, width: int, *args: Any) -> None:
-    """One block per row, a power of two wide."""
-    if rows:
-        kernel((rows,), (min(256, max(32, 1 << (width - 1).bit_length())),), (rows, *args))
+        wide = min(units, 256)
+        tall = 256 // wide
+        kernel((-(-rows // tall), -(-units // wide)), (wide, tall), (rows, *args))

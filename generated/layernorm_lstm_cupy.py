@@ -3,8 +3,9 @@
 Ba, Kiros & Hinton (2016), Layer normalization (supplementary material): the input and the recurrent product of each
 gate are normalised by themselves, and so is the cell state on its way out.
 
-The cell layernorm_lstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``. Written by symcell 0.1.0 from the
-equations in ``EQUATIONS``; change those and generate it again rather than edit it here.
+The cell layernorm_lstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
 """
 
 from __future__ import annotations
@@ -29,20 +30,21 @@ PARAMS = {
     "U_g": ("H", "H"),
     "U_o": ("H", "H"),
     "a_i": ("H",),
-    "d_i": ("H",),
-    "b_i": ("H",),
     "a_f": ("H",),
-    "d_f": ("H",),
-    "b_f": ("H",),
     "a_g": ("H",),
-    "d_g": ("H",),
-    "b_g": ("H",),
     "a_o": ("H",),
+    "d_i": ("H",),
+    "d_f": ("H",),
+    "d_g": ("H",),
     "d_o": ("H",),
+    "b_i": ("H",),
+    "b_f": ("H",),
+    "b_g": ("H",),
     "b_o": ("H",),
     "a_c": ("H",),
     "b_c": ("H",),
 }
+CONSTANTS = {}
 START = {
     "W_i": "uniform",
     "W_f": "uniform",
@@ -53,28 +55,29 @@ START = {
     "U_g": "uniform",
     "U_o": "uniform",
     "a_i": 1.0,
-    "d_i": 1.0,
-    "b_i": 0.0,
     "a_f": 1.0,
-    "d_f": 1.0,
-    "b_f": 1.0,
     "a_g": 1.0,
-    "d_g": 1.0,
-    "b_g": 0.0,
     "a_o": 1.0,
+    "d_i": 1.0,
+    "d_f": 1.0,
+    "d_g": 1.0,
     "d_o": 1.0,
+    "b_i": 0.0,
+    "b_f": 1.0,
+    "b_g": 0.0,
     "b_o": 0.0,
     "a_c": 1.0,
     "b_c": 0.0,
 }
 INPUTS = {"x": ("D",)}
 STATES = {"h": ("H",), "c": ("H",)}
-LEARNED = {}
+LAGS = {}
 OUTPUT = "h"
 EQUATIONS = (
     '"""LSTM with layer normalisation\n'
     "\n"
-    "Ba, Kiros & Hinton (2016), Layer normalization (supplementary material): the input and the recurrent product of each\n"
+    "Ba, Kiros & Hinton (2016), Layer normalization (supplementary material): the input and the recurrent product of "
+    "each\n"
     "gate are normalised by themselves, and so is the cell state on its way out.\n"
     '"""\n'
     "i[t] = sigmoid(layernorm(W_i @ x[t], a_i) + layernorm(U_i @ h[t-1], d_i) + b_i)   # input gate\n"
@@ -99,7 +102,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "d39a4bca8540ed9f"
+STAMP = "bb86f361907984ad"
 
 
 class Params(Mapping[str, Any]):
@@ -108,21 +111,32 @@ class Params(Mapping[str, Any]):
     def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
         self.flat = flat
         self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
         start = 0
-        for name, shape in PARAMS.items():
-            shape = tuple(_length(size, self.sizes) for size in shape)
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
             stop = start + math.prod(shape)
             self._start[name] = start
             self._views[name] = flat[start:stop].reshape(shape)
             start = stop
 
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
     def __getitem__(self, name: str) -> Any:
         return self._views[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Copy ``value`` into the parameter's place."""
+        """Copy ``value`` into the place of an array."""
         self._views[name][...] = value
 
     def __iter__(self) -> Iterator[str]:
@@ -143,9 +157,11 @@ class Params(Mapping[str, Any]):
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
-        stop = self._start[last] + self._views[last].size
-        rows = self.flat[self._start[first] : stop]
-        return rows.reshape(-1, self._views[first].shape[1]) if self._views[first].ndim == 2 else rows
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
 
 
 class Grads(NamedTuple):
@@ -162,13 +178,12 @@ class Tape(NamedTuple):
     pack: Packing
     sizes: dict[str, int]
     dtype: Any
-    start_learned: tuple[str, ...]
-    arrays: tuple[Any, ...]
+    arrays: dict[str, Any]
 
     @property
     def nbytes(self) -> int:
         """Bytes stored for the backward pass, the inputs included."""
-        return sum(array.nbytes for array in self.arrays)
+        return sum(array.nbytes for array in self.arrays.values())
 
 
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
@@ -183,36 +198,34 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
             raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
-    parts = [_start(START[name], tuple(_length(n, sizes) for n in shape), sizes, rng) for name, shape in PARAMS.items()]
-    flat = np.concatenate([np.zeros(0), *(part.reshape(-1) for part in parts)])
-    return Params(cp.asarray(flat.astype(kind)), sizes)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(cp.asarray(flat), sizes)
 
 
-def _start(start: float | str, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
-    """Where a parameter starts: a number, zeros, ones, uniform in ±1/√n, glorot (2010) or orthogonal (Saxe 2013)."""
-    if not isinstance(start, str):
-        return np.full(shape, start)
-    if start in ("zeros", "ones"):
-        return np.full(shape, float(start == "ones"))
-    if start == "orthogonal":
-        normal = rng.standard_normal((max(shape), min(shape)))
-        q, r = np.linalg.qr(normal)
-        q = q * np.sign(np.diagonal(r))
-        return q if shape[0] >= shape[1] else q.T
-    bound = math.sqrt(6 / sum(shape)) if start == "glorot" else 1 / math.sqrt(_length("H", sizes))
-    return rng.uniform(-bound, bound, shape)
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
 
 
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
-    """A size of ``PARAMS``, such as 4, "H" or "D+H", as a number."""
-    return sum(int(part) if part.isdecimal() else sizes[part] for part in str(size).split("+"))
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
 
 
 class Packing:
     """Which rows each step works on.
 
-    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``; their
-    rows follow each other step by step, and padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
     """
 
     def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
@@ -229,30 +242,29 @@ class Packing:
             self.index = cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
         self.counts = [int(n) for n in counts]
         self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
-        self.size = self.offsets.pop()
-
-    def room(self, depth: int, whole: bool) -> int:
-        """How many rows a buffer needs that is read up to ``depth`` steps away: for all steps, or for those in reach."""
-        return depth * self.batch + self.size if whole else (depth + 1) * self.batch
+        self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
-        """The first row of every step of such a buffer, from ``depth`` steps before the sequence on."""
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
         if not whole:
-            return [k % (depth + 1) * self.batch for k in range(depth + len(self.counts) + 1)]
-        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in (*self.offsets, self.size)]
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
 
-    def past(self, depth: int, lag: int) -> Any:
-        """The rows ``lag`` steps before each row of the sequence, as an index."""
-        first = (depth - lag) * self.batch
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
         if self.order is None:
-            return slice(first, first + self.size)
-        starts = self.starts(depth, True)
-        rows = [np.arange(starts[t + depth - lag], starts[t + depth - lag] + n) for t, n in enumerate(self.counts)]
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
         return cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
 
     def rows(self, x: Any) -> Any:
-        """(T, B, n) as rows, padding left out."""
-        flat = x.reshape(self.steps * self.batch, x.shape[2])
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return cp.ascontiguousarray(flat if self.index is None else flat[self.index])
 
     def sequence(self, rows: Any) -> Any:
@@ -265,79 +277,66 @@ class Packing:
         return y.reshape(shape)
 
     def sort(self, state: Any) -> Any:
-        """(…, B, n) with the samples in the order of their rows."""
-        return state if self.order is None else state[..., self.order, :]
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
 
     def unsort(self, state: Any) -> Any:
-        return state if self.back is None else state[..., self.back, :]
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
 
-    def first(self, starts: list[int], depth: int) -> Any:
-        """The rows of the ``depth`` steps before the sequence, as an index (depth, B)."""
-        return cp.asarray(np.array(starts[:depth])[:, None] + np.arange(self.batch))
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return cp.arange(count * self.batch).reshape(count, self.batch)
 
-    def last(self, starts: list[int], depth: int) -> Any:
-        """The rows of each sample's own last ``depth`` steps (of a buffer shifted by ``depth``), as an index (depth, B)."""
-        step = self.ends + np.arange(depth)[:, None]
-        return cp.asarray(np.array(starts)[step] + np.arange(self.batch))
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return cp.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
 
 
 def forward(
-    params: Mapping[str, Any], x: Any, state: Mapping[str, Any] | None = None, lengths: Any = None, *, keep_tape: bool = True
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
 ) -> tuple[Any, dict[str, Any], Tape | None]:
     """Run the cell over a batch of sequences.
 
-    x: (T, B, size), by name where there are several inputs. state: the states before the first step,
-    by name, each (B, size), or (k, B, size) where k steps are carried; one that is missing is its learned
-    start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
     ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs(x)
-    params = _params(params, inputs, {})
-    steps, batch = _check_inputs(params, inputs)
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
     given = _check_state("state", state, batch, params)
     pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
     dtype = params.flat.dtype
-    D = params.sizes["D"]
     H = params.sizes["H"]
-    ring_0 = pack.starts(0, False)
-    at_0 = pack.starts(0, True)
-    kept_0 = pack.starts(0, keep_tape)
-    at_1 = pack.starts(1, True)
-    kept_1 = pack.starts(1, keep_tape)
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
 
     x_rows = pack.rows(inputs["x"][1])
-    W_i_x_W_f_x_W_g_x_W_o_x = cp.empty((pack.room(0, True), 4*H), dtype)
-    U_i_h_U_f_h_U_g_h_U_o_h = cp.empty((pack.room(0, False), 4*H), dtype)
-    centred_U_i_h = cp.empty((pack.room(0, keep_tape), H), dtype)
-    sqrt_a_i_3 = cp.empty((pack.room(0, keep_tape), 1), dtype)
-    centred_W_i_x = cp.empty((pack.room(0, True), H), dtype)
-    sqrt_a_i_5 = cp.empty((pack.room(0, True), 1), dtype)
-    a_i_6_in = cp.empty((pack.room(0, True), H), dtype)
-    centred_U_f_h = cp.empty((pack.room(0, keep_tape), H), dtype)
-    sqrt_a_f_3 = cp.empty((pack.room(0, keep_tape), 1), dtype)
-    centred_W_f_x = cp.empty((pack.room(0, True), H), dtype)
-    sqrt_a_f_5 = cp.empty((pack.room(0, True), 1), dtype)
-    a_f_6_in = cp.empty((pack.room(0, True), H), dtype)
-    c = cp.empty((pack.room(1, keep_tape), H), dtype)
-    centred_U_g_h = cp.empty((pack.room(0, keep_tape), H), dtype)
-    sqrt_a_g_3 = cp.empty((pack.room(0, keep_tape), 1), dtype)
-    centred_W_g_x = cp.empty((pack.room(0, True), H), dtype)
-    sqrt_a_g_5 = cp.empty((pack.room(0, True), 1), dtype)
-    a_g_6_in = cp.empty((pack.room(0, True), H), dtype)
-    centred_U_o_h = cp.empty((pack.room(0, keep_tape), H), dtype)
-    sqrt_a_o_3 = cp.empty((pack.room(0, keep_tape), 1), dtype)
-    centred_W_o_x = cp.empty((pack.room(0, True), H), dtype)
-    sqrt_a_o_5 = cp.empty((pack.room(0, True), 1), dtype)
-    a_o_6_in = cp.empty((pack.room(0, True), H), dtype)
-    h = cp.empty((pack.room(1, True), H), dtype)
-    sum_c = cp.empty((pack.room(0, keep_tape), 1), dtype)
-    centred_c = cp.empty((pack.room(0, False), H), dtype)
-    sqrt_a_h_2 = cp.empty((pack.room(0, keep_tape), 1), dtype)
-    h[pack.first(at_1, 1)] = _start_of("h", given, params, pack)
-    c[pack.first(kept_1, 1)] = _start_of("c", given, params, pack)
-    kernels = _kernels(dtype)
-    W_i_to_W_o = params.stack("W_i", "W_o")
+    W_i_x_W_f_x_W_g_x_W_o_x = cp.empty((pack.size, 4*H), dtype)
+    U_i_h_U_f_h_U_g_h_U_o_h = cp.empty((batch, 4*H), dtype)
+    centred_W_i_x_to_centred_W_o_x = cp.empty((pack.size, 4*H), dtype)
+    std_W_i_x_to_std_W_o_x = cp.empty((pack.size, 4), dtype)
+    sigmoid_in_i_in_to_sigmoid_in_o_in = cp.empty((pack.size, 4*H), dtype)
+    centred_U_i_h_to_centred_U_o_h = cp.empty((pack.size if keep_tape else batch, 4*H), dtype)
+    std_U_i_h_to_std_U_o_h = cp.empty((pack.size if keep_tape else batch, 4), dtype)
+    std_c = cp.empty((pack.size if keep_tape else batch, 1), dtype)
+    sum_c = cp.empty((pack.size if keep_tape else batch, 1), dtype)
+    centred_c = cp.empty((batch, H), dtype)
+    h = cp.empty((pack.size + batch, H), dtype)
+    c = cp.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
     a_i = params.stack("a_i", "a_i")
     b_i = params.stack("b_i", "b_i")
     a_f = params.stack("a_f", "a_f")
@@ -346,19 +345,24 @@ def forward(
     b_g = params.stack("b_g", "b_g")
     a_o = params.stack("a_o", "a_o")
     b_o = params.stack("b_o", "b_o")
-    U_i_to_U_o = params.stack("U_i", "U_o")
     d_i = params.stack("d_i", "d_i")
     d_f = params.stack("d_f", "d_f")
     d_g = params.stack("d_g", "d_g")
     d_o = params.stack("d_o", "d_o")
     a_c = params.stack("a_c", "a_c")
     b_c = params.stack("b_c", "b_c")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
+    W_i_to_W_o_T = params.stack("W_i", "W_o").T
+    kernels = _kernels(dtype)
+    U_i_to_U_o_T = params.stack("U_i", "U_o").T
 
     # W_i_x[t] = W_i @ x[t]
     # W_f_x[t] = W_f @ x[t]
     # W_g_x[t] = W_g @ x[t]
     # W_o_x[t] = W_o @ x[t]
-    cp.matmul(x_rows, W_i_to_W_o.T, out=W_i_x_W_f_x_W_g_x_W_o_x)
+    W_i_x_to_W_o_x = W_i_x_W_f_x_W_g_x_W_o_x
+    cp.matmul(x_rows, W_i_to_W_o_T, out=W_i_x_to_W_o_x)
     # sum_W_i_x[t] = sum(W_i_x[t])
     # sum_W_f_x[t] = sum(W_f_x[t])
     # sum_W_g_x[t] = sum(W_g_x[t])
@@ -367,36 +371,42 @@ def forward(
     # centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H
     # centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H
     # centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H
-    # a_i_4[t] = centred_W_i_x[t]**2
-    # a_f_4[t] = centred_W_f_x[t]**2
-    # a_g_4[t] = centred_W_g_x[t]**2
-    # a_o_4[t] = centred_W_o_x[t]**2
-    # sum_a_i_4[t] = sum(a_i_4[t])
-    # sum_a_f_4[t] = sum(a_f_4[t])
-    # sum_a_g_4[t] = sum(a_g_4[t])
-    # sum_a_o_4[t] = sum(a_o_4[t])
-    # a_i_5[t] = sum_a_i_4[t]/H + 1.0e-5
-    # a_f_5[t] = sum_a_f_4[t]/H + 1.0e-5
-    # a_g_5[t] = sum_a_g_4[t]/H + 1.0e-5
-    # a_o_5[t] = sum_a_o_4[t]/H + 1.0e-5
-    # sqrt_a_i_5[t] = sqrt(a_i_5[t])
-    # sqrt_a_f_5[t] = sqrt(a_f_5[t])
-    # sqrt_a_g_5[t] = sqrt(a_g_5[t])
-    # sqrt_a_o_5[t] = sqrt(a_o_5[t])
-    # a_i_6_in[t] = centred_W_i_x[t]*a_i/sqrt_a_i_5[t] + b_i
-    # a_f_6_in[t] = centred_W_f_x[t]*a_f/sqrt_a_f_5[t] + b_f
-    # a_g_6_in[t] = centred_W_g_x[t]*a_g/sqrt_a_g_5[t] + b_g
-    # a_o_6_in[t] = centred_W_o_x[t]*a_o/sqrt_a_o_5[t] + b_o
-    _launch_rows(kernels.forward_1, pack.size, H, W_i_x_W_f_x_W_g_x_W_o_x, 0, H, centred_W_i_x, 0, centred_W_f_x, 0, centred_W_g_x, 0, centred_W_o_x, 0, sqrt_a_i_5, 0, sqrt_a_f_5, 0, sqrt_a_g_5, 0, sqrt_a_o_5, 0, a_i, b_i, a_f, b_f, a_g, b_g, a_o, b_o, a_i_6_in, 0, a_f_6_in, 0, a_g_6_in, 0, a_o_6_in, 0)
+    # square_W_i_x[t] = centred_W_i_x[t]**2
+    # square_W_f_x[t] = centred_W_f_x[t]**2
+    # square_W_g_x[t] = centred_W_g_x[t]**2
+    # square_W_o_x[t] = centred_W_o_x[t]**2
+    # sum_square_W_i_x[t] = sum(square_W_i_x[t])
+    # sum_square_W_f_x[t] = sum(square_W_f_x[t])
+    # sum_square_W_g_x[t] = sum(square_W_g_x[t])
+    # sum_square_W_o_x[t] = sum(square_W_o_x[t])
+    # std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05
+    # std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05
+    # std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05
+    # std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05
+    # std_W_i_x[t] = sqrt(std_squared_W_i_x[t])
+    # std_W_f_x[t] = sqrt(std_squared_W_f_x[t])
+    # std_W_g_x[t] = sqrt(std_squared_W_g_x[t])
+    # std_W_o_x[t] = sqrt(std_squared_W_o_x[t])
+    # sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i
+    # sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f
+    # tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g
+    # sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o
+    _launch_rows(
+        kernels.forward_1, pack.size, H, 256, H, W_i_x_W_f_x_W_g_x_W_o_x, centred_W_i_x_to_centred_W_o_x,
+        std_W_i_x_to_std_W_o_x, a_i, b_i, sigmoid_in_i_in_to_sigmoid_in_o_in, a_f, b_f, a_g, b_g, a_o, b_o,
+    )
 
+    samples = -1
     for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:n]
         # U_i_h[t] = U_i @ h[t-1]
         # U_f_h[t] = U_f @ h[t-1]
         # U_g_h[t] = U_g @ h[t-1]
         # U_o_h[t] = U_o @ h[t-1]
-        h_t1 = h[at_1[t] : at_1[t] + n]
-        U_i_h_U_f_h_U_g_h_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:n]
-        cp.matmul(h_t1, U_i_to_U_o.T, out=U_i_h_U_f_h_U_g_h_U_o_h_t)
+        h_t1 = h[at_1_0[t]]
+        cp.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
         # sum_U_i_h[t] = sum(U_i_h[t])
         # sum_U_f_h[t] = sum(U_f_h[t])
         # sum_U_g_h[t] = sum(U_g_h[t])
@@ -405,364 +415,488 @@ def forward(
         # centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H
         # centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H
         # centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H
-        # a_i_2[t] = centred_U_i_h[t]**2
-        # a_f_2[t] = centred_U_f_h[t]**2
-        # a_g_2[t] = centred_U_g_h[t]**2
-        # a_o_2[t] = centred_U_o_h[t]**2
-        # sum_a_i_2[t] = sum(a_i_2[t])
-        # sum_a_f_2[t] = sum(a_f_2[t])
-        # sum_a_g_2[t] = sum(a_g_2[t])
-        # sum_a_o_2[t] = sum(a_o_2[t])
-        # a_i_3[t] = sum_a_i_2[t]/H + 1.0e-5
-        # a_f_3[t] = sum_a_f_2[t]/H + 1.0e-5
-        # a_g_3[t] = sum_a_g_2[t]/H + 1.0e-5
-        # a_o_3[t] = sum_a_o_2[t]/H + 1.0e-5
-        # sqrt_a_i_3[t] = sqrt(a_i_3[t])
-        # sqrt_a_f_3[t] = sqrt(a_f_3[t])
-        # sqrt_a_g_3[t] = sqrt(a_g_3[t])
-        # sqrt_a_o_3[t] = sqrt(a_o_3[t])
-        # a_i_6[t] = a_i_6_in[t] + centred_U_i_h[t]*d_i/sqrt_a_i_3[t]
-        # a_f_6[t] = a_f_6_in[t] + centred_U_f_h[t]*d_f/sqrt_a_f_3[t]
-        # a_g_6[t] = a_g_6_in[t] + centred_U_g_h[t]*d_g/sqrt_a_g_3[t]
-        # a_o_6[t] = a_o_6_in[t] + centred_U_o_h[t]*d_o/sqrt_a_o_3[t]
-        # i[t] = sigmoid(a_i_6[t]) (input gate)
-        # f[t] = sigmoid(a_f_6[t]) (forget gate)
-        # g[t] = tanh(a_g_6[t]) (candidate)
-        # o[t] = sigmoid(a_o_6[t]) (output gate)
-        # c[t] = c[t-1]*f[t] + g[t]*i[t] (cell state)
+        # square_U_i_h[t] = centred_U_i_h[t]**2
+        # square_U_f_h[t] = centred_U_f_h[t]**2
+        # square_U_g_h[t] = centred_U_g_h[t]**2
+        # square_U_o_h[t] = centred_U_o_h[t]**2
+        # sum_square_U_i_h[t] = sum(square_U_i_h[t])
+        # sum_square_U_f_h[t] = sum(square_U_f_h[t])
+        # sum_square_U_g_h[t] = sum(square_U_g_h[t])
+        # sum_square_U_o_h[t] = sum(square_U_o_h[t])
+        # std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05
+        # std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05
+        # std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05
+        # std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05
+        # std_U_i_h[t] = sqrt(std_squared_U_i_h[t])
+        # std_U_f_h[t] = sqrt(std_squared_U_f_h[t])
+        # std_U_g_h[t] = sqrt(std_squared_U_g_h[t])
+        # std_U_o_h[t] = sqrt(std_squared_U_o_h[t])
+        # sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t]
+        # sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t]
+        # tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t]
+        # sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t]
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
         # sum_c[t] = sum(c[t])
         # centred_c[t] = c[t] - sum_c[t]/H
-        # a_h[t] = centred_c[t]**2
-        # sum_a_h[t] = sum(a_h[t])
-        # a_h_2[t] = sum_a_h[t]/H + 1.0e-5
-        # sqrt_a_h_2[t] = sqrt(a_h_2[t])
-        # a_h_3[t] = centred_c[t]*a_c/sqrt_a_h_2[t] + b_c
-        # tanh_a_h_3[t] = tanh(a_h_3[t])
-        # h[t] = o[t]*tanh_a_h_3[t] (hidden state)
-        _launch_rows(kernels.forward_2, n, H, U_i_h_U_f_h_U_g_h_U_o_h, 0, H, centred_U_i_h, kept_0[t], centred_U_f_h, kept_0[t], centred_U_g_h, kept_0[t], centred_U_o_h, kept_0[t], sqrt_a_i_3, kept_0[t], sqrt_a_f_3, kept_0[t], sqrt_a_g_3, kept_0[t], sqrt_a_o_3, kept_0[t], d_i, a_i_6_in, at_0[t], d_f, a_f_6_in, at_0[t], d_g, a_g_6_in, at_0[t], d_o, a_o_6_in, at_0[t], c, kept_1[t], h, at_1[t + 1], c, kept_1[t + 1], sum_c, kept_0[t], centred_c, 0, sqrt_a_h_2, kept_0[t], a_c, b_c)
+        # square_c[t] = centred_c[t]**2
+        # sum_square_c[t] = sum(square_c[t])
+        # std_squared_c[t] = sum_square_c[t]/H + 1e-05
+        # std_c[t] = sqrt(std_squared_c[t])
+        # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
+        # tanh_a_h[t] = tanh(a_h[t])
+        # h[t] = o[t]*tanh_a_h[t] (hidden state)
+        _launch_rows(
+            kernels.forward_2, n, H, 256, H, U_i_h_U_f_h_U_g_h_U_o_h, centred_U_i_h_to_centred_U_o_h,
+            kept_0[t].start, std_U_i_h_to_std_U_o_h, kept_0[t].start, d_i, sigmoid_in_i_in_to_sigmoid_in_o_in,
+            at_0[t].start, d_f, d_g, d_o, h, at_1[t].start, c, kept_1_0[t].start, c, kept_1[t].start, sum_c,
+            kept_0[t].start, centred_c, std_c, kept_0[t].start, a_c, b_c,
+        )
 
-    h_all = h[1 * batch :]
+    h_last = h[pack.last(1, 1, True)]
+    c_last = c[pack.last(1, 1, keep_tape)]
+    h_ = h[batch :]
 
     last = {
-        "h": _state_of("h", h[pack.last(at_1, 1)], pack),
-        "c": _state_of("c", c[pack.last(kept_1, 1)], pack),
+        "h": pack.unsort(h_last)[0],
+        "c": pack.unsort(c_last)[0],
     }
-    learned = tuple(name for name in LEARNED if name not in given)
-    tape = Tape(pack, params.sizes, dtype, learned, (c, centred_U_f_h, centred_U_g_h, centred_U_i_h, centred_U_o_h, centred_W_f_x, centred_W_g_x, centred_W_i_x, centred_W_o_x, h, sqrt_a_f_3, sqrt_a_f_5, sqrt_a_g_3, sqrt_a_g_5, sqrt_a_h_2, sqrt_a_i_3, sqrt_a_i_5, sqrt_a_o_3, sqrt_a_o_5, sum_c, x_rows,)) if keep_tape else None
-    return pack.sequence(h_all), last, tape
+    arrays = {
+        "c": c,
+        "centred_U_i_h_to_centred_U_o_h": centred_U_i_h_to_centred_U_o_h,
+        "centred_W_i_x_to_centred_W_o_x": centred_W_i_x_to_centred_W_o_x,
+        "h": h,
+        "std_U_i_h_to_std_U_o_h": std_U_i_h_to_std_U_o_h,
+        "std_W_i_x_to_std_W_o_x": std_W_i_x_to_std_W_o_x,
+        "std_c": std_c,
+        "x_rows": x_rows,
+        "sum_c": sum_c,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
 
 
-def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None) -> Grads:
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
     """Back-propagate through the steps that ``forward`` taped.
 
-    dy: (T, B, size), the gradient of the loss by y (None for zero). dlast: its gradients by the last states, by name.
-    Returns the gradients by the parameters, the input(s) and the initial states. Raises ValueError or TypeError for an
-    argument that does not fit.
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
     """
     if not isinstance(tape, Tape):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
-    params = _params(params, {}, tape.sizes)
+    params = _params(params, {}, tape.sizes, tape.dtype)
     if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
-        raise ValueError(f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}")
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
     pack, dtype = tape.pack, tape.dtype
     steps, batch = pack.steps, pack.batch
-    size = _length("H", params.sizes)
-    dy = cp.zeros((steps, batch, size), dtype) if dy is None else _array("dy", dy, (steps, batch, size), dtype)
+    shape = _shape(("H",), params.sizes)
+    dy = cp.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
     grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
-    ring_0 = pack.starts(0, False)
-    at_0 = pack.starts(0, True)
-    ring_1 = pack.starts(1, False)
-    at_1 = pack.starts(1, True)
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
 
     dy_rows = pack.rows(dy)
-    (c_rows, centred_U_f_h_rows, centred_U_g_h_rows, centred_U_i_h_rows, centred_U_o_h_rows, centred_W_f_x_rows, centred_W_g_x_rows, centred_W_i_x_rows, centred_W_o_x_rows, h_rows, sqrt_a_f_3_rows, sqrt_a_f_5_rows, sqrt_a_g_3_rows, sqrt_a_g_5_rows, sqrt_a_h_2_rows, sqrt_a_i_3_rows, sqrt_a_i_5_rows, sqrt_a_o_3_rows, sqrt_a_o_5_rows, sum_c_rows, x_rows,) = tape.arrays
-    i = cp.zeros((pack.room(0, False), H), dtype)
-    g = cp.zeros((pack.room(0, False), H), dtype)
-    centred_c = cp.zeros((pack.room(0, True), H), dtype)
-    dU_i_h_to_dU_o_h = cp.zeros((pack.room(0, True), 4*H), dtype)
-    dW_i_x_to_dW_o_x = cp.zeros((pack.room(0, True), 4*H), dtype)
-    f = cp.zeros((pack.room(0, False), H), dtype)
-    da_h_3 = cp.zeros((pack.room(0, True), H), dtype)
-    dcentred_c = cp.zeros((pack.room(0, False), H), dtype)
-    da_o_6 = cp.zeros((pack.room(0, True), H), dtype)
-    dcentred_W_o_x = cp.zeros((pack.room(0, True), H), dtype)
-    dcentred_U_o_h = cp.zeros((pack.room(0, False), H), dtype)
-    da_g_6 = cp.zeros((pack.room(0, True), H), dtype)
-    dcentred_W_g_x = cp.zeros((pack.room(0, True), H), dtype)
-    dcentred_U_g_h = cp.zeros((pack.room(0, False), H), dtype)
-    da_f_6 = cp.zeros((pack.room(0, True), H), dtype)
-    dcentred_W_f_x = cp.zeros((pack.room(0, True), H), dtype)
-    dcentred_U_f_h = cp.zeros((pack.room(0, False), H), dtype)
-    da_i_6 = cp.zeros((pack.room(0, True), H), dtype)
-    dcentred_W_i_x = cp.zeros((pack.room(0, True), H), dtype)
-    dcentred_U_i_h = cp.zeros((pack.room(0, False), H), dtype)
-    dx_ = cp.zeros((pack.room(0, True), D), dtype)
-    da_i_each = cp.zeros((pack.room(0, True), H), dtype)
-    dd_i_each = cp.zeros((pack.room(0, True), H), dtype)
-    da_f_each = cp.zeros((pack.room(0, True), H), dtype)
-    dd_f_each = cp.zeros((pack.room(0, True), H), dtype)
-    da_g_each = cp.zeros((pack.room(0, True), H), dtype)
-    dd_g_each = cp.zeros((pack.room(0, True), H), dtype)
-    da_o_each = cp.zeros((pack.room(0, True), H), dtype)
-    dd_o_each = cp.zeros((pack.room(0, True), H), dtype)
-    da_c_each = cp.zeros((pack.room(0, True), H), dtype)
-    dh_back = cp.zeros((pack.room(1, False), H), dtype)
-    dc_via = cp.zeros((pack.room(1, False), H), dtype)
-    if "h" in given:
-        dh_back[pack.last(ring_1, 1)] = pack.sort(_steps_of(given["h"]))
-    if "c" in given:
-        dc_via[pack.last(ring_1, 1)] = pack.sort(_steps_of(given["c"]))
-    kernels = _kernels(dtype)
-    d_i = params.stack("d_i", "d_i")
+    c = tape.arrays["c"]
+    centred_U_i_h_to_centred_U_o_h = tape.arrays["centred_U_i_h_to_centred_U_o_h"]
+    centred_W_i_x_to_centred_W_o_x = tape.arrays["centred_W_i_x_to_centred_W_o_x"]
+    h = tape.arrays["h"]
+    std_U_i_h_to_std_U_o_h = tape.arrays["std_U_i_h_to_std_U_o_h"]
+    std_W_i_x_to_std_W_o_x = tape.arrays["std_W_i_x_to_std_W_o_x"]
+    std_c = tape.arrays["std_c"]
+    x_ = tape.arrays["x_rows"]
+    sum_c = tape.arrays["sum_c"]
+    dU_i_h_to_dU_o_h = cp.empty((pack.size, 4*H), dtype)
+    dW_i_x_to_dW_o_x = dU_i_h_to_dU_o_h
+    centred_c = cp.empty((pack.size, H), dtype)
+    i_f = cp.empty((batch, 2*H), dtype)
+    g = cp.empty((batch, H), dtype)
+    da_h = cp.empty((pack.size, H), dtype)
+    dsigmoid_in_i_to_dsigmoid_in_o = cp.empty((pack.size, 3*H), dtype)
+    dcentred_c_to_dcentred_U_o_h = cp.empty((batch, 2*H), dtype)
+    dcentred_U_i_h_to_dcentred_U_g_h = cp.empty((batch, 3*H), dtype)
+    dtanh_in_g = cp.empty((pack.size, H), dtype)
+    da_i_each_to_da_o_each = cp.empty((pack.size, 4*H), dtype)
+    dd_i_each_to_dd_o_each = cp.empty((pack.size, 4*H), dtype)
+    da_c_each = cp.empty((pack.size, H), dtype)
+    dcentred_W_i_x_to_dcentred_W_o_x = cp.empty((pack.size, 4*H), dtype)
+    dx_ = cp.empty((pack.size, D), dtype)
+    dh_back = cp.zeros((2 * batch, H), dtype)
+    dc_via = cp.zeros((2 * batch, H), dtype)
     a_i = params.stack("a_i", "a_i")
+    d_i = params.stack("d_i", "d_i")
     b_i = params.stack("b_i", "b_i")
-    d_f = params.stack("d_f", "d_f")
     a_f = params.stack("a_f", "a_f")
+    d_f = params.stack("d_f", "d_f")
     b_f = params.stack("b_f", "b_f")
-    d_g = params.stack("d_g", "d_g")
     a_g = params.stack("a_g", "a_g")
+    d_g = params.stack("d_g", "d_g")
     b_g = params.stack("b_g", "b_g")
-    d_o = params.stack("d_o", "d_o")
     a_o = params.stack("a_o", "a_o")
+    d_o = params.stack("d_o", "d_o")
     b_o = params.stack("b_o", "b_o")
     a_c = params.stack("a_c", "a_c")
     b_c = params.stack("b_c", "b_c")
     U_i_to_U_o = params.stack("U_i", "U_o")
+    dU_i_to_dU_o = grads.stack("U_i", "U_o")
+    da_i_to_da_o = grads.stack("a_i", "a_o")
+    dd_i_to_dd_o = grads.stack("d_i", "d_o")
+    db_g = grads.stack("b_g", "b_g")
+    da_c = grads.stack("a_c", "a_c")
+    db_c = grads.stack("b_c", "b_c")
     W_i_to_W_o = params.stack("W_i", "W_o")
+    dW_i_to_dW_o = grads.stack("W_i", "W_o")
+    db_i_to_db_f = grads.stack("b_i", "b_f")
+    db_o = grads.stack("b_o", "b_o")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
     for t, n in reversed(list(enumerate(pack.counts))):
-        # a_i_6[t] = centred_U_i_h[t]*d_i/sqrt_a_i_3[t] + centred_W_i_x[t]*a_i/sqrt_a_i_5[t] + b_i
-        # a_f_6[t] = centred_U_f_h[t]*d_f/sqrt_a_f_3[t] + centred_W_f_x[t]*a_f/sqrt_a_f_5[t] + b_f
-        # a_g_6[t] = centred_U_g_h[t]*d_g/sqrt_a_g_3[t] + centred_W_g_x[t]*a_g/sqrt_a_g_5[t] + b_g
-        # a_o_6[t] = centred_U_o_h[t]*d_o/sqrt_a_o_3[t] + centred_W_o_x[t]*a_o/sqrt_a_o_5[t] + b_o
+        # sigmoid_in_i[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + centred_U_i_h[t]*d_i/std_U_i_h[t] + b_i
+        # sigmoid_in_f[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + centred_U_f_h[t]*d_f/std_U_f_h[t] + b_f
+        # tanh_in_g[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + centred_U_g_h[t]*d_g/std_U_g_h[t] + b_g
+        # sigmoid_in_o[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + centred_U_o_h[t]*d_o/std_U_o_h[t] + b_o
         # centred_c[t] = c[t] - sum_c[t]/H
-        # dh[t] = dh_back[t+1] + dy[t]
-        # i[t] = sigmoid(a_i_6[t]) (input gate)
-        # f[t] = sigmoid(a_f_6[t]) (forget gate)
-        # g[t] = tanh(a_g_6[t]) (candidate)
-        # o[t] = sigmoid(a_o_6[t]) (output gate)
-        # a_h_3[t] = centred_c[t]*a_c/sqrt_a_h_2[t] + b_c
-        # tanh_a_h_3[t] = tanh(a_h_3[t])
-        # dtanh_a_h_3[t] = dh[t]*o[t]
-        # da_h_3[t] = dtanh_a_h_3[t]*(1 - tanh_a_h_3[t]**2)
-        # do[t] = dh[t]*tanh_a_h_3[t]
-        # dsqrt_a_h_2_each[t] = -centred_c[t]*da_h_3[t]*a_c/sqrt_a_h_2[t]**2
-        # da_o_6[t] = do[t]*o[t]*(1 - o[t])
-        # dsqrt_a_h_2_sum[t] = sum(dsqrt_a_h_2_each[t])
-        # dsqrt_a_o_3_each[t] = -centred_U_o_h[t]*da_o_6[t]*d_o/sqrt_a_o_3[t]**2
-        # da_h_2[t] = dsqrt_a_h_2_sum[t]/(2*sqrt_a_h_2[t])
-        # dsqrt_a_o_3_sum[t] = sum(dsqrt_a_o_3_each[t])
-        # dsum_a_h[t] = da_h_2[t]/H
-        # da_o_3[t] = dsqrt_a_o_3_sum[t]/(2*sqrt_a_o_3[t])
-        # da_h[t] = dsum_a_h[t]
-        # dsum_a_o_2[t] = da_o_3[t]/H
-        # dcentred_c[t] = 2*centred_c[t]*da_h[t] + da_h_3[t]*a_c/sqrt_a_h_2[t]
-        # da_o_2[t] = dsum_a_o_2[t]
-        # dsum_c_each[t] = -dcentred_c[t]/H
-        # dcentred_U_o_h[t] = 2*centred_U_o_h[t]*da_o_2[t] + da_o_6[t]*d_o/sqrt_a_o_3[t]
-        # dsum_c_sum[t] = sum(dsum_c_each[t])
-        # dsum_U_o_h_each[t] = -dcentred_U_o_h[t]/H
-        # dc[t] = dc_via[t+1] + dcentred_c[t] + dsum_c_sum[t]
-        # dsum_U_o_h_sum[t] = sum(dsum_U_o_h_each[t])
-        # dU_o_h[t] = dcentred_U_o_h[t] + dsum_U_o_h_sum[t]
+        # dh[t] = dy[t] + dh_back[t+1]
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
+        # tanh_a_h[t] = tanh(a_h[t])
+        # dtanh_a_h[t] = dh[t]*o[t]
+        # da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
+        # do[t] = dh[t]*tanh_a_h[t]
+        # dstd_c_each[t] = da_h[t]*centred_c[t]*a_c
+        # dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t])
+        # dstd_U_o_h_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]*d_o
+        # dstd_c_sum[t] = sum(dstd_c_each[t])
+        # dstd_U_o_h_sum[t] = sum(dstd_U_o_h_each[t])
+        # dstd_c[t] = -dstd_c_sum[t]/std_c[t]**2
+        # dstd_squared_c[t] = dstd_c[t]/(2*std_c[t])
+        # dstd_U_o_h[t] = -dstd_U_o_h_sum[t]/std_U_o_h[t]**2
+        # dsum_square_c[t] = dstd_squared_c[t]/H
+        # dstd_squared_U_o_h[t] = dstd_U_o_h[t]/(2*std_U_o_h[t])
+        # dsum_square_U_o_h[t] = dstd_squared_U_o_h[t]/H
+        # dcentred_c[t] = 2*dsum_square_c[t]*centred_c[t] + da_h[t]*a_c/std_c[t]
+        # dcentred_U_o_h[t] = 2*dsum_square_U_o_h[t]*centred_U_o_h[t] + dsigmoid_in_o[t]*d_o/std_U_o_h[t]
+        # dsum_c_sum[t] = sum(dcentred_c[t])
+        # dsum_U_o_h_sum[t] = sum(dcentred_U_o_h[t])
+        # dsum_c[t] = -dsum_c_sum[t]/H
+        # dsum_U_o_h[t] = -dsum_U_o_h_sum[t]/H
+        # dc[t] = dsum_c[t] + dcentred_c[t] + dc_via[t+1]
+        # dU_o_h[t] = dsum_U_o_h[t] + dcentred_U_o_h[t]
         # dg[t] = dc[t]*i[t]
-        # df[t] = c[t-1]*dc[t]
+        # df[t] = dc[t]*c[t-1]
         # di[t] = dc[t]*g[t]
         # dc_via[t] = dc[t]*f[t]
-        # da_g_6[t] = dg[t]*(1 - g[t]**2)
-        # da_f_6[t] = df[t]*f[t]*(1 - f[t])
-        # da_i_6[t] = di[t]*i[t]*(1 - i[t])
-        # dsqrt_a_g_3_each[t] = -centred_U_g_h[t]*da_g_6[t]*d_g/sqrt_a_g_3[t]**2
-        # dsqrt_a_f_3_each[t] = -centred_U_f_h[t]*da_f_6[t]*d_f/sqrt_a_f_3[t]**2
-        # dsqrt_a_i_3_each[t] = -centred_U_i_h[t]*da_i_6[t]*d_i/sqrt_a_i_3[t]**2
-        # dsqrt_a_g_3_sum[t] = sum(dsqrt_a_g_3_each[t])
-        # dsqrt_a_f_3_sum[t] = sum(dsqrt_a_f_3_each[t])
-        # dsqrt_a_i_3_sum[t] = sum(dsqrt_a_i_3_each[t])
-        # da_g_3[t] = dsqrt_a_g_3_sum[t]/(2*sqrt_a_g_3[t])
-        # da_f_3[t] = dsqrt_a_f_3_sum[t]/(2*sqrt_a_f_3[t])
-        # da_i_3[t] = dsqrt_a_i_3_sum[t]/(2*sqrt_a_i_3[t])
-        # dsum_a_g_2[t] = da_g_3[t]/H
-        # dsum_a_f_2[t] = da_f_3[t]/H
-        # dsum_a_i_2[t] = da_i_3[t]/H
-        # da_g_2[t] = dsum_a_g_2[t]
-        # da_f_2[t] = dsum_a_f_2[t]
-        # da_i_2[t] = dsum_a_i_2[t]
-        # dcentred_U_g_h[t] = 2*centred_U_g_h[t]*da_g_2[t] + da_g_6[t]*d_g/sqrt_a_g_3[t]
-        # dcentred_U_f_h[t] = 2*centred_U_f_h[t]*da_f_2[t] + da_f_6[t]*d_f/sqrt_a_f_3[t]
-        # dcentred_U_i_h[t] = 2*centred_U_i_h[t]*da_i_2[t] + da_i_6[t]*d_i/sqrt_a_i_3[t]
-        # dsum_U_g_h_each[t] = -dcentred_U_g_h[t]/H
-        # dsum_U_f_h_each[t] = -dcentred_U_f_h[t]/H
-        # dsum_U_i_h_each[t] = -dcentred_U_i_h[t]/H
-        # dsum_U_g_h_sum[t] = sum(dsum_U_g_h_each[t])
-        # dsum_U_f_h_sum[t] = sum(dsum_U_f_h_each[t])
-        # dsum_U_i_h_sum[t] = sum(dsum_U_i_h_each[t])
-        # dU_g_h[t] = dcentred_U_g_h[t] + dsum_U_g_h_sum[t]
-        # dU_f_h[t] = dcentred_U_f_h[t] + dsum_U_f_h_sum[t]
-        # dU_i_h[t] = dcentred_U_i_h[t] + dsum_U_i_h_sum[t]
-        _launch_rows(kernels.backward_1, n, H, centred_U_i_h_rows, at_0[t], H, d_i, sqrt_a_i_3_rows, at_0[t], centred_W_i_x_rows, at_0[t], a_i, sqrt_a_i_5_rows, at_0[t], b_i, centred_U_f_h_rows, at_0[t], d_f, sqrt_a_f_3_rows, at_0[t], centred_W_f_x_rows, at_0[t], a_f, sqrt_a_f_5_rows, at_0[t], b_f, centred_U_g_h_rows, at_0[t], d_g, sqrt_a_g_3_rows, at_0[t], centred_W_g_x_rows, at_0[t], a_g, sqrt_a_g_5_rows, at_0[t], b_g, centred_U_o_h_rows, at_0[t], d_o, sqrt_a_o_3_rows, at_0[t], centred_W_o_x_rows, at_0[t], a_o, sqrt_a_o_5_rows, at_0[t], b_o, c_rows, at_1[t + 1], sum_c_rows, at_0[t], dh_back, ring_1[t + 1], dy_rows, at_0[t], a_c, sqrt_a_h_2_rows, at_0[t], b_c, centred_c, at_0[t], i, 0, f, 0, g, 0, da_h_3, at_0[t], da_o_6, at_0[t], dcentred_c, 0, dcentred_U_o_h, 0, dc_via, ring_1[t + 1], c_rows, at_1[t], dU_i_h_to_dU_o_h, at_0[t], dc_via, ring_1[t], da_g_6, at_0[t], da_f_6, at_0[t], da_i_6, at_0[t], dcentred_U_g_h, 0, dcentred_U_f_h, 0, dcentred_U_i_h, 0)
+        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
+        # dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t])
+        # dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t])
+        # dstd_U_g_h_each[t] = dtanh_in_g[t]*centred_U_g_h[t]*d_g
+        # dstd_U_f_h_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]*d_f
+        # dstd_U_i_h_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]*d_i
+        # dstd_U_g_h_sum[t] = sum(dstd_U_g_h_each[t])
+        # dstd_U_f_h_sum[t] = sum(dstd_U_f_h_each[t])
+        # dstd_U_i_h_sum[t] = sum(dstd_U_i_h_each[t])
+        # dstd_U_g_h[t] = -dstd_U_g_h_sum[t]/std_U_g_h[t]**2
+        # dstd_U_f_h[t] = -dstd_U_f_h_sum[t]/std_U_f_h[t]**2
+        # dstd_U_i_h[t] = -dstd_U_i_h_sum[t]/std_U_i_h[t]**2
+        # dstd_squared_U_g_h[t] = dstd_U_g_h[t]/(2*std_U_g_h[t])
+        # dstd_squared_U_f_h[t] = dstd_U_f_h[t]/(2*std_U_f_h[t])
+        # dstd_squared_U_i_h[t] = dstd_U_i_h[t]/(2*std_U_i_h[t])
+        # dsum_square_U_g_h[t] = dstd_squared_U_g_h[t]/H
+        # dsum_square_U_f_h[t] = dstd_squared_U_f_h[t]/H
+        # dsum_square_U_i_h[t] = dstd_squared_U_i_h[t]/H
+        # dcentred_U_g_h[t] = 2*dsum_square_U_g_h[t]*centred_U_g_h[t] + dtanh_in_g[t]*d_g/std_U_g_h[t]
+        # dcentred_U_f_h[t] = 2*dsum_square_U_f_h[t]*centred_U_f_h[t] + dsigmoid_in_f[t]*d_f/std_U_f_h[t]
+        # dcentred_U_i_h[t] = 2*dsum_square_U_i_h[t]*centred_U_i_h[t] + dsigmoid_in_i[t]*d_i/std_U_i_h[t]
+        # dsum_U_g_h_sum[t] = sum(dcentred_U_g_h[t])
+        # dsum_U_f_h_sum[t] = sum(dcentred_U_f_h[t])
+        # dsum_U_i_h_sum[t] = sum(dcentred_U_i_h[t])
+        # dsum_U_g_h[t] = -dsum_U_g_h_sum[t]/H
+        # dsum_U_f_h[t] = -dsum_U_f_h_sum[t]/H
+        # dsum_U_i_h[t] = -dsum_U_i_h_sum[t]/H
+        # dU_g_h[t] = dsum_U_g_h[t] + dcentred_U_g_h[t]
+        # dU_f_h[t] = dsum_U_f_h[t] + dcentred_U_f_h[t]
+        # dU_i_h[t] = dsum_U_i_h[t] + dcentred_U_i_h[t]
+        _launch_rows(
+            kernels.backward_1, n, H, 256, H, centred_W_i_x_to_centred_W_o_x, at_0[t].start, a_i,
+            std_W_i_x_to_std_W_o_x, at_0[t].start, centred_U_i_h_to_centred_U_o_h, at_0[t].start, d_i,
+            std_U_i_h_to_std_U_o_h, at_0[t].start, b_i, a_f, d_f, b_f, a_g, d_g, b_g, a_o, d_o, b_o, c,
+            at_1[t].start, sum_c, at_0[t].start, centred_c, at_0[t].start, dy_rows, at_0[t].start, dh_back,
+            ring_1[t].start, i_f, g, a_c, std_c, at_0[t].start, b_c, da_h, at_0[t].start,
+            dsigmoid_in_i_to_dsigmoid_in_o, at_0[t].start, dcentred_c_to_dcentred_U_o_h, dc_via, ring_1[t].start,
+            dU_i_h_to_dU_o_h, at_0[t].start, c, at_1_0[t].start, dc_via, ring_1_0[t].start, dtanh_in_g,
+            at_0[t].start, dcentred_U_i_h_to_dcentred_U_g_h,
+        )
         # dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t]
-        dU_i_h_to_dU_o_h_t = dU_i_h_to_dU_o_h[at_0[t] : at_0[t] + n]
-        dh_back_t = dh_back[ring_1[t] : ring_1[t] + n]
+        dU_i_h_to_dU_o_h_t = dU_i_h_to_dU_o_h[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(dU_i_h_to_dU_o_h_t, U_i_to_U_o, out=dh_back_t)
 
-    # dsqrt_a_o_5_each[t] = -centred_W_o_x[t]*da_o_6[t]*a_o/sqrt_a_o_5[t]**2
-    # dsqrt_a_g_5_each[t] = -centred_W_g_x[t]*da_g_6[t]*a_g/sqrt_a_g_5[t]**2
-    # dsqrt_a_f_5_each[t] = -centred_W_f_x[t]*da_f_6[t]*a_f/sqrt_a_f_5[t]**2
-    # dsqrt_a_i_5_each[t] = -centred_W_i_x[t]*da_i_6[t]*a_i/sqrt_a_i_5[t]**2
-    # da_i_each[t] = centred_W_i_x[t]*da_i_6[t]/sqrt_a_i_5[t]
-    # dd_i_each[t] = centred_U_i_h[t]*da_i_6[t]/sqrt_a_i_3[t]
-    # da_f_each[t] = centred_W_f_x[t]*da_f_6[t]/sqrt_a_f_5[t]
-    # dd_f_each[t] = centred_U_f_h[t]*da_f_6[t]/sqrt_a_f_3[t]
-    # da_g_each[t] = centred_W_g_x[t]*da_g_6[t]/sqrt_a_g_5[t]
-    # dd_g_each[t] = centred_U_g_h[t]*da_g_6[t]/sqrt_a_g_3[t]
-    # da_o_each[t] = centred_W_o_x[t]*da_o_6[t]/sqrt_a_o_5[t]
-    # dd_o_each[t] = centred_U_o_h[t]*da_o_6[t]/sqrt_a_o_3[t]
-    # da_c_each[t] = centred_c[t]*da_h_3[t]/sqrt_a_h_2[t]
-    # dsqrt_a_o_5_sum[t] = sum(dsqrt_a_o_5_each[t])
-    # dsqrt_a_g_5_sum[t] = sum(dsqrt_a_g_5_each[t])
-    # dsqrt_a_f_5_sum[t] = sum(dsqrt_a_f_5_each[t])
-    # dsqrt_a_i_5_sum[t] = sum(dsqrt_a_i_5_each[t])
-    # da_o_5[t] = dsqrt_a_o_5_sum[t]/(2*sqrt_a_o_5[t])
-    # da_g_5[t] = dsqrt_a_g_5_sum[t]/(2*sqrt_a_g_5[t])
-    # da_f_5[t] = dsqrt_a_f_5_sum[t]/(2*sqrt_a_f_5[t])
-    # da_i_5[t] = dsqrt_a_i_5_sum[t]/(2*sqrt_a_i_5[t])
-    # dsum_a_o_4[t] = da_o_5[t]/H
-    # dsum_a_g_4[t] = da_g_5[t]/H
-    # dsum_a_f_4[t] = da_f_5[t]/H
-    # dsum_a_i_4[t] = da_i_5[t]/H
-    # da_o_4[t] = dsum_a_o_4[t]
-    # da_g_4[t] = dsum_a_g_4[t]
-    # da_f_4[t] = dsum_a_f_4[t]
-    # da_i_4[t] = dsum_a_i_4[t]
-    # dcentred_W_o_x[t] = 2*centred_W_o_x[t]*da_o_4[t] + da_o_6[t]*a_o/sqrt_a_o_5[t]
-    # dcentred_W_g_x[t] = 2*centred_W_g_x[t]*da_g_4[t] + da_g_6[t]*a_g/sqrt_a_g_5[t]
-    # dcentred_W_f_x[t] = 2*centred_W_f_x[t]*da_f_4[t] + da_f_6[t]*a_f/sqrt_a_f_5[t]
-    # dcentred_W_i_x[t] = 2*centred_W_i_x[t]*da_i_4[t] + da_i_6[t]*a_i/sqrt_a_i_5[t]
-    # dsum_W_o_x_each[t] = -dcentred_W_o_x[t]/H
-    # dsum_W_g_x_each[t] = -dcentred_W_g_x[t]/H
-    # dsum_W_f_x_each[t] = -dcentred_W_f_x[t]/H
-    # dsum_W_i_x_each[t] = -dcentred_W_i_x[t]/H
-    # dsum_W_o_x_sum[t] = sum(dsum_W_o_x_each[t])
-    # dsum_W_g_x_sum[t] = sum(dsum_W_g_x_each[t])
-    # dsum_W_f_x_sum[t] = sum(dsum_W_f_x_each[t])
-    # dsum_W_i_x_sum[t] = sum(dsum_W_i_x_each[t])
-    # dW_o_x[t] = dcentred_W_o_x[t] + dsum_W_o_x_sum[t]
-    # dW_g_x[t] = dcentred_W_g_x[t] + dsum_W_g_x_sum[t]
-    # dW_f_x[t] = dcentred_W_f_x[t] + dsum_W_f_x_sum[t]
-    # dW_i_x[t] = dcentred_W_i_x[t] + dsum_W_i_x_sum[t]
-    _launch_rows(kernels.backward_2, pack.size, H, centred_W_o_x_rows, 0, H, da_o_6, 0, a_o, sqrt_a_o_5_rows, 0, centred_W_g_x_rows, 0, da_g_6, 0, a_g, sqrt_a_g_5_rows, 0, centred_W_f_x_rows, 0, da_f_6, 0, a_f, sqrt_a_f_5_rows, 0, centred_W_i_x_rows, 0, da_i_6, 0, a_i, sqrt_a_i_5_rows, 0, centred_U_i_h_rows, 0, sqrt_a_i_3_rows, 0, centred_U_f_h_rows, 0, sqrt_a_f_3_rows, 0, centred_U_g_h_rows, 0, sqrt_a_g_3_rows, 0, centred_U_o_h_rows, 0, sqrt_a_o_3_rows, 0, centred_c, 0, da_h_3, 0, sqrt_a_h_2_rows, 0, da_i_each, 0, dd_i_each, 0, da_f_each, 0, dd_f_each, 0, da_g_each, 0, dd_g_each, 0, da_o_each, 0, dd_o_each, 0, da_c_each, 0, dcentred_W_o_x, 0, dcentred_W_g_x, 0, dcentred_W_f_x, 0, dcentred_W_i_x, 0, dW_i_x_to_dW_o_x, 0)
-    # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t]
-    cp.matmul(dW_i_x_to_dW_o_x, W_i_to_W_o, out=dx_)
-
-    # dW_i = sum of dW_i_x[t] ⊗ x[t]
-    # dW_f = sum of dW_f_x[t] ⊗ x[t]
-    # dW_g = sum of dW_g_x[t] ⊗ x[t]
-    # dW_o = sum of dW_o_x[t] ⊗ x[t]
-    dW_i_to_dW_o = grads.stack("W_i", "W_o")
-    cp.matmul(dW_i_x_to_dW_o_x.T, x_rows, out=dW_i_to_dW_o)
-    # dU_i = sum of dU_i_h[t] ⊗ h[t-1]
-    # dU_f = sum of dU_f_h[t] ⊗ h[t-1]
-    # dU_g = sum of dU_g_h[t] ⊗ h[t-1]
-    # dU_o = sum of dU_o_h[t] ⊗ h[t-1]
-    h_t1 = h_rows[pack.past(1, 1)]
-    dU_i_to_dU_o = grads.stack("U_i", "U_o")
+    # dU_i = sum of outer(dU_i_h[t], h[t-1])
+    # dU_f = sum of outer(dU_f_h[t], h[t-1])
+    # dU_g = sum of outer(dU_g_h[t], h[t-1])
+    # dU_o = sum of outer(dU_o_h[t], h[t-1])
+    h_t1 = h[pack.past(1, 0)]
     cp.matmul(dU_i_h_to_dU_o_h.T, h_t1, out=dU_i_to_dU_o)
+    # dstd_W_o_x_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]*a_o
+    # dstd_W_g_x_each[t] = dtanh_in_g[t]*centred_W_g_x[t]*a_g
+    # dstd_W_f_x_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]*a_f
+    # dstd_W_i_x_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]*a_i
+    # da_i_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]/std_W_i_x[t]
+    # dd_i_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]/std_U_i_h[t]
+    # da_f_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]/std_W_f_x[t]
+    # dd_f_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]/std_U_f_h[t]
+    # da_g_each[t] = dtanh_in_g[t]*centred_W_g_x[t]/std_W_g_x[t]
+    # dd_g_each[t] = dtanh_in_g[t]*centred_U_g_h[t]/std_U_g_h[t]
+    # da_o_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]/std_W_o_x[t]
+    # dd_o_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]/std_U_o_h[t]
+    # da_c_each[t] = da_h[t]*centred_c[t]/std_c[t]
+    # dstd_W_o_x_sum[t] = sum(dstd_W_o_x_each[t])
+    # dstd_W_g_x_sum[t] = sum(dstd_W_g_x_each[t])
+    # dstd_W_f_x_sum[t] = sum(dstd_W_f_x_each[t])
+    # dstd_W_i_x_sum[t] = sum(dstd_W_i_x_each[t])
+    # dstd_W_o_x[t] = -dstd_W_o_x_sum[t]/std_W_o_x[t]**2
+    # dstd_W_g_x[t] = -dstd_W_g_x_sum[t]/std_W_g_x[t]**2
+    # dstd_W_f_x[t] = -dstd_W_f_x_sum[t]/std_W_f_x[t]**2
+    # dstd_W_i_x[t] = -dstd_W_i_x_sum[t]/std_W_i_x[t]**2
+    # dstd_squared_W_o_x[t] = dstd_W_o_x[t]/(2*std_W_o_x[t])
+    # dstd_squared_W_g_x[t] = dstd_W_g_x[t]/(2*std_W_g_x[t])
+    # dstd_squared_W_f_x[t] = dstd_W_f_x[t]/(2*std_W_f_x[t])
+    # dstd_squared_W_i_x[t] = dstd_W_i_x[t]/(2*std_W_i_x[t])
+    # dsum_square_W_o_x[t] = dstd_squared_W_o_x[t]/H
+    # dsum_square_W_g_x[t] = dstd_squared_W_g_x[t]/H
+    # dsum_square_W_f_x[t] = dstd_squared_W_f_x[t]/H
+    # dsum_square_W_i_x[t] = dstd_squared_W_i_x[t]/H
+    # dcentred_W_o_x[t] = 2*dsum_square_W_o_x[t]*centred_W_o_x[t] + dsigmoid_in_o[t]*a_o/std_W_o_x[t]
+    # dcentred_W_g_x[t] = 2*dsum_square_W_g_x[t]*centred_W_g_x[t] + dtanh_in_g[t]*a_g/std_W_g_x[t]
+    # dcentred_W_f_x[t] = 2*dsum_square_W_f_x[t]*centred_W_f_x[t] + dsigmoid_in_f[t]*a_f/std_W_f_x[t]
+    # dcentred_W_i_x[t] = 2*dsum_square_W_i_x[t]*centred_W_i_x[t] + dsigmoid_in_i[t]*a_i/std_W_i_x[t]
+    # dsum_W_o_x_sum[t] = sum(dcentred_W_o_x[t])
+    # dsum_W_g_x_sum[t] = sum(dcentred_W_g_x[t])
+    # dsum_W_f_x_sum[t] = sum(dcentred_W_f_x[t])
+    # dsum_W_i_x_sum[t] = sum(dcentred_W_i_x[t])
+    # dsum_W_o_x[t] = -dsum_W_o_x_sum[t]/H
+    # dsum_W_g_x[t] = -dsum_W_g_x_sum[t]/H
+    # dsum_W_f_x[t] = -dsum_W_f_x_sum[t]/H
+    # dsum_W_i_x[t] = -dsum_W_i_x_sum[t]/H
+    # dW_o_x[t] = dsum_W_o_x[t] + dcentred_W_o_x[t]
+    # dW_g_x[t] = dsum_W_g_x[t] + dcentred_W_g_x[t]
+    # dW_f_x[t] = dsum_W_f_x[t] + dcentred_W_f_x[t]
+    # dW_i_x[t] = dsum_W_i_x[t] + dcentred_W_i_x[t]
+    _launch_rows(
+        kernels.backward_2, pack.size, H, 256, H, dsigmoid_in_i_to_dsigmoid_in_o,
+        centred_W_i_x_to_centred_W_o_x, a_o, dtanh_in_g, a_g, a_f, a_i, std_W_i_x_to_std_W_o_x,
+        da_i_each_to_da_o_each, centred_U_i_h_to_centred_U_o_h, std_U_i_h_to_std_U_o_h, dd_i_each_to_dd_o_each,
+        da_h, centred_c, std_c, da_c_each, dcentred_W_i_x_to_dcentred_W_o_x, dW_i_x_to_dW_o_x,
+    )
     # da_i = sum of da_i_each[t]
-    da_i = grads.stack("a_i", "a_i")
-    cp.matmul(ones, da_i_each, out=da_i.reshape(1, -1))
-    # dd_i = sum of dd_i_each[t]
-    dd_i = grads.stack("d_i", "d_i")
-    cp.matmul(ones, dd_i_each, out=dd_i.reshape(1, -1))
-    # db_i = sum of da_i_6[t]
-    db_i = grads.stack("b_i", "b_i")
-    cp.matmul(ones, da_i_6, out=db_i.reshape(1, -1))
     # da_f = sum of da_f_each[t]
-    da_f = grads.stack("a_f", "a_f")
-    cp.matmul(ones, da_f_each, out=da_f.reshape(1, -1))
-    # dd_f = sum of dd_f_each[t]
-    dd_f = grads.stack("d_f", "d_f")
-    cp.matmul(ones, dd_f_each, out=dd_f.reshape(1, -1))
-    # db_f = sum of da_f_6[t]
-    db_f = grads.stack("b_f", "b_f")
-    cp.matmul(ones, da_f_6, out=db_f.reshape(1, -1))
     # da_g = sum of da_g_each[t]
-    da_g = grads.stack("a_g", "a_g")
-    cp.matmul(ones, da_g_each, out=da_g.reshape(1, -1))
-    # dd_g = sum of dd_g_each[t]
-    dd_g = grads.stack("d_g", "d_g")
-    cp.matmul(ones, dd_g_each, out=dd_g.reshape(1, -1))
-    # db_g = sum of da_g_6[t]
-    db_g = grads.stack("b_g", "b_g")
-    cp.matmul(ones, da_g_6, out=db_g.reshape(1, -1))
     # da_o = sum of da_o_each[t]
-    da_o = grads.stack("a_o", "a_o")
-    cp.matmul(ones, da_o_each, out=da_o.reshape(1, -1))
+    cp.matmul(ones, da_i_each_to_da_o_each, out=da_i_to_da_o.reshape(1, -1))
+    # dd_i = sum of dd_i_each[t]
+    # dd_f = sum of dd_f_each[t]
+    # dd_g = sum of dd_g_each[t]
     # dd_o = sum of dd_o_each[t]
-    dd_o = grads.stack("d_o", "d_o")
-    cp.matmul(ones, dd_o_each, out=dd_o.reshape(1, -1))
-    # db_o = sum of da_o_6[t]
-    db_o = grads.stack("b_o", "b_o")
-    cp.matmul(ones, da_o_6, out=db_o.reshape(1, -1))
+    cp.matmul(ones, dd_i_each_to_dd_o_each, out=dd_i_to_dd_o.reshape(1, -1))
+    # db_g = sum of dtanh_in_g[t]
+    cp.matmul(ones, dtanh_in_g, out=db_g.reshape(1, -1))
     # da_c = sum of da_c_each[t]
-    da_c = grads.stack("a_c", "a_c")
     cp.matmul(ones, da_c_each, out=da_c.reshape(1, -1))
-    # db_c = sum of da_h_3[t]
-    db_c = grads.stack("b_c", "b_c")
-    cp.matmul(ones, da_h_3, out=db_c.reshape(1, -1))
+    # db_c = sum of da_h[t]
+    cp.matmul(ones, da_h, out=db_c.reshape(1, -1))
+    if need_x:
+        # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t]
+        cp.matmul(dW_i_x_to_dW_o_x, W_i_to_W_o, out=dx_)
+    # dW_i = sum of outer(dW_i_x[t], x[t])
+    # dW_f = sum of outer(dW_f_x[t], x[t])
+    # dW_g = sum of outer(dW_g_x[t], x[t])
+    # dW_o = sum of outer(dW_o_x[t], x[t])
+    cp.matmul(dW_i_x_to_dW_o_x.T, x_, out=dW_i_to_dW_o)
+    # db_i = sum of dsigmoid_in_i[t]
+    # db_f = sum of dsigmoid_in_f[t]
+    dsigmoid_in_i_to_dsigmoid_in_f = dsigmoid_in_i_to_dsigmoid_in_o[:, : 2*H]
+    cp.matmul(ones, dsigmoid_in_i_to_dsigmoid_in_f, out=db_i_to_db_f.reshape(1, -1))
+    # db_o = sum of dsigmoid_in_o[t]
+    dsigmoid_in_o = dsigmoid_in_i_to_dsigmoid_in_o[:, 2*H :]
+    cp.matmul(ones, dsigmoid_in_o, out=db_o.reshape(1, -1))
 
-    start = {name: cp.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
-    start["h"][0 :] += dh_back[pack.first(ring_1, 1)]
-    start["c"][0 :] += dc_via[pack.first(ring_1, 1)]
-    for name in tape.start_learned:
-        grads[LEARNED[name]] += start[name].sum(axis=(0, 1))
-    dstate = {name: _state_of(name, value, pack) for name, value in start.items()}
-    dx = {
-        "x": pack.sequence(dx_),
+    dh_first = dh_back[pack.first(1)]
+    dc_first = dc_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+        "c": pack.unsort(dc_first)[0],
     }
-    return Grads(grads, _like_x(dx), dstate)
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
 
 
-def step(params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it; returns y_t (B, size) and the next state."""
-    inputs = {key: (name.replace("x", "x_t", 1), value) for key, (name, value) in _inputs(x_t).items()}
-    for name, value in inputs.values():
-        _array(name, value, ("B", "size"), None)
-    y, last, _ = forward(params, {key: value[None] for key, (_, value) in inputs.items()}, state, keep_tape=False)
-    return y[0], last
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
 
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
 
-def _like_x(values: dict[str, Any]) -> Any:
-    """Values by input name, or the only one."""
-    return values if len(values) > 1 else next(iter(values.values()))
+    x_t_ = cp.ascontiguousarray(inputs["x"][1])
+    W_i_x_W_f_x_W_g_x_W_o_x = cp.empty((batch, 4*H), dtype)
+    U_i_h_U_f_h_U_g_h_U_o_h = cp.empty((batch, 4*H), dtype)
+    centred_W_i_x_to_centred_W_o_x = cp.empty((batch, 4*H), dtype)
+    std_W_i_x_to_std_W_o_x = cp.empty((batch, 4), dtype)
+    sigmoid_in_i_in_to_sigmoid_in_o_in = cp.empty((batch, 4*H), dtype)
+    centred_U_i_h_to_centred_U_o_h = cp.empty((batch, 4*H), dtype)
+    std_U_i_h_to_std_U_o_h = cp.empty((batch, 4), dtype)
+    std_c = cp.empty((batch, 1), dtype)
+    sum_c = cp.empty((batch, 1), dtype)
+    centred_c = cp.empty((batch, H), dtype)
+    h = cp.empty((batch, H), dtype)
+    c = cp.empty((batch, H), dtype)
+    a_i = params.stack("a_i", "a_i")
+    b_i = params.stack("b_i", "b_i")
+    a_f = params.stack("a_f", "a_f")
+    b_f = params.stack("b_f", "b_f")
+    a_g = params.stack("a_g", "a_g")
+    b_g = params.stack("b_g", "b_g")
+    a_o = params.stack("a_o", "a_o")
+    b_o = params.stack("b_o", "b_o")
+    d_i = params.stack("d_i", "d_i")
+    d_f = params.stack("d_f", "d_f")
+    d_g = params.stack("d_g", "d_g")
+    d_o = params.stack("d_o", "d_o")
+    a_c = params.stack("a_c", "a_c")
+    b_c = params.stack("b_c", "b_c")
+    h_before = given["h"] if "h" in given else cp.zeros((1, batch, H), dtype)
+    c_before = given["c"] if "c" in given else cp.zeros((1, batch, H), dtype)
+    W_i_to_W_o_T = params.stack("W_i", "W_o").T
+    kernels = _kernels(dtype)
+    h_t1 = h_before[0]
+    U_i_to_U_o_T = params.stack("U_i", "U_o").T
+    c_t1 = c_before[0]
 
+    # W_i_x[t] = W_i @ x[t]
+    # W_f_x[t] = W_f @ x[t]
+    # W_g_x[t] = W_g @ x[t]
+    # W_o_x[t] = W_o @ x[t]
+    W_i_x_to_W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x
+    cp.matmul(x_t_, W_i_to_W_o_T, out=W_i_x_to_W_o_x_t)
+    # sum_W_i_x[t] = sum(W_i_x[t])
+    # sum_W_f_x[t] = sum(W_f_x[t])
+    # sum_W_g_x[t] = sum(W_g_x[t])
+    # sum_W_o_x[t] = sum(W_o_x[t])
+    # centred_W_i_x[t] = W_i_x[t] - sum_W_i_x[t]/H
+    # centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H
+    # centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H
+    # centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H
+    # square_W_i_x[t] = centred_W_i_x[t]**2
+    # square_W_f_x[t] = centred_W_f_x[t]**2
+    # square_W_g_x[t] = centred_W_g_x[t]**2
+    # square_W_o_x[t] = centred_W_o_x[t]**2
+    # sum_square_W_i_x[t] = sum(square_W_i_x[t])
+    # sum_square_W_f_x[t] = sum(square_W_f_x[t])
+    # sum_square_W_g_x[t] = sum(square_W_g_x[t])
+    # sum_square_W_o_x[t] = sum(square_W_o_x[t])
+    # std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05
+    # std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05
+    # std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05
+    # std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05
+    # std_W_i_x[t] = sqrt(std_squared_W_i_x[t])
+    # std_W_f_x[t] = sqrt(std_squared_W_f_x[t])
+    # std_W_g_x[t] = sqrt(std_squared_W_g_x[t])
+    # std_W_o_x[t] = sqrt(std_squared_W_o_x[t])
+    # sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i
+    # sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f
+    # tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g
+    # sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o
+    _launch_rows(
+        kernels.forward_1, batch, H, 256, H, W_i_x_W_f_x_W_g_x_W_o_x, centred_W_i_x_to_centred_W_o_x,
+        std_W_i_x_to_std_W_o_x, a_i, b_i, sigmoid_in_i_in_to_sigmoid_in_o_in, a_f, b_f, a_g, b_g, a_o, b_o,
+    )
+    # U_i_h[t] = U_i @ h[t-1]
+    # U_f_h[t] = U_f @ h[t-1]
+    # U_g_h[t] = U_g @ h[t-1]
+    # U_o_h[t] = U_o @ h[t-1]
+    U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h
+    cp.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
+    # sum_U_i_h[t] = sum(U_i_h[t])
+    # sum_U_f_h[t] = sum(U_f_h[t])
+    # sum_U_g_h[t] = sum(U_g_h[t])
+    # sum_U_o_h[t] = sum(U_o_h[t])
+    # centred_U_i_h[t] = U_i_h[t] - sum_U_i_h[t]/H
+    # centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H
+    # centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H
+    # centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H
+    # square_U_i_h[t] = centred_U_i_h[t]**2
+    # square_U_f_h[t] = centred_U_f_h[t]**2
+    # square_U_g_h[t] = centred_U_g_h[t]**2
+    # square_U_o_h[t] = centred_U_o_h[t]**2
+    # sum_square_U_i_h[t] = sum(square_U_i_h[t])
+    # sum_square_U_f_h[t] = sum(square_U_f_h[t])
+    # sum_square_U_g_h[t] = sum(square_U_g_h[t])
+    # sum_square_U_o_h[t] = sum(square_U_o_h[t])
+    # std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05
+    # std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05
+    # std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05
+    # std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05
+    # std_U_i_h[t] = sqrt(std_squared_U_i_h[t])
+    # std_U_f_h[t] = sqrt(std_squared_U_f_h[t])
+    # std_U_g_h[t] = sqrt(std_squared_U_g_h[t])
+    # std_U_o_h[t] = sqrt(std_squared_U_o_h[t])
+    # sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t]
+    # sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t]
+    # tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t]
+    # sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t]
+    # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+    # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+    # g[t] = tanh(tanh_in_g[t]) (candidate)
+    # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+    # sum_c[t] = sum(c[t])
+    # centred_c[t] = c[t] - sum_c[t]/H
+    # square_c[t] = centred_c[t]**2
+    # sum_square_c[t] = sum(square_c[t])
+    # std_squared_c[t] = sum_square_c[t]/H + 1e-05
+    # std_c[t] = sqrt(std_squared_c[t])
+    # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
+    # tanh_a_h[t] = tanh(a_h[t])
+    # h[t] = o[t]*tanh_a_h[t] (hidden state)
+    _launch_rows(
+        kernels.forward_2, batch, H, 256, H, U_i_h_U_f_h_U_g_h_U_o_h, centred_U_i_h_to_centred_U_o_h, 0,
+        std_U_i_h_to_std_U_o_h, 0, d_i, sigmoid_in_i_in_to_sigmoid_in_o_in, 0, d_f, d_g, d_o, h, 0, c_t1, 0, c,
+        0, sum_c, 0, centred_c, std_c, 0, a_c, b_c,
+    )
 
-def _steps_of(state: Any) -> Any:
-    """A state as (k, B, n)."""
-    return state if state.ndim == 3 else state[None]
-
-
-def _steps_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    shape = _state_shape(name, batch, sizes)
-    return shape if len(shape) == 3 else (1, *shape)
-
-
-def _start_of(name: str, given: Mapping[str, Any], params: Params, pack: Packing) -> Any:
-    """The state before the first step in the order of the rows, (k, B, n) or what broadcasts to it: given, learned or zero."""
-    if name in given:
-        return pack.sort(_steps_of(given[name]))
-    if name in LEARNED:
-        return params[LEARNED[name]].reshape(1, 1, -1)
-    return cp.zeros((1, 1, 1), params.flat.dtype)
-
-
-def _state_of(name: str, rows: Any, pack: Packing) -> Any:
-    """(k, B, n) in the order of the rows as the caller's (B, n) or (k, B, n)."""
-    state = pack.unsort(rows)
-    return state if len(STATES[name]) == 2 else state[0]
+    state = {
+        "h": h,
+        "c": c,
+    }
+    return h.copy(), state
 
 
 def _float_type(name: str, dtype: Any) -> Any:
@@ -776,13 +910,15 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
-def _array(name: str, value: Any, shape: tuple[int | str, ...], dtype: Any) -> Any:
-    """``value`` if it is an array of this shape (a name in it stands for any length) and type."""
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
         raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
-    fits = len(value.shape) == len(shape) and all(isinstance(w, str) or w == n for n, w in zip(value.shape, shape, strict=True))
-    if not fits:
-        raise ValueError(f"{name}: expected the shape ({', '.join(map(str, shape))}), got {tuple(value.shape)}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
     if dtype is not None and value.dtype != dtype:
         raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
     return value
@@ -801,68 +937,82 @@ def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mappin
     return value
 
 
-def _params(params: Any, like: Mapping[str, Any], known: Mapping[str, int]) -> Params:
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
     """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
 
-    Sizes are those ``known``, or come from the parameters and the inputs ``like``.
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
     """
     if isinstance(params, Params):
         return params
-    _mapping("params", params, PARAMS, True)
-    arrays = {f'params["{name}"]': (params[name], shape) for name, shape in PARAMS.items()}
-    arrays |= {name: (value, ("T", "B", *INPUTS[key])) for key, (name, value) in like.items()}
-    sizes = dict(known)
-    for name, (value, shape) in arrays.items():
-        _array(name, value, shape, None)
-        for size, n in zip(shape, value.shape, strict=True):
-            if size in SIZES and sizes.setdefault(size, int(n)) != n:
-                raise ValueError(f"{name}: expected {size} = {sizes[size]} as in the arrays before it, got {tuple(value.shape)}")
-    kinds = {_float_type(f'params["{name}"]', params[name].dtype) for name in PARAMS}
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
-    kinds |= set() if kinds else {_float_type(name, value.dtype) for name, value in like.values()}
-    kind = kinds.pop() if kinds else np.dtype("float32")
-    count = sum(math.prod(_length(size, sizes) for size in shape) for shape in PARAMS.values())
-    packed = Params(cp.empty(count, kind), sizes)
-    for name, view in packed.items():
-        packed[name] = _array(f'params["{name}"]', params[name], view.shape, kind)
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = cp.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
     return packed
 
 
-def _inputs(x: Any) -> dict[str, tuple[str, Any]]:
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
     """The inputs by name, each with what to call it in an error."""
     if len(INPUTS) == 1 and not isinstance(x, Mapping):
-        (name,) = INPUTS
-        return {name: ("x", x)}
-    _mapping("x", x, INPUTS, True)
-    return {name: (f'x["{name}"]', x[name]) for name in INPUTS}
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
 
 
-def _check_inputs(params: Params, inputs: Mapping[str, tuple[str, Any]]) -> tuple[int, int]:
-    """Steps and batch of the inputs, once each has been found to fit."""
-    lead: tuple[Any, ...] = ("T", "B")
-    for key, (name, value) in inputs.items():
-        shape = tuple(_length(size, params.sizes) for size in INPUTS[key])
-        _array(name, value, (*lead, *shape), params.flat.dtype)
-        lead = tuple(value.shape[:2])
-    return int(lead[0]), int(lead[1])
-
-
-def _state_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """(B, n), or (k, B, n) for a state of k lags."""
-    *lags, size = STATES[name]
-    return (*lags, batch, _length(size, sizes))
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
 
 
 def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
-    """The given states by name: every key known, every shape right."""
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
     if state is None:
         return {}
-    _mapping(argument, state, STATES, False)
-    return {
-        name: _array(f'{argument}["{name}"]', value, _state_shape(name, batch, params.sizes), params.flat.dtype)
-        for name, value in state.items()
-    }
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = cp.ascontiguousarray(value)[None]
+    return given
 
 
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
@@ -880,956 +1030,858 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
 
 KERNELS = ("forward_1", "forward_2", "backward_1", "backward_2")
 CUDA = r"""
-// Neither form of the sigmoid overflows into NaN: exp(-v) may be infinite, then the result is 0.
 __device__ inline real sigmoid(real v) { return 1 / (1 + exp(-v)); }
-// The sum over a block of one value per thread, known to every thread; the block is a power of two wide.
+
+// The sum of one value per thread of a warp, known to all of them.
+__device__ inline real warp_sum(real value) {
+    for (int k = 16; k > 0; k /= 2) value += __shfl_xor_sync(0xffffffffu, value, k);
+    return value;
+}
+
+// The sum of one value per thread of a block, known to all of them; a block is whole warps.
 __device__ inline real block_sum(real value) {
-    __shared__ real shared[256];
-    shared[threadIdx.x] = value;
+    __shared__ real warps[32];
+    value = warp_sum(value);
+    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
     __syncthreads();
-    for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
-        if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
-        __syncthreads();
-    }
-    const real result = shared[0];
+    value = warps[0];
+    for (int k = 1; k < blockDim.x / 32; ++k) value += warps[k];
     __syncthreads();
-    return result;
+    return value;
 }
 
 extern "C" __global__ void forward_1(
-    long long rows,
-    real* W_i_x_W_f_x_W_g_x_W_o_x_t,
-    long long W_i_x_W_f_x_W_g_x_W_o_x_t_at,
     long long H,
-    real* centred_W_i_x_t,
-    long long centred_W_i_x_t_at,
-    real* centred_W_f_x_t,
-    long long centred_W_f_x_t_at,
-    real* centred_W_g_x_t,
-    long long centred_W_g_x_t_at,
-    real* centred_W_o_x_t,
-    long long centred_W_o_x_t_at,
-    real* sqrt_a_i_5_t,
-    long long sqrt_a_i_5_t_at,
-    real* sqrt_a_f_5_t,
-    long long sqrt_a_f_5_t_at,
-    real* sqrt_a_g_5_t,
-    long long sqrt_a_g_5_t_at,
-    real* sqrt_a_o_5_t,
-    long long sqrt_a_o_5_t_at,
-    const real* a_i,
-    const real* b_i,
-    const real* a_f,
-    const real* b_f,
-    const real* a_g,
-    const real* b_g,
-    const real* a_o,
-    const real* b_o,
-    real* a_i_6_in_t,
-    long long a_i_6_in_t_at,
-    real* a_f_6_in_t,
-    long long a_f_6_in_t_at,
-    real* a_g_6_in_t,
-    long long a_g_6_in_t_at,
-    real* a_o_6_in_t,
-    long long a_o_6_in_t_at) {
+    const real* __restrict__ W_i_x_W_f_x_W_g_x_W_o_x_t_rows,
+    real* centred_W_i_x_to_centred_W_o_x_t_rows,
+    real* __restrict__ std_W_i_x_to_std_W_o_x_t_rows,
+    const real* __restrict__ a_i,
+    const real* __restrict__ b_i,
+    real* __restrict__ sigmoid_in_i_in_to_sigmoid_in_o_in_t_rows,
+    const real* __restrict__ a_f,
+    const real* __restrict__ b_f,
+    const real* __restrict__ a_g,
+    const real* __restrict__ b_g,
+    const real* __restrict__ a_o,
+    const real* __restrict__ b_o) {
     const long long row = blockIdx.x;
-    real* W_i_x_W_f_x_W_g_x_W_o_x_t_row = W_i_x_W_f_x_W_g_x_W_o_x_t + (W_i_x_W_f_x_W_g_x_W_o_x_t_at + row) * (4*H);
-    real* centred_W_i_x_t_row = centred_W_i_x_t + (centred_W_i_x_t_at + row) * H;
-    real* centred_W_f_x_t_row = centred_W_f_x_t + (centred_W_f_x_t_at + row) * H;
-    real* centred_W_g_x_t_row = centred_W_g_x_t + (centred_W_g_x_t_at + row) * H;
-    real* centred_W_o_x_t_row = centred_W_o_x_t + (centred_W_o_x_t_at + row) * H;
-    real* sqrt_a_i_5_t_row = sqrt_a_i_5_t + (sqrt_a_i_5_t_at + row) * 1;
-    real* sqrt_a_f_5_t_row = sqrt_a_f_5_t + (sqrt_a_f_5_t_at + row) * 1;
-    real* sqrt_a_g_5_t_row = sqrt_a_g_5_t + (sqrt_a_g_5_t_at + row) * 1;
-    real* sqrt_a_o_5_t_row = sqrt_a_o_5_t + (sqrt_a_o_5_t_at + row) * 1;
-    real* a_i_6_in_t_row = a_i_6_in_t + (a_i_6_in_t_at + row) * H;
-    real* a_f_6_in_t_row = a_f_6_in_t + (a_f_6_in_t_at + row) * H;
-    real* a_g_6_in_t_row = a_g_6_in_t + (a_g_6_in_t_at + row) * H;
-    real* a_o_6_in_t_row = a_o_6_in_t + (a_o_6_in_t_at + row) * H;
-
+    const real* W_i_x_W_f_x_W_g_x_W_o_x_t_row = W_i_x_W_f_x_W_g_x_W_o_x_t_rows + row * (4*H);
+    real* centred_W_i_x_to_centred_W_o_x_t_row = centred_W_i_x_to_centred_W_o_x_t_rows + row * (4*H);
+    real* std_W_i_x_to_std_W_o_x_t_row = std_W_i_x_to_std_W_o_x_t_rows + row * 4;
+    real* sigmoid_in_i_in_to_sigmoid_in_o_in_t_row = sigmoid_in_i_in_to_sigmoid_in_o_in_t_rows + row * (4*H);
     real partial_sum_W_i_x = 0;
     real partial_sum_W_f_x = 0;
     real partial_sum_W_g_x = 0;
     real partial_sum_W_o_x = 0;
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        partial_sum_W_i_x = partial_sum_W_i_x + W_i_x_W_f_x_W_g_x_W_o_x_t_row[unit];
-        partial_sum_W_f_x = partial_sum_W_f_x + W_i_x_W_f_x_W_g_x_W_o_x_t_row[H + unit];
-        partial_sum_W_g_x = partial_sum_W_g_x + W_i_x_W_f_x_W_g_x_W_o_x_t_row[2*H + unit];
-        partial_sum_W_o_x = partial_sum_W_o_x + W_i_x_W_f_x_W_g_x_W_o_x_t_row[3*H + unit];
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real W_i_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[unit];
+        const real W_f_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[H + unit];
+        const real W_g_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[2*H + unit];
+        const real W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[3*H + unit];
+        partial_sum_W_i_x += W_i_x_t;
+        partial_sum_W_f_x += W_f_x_t;
+        partial_sum_W_g_x += W_g_x_t;
+        partial_sum_W_o_x += W_o_x_t;
     }
     // sum_W_i_x[t] = sum(W_i_x[t])
-    const real sum_W_i_x = block_sum(partial_sum_W_i_x);
+    const real sum_W_i_x_t = block_sum(partial_sum_W_i_x);
     // sum_W_f_x[t] = sum(W_f_x[t])
-    const real sum_W_f_x = block_sum(partial_sum_W_f_x);
+    const real sum_W_f_x_t = block_sum(partial_sum_W_f_x);
     // sum_W_g_x[t] = sum(W_g_x[t])
-    const real sum_W_g_x = block_sum(partial_sum_W_g_x);
+    const real sum_W_g_x_t = block_sum(partial_sum_W_g_x);
     // sum_W_o_x[t] = sum(W_o_x[t])
-    const real sum_W_o_x = block_sum(partial_sum_W_o_x);
-
-    real partial_sum_a_i_4 = 0;
-    real partial_sum_a_f_4 = 0;
-    real partial_sum_a_g_4 = 0;
-    real partial_sum_a_o_4 = 0;
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
+    const real sum_W_o_x_t = block_sum(partial_sum_W_o_x);
+    real partial_sum_square_W_i_x = 0;
+    real partial_sum_square_W_f_x = 0;
+    real partial_sum_square_W_g_x = 0;
+    real partial_sum_square_W_o_x = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real W_i_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[unit];
+        const real W_f_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[H + unit];
+        const real W_g_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[2*H + unit];
+        const real W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[3*H + unit];
         // centred_W_i_x[t] = W_i_x[t] - sum_W_i_x[t]/H
-        const real centred_W_i_x = W_i_x_W_f_x_W_g_x_W_o_x_t_row[unit] - sum_W_i_x / (real)(H);
+        const real centred_W_i_x_t = W_i_x_t - sum_W_i_x_t / (real)H;
         // centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H
-        const real centred_W_f_x = W_i_x_W_f_x_W_g_x_W_o_x_t_row[H + unit] - sum_W_f_x / (real)(H);
+        const real centred_W_f_x_t = W_f_x_t - sum_W_f_x_t / (real)H;
         // centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H
-        const real centred_W_g_x = W_i_x_W_f_x_W_g_x_W_o_x_t_row[2*H + unit] - sum_W_g_x / (real)(H);
+        const real centred_W_g_x_t = W_g_x_t - sum_W_g_x_t / (real)H;
         // centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H
-        const real centred_W_o_x = W_i_x_W_f_x_W_g_x_W_o_x_t_row[3*H + unit] - sum_W_o_x / (real)(H);
-        // a_i_4[t] = centred_W_i_x[t]**2
-        const real a_i_4 = centred_W_i_x * centred_W_i_x;
-        // a_f_4[t] = centred_W_f_x[t]**2
-        const real a_f_4 = centred_W_f_x * centred_W_f_x;
-        // a_g_4[t] = centred_W_g_x[t]**2
-        const real a_g_4 = centred_W_g_x * centred_W_g_x;
-        // a_o_4[t] = centred_W_o_x[t]**2
-        const real a_o_4 = centred_W_o_x * centred_W_o_x;
-        centred_W_i_x_t_row[unit] = centred_W_i_x;
-        centred_W_f_x_t_row[unit] = centred_W_f_x;
-        centred_W_g_x_t_row[unit] = centred_W_g_x;
-        centred_W_o_x_t_row[unit] = centred_W_o_x;
-        partial_sum_a_i_4 = partial_sum_a_i_4 + a_i_4;
-        partial_sum_a_f_4 = partial_sum_a_f_4 + a_f_4;
-        partial_sum_a_g_4 = partial_sum_a_g_4 + a_g_4;
-        partial_sum_a_o_4 = partial_sum_a_o_4 + a_o_4;
+        const real centred_W_o_x_t = W_o_x_t - sum_W_o_x_t / (real)H;
+        // square_W_i_x[t] = centred_W_i_x[t]**2
+        const real square_W_i_x_t = centred_W_i_x_t * centred_W_i_x_t;
+        // square_W_f_x[t] = centred_W_f_x[t]**2
+        const real square_W_f_x_t = centred_W_f_x_t * centred_W_f_x_t;
+        // square_W_g_x[t] = centred_W_g_x[t]**2
+        const real square_W_g_x_t = centred_W_g_x_t * centred_W_g_x_t;
+        // square_W_o_x[t] = centred_W_o_x[t]**2
+        const real square_W_o_x_t = centred_W_o_x_t * centred_W_o_x_t;
+        partial_sum_square_W_i_x += square_W_i_x_t;
+        partial_sum_square_W_f_x += square_W_f_x_t;
+        partial_sum_square_W_g_x += square_W_g_x_t;
+        partial_sum_square_W_o_x += square_W_o_x_t;
+        centred_W_i_x_to_centred_W_o_x_t_row[unit] = centred_W_i_x_t;
+        centred_W_i_x_to_centred_W_o_x_t_row[H + unit] = centred_W_f_x_t;
+        centred_W_i_x_to_centred_W_o_x_t_row[2*H + unit] = centred_W_g_x_t;
+        centred_W_i_x_to_centred_W_o_x_t_row[3*H + unit] = centred_W_o_x_t;
     }
-    // sum_a_i_4[t] = sum(a_i_4[t])
-    const real sum_a_i_4 = block_sum(partial_sum_a_i_4);
-    // sum_a_f_4[t] = sum(a_f_4[t])
-    const real sum_a_f_4 = block_sum(partial_sum_a_f_4);
-    // sum_a_g_4[t] = sum(a_g_4[t])
-    const real sum_a_g_4 = block_sum(partial_sum_a_g_4);
-    // sum_a_o_4[t] = sum(a_o_4[t])
-    const real sum_a_o_4 = block_sum(partial_sum_a_o_4);
-
-    // a_i_5[t] = sum_a_i_4[t]/H + 1.0e-5
-    const real a_i_5 = (real)1e-05 + sum_a_i_4 / (real)(H);
-    // a_f_5[t] = sum_a_f_4[t]/H + 1.0e-5
-    const real a_f_5 = (real)1e-05 + sum_a_f_4 / (real)(H);
-    // a_g_5[t] = sum_a_g_4[t]/H + 1.0e-5
-    const real a_g_5 = (real)1e-05 + sum_a_g_4 / (real)(H);
-    // a_o_5[t] = sum_a_o_4[t]/H + 1.0e-5
-    const real a_o_5 = (real)1e-05 + sum_a_o_4 / (real)(H);
-    // sqrt_a_i_5[t] = sqrt(a_i_5[t])
-    const real sqrt_a_i_5 = sqrt(a_i_5);
-    // sqrt_a_f_5[t] = sqrt(a_f_5[t])
-    const real sqrt_a_f_5 = sqrt(a_f_5);
-    // sqrt_a_g_5[t] = sqrt(a_g_5[t])
-    const real sqrt_a_g_5 = sqrt(a_g_5);
-    // sqrt_a_o_5[t] = sqrt(a_o_5[t])
-    const real sqrt_a_o_5 = sqrt(a_o_5);
-    __syncthreads();
-    if (threadIdx.x == 0) sqrt_a_i_5_t_row[0] = sqrt_a_i_5;
-    if (threadIdx.x == 0) sqrt_a_f_5_t_row[0] = sqrt_a_f_5;
-    if (threadIdx.x == 0) sqrt_a_g_5_t_row[0] = sqrt_a_g_5;
-    if (threadIdx.x == 0) sqrt_a_o_5_t_row[0] = sqrt_a_o_5;
-
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // a_i_6_in[t] = centred_W_i_x[t]*a_i/sqrt_a_i_5[t] + b_i
-        const real a_i_6_in = centred_W_i_x_t_row[unit] * a_i[unit] / sqrt_a_i_5 + b_i[unit];
-        // a_f_6_in[t] = centred_W_f_x[t]*a_f/sqrt_a_f_5[t] + b_f
-        const real a_f_6_in = centred_W_f_x_t_row[unit] * a_f[unit] / sqrt_a_f_5 + b_f[unit];
-        // a_g_6_in[t] = centred_W_g_x[t]*a_g/sqrt_a_g_5[t] + b_g
-        const real a_g_6_in = centred_W_g_x_t_row[unit] * a_g[unit] / sqrt_a_g_5 + b_g[unit];
-        // a_o_6_in[t] = centred_W_o_x[t]*a_o/sqrt_a_o_5[t] + b_o
-        const real a_o_6_in = centred_W_o_x_t_row[unit] * a_o[unit] / sqrt_a_o_5 + b_o[unit];
-        a_i_6_in_t_row[unit] = a_i_6_in;
-        a_f_6_in_t_row[unit] = a_f_6_in;
-        a_g_6_in_t_row[unit] = a_g_6_in;
-        a_o_6_in_t_row[unit] = a_o_6_in;
+    // sum_square_W_i_x[t] = sum(square_W_i_x[t])
+    const real sum_square_W_i_x_t = block_sum(partial_sum_square_W_i_x);
+    // sum_square_W_f_x[t] = sum(square_W_f_x[t])
+    const real sum_square_W_f_x_t = block_sum(partial_sum_square_W_f_x);
+    // sum_square_W_g_x[t] = sum(square_W_g_x[t])
+    const real sum_square_W_g_x_t = block_sum(partial_sum_square_W_g_x);
+    // sum_square_W_o_x[t] = sum(square_W_o_x[t])
+    const real sum_square_W_o_x_t = block_sum(partial_sum_square_W_o_x);
+    // std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05
+    const real std_squared_W_i_x_t = sum_square_W_i_x_t / (real)H + (real)1e-05;
+    // std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05
+    const real std_squared_W_f_x_t = sum_square_W_f_x_t / (real)H + (real)1e-05;
+    // std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05
+    const real std_squared_W_g_x_t = sum_square_W_g_x_t / (real)H + (real)1e-05;
+    // std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05
+    const real std_squared_W_o_x_t = sum_square_W_o_x_t / (real)H + (real)1e-05;
+    // std_W_i_x[t] = sqrt(std_squared_W_i_x[t])
+    const real std_W_i_x_t = sqrt(std_squared_W_i_x_t);
+    // std_W_f_x[t] = sqrt(std_squared_W_f_x[t])
+    const real std_W_f_x_t = sqrt(std_squared_W_f_x_t);
+    // std_W_g_x[t] = sqrt(std_squared_W_g_x[t])
+    const real std_W_g_x_t = sqrt(std_squared_W_g_x_t);
+    // std_W_o_x[t] = sqrt(std_squared_W_o_x[t])
+    const real std_W_o_x_t = sqrt(std_squared_W_o_x_t);
+    if (threadIdx.x == 0) std_W_i_x_to_std_W_o_x_t_row[0] = std_W_i_x_t;
+    if (threadIdx.x == 0) std_W_i_x_to_std_W_o_x_t_row[1] = std_W_f_x_t;
+    if (threadIdx.x == 0) std_W_i_x_to_std_W_o_x_t_row[2] = std_W_g_x_t;
+    if (threadIdx.x == 0) std_W_i_x_to_std_W_o_x_t_row[3] = std_W_o_x_t;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real centred_W_i_x_t = centred_W_i_x_to_centred_W_o_x_t_row[unit];
+        const real centred_W_f_x_t = centred_W_i_x_to_centred_W_o_x_t_row[H + unit];
+        const real centred_W_g_x_t = centred_W_i_x_to_centred_W_o_x_t_row[2*H + unit];
+        const real centred_W_o_x_t = centred_W_i_x_to_centred_W_o_x_t_row[3*H + unit];
+        // sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i
+        const real sigmoid_in_i_in_t = centred_W_i_x_t * a_i[unit] / std_W_i_x_t + b_i[unit];
+        // sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f
+        const real sigmoid_in_f_in_t = centred_W_f_x_t * a_f[unit] / std_W_f_x_t + b_f[unit];
+        // tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g
+        const real tanh_in_g_in_t = centred_W_g_x_t * a_g[unit] / std_W_g_x_t + b_g[unit];
+        // sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o
+        const real sigmoid_in_o_in_t = centred_W_o_x_t * a_o[unit] / std_W_o_x_t + b_o[unit];
+        sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[unit] = sigmoid_in_i_in_t;
+        sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[H + unit] = sigmoid_in_f_in_t;
+        sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[2*H + unit] = tanh_in_g_in_t;
+        sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[3*H + unit] = sigmoid_in_o_in_t;
     }
 }
 
 extern "C" __global__ void forward_2(
-    long long rows,
-    real* U_i_h_U_f_h_U_g_h_U_o_h_t,
-    long long U_i_h_U_f_h_U_g_h_U_o_h_t_at,
     long long H,
-    real* centred_U_i_h_t,
-    long long centred_U_i_h_t_at,
-    real* centred_U_f_h_t,
-    long long centred_U_f_h_t_at,
-    real* centred_U_g_h_t,
-    long long centred_U_g_h_t_at,
-    real* centred_U_o_h_t,
-    long long centred_U_o_h_t_at,
-    real* sqrt_a_i_3_t,
-    long long sqrt_a_i_3_t_at,
-    real* sqrt_a_f_3_t,
-    long long sqrt_a_f_3_t_at,
-    real* sqrt_a_g_3_t,
-    long long sqrt_a_g_3_t_at,
-    real* sqrt_a_o_3_t,
-    long long sqrt_a_o_3_t_at,
-    const real* d_i,
-    real* a_i_6_in_t,
-    long long a_i_6_in_t_at,
-    const real* d_f,
-    real* a_f_6_in_t,
-    long long a_f_6_in_t_at,
-    const real* d_g,
-    real* a_g_6_in_t,
-    long long a_g_6_in_t_at,
-    const real* d_o,
-    real* a_o_6_in_t,
-    long long a_o_6_in_t_at,
-    real* c_t1,
-    long long c_t1_at,
-    real* h_t,
+    const real* __restrict__ U_i_h_U_f_h_U_g_h_U_o_h_t_rows,
+    real* centred_U_i_h_to_centred_U_o_h_t_rows,
+    long long centred_U_i_h_to_centred_U_o_h_t_at,
+    real* __restrict__ std_U_i_h_to_std_U_o_h_t_rows,
+    long long std_U_i_h_to_std_U_o_h_t_at,
+    const real* __restrict__ d_i,
+    const real* __restrict__ sigmoid_in_i_in_to_sigmoid_in_o_in_t_rows,
+    long long sigmoid_in_i_in_to_sigmoid_in_o_in_t_at,
+    const real* __restrict__ d_f,
+    const real* __restrict__ d_g,
+    const real* __restrict__ d_o,
+    real* h_t_rows,
     long long h_t_at,
-    real* c_t,
+    const real* c_t1_rows,
+    long long c_t1_at,
+    real* c_t_rows,
     long long c_t_at,
-    real* sum_c_t,
+    real* __restrict__ sum_c_t_rows,
     long long sum_c_t_at,
-    real* centred_c_t,
-    long long centred_c_t_at,
-    real* sqrt_a_h_2_t,
-    long long sqrt_a_h_2_t_at,
-    const real* a_c,
-    const real* b_c) {
+    real* centred_c_t_rows,
+    real* __restrict__ std_c_t_rows,
+    long long std_c_t_at,
+    const real* __restrict__ a_c,
+    const real* __restrict__ b_c) {
     const long long row = blockIdx.x;
-    real* U_i_h_U_f_h_U_g_h_U_o_h_t_row = U_i_h_U_f_h_U_g_h_U_o_h_t + (U_i_h_U_f_h_U_g_h_U_o_h_t_at + row) * (4*H);
-    real* centred_U_i_h_t_row = centred_U_i_h_t + (centred_U_i_h_t_at + row) * H;
-    real* centred_U_f_h_t_row = centred_U_f_h_t + (centred_U_f_h_t_at + row) * H;
-    real* centred_U_g_h_t_row = centred_U_g_h_t + (centred_U_g_h_t_at + row) * H;
-    real* centred_U_o_h_t_row = centred_U_o_h_t + (centred_U_o_h_t_at + row) * H;
-    real* sqrt_a_i_3_t_row = sqrt_a_i_3_t + (sqrt_a_i_3_t_at + row) * 1;
-    real* sqrt_a_f_3_t_row = sqrt_a_f_3_t + (sqrt_a_f_3_t_at + row) * 1;
-    real* sqrt_a_g_3_t_row = sqrt_a_g_3_t + (sqrt_a_g_3_t_at + row) * 1;
-    real* sqrt_a_o_3_t_row = sqrt_a_o_3_t + (sqrt_a_o_3_t_at + row) * 1;
-    real* a_i_6_in_t_row = a_i_6_in_t + (a_i_6_in_t_at + row) * H;
-    real* a_f_6_in_t_row = a_f_6_in_t + (a_f_6_in_t_at + row) * H;
-    real* a_g_6_in_t_row = a_g_6_in_t + (a_g_6_in_t_at + row) * H;
-    real* a_o_6_in_t_row = a_o_6_in_t + (a_o_6_in_t_at + row) * H;
-    real* c_t1_row = c_t1 + (c_t1_at + row) * H;
-    real* h_t_row = h_t + (h_t_at + row) * H;
-    real* c_t_row = c_t + (c_t_at + row) * H;
-    real* sum_c_t_row = sum_c_t + (sum_c_t_at + row) * 1;
-    real* centred_c_t_row = centred_c_t + (centred_c_t_at + row) * H;
-    real* sqrt_a_h_2_t_row = sqrt_a_h_2_t + (sqrt_a_h_2_t_at + row) * 1;
-
+    const real* U_i_h_U_f_h_U_g_h_U_o_h_t_row = U_i_h_U_f_h_U_g_h_U_o_h_t_rows + row * (4*H);
+    real* centred_U_i_h_to_centred_U_o_h_t_row =
+        centred_U_i_h_to_centred_U_o_h_t_rows + (centred_U_i_h_to_centred_U_o_h_t_at + row) * (4*H);
+    real* std_U_i_h_to_std_U_o_h_t_row = std_U_i_h_to_std_U_o_h_t_rows + (std_U_i_h_to_std_U_o_h_t_at + row) * 4;
+    const real* sigmoid_in_i_in_to_sigmoid_in_o_in_t_row =
+        sigmoid_in_i_in_to_sigmoid_in_o_in_t_rows + (sigmoid_in_i_in_to_sigmoid_in_o_in_t_at + row) * (4*H);
+    real* h_t_row = h_t_rows + (h_t_at + row) * H;
+    const real* c_t1_row = c_t1_rows + (c_t1_at + row) * H;
+    real* c_t_row = c_t_rows + (c_t_at + row) * H;
+    real* sum_c_t_row = sum_c_t_rows + (sum_c_t_at + row);
+    real* centred_c_t_row = centred_c_t_rows + row * H;
+    real* std_c_t_row = std_c_t_rows + (std_c_t_at + row);
     real partial_sum_U_i_h = 0;
     real partial_sum_U_f_h = 0;
     real partial_sum_U_g_h = 0;
     real partial_sum_U_o_h = 0;
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        partial_sum_U_i_h = partial_sum_U_i_h + U_i_h_U_f_h_U_g_h_U_o_h_t_row[unit];
-        partial_sum_U_f_h = partial_sum_U_f_h + U_i_h_U_f_h_U_g_h_U_o_h_t_row[H + unit];
-        partial_sum_U_g_h = partial_sum_U_g_h + U_i_h_U_f_h_U_g_h_U_o_h_t_row[2*H + unit];
-        partial_sum_U_o_h = partial_sum_U_o_h + U_i_h_U_f_h_U_g_h_U_o_h_t_row[3*H + unit];
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real U_i_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t_row[unit];
+        const real U_f_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t_row[H + unit];
+        const real U_g_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t_row[2*H + unit];
+        const real U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t_row[3*H + unit];
+        partial_sum_U_i_h += U_i_h_t;
+        partial_sum_U_f_h += U_f_h_t;
+        partial_sum_U_g_h += U_g_h_t;
+        partial_sum_U_o_h += U_o_h_t;
     }
     // sum_U_i_h[t] = sum(U_i_h[t])
-    const real sum_U_i_h = block_sum(partial_sum_U_i_h);
+    const real sum_U_i_h_t = block_sum(partial_sum_U_i_h);
     // sum_U_f_h[t] = sum(U_f_h[t])
-    const real sum_U_f_h = block_sum(partial_sum_U_f_h);
+    const real sum_U_f_h_t = block_sum(partial_sum_U_f_h);
     // sum_U_g_h[t] = sum(U_g_h[t])
-    const real sum_U_g_h = block_sum(partial_sum_U_g_h);
+    const real sum_U_g_h_t = block_sum(partial_sum_U_g_h);
     // sum_U_o_h[t] = sum(U_o_h[t])
-    const real sum_U_o_h = block_sum(partial_sum_U_o_h);
-
-    real partial_sum_a_i_2 = 0;
-    real partial_sum_a_f_2 = 0;
-    real partial_sum_a_g_2 = 0;
-    real partial_sum_a_o_2 = 0;
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
+    const real sum_U_o_h_t = block_sum(partial_sum_U_o_h);
+    real partial_sum_square_U_i_h = 0;
+    real partial_sum_square_U_f_h = 0;
+    real partial_sum_square_U_g_h = 0;
+    real partial_sum_square_U_o_h = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real U_i_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t_row[unit];
+        const real U_f_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t_row[H + unit];
+        const real U_g_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t_row[2*H + unit];
+        const real U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t_row[3*H + unit];
         // centred_U_i_h[t] = U_i_h[t] - sum_U_i_h[t]/H
-        const real centred_U_i_h = U_i_h_U_f_h_U_g_h_U_o_h_t_row[unit] - sum_U_i_h / (real)(H);
+        const real centred_U_i_h_t = U_i_h_t - sum_U_i_h_t / (real)H;
         // centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H
-        const real centred_U_f_h = U_i_h_U_f_h_U_g_h_U_o_h_t_row[H + unit] - sum_U_f_h / (real)(H);
+        const real centred_U_f_h_t = U_f_h_t - sum_U_f_h_t / (real)H;
         // centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H
-        const real centred_U_g_h = U_i_h_U_f_h_U_g_h_U_o_h_t_row[2*H + unit] - sum_U_g_h / (real)(H);
+        const real centred_U_g_h_t = U_g_h_t - sum_U_g_h_t / (real)H;
         // centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H
-        const real centred_U_o_h = U_i_h_U_f_h_U_g_h_U_o_h_t_row[3*H + unit] - sum_U_o_h / (real)(H);
-        // a_i_2[t] = centred_U_i_h[t]**2
-        const real a_i_2 = centred_U_i_h * centred_U_i_h;
-        // a_f_2[t] = centred_U_f_h[t]**2
-        const real a_f_2 = centred_U_f_h * centred_U_f_h;
-        // a_g_2[t] = centred_U_g_h[t]**2
-        const real a_g_2 = centred_U_g_h * centred_U_g_h;
-        // a_o_2[t] = centred_U_o_h[t]**2
-        const real a_o_2 = centred_U_o_h * centred_U_o_h;
-        centred_U_i_h_t_row[unit] = centred_U_i_h;
-        centred_U_f_h_t_row[unit] = centred_U_f_h;
-        centred_U_g_h_t_row[unit] = centred_U_g_h;
-        centred_U_o_h_t_row[unit] = centred_U_o_h;
-        partial_sum_a_i_2 = partial_sum_a_i_2 + a_i_2;
-        partial_sum_a_f_2 = partial_sum_a_f_2 + a_f_2;
-        partial_sum_a_g_2 = partial_sum_a_g_2 + a_g_2;
-        partial_sum_a_o_2 = partial_sum_a_o_2 + a_o_2;
+        const real centred_U_o_h_t = U_o_h_t - sum_U_o_h_t / (real)H;
+        // square_U_i_h[t] = centred_U_i_h[t]**2
+        const real square_U_i_h_t = centred_U_i_h_t * centred_U_i_h_t;
+        // square_U_f_h[t] = centred_U_f_h[t]**2
+        const real square_U_f_h_t = centred_U_f_h_t * centred_U_f_h_t;
+        // square_U_g_h[t] = centred_U_g_h[t]**2
+        const real square_U_g_h_t = centred_U_g_h_t * centred_U_g_h_t;
+        // square_U_o_h[t] = centred_U_o_h[t]**2
+        const real square_U_o_h_t = centred_U_o_h_t * centred_U_o_h_t;
+        partial_sum_square_U_i_h += square_U_i_h_t;
+        partial_sum_square_U_f_h += square_U_f_h_t;
+        partial_sum_square_U_g_h += square_U_g_h_t;
+        partial_sum_square_U_o_h += square_U_o_h_t;
+        centred_U_i_h_to_centred_U_o_h_t_row[unit] = centred_U_i_h_t;
+        centred_U_i_h_to_centred_U_o_h_t_row[H + unit] = centred_U_f_h_t;
+        centred_U_i_h_to_centred_U_o_h_t_row[2*H + unit] = centred_U_g_h_t;
+        centred_U_i_h_to_centred_U_o_h_t_row[3*H + unit] = centred_U_o_h_t;
     }
-    // sum_a_i_2[t] = sum(a_i_2[t])
-    const real sum_a_i_2 = block_sum(partial_sum_a_i_2);
-    // sum_a_f_2[t] = sum(a_f_2[t])
-    const real sum_a_f_2 = block_sum(partial_sum_a_f_2);
-    // sum_a_g_2[t] = sum(a_g_2[t])
-    const real sum_a_g_2 = block_sum(partial_sum_a_g_2);
-    // sum_a_o_2[t] = sum(a_o_2[t])
-    const real sum_a_o_2 = block_sum(partial_sum_a_o_2);
-
-    // a_i_3[t] = sum_a_i_2[t]/H + 1.0e-5
-    const real a_i_3 = (real)1e-05 + sum_a_i_2 / (real)(H);
-    // a_f_3[t] = sum_a_f_2[t]/H + 1.0e-5
-    const real a_f_3 = (real)1e-05 + sum_a_f_2 / (real)(H);
-    // a_g_3[t] = sum_a_g_2[t]/H + 1.0e-5
-    const real a_g_3 = (real)1e-05 + sum_a_g_2 / (real)(H);
-    // a_o_3[t] = sum_a_o_2[t]/H + 1.0e-5
-    const real a_o_3 = (real)1e-05 + sum_a_o_2 / (real)(H);
-    // sqrt_a_i_3[t] = sqrt(a_i_3[t])
-    const real sqrt_a_i_3 = sqrt(a_i_3);
-    // sqrt_a_f_3[t] = sqrt(a_f_3[t])
-    const real sqrt_a_f_3 = sqrt(a_f_3);
-    // sqrt_a_g_3[t] = sqrt(a_g_3[t])
-    const real sqrt_a_g_3 = sqrt(a_g_3);
-    // sqrt_a_o_3[t] = sqrt(a_o_3[t])
-    const real sqrt_a_o_3 = sqrt(a_o_3);
-    __syncthreads();
-    if (threadIdx.x == 0) sqrt_a_i_3_t_row[0] = sqrt_a_i_3;
-    if (threadIdx.x == 0) sqrt_a_f_3_t_row[0] = sqrt_a_f_3;
-    if (threadIdx.x == 0) sqrt_a_g_3_t_row[0] = sqrt_a_g_3;
-    if (threadIdx.x == 0) sqrt_a_o_3_t_row[0] = sqrt_a_o_3;
-
+    // sum_square_U_i_h[t] = sum(square_U_i_h[t])
+    const real sum_square_U_i_h_t = block_sum(partial_sum_square_U_i_h);
+    // sum_square_U_f_h[t] = sum(square_U_f_h[t])
+    const real sum_square_U_f_h_t = block_sum(partial_sum_square_U_f_h);
+    // sum_square_U_g_h[t] = sum(square_U_g_h[t])
+    const real sum_square_U_g_h_t = block_sum(partial_sum_square_U_g_h);
+    // sum_square_U_o_h[t] = sum(square_U_o_h[t])
+    const real sum_square_U_o_h_t = block_sum(partial_sum_square_U_o_h);
+    // std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05
+    const real std_squared_U_i_h_t = sum_square_U_i_h_t / (real)H + (real)1e-05;
+    // std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05
+    const real std_squared_U_f_h_t = sum_square_U_f_h_t / (real)H + (real)1e-05;
+    // std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05
+    const real std_squared_U_g_h_t = sum_square_U_g_h_t / (real)H + (real)1e-05;
+    // std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05
+    const real std_squared_U_o_h_t = sum_square_U_o_h_t / (real)H + (real)1e-05;
+    // std_U_i_h[t] = sqrt(std_squared_U_i_h[t])
+    const real std_U_i_h_t = sqrt(std_squared_U_i_h_t);
+    // std_U_f_h[t] = sqrt(std_squared_U_f_h[t])
+    const real std_U_f_h_t = sqrt(std_squared_U_f_h_t);
+    // std_U_g_h[t] = sqrt(std_squared_U_g_h[t])
+    const real std_U_g_h_t = sqrt(std_squared_U_g_h_t);
+    // std_U_o_h[t] = sqrt(std_squared_U_o_h[t])
+    const real std_U_o_h_t = sqrt(std_squared_U_o_h_t);
+    if (threadIdx.x == 0) std_U_i_h_to_std_U_o_h_t_row[0] = std_U_i_h_t;
+    if (threadIdx.x == 0) std_U_i_h_to_std_U_o_h_t_row[1] = std_U_f_h_t;
+    if (threadIdx.x == 0) std_U_i_h_to_std_U_o_h_t_row[2] = std_U_g_h_t;
+    if (threadIdx.x == 0) std_U_i_h_to_std_U_o_h_t_row[3] = std_U_o_h_t;
     real partial_sum_c = 0;
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // a_i_6[t] = a_i_6_in[t] + centred_U_i_h[t]*d_i/sqrt_a_i_3[t]
-        const real a_i_6 = centred_U_i_h_t_row[unit] * d_i[unit] / sqrt_a_i_3 + a_i_6_in_t_row[unit];
-        // a_f_6[t] = a_f_6_in[t] + centred_U_f_h[t]*d_f/sqrt_a_f_3[t]
-        const real a_f_6 = centred_U_f_h_t_row[unit] * d_f[unit] / sqrt_a_f_3 + a_f_6_in_t_row[unit];
-        // a_g_6[t] = a_g_6_in[t] + centred_U_g_h[t]*d_g/sqrt_a_g_3[t]
-        const real a_g_6 = centred_U_g_h_t_row[unit] * d_g[unit] / sqrt_a_g_3 + a_g_6_in_t_row[unit];
-        // a_o_6[t] = a_o_6_in[t] + centred_U_o_h[t]*d_o/sqrt_a_o_3[t]
-        const real a_o_6 = centred_U_o_h_t_row[unit] * d_o[unit] / sqrt_a_o_3 + a_o_6_in_t_row[unit];
-        // i[t] = sigmoid(a_i_6[t]) (input gate)
-        const real i = sigmoid(a_i_6);
-        // f[t] = sigmoid(a_f_6[t]) (forget gate)
-        const real f = sigmoid(a_f_6);
-        // g[t] = tanh(a_g_6[t]) (candidate)
-        const real g = tanh(a_g_6);
-        // o[t] = sigmoid(a_o_6[t]) (output gate)
-        const real o = sigmoid(a_o_6);
-        // c[t] = c[t-1]*f[t] + g[t]*i[t] (cell state)
-        const real c = c_t1_row[unit] * f + g * i;
-        h_t_row[unit] = o;
-        c_t_row[unit] = c;
-        partial_sum_c = partial_sum_c + c;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real centred_U_i_h_t = centred_U_i_h_to_centred_U_o_h_t_row[unit];
+        const real sigmoid_in_i_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[unit];
+        const real centred_U_f_h_t = centred_U_i_h_to_centred_U_o_h_t_row[H + unit];
+        const real sigmoid_in_f_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[H + unit];
+        const real centred_U_g_h_t = centred_U_i_h_to_centred_U_o_h_t_row[2*H + unit];
+        const real tanh_in_g_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[2*H + unit];
+        const real centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h_t_row[3*H + unit];
+        const real sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[3*H + unit];
+        const real c_t1 = c_t1_row[unit];
+        // sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t]
+        const real sigmoid_in_i_t = centred_U_i_h_t * d_i[unit] / std_U_i_h_t + sigmoid_in_i_in_t;
+        // sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t]
+        const real sigmoid_in_f_t = centred_U_f_h_t * d_f[unit] / std_U_f_h_t + sigmoid_in_f_in_t;
+        // tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t]
+        const real tanh_in_g_t = centred_U_g_h_t * d_g[unit] / std_U_g_h_t + tanh_in_g_in_t;
+        // sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t]
+        const real sigmoid_in_o_t = centred_U_o_h_t * d_o[unit] / std_U_o_h_t + sigmoid_in_o_in_t;
+        // i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        const real i_t = sigmoid(sigmoid_in_i_t);
+        // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        const real f_t = sigmoid(sigmoid_in_f_t);
+        // g[t] = tanh(tanh_in_g[t]) (candidate)
+        const real g_t = tanh(tanh_in_g_t);
+        // o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        const real o_t = sigmoid(sigmoid_in_o_t);
+        // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        const real c_t = f_t * c_t1 + i_t * g_t;
+        partial_sum_c += c_t;
+        h_t_row[unit] = o_t;
+        c_t_row[unit] = c_t;
     }
     // sum_c[t] = sum(c[t])
-    const real sum_c = block_sum(partial_sum_c);
-    if (threadIdx.x == 0) sum_c_t_row[0] = sum_c;
-
-    real partial_sum_a_h = 0;
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
+    const real sum_c_t = block_sum(partial_sum_c);
+    if (threadIdx.x == 0) sum_c_t_row[0] = sum_c_t;
+    real partial_sum_square_c = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real c_t = c_t_row[unit];
         // centred_c[t] = c[t] - sum_c[t]/H
-        const real centred_c = c_t_row[unit] - sum_c / (real)(H);
-        // a_h[t] = centred_c[t]**2
-        const real a_h = centred_c * centred_c;
-        centred_c_t_row[unit] = centred_c;
-        partial_sum_a_h = partial_sum_a_h + a_h;
+        const real centred_c_t = c_t - sum_c_t / (real)H;
+        // square_c[t] = centred_c[t]**2
+        const real square_c_t = centred_c_t * centred_c_t;
+        partial_sum_square_c += square_c_t;
+        centred_c_t_row[unit] = centred_c_t;
     }
-    // sum_a_h[t] = sum(a_h[t])
-    const real sum_a_h = block_sum(partial_sum_a_h);
-
-    // a_h_2[t] = sum_a_h[t]/H + 1.0e-5
-    const real a_h_2 = (real)1e-05 + sum_a_h / (real)(H);
-    // sqrt_a_h_2[t] = sqrt(a_h_2[t])
-    const real sqrt_a_h_2 = sqrt(a_h_2);
-    __syncthreads();
-    if (threadIdx.x == 0) sqrt_a_h_2_t_row[0] = sqrt_a_h_2;
-
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // a_h_3[t] = centred_c[t]*a_c/sqrt_a_h_2[t] + b_c
-        const real a_h_3 = centred_c_t_row[unit] * a_c[unit] / sqrt_a_h_2 + b_c[unit];
-        // tanh_a_h_3[t] = tanh(a_h_3[t])
-        const real tanh_a_h_3 = tanh(a_h_3);
-        // h[t] = o[t]*tanh_a_h_3[t] (hidden state)
-        const real h = h_t_row[unit] * tanh_a_h_3;
-        h_t_row[unit] = h;
+    // sum_square_c[t] = sum(square_c[t])
+    const real sum_square_c_t = block_sum(partial_sum_square_c);
+    // std_squared_c[t] = sum_square_c[t]/H + 1e-05
+    const real std_squared_c_t = sum_square_c_t / (real)H + (real)1e-05;
+    // std_c[t] = sqrt(std_squared_c[t])
+    const real std_c_t = sqrt(std_squared_c_t);
+    if (threadIdx.x == 0) std_c_t_row[0] = std_c_t;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real centred_c_t = centred_c_t_row[unit];
+        const real o_t = h_t_row[unit];
+        // a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
+        const real a_h_t = centred_c_t * a_c[unit] / std_c_t + b_c[unit];
+        // tanh_a_h[t] = tanh(a_h[t])
+        const real tanh_a_h_t = tanh(a_h_t);
+        // h[t] = o[t]*tanh_a_h[t] (hidden state)
+        const real h_t = o_t * tanh_a_h_t;
+        h_t_row[unit] = h_t;
     }
 }
 
 extern "C" __global__ void backward_1(
-    long long rows,
-    real* centred_U_i_h_t,
-    long long centred_U_i_h_t_at,
     long long H,
-    const real* d_i,
-    real* sqrt_a_i_3_t,
-    long long sqrt_a_i_3_t_at,
-    real* centred_W_i_x_t,
-    long long centred_W_i_x_t_at,
-    const real* a_i,
-    real* sqrt_a_i_5_t,
-    long long sqrt_a_i_5_t_at,
-    const real* b_i,
-    real* centred_U_f_h_t,
-    long long centred_U_f_h_t_at,
-    const real* d_f,
-    real* sqrt_a_f_3_t,
-    long long sqrt_a_f_3_t_at,
-    real* centred_W_f_x_t,
-    long long centred_W_f_x_t_at,
-    const real* a_f,
-    real* sqrt_a_f_5_t,
-    long long sqrt_a_f_5_t_at,
-    const real* b_f,
-    real* centred_U_g_h_t,
-    long long centred_U_g_h_t_at,
-    const real* d_g,
-    real* sqrt_a_g_3_t,
-    long long sqrt_a_g_3_t_at,
-    real* centred_W_g_x_t,
-    long long centred_W_g_x_t_at,
-    const real* a_g,
-    real* sqrt_a_g_5_t,
-    long long sqrt_a_g_5_t_at,
-    const real* b_g,
-    real* centred_U_o_h_t,
-    long long centred_U_o_h_t_at,
-    const real* d_o,
-    real* sqrt_a_o_3_t,
-    long long sqrt_a_o_3_t_at,
-    real* centred_W_o_x_t,
-    long long centred_W_o_x_t_at,
-    const real* a_o,
-    real* sqrt_a_o_5_t,
-    long long sqrt_a_o_5_t_at,
-    const real* b_o,
-    real* c_t,
+    const real* __restrict__ centred_W_i_x_to_centred_W_o_x_t_rows,
+    long long centred_W_i_x_to_centred_W_o_x_t_at,
+    const real* __restrict__ a_i,
+    const real* __restrict__ std_W_i_x_to_std_W_o_x_t_rows,
+    long long std_W_i_x_to_std_W_o_x_t_at,
+    const real* __restrict__ centred_U_i_h_to_centred_U_o_h_t_rows,
+    long long centred_U_i_h_to_centred_U_o_h_t_at,
+    const real* __restrict__ d_i,
+    const real* __restrict__ std_U_i_h_to_std_U_o_h_t_rows,
+    long long std_U_i_h_to_std_U_o_h_t_at,
+    const real* __restrict__ b_i,
+    const real* __restrict__ a_f,
+    const real* __restrict__ d_f,
+    const real* __restrict__ b_f,
+    const real* __restrict__ a_g,
+    const real* __restrict__ d_g,
+    const real* __restrict__ b_g,
+    const real* __restrict__ a_o,
+    const real* __restrict__ d_o,
+    const real* __restrict__ b_o,
+    const real* __restrict__ c_t_rows,
     long long c_t_at,
-    real* sum_c_t,
+    const real* __restrict__ sum_c_t_rows,
     long long sum_c_t_at,
-    real* dh_back_next,
-    long long dh_back_next_at,
-    real* dy_t,
-    long long dy_t_at,
-    const real* a_c,
-    real* sqrt_a_h_2_t,
-    long long sqrt_a_h_2_t_at,
-    const real* b_c,
-    real* centred_c_t,
+    real* centred_c_t_rows,
     long long centred_c_t_at,
-    real* i_t,
-    long long i_t_at,
-    real* f_t,
-    long long f_t_at,
-    real* g_t,
-    long long g_t_at,
-    real* da_h_3_t,
-    long long da_h_3_t_at,
-    real* da_o_6_t,
-    long long da_o_6_t_at,
-    real* dcentred_c_t,
-    long long dcentred_c_t_at,
-    real* dcentred_U_o_h_t,
-    long long dcentred_U_o_h_t_at,
-    real* dc_via_next,
+    const real* __restrict__ dy_t_rows,
+    long long dy_t_at,
+    const real* __restrict__ dh_back_next_rows,
+    long long dh_back_next_at,
+    real* i_f_t_rows,
+    real* g_t_rows,
+    const real* __restrict__ a_c,
+    const real* __restrict__ std_c_t_rows,
+    long long std_c_t_at,
+    const real* __restrict__ b_c,
+    real* da_h_t_rows,
+    long long da_h_t_at,
+    real* dsigmoid_in_i_to_dsigmoid_in_o_t_rows,
+    long long dsigmoid_in_i_to_dsigmoid_in_o_t_at,
+    real* dcentred_c_to_dcentred_U_o_h_t_rows,
+    const real* dc_via_next_rows,
     long long dc_via_next_at,
-    real* c_t1,
-    long long c_t1_at,
-    real* dU_i_h_to_dU_o_h_t,
+    real* __restrict__ dU_i_h_to_dU_o_h_t_rows,
     long long dU_i_h_to_dU_o_h_t_at,
-    real* dc_via_t,
+    const real* __restrict__ c_t1_rows,
+    long long c_t1_at,
+    real* dc_via_t_rows,
     long long dc_via_t_at,
-    real* da_g_6_t,
-    long long da_g_6_t_at,
-    real* da_f_6_t,
-    long long da_f_6_t_at,
-    real* da_i_6_t,
-    long long da_i_6_t_at,
-    real* dcentred_U_g_h_t,
-    long long dcentred_U_g_h_t_at,
-    real* dcentred_U_f_h_t,
-    long long dcentred_U_f_h_t_at,
-    real* dcentred_U_i_h_t,
-    long long dcentred_U_i_h_t_at) {
+    real* dtanh_in_g_t_rows,
+    long long dtanh_in_g_t_at,
+    real* dcentred_U_i_h_to_dcentred_U_g_h_t_rows) {
     const long long row = blockIdx.x;
-    real* centred_U_i_h_t_row = centred_U_i_h_t + (centred_U_i_h_t_at + row) * H;
-    real* sqrt_a_i_3_t_row = sqrt_a_i_3_t + (sqrt_a_i_3_t_at + row) * 1;
-    real* centred_W_i_x_t_row = centred_W_i_x_t + (centred_W_i_x_t_at + row) * H;
-    real* sqrt_a_i_5_t_row = sqrt_a_i_5_t + (sqrt_a_i_5_t_at + row) * 1;
-    real* centred_U_f_h_t_row = centred_U_f_h_t + (centred_U_f_h_t_at + row) * H;
-    real* sqrt_a_f_3_t_row = sqrt_a_f_3_t + (sqrt_a_f_3_t_at + row) * 1;
-    real* centred_W_f_x_t_row = centred_W_f_x_t + (centred_W_f_x_t_at + row) * H;
-    real* sqrt_a_f_5_t_row = sqrt_a_f_5_t + (sqrt_a_f_5_t_at + row) * 1;
-    real* centred_U_g_h_t_row = centred_U_g_h_t + (centred_U_g_h_t_at + row) * H;
-    real* sqrt_a_g_3_t_row = sqrt_a_g_3_t + (sqrt_a_g_3_t_at + row) * 1;
-    real* centred_W_g_x_t_row = centred_W_g_x_t + (centred_W_g_x_t_at + row) * H;
-    real* sqrt_a_g_5_t_row = sqrt_a_g_5_t + (sqrt_a_g_5_t_at + row) * 1;
-    real* centred_U_o_h_t_row = centred_U_o_h_t + (centred_U_o_h_t_at + row) * H;
-    real* sqrt_a_o_3_t_row = sqrt_a_o_3_t + (sqrt_a_o_3_t_at + row) * 1;
-    real* centred_W_o_x_t_row = centred_W_o_x_t + (centred_W_o_x_t_at + row) * H;
-    real* sqrt_a_o_5_t_row = sqrt_a_o_5_t + (sqrt_a_o_5_t_at + row) * 1;
-    real* c_t_row = c_t + (c_t_at + row) * H;
-    real* sum_c_t_row = sum_c_t + (sum_c_t_at + row) * 1;
-    real* dh_back_next_row = dh_back_next + (dh_back_next_at + row) * H;
-    real* dy_t_row = dy_t + (dy_t_at + row) * H;
-    real* sqrt_a_h_2_t_row = sqrt_a_h_2_t + (sqrt_a_h_2_t_at + row) * 1;
-    real* centred_c_t_row = centred_c_t + (centred_c_t_at + row) * H;
-    real* i_t_row = i_t + (i_t_at + row) * H;
-    real* f_t_row = f_t + (f_t_at + row) * H;
-    real* g_t_row = g_t + (g_t_at + row) * H;
-    real* da_h_3_t_row = da_h_3_t + (da_h_3_t_at + row) * H;
-    real* da_o_6_t_row = da_o_6_t + (da_o_6_t_at + row) * H;
-    real* dcentred_c_t_row = dcentred_c_t + (dcentred_c_t_at + row) * H;
-    real* dcentred_U_o_h_t_row = dcentred_U_o_h_t + (dcentred_U_o_h_t_at + row) * H;
-    real* dc_via_next_row = dc_via_next + (dc_via_next_at + row) * H;
-    real* c_t1_row = c_t1 + (c_t1_at + row) * H;
-    real* dU_i_h_to_dU_o_h_t_row = dU_i_h_to_dU_o_h_t + (dU_i_h_to_dU_o_h_t_at + row) * (4*H);
-    real* dc_via_t_row = dc_via_t + (dc_via_t_at + row) * H;
-    real* da_g_6_t_row = da_g_6_t + (da_g_6_t_at + row) * H;
-    real* da_f_6_t_row = da_f_6_t + (da_f_6_t_at + row) * H;
-    real* da_i_6_t_row = da_i_6_t + (da_i_6_t_at + row) * H;
-    real* dcentred_U_g_h_t_row = dcentred_U_g_h_t + (dcentred_U_g_h_t_at + row) * H;
-    real* dcentred_U_f_h_t_row = dcentred_U_f_h_t + (dcentred_U_f_h_t_at + row) * H;
-    real* dcentred_U_i_h_t_row = dcentred_U_i_h_t + (dcentred_U_i_h_t_at + row) * H;
-
-    real partial_dsqrt_a_h_2_sum = 0;
-    real partial_dsqrt_a_o_3_sum = 0;
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // a_i_6[t] = centred_U_i_h[t]*d_i/sqrt_a_i_3[t] + centred_W_i_x[t]*a_i/sqrt_a_i_5[t] + b_i
-        const real a_i_6 = centred_U_i_h_t_row[unit] * d_i[unit] / sqrt_a_i_3_t_row[0] + centred_W_i_x_t_row[unit] * a_i[unit] / sqrt_a_i_5_t_row[0] + b_i[unit];
-        // a_f_6[t] = centred_U_f_h[t]*d_f/sqrt_a_f_3[t] + centred_W_f_x[t]*a_f/sqrt_a_f_5[t] + b_f
-        const real a_f_6 = centred_U_f_h_t_row[unit] * d_f[unit] / sqrt_a_f_3_t_row[0] + centred_W_f_x_t_row[unit] * a_f[unit] / sqrt_a_f_5_t_row[0] + b_f[unit];
-        // a_g_6[t] = centred_U_g_h[t]*d_g/sqrt_a_g_3[t] + centred_W_g_x[t]*a_g/sqrt_a_g_5[t] + b_g
-        const real a_g_6 = centred_U_g_h_t_row[unit] * d_g[unit] / sqrt_a_g_3_t_row[0] + centred_W_g_x_t_row[unit] * a_g[unit] / sqrt_a_g_5_t_row[0] + b_g[unit];
-        // a_o_6[t] = centred_U_o_h[t]*d_o/sqrt_a_o_3[t] + centred_W_o_x[t]*a_o/sqrt_a_o_5[t] + b_o
-        const real a_o_6 = centred_U_o_h_t_row[unit] * d_o[unit] / sqrt_a_o_3_t_row[0] + centred_W_o_x_t_row[unit] * a_o[unit] / sqrt_a_o_5_t_row[0] + b_o[unit];
+    const real* centred_W_i_x_to_centred_W_o_x_t_row =
+        centred_W_i_x_to_centred_W_o_x_t_rows + (centred_W_i_x_to_centred_W_o_x_t_at + row) * (4*H);
+    const real* std_W_i_x_to_std_W_o_x_t_row = std_W_i_x_to_std_W_o_x_t_rows + (std_W_i_x_to_std_W_o_x_t_at + row) * 4;
+    const real* centred_U_i_h_to_centred_U_o_h_t_row =
+        centred_U_i_h_to_centred_U_o_h_t_rows + (centred_U_i_h_to_centred_U_o_h_t_at + row) * (4*H);
+    const real* std_U_i_h_to_std_U_o_h_t_row = std_U_i_h_to_std_U_o_h_t_rows + (std_U_i_h_to_std_U_o_h_t_at + row) * 4;
+    const real* c_t_row = c_t_rows + (c_t_at + row) * H;
+    const real* sum_c_t_row = sum_c_t_rows + (sum_c_t_at + row);
+    real* centred_c_t_row = centred_c_t_rows + (centred_c_t_at + row) * H;
+    const real* dy_t_row = dy_t_rows + (dy_t_at + row) * H;
+    const real* dh_back_next_row = dh_back_next_rows + (dh_back_next_at + row) * H;
+    real* i_f_t_row = i_f_t_rows + row * (2*H);
+    real* g_t_row = g_t_rows + row * H;
+    const real* std_c_t_row = std_c_t_rows + (std_c_t_at + row);
+    real* da_h_t_row = da_h_t_rows + (da_h_t_at + row) * H;
+    real* dsigmoid_in_i_to_dsigmoid_in_o_t_row =
+        dsigmoid_in_i_to_dsigmoid_in_o_t_rows + (dsigmoid_in_i_to_dsigmoid_in_o_t_at + row) * (3*H);
+    real* dcentred_c_to_dcentred_U_o_h_t_row = dcentred_c_to_dcentred_U_o_h_t_rows + row * (2*H);
+    const real* dc_via_next_row = dc_via_next_rows + (dc_via_next_at + row) * H;
+    real* dU_i_h_to_dU_o_h_t_row = dU_i_h_to_dU_o_h_t_rows + (dU_i_h_to_dU_o_h_t_at + row) * (4*H);
+    const real* c_t1_row = c_t1_rows + (c_t1_at + row) * H;
+    real* dc_via_t_row = dc_via_t_rows + (dc_via_t_at + row) * H;
+    real* dtanh_in_g_t_row = dtanh_in_g_t_rows + (dtanh_in_g_t_at + row) * H;
+    real* dcentred_U_i_h_to_dcentred_U_g_h_t_row = dcentred_U_i_h_to_dcentred_U_g_h_t_rows + row * (3*H);
+    const real std_W_i_x_t = std_W_i_x_to_std_W_o_x_t_row[0];
+    const real std_U_i_h_t = std_U_i_h_to_std_U_o_h_t_row[0];
+    const real std_W_f_x_t = std_W_i_x_to_std_W_o_x_t_row[1];
+    const real std_U_f_h_t = std_U_i_h_to_std_U_o_h_t_row[1];
+    const real std_W_g_x_t = std_W_i_x_to_std_W_o_x_t_row[2];
+    const real std_U_g_h_t = std_U_i_h_to_std_U_o_h_t_row[2];
+    const real std_W_o_x_t = std_W_i_x_to_std_W_o_x_t_row[3];
+    const real std_U_o_h_t = std_U_i_h_to_std_U_o_h_t_row[3];
+    const real sum_c_t = sum_c_t_row[0];
+    const real std_c_t = std_c_t_row[0];
+    real partial_dstd_c_sum = 0;
+    real partial_dstd_U_o_h_sum = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real centred_W_i_x_t = centred_W_i_x_to_centred_W_o_x_t_row[unit];
+        const real centred_U_i_h_t = centred_U_i_h_to_centred_U_o_h_t_row[unit];
+        const real centred_W_f_x_t = centred_W_i_x_to_centred_W_o_x_t_row[H + unit];
+        const real centred_U_f_h_t = centred_U_i_h_to_centred_U_o_h_t_row[H + unit];
+        const real centred_W_g_x_t = centred_W_i_x_to_centred_W_o_x_t_row[2*H + unit];
+        const real centred_U_g_h_t = centred_U_i_h_to_centred_U_o_h_t_row[2*H + unit];
+        const real centred_W_o_x_t = centred_W_i_x_to_centred_W_o_x_t_row[3*H + unit];
+        const real centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h_t_row[3*H + unit];
+        const real c_t = c_t_row[unit];
+        const real dy_t = dy_t_row[unit];
+        const real dh_back_next = dh_back_next_row[unit];
+        // sigmoid_in_i[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + centred_U_i_h[t]*d_i/std_U_i_h[t] + b_i
+        const real sigmoid_in_i_t =
+            centred_W_i_x_t * a_i[unit] / std_W_i_x_t + centred_U_i_h_t * d_i[unit] / std_U_i_h_t + b_i[unit];
+        // sigmoid_in_f[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + centred_U_f_h[t]*d_f/std_U_f_h[t] + b_f
+        const real sigmoid_in_f_t =
+            centred_W_f_x_t * a_f[unit] / std_W_f_x_t + centred_U_f_h_t * d_f[unit] / std_U_f_h_t + b_f[unit];
+        // tanh_in_g[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + centred_U_g_h[t]*d_g/std_U_g_h[t] + b_g
+        const real tanh_in_g_t =
+            centred_W_g_x_t * a_g[unit] / std_W_g_x_t + centred_U_g_h_t * d_g[unit] / std_U_g_h_t + b_g[unit];
+        // sigmoid_in_o[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + centred_U_o_h[t]*d_o/std_U_o_h[t] + b_o
+        const real sigmoid_in_o_t =
+            centred_W_o_x_t * a_o[unit] / std_W_o_x_t + centred_U_o_h_t * d_o[unit] / std_U_o_h_t + b_o[unit];
         // centred_c[t] = c[t] - sum_c[t]/H
-        const real centred_c = c_t_row[unit] - sum_c_t_row[0] / (real)(H);
-        // dh[t] = dh_back[t+1] + dy[t]
-        const real dh = dh_back_next_row[unit] + dy_t_row[unit];
-        // i[t] = sigmoid(a_i_6[t]) (input gate)
-        const real i = sigmoid(a_i_6);
-        // f[t] = sigmoid(a_f_6[t]) (forget gate)
-        const real f = sigmoid(a_f_6);
-        // g[t] = tanh(a_g_6[t]) (candidate)
-        const real g = tanh(a_g_6);
-        // o[t] = sigmoid(a_o_6[t]) (output gate)
-        const real o = sigmoid(a_o_6);
-        // a_h_3[t] = centred_c[t]*a_c/sqrt_a_h_2[t] + b_c
-        const real a_h_3 = centred_c * a_c[unit] / sqrt_a_h_2_t_row[0] + b_c[unit];
-        // tanh_a_h_3[t] = tanh(a_h_3[t])
-        const real tanh_a_h_3 = tanh(a_h_3);
-        // dtanh_a_h_3[t] = dh[t]*o[t]
-        const real dtanh_a_h_3 = dh * o;
-        // da_h_3[t] = dtanh_a_h_3[t]*(1 - tanh_a_h_3[t]**2)
-        const real da_h_3 = (1 - tanh_a_h_3 * tanh_a_h_3) * dtanh_a_h_3;
-        // do[t] = dh[t]*tanh_a_h_3[t]
-        const real do_ = dh * tanh_a_h_3;
-        // dsqrt_a_h_2_each[t] = -centred_c[t]*da_h_3[t]*a_c/sqrt_a_h_2[t]**2
-        const real dsqrt_a_h_2_each = -centred_c * da_h_3 * a_c[unit] / (sqrt_a_h_2_t_row[0] * sqrt_a_h_2_t_row[0]);
-        // da_o_6[t] = do[t]*o[t]*(1 - o[t])
-        const real da_o_6 = (1 - o) * do_ * o;
-        // dsqrt_a_o_3_each[t] = -centred_U_o_h[t]*da_o_6[t]*d_o/sqrt_a_o_3[t]**2
-        const real dsqrt_a_o_3_each = -centred_U_o_h_t_row[unit] * da_o_6 * d_o[unit] / (sqrt_a_o_3_t_row[0] * sqrt_a_o_3_t_row[0]);
-        centred_c_t_row[unit] = centred_c;
-        i_t_row[unit] = i;
-        f_t_row[unit] = f;
-        g_t_row[unit] = g;
-        da_h_3_t_row[unit] = da_h_3;
-        da_o_6_t_row[unit] = da_o_6;
-        partial_dsqrt_a_h_2_sum = partial_dsqrt_a_h_2_sum + dsqrt_a_h_2_each;
-        partial_dsqrt_a_o_3_sum = partial_dsqrt_a_o_3_sum + dsqrt_a_o_3_each;
+        const real centred_c_t = c_t - sum_c_t / (real)H;
+        // dh[t] = dy[t] + dh_back[t+1]
+        const real dh_t = dy_t + dh_back_next;
+        // i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        const real i_t = sigmoid(sigmoid_in_i_t);
+        // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        const real f_t = sigmoid(sigmoid_in_f_t);
+        // g[t] = tanh(tanh_in_g[t]) (candidate)
+        const real g_t = tanh(tanh_in_g_t);
+        // o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        const real o_t = sigmoid(sigmoid_in_o_t);
+        // a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
+        const real a_h_t = centred_c_t * a_c[unit] / std_c_t + b_c[unit];
+        // tanh_a_h[t] = tanh(a_h[t])
+        const real tanh_a_h_t = tanh(a_h_t);
+        // dtanh_a_h[t] = dh[t]*o[t]
+        const real dtanh_a_h_t = dh_t * o_t;
+        // da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
+        const real da_h_t = dtanh_a_h_t * (1 - tanh_a_h_t * tanh_a_h_t);
+        // do[t] = dh[t]*tanh_a_h[t]
+        const real do_t = dh_t * tanh_a_h_t;
+        // dstd_c_each[t] = da_h[t]*centred_c[t]*a_c
+        const real dstd_c_each_t = da_h_t * centred_c_t * a_c[unit];
+        // dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t])
+        const real dsigmoid_in_o_t = do_t * o_t * (1 - o_t);
+        // dstd_U_o_h_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]*d_o
+        const real dstd_U_o_h_each_t = dsigmoid_in_o_t * centred_U_o_h_t * d_o[unit];
+        partial_dstd_c_sum += dstd_c_each_t;
+        partial_dstd_U_o_h_sum += dstd_U_o_h_each_t;
+        centred_c_t_row[unit] = centred_c_t;
+        i_f_t_row[unit] = i_t;
+        i_f_t_row[H + unit] = f_t;
+        g_t_row[unit] = g_t;
+        da_h_t_row[unit] = da_h_t;
+        dsigmoid_in_i_to_dsigmoid_in_o_t_row[2*H + unit] = dsigmoid_in_o_t;
     }
-    // dsqrt_a_h_2_sum[t] = sum(dsqrt_a_h_2_each[t])
-    const real dsqrt_a_h_2_sum = block_sum(partial_dsqrt_a_h_2_sum);
-    // dsqrt_a_o_3_sum[t] = sum(dsqrt_a_o_3_each[t])
-    const real dsqrt_a_o_3_sum = block_sum(partial_dsqrt_a_o_3_sum);
-
-    // da_h_2[t] = dsqrt_a_h_2_sum[t]/(2*sqrt_a_h_2[t])
-    const real da_h_2 = dsqrt_a_h_2_sum / sqrt_a_h_2_t_row[0] / 2;
-    // dsum_a_h[t] = da_h_2[t]/H
-    const real dsum_a_h = da_h_2 / (real)(H);
-    // da_o_3[t] = dsqrt_a_o_3_sum[t]/(2*sqrt_a_o_3[t])
-    const real da_o_3 = dsqrt_a_o_3_sum / sqrt_a_o_3_t_row[0] / 2;
-    // dsum_a_o_2[t] = da_o_3[t]/H
-    const real dsum_a_o_2 = da_o_3 / (real)(H);
-
+    // dstd_c_sum[t] = sum(dstd_c_each[t])
+    const real dstd_c_sum_t = block_sum(partial_dstd_c_sum);
+    // dstd_U_o_h_sum[t] = sum(dstd_U_o_h_each[t])
+    const real dstd_U_o_h_sum_t = block_sum(partial_dstd_U_o_h_sum);
+    // dstd_c[t] = -dstd_c_sum[t]/std_c[t]**2
+    const real dstd_c_t = -dstd_c_sum_t / (std_c_t * std_c_t);
+    // dstd_squared_c[t] = dstd_c[t]/(2*std_c[t])
+    const real dstd_squared_c_t = dstd_c_t / 2 / std_c_t;
+    // dstd_U_o_h[t] = -dstd_U_o_h_sum[t]/std_U_o_h[t]**2
+    const real dstd_U_o_h_t = -dstd_U_o_h_sum_t / (std_U_o_h_t * std_U_o_h_t);
+    // dsum_square_c[t] = dstd_squared_c[t]/H
+    const real dsum_square_c_t = dstd_squared_c_t / (real)H;
+    // dstd_squared_U_o_h[t] = dstd_U_o_h[t]/(2*std_U_o_h[t])
+    const real dstd_squared_U_o_h_t = dstd_U_o_h_t / 2 / std_U_o_h_t;
+    // dsum_square_U_o_h[t] = dstd_squared_U_o_h[t]/H
+    const real dsum_square_U_o_h_t = dstd_squared_U_o_h_t / (real)H;
     real partial_dsum_c_sum = 0;
     real partial_dsum_U_o_h_sum = 0;
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // da_h[t] = dsum_a_h[t]
-        const real da_h = dsum_a_h;
-        // dcentred_c[t] = 2*centred_c[t]*da_h[t] + da_h_3[t]*a_c/sqrt_a_h_2[t]
-        const real dcentred_c = 2 * centred_c_t_row[unit] * da_h + da_h_3_t_row[unit] * a_c[unit] / sqrt_a_h_2_t_row[0];
-        // da_o_2[t] = dsum_a_o_2[t]
-        const real da_o_2 = dsum_a_o_2;
-        // dsum_c_each[t] = -dcentred_c[t]/H
-        const real dsum_c_each = -dcentred_c / (real)(H);
-        // dcentred_U_o_h[t] = 2*centred_U_o_h[t]*da_o_2[t] + da_o_6[t]*d_o/sqrt_a_o_3[t]
-        const real dcentred_U_o_h = 2 * centred_U_o_h_t_row[unit] * da_o_2 + da_o_6_t_row[unit] * d_o[unit] / sqrt_a_o_3_t_row[0];
-        // dsum_U_o_h_each[t] = -dcentred_U_o_h[t]/H
-        const real dsum_U_o_h_each = -dcentred_U_o_h / (real)(H);
-        dcentred_c_t_row[unit] = dcentred_c;
-        dcentred_U_o_h_t_row[unit] = dcentred_U_o_h;
-        partial_dsum_c_sum = partial_dsum_c_sum + dsum_c_each;
-        partial_dsum_U_o_h_sum = partial_dsum_U_o_h_sum + dsum_U_o_h_each;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real centred_c_t = centred_c_t_row[unit];
+        const real da_h_t = da_h_t_row[unit];
+        const real centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h_t_row[3*H + unit];
+        const real dsigmoid_in_o_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[2*H + unit];
+        // dcentred_c[t] = 2*dsum_square_c[t]*centred_c[t] + da_h[t]*a_c/std_c[t]
+        const real dcentred_c_t = 2 * dsum_square_c_t * centred_c_t + da_h_t * a_c[unit] / std_c_t;
+        // dcentred_U_o_h[t] = 2*dsum_square_U_o_h[t]*centred_U_o_h[t] + dsigmoid_in_o[t]*d_o/std_U_o_h[t]
+        const real dcentred_U_o_h_t =
+            2 * dsum_square_U_o_h_t * centred_U_o_h_t + dsigmoid_in_o_t * d_o[unit] / std_U_o_h_t;
+        partial_dsum_c_sum += dcentred_c_t;
+        partial_dsum_U_o_h_sum += dcentred_U_o_h_t;
+        dcentred_c_to_dcentred_U_o_h_t_row[unit] = dcentred_c_t;
+        dcentred_c_to_dcentred_U_o_h_t_row[H + unit] = dcentred_U_o_h_t;
     }
-    // dsum_c_sum[t] = sum(dsum_c_each[t])
-    const real dsum_c_sum = block_sum(partial_dsum_c_sum);
-    // dsum_U_o_h_sum[t] = sum(dsum_U_o_h_each[t])
-    const real dsum_U_o_h_sum = block_sum(partial_dsum_U_o_h_sum);
-
-    real partial_dsqrt_a_g_3_sum = 0;
-    real partial_dsqrt_a_f_3_sum = 0;
-    real partial_dsqrt_a_i_3_sum = 0;
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // dc[t] = dc_via[t+1] + dcentred_c[t] + dsum_c_sum[t]
-        const real dc = dc_via_next_row[unit] + dcentred_c_t_row[unit] + dsum_c_sum;
-        // dU_o_h[t] = dcentred_U_o_h[t] + dsum_U_o_h_sum[t]
-        const real dU_o_h = dcentred_U_o_h_t_row[unit] + dsum_U_o_h_sum;
+    // dsum_c_sum[t] = sum(dcentred_c[t])
+    const real dsum_c_sum_t = block_sum(partial_dsum_c_sum);
+    // dsum_U_o_h_sum[t] = sum(dcentred_U_o_h[t])
+    const real dsum_U_o_h_sum_t = block_sum(partial_dsum_U_o_h_sum);
+    // dsum_c[t] = -dsum_c_sum[t]/H
+    const real dsum_c_t = -dsum_c_sum_t / (real)H;
+    // dsum_U_o_h[t] = -dsum_U_o_h_sum[t]/H
+    const real dsum_U_o_h_t = -dsum_U_o_h_sum_t / (real)H;
+    real partial_dstd_U_g_h_sum = 0;
+    real partial_dstd_U_f_h_sum = 0;
+    real partial_dstd_U_i_h_sum = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real dcentred_c_t = dcentred_c_to_dcentred_U_o_h_t_row[unit];
+        const real dc_via_next = dc_via_next_row[unit];
+        const real dcentred_U_o_h_t = dcentred_c_to_dcentred_U_o_h_t_row[H + unit];
+        const real i_t = i_f_t_row[unit];
+        const real c_t1 = c_t1_row[unit];
+        const real g_t = g_t_row[unit];
+        const real f_t = i_f_t_row[H + unit];
+        const real centred_U_g_h_t = centred_U_i_h_to_centred_U_o_h_t_row[2*H + unit];
+        const real centred_U_f_h_t = centred_U_i_h_to_centred_U_o_h_t_row[H + unit];
+        const real centred_U_i_h_t = centred_U_i_h_to_centred_U_o_h_t_row[unit];
+        // dc[t] = dsum_c[t] + dcentred_c[t] + dc_via[t+1]
+        const real dc_t = dsum_c_t + dcentred_c_t + dc_via_next;
+        // dU_o_h[t] = dsum_U_o_h[t] + dcentred_U_o_h[t]
+        const real dU_o_h_t = dsum_U_o_h_t + dcentred_U_o_h_t;
         // dg[t] = dc[t]*i[t]
-        const real dg = dc * i_t_row[unit];
-        // df[t] = c[t-1]*dc[t]
-        const real df = c_t1_row[unit] * dc;
+        const real dg_t = dc_t * i_t;
+        // df[t] = dc[t]*c[t-1]
+        const real df_t = dc_t * c_t1;
         // di[t] = dc[t]*g[t]
-        const real di = dc * g_t_row[unit];
+        const real di_t = dc_t * g_t;
         // dc_via[t] = dc[t]*f[t]
-        const real dc_via = dc * f_t_row[unit];
-        // da_g_6[t] = dg[t]*(1 - g[t]**2)
-        const real da_g_6 = (1 - g_t_row[unit] * g_t_row[unit]) * dg;
-        // da_f_6[t] = df[t]*f[t]*(1 - f[t])
-        const real da_f_6 = (1 - f_t_row[unit]) * df * f_t_row[unit];
-        // da_i_6[t] = di[t]*i[t]*(1 - i[t])
-        const real da_i_6 = (1 - i_t_row[unit]) * di * i_t_row[unit];
-        // dsqrt_a_g_3_each[t] = -centred_U_g_h[t]*da_g_6[t]*d_g/sqrt_a_g_3[t]**2
-        const real dsqrt_a_g_3_each = -centred_U_g_h_t_row[unit] * da_g_6 * d_g[unit] / (sqrt_a_g_3_t_row[0] * sqrt_a_g_3_t_row[0]);
-        // dsqrt_a_f_3_each[t] = -centred_U_f_h[t]*da_f_6[t]*d_f/sqrt_a_f_3[t]**2
-        const real dsqrt_a_f_3_each = -centred_U_f_h_t_row[unit] * da_f_6 * d_f[unit] / (sqrt_a_f_3_t_row[0] * sqrt_a_f_3_t_row[0]);
-        // dsqrt_a_i_3_each[t] = -centred_U_i_h[t]*da_i_6[t]*d_i/sqrt_a_i_3[t]**2
-        const real dsqrt_a_i_3_each = -centred_U_i_h_t_row[unit] * da_i_6 * d_i[unit] / (sqrt_a_i_3_t_row[0] * sqrt_a_i_3_t_row[0]);
-        dU_i_h_to_dU_o_h_t_row[3*H + unit] = dU_o_h;
-        dc_via_t_row[unit] = dc_via;
-        da_g_6_t_row[unit] = da_g_6;
-        da_f_6_t_row[unit] = da_f_6;
-        da_i_6_t_row[unit] = da_i_6;
-        partial_dsqrt_a_g_3_sum = partial_dsqrt_a_g_3_sum + dsqrt_a_g_3_each;
-        partial_dsqrt_a_f_3_sum = partial_dsqrt_a_f_3_sum + dsqrt_a_f_3_each;
-        partial_dsqrt_a_i_3_sum = partial_dsqrt_a_i_3_sum + dsqrt_a_i_3_each;
+        const real dc_via_t = dc_t * f_t;
+        // dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
+        const real dtanh_in_g_t = dg_t * (1 - g_t * g_t);
+        // dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t])
+        const real dsigmoid_in_f_t = df_t * f_t * (1 - f_t);
+        // dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t])
+        const real dsigmoid_in_i_t = di_t * i_t * (1 - i_t);
+        // dstd_U_g_h_each[t] = dtanh_in_g[t]*centred_U_g_h[t]*d_g
+        const real dstd_U_g_h_each_t = dtanh_in_g_t * centred_U_g_h_t * d_g[unit];
+        // dstd_U_f_h_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]*d_f
+        const real dstd_U_f_h_each_t = dsigmoid_in_f_t * centred_U_f_h_t * d_f[unit];
+        // dstd_U_i_h_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]*d_i
+        const real dstd_U_i_h_each_t = dsigmoid_in_i_t * centred_U_i_h_t * d_i[unit];
+        partial_dstd_U_g_h_sum += dstd_U_g_h_each_t;
+        partial_dstd_U_f_h_sum += dstd_U_f_h_each_t;
+        partial_dstd_U_i_h_sum += dstd_U_i_h_each_t;
+        dU_i_h_to_dU_o_h_t_row[3*H + unit] = dU_o_h_t;
+        dc_via_t_row[unit] = dc_via_t;
+        dtanh_in_g_t_row[unit] = dtanh_in_g_t;
+        dsigmoid_in_i_to_dsigmoid_in_o_t_row[H + unit] = dsigmoid_in_f_t;
+        dsigmoid_in_i_to_dsigmoid_in_o_t_row[unit] = dsigmoid_in_i_t;
     }
-    // dsqrt_a_g_3_sum[t] = sum(dsqrt_a_g_3_each[t])
-    const real dsqrt_a_g_3_sum = block_sum(partial_dsqrt_a_g_3_sum);
-    // dsqrt_a_f_3_sum[t] = sum(dsqrt_a_f_3_each[t])
-    const real dsqrt_a_f_3_sum = block_sum(partial_dsqrt_a_f_3_sum);
-    // dsqrt_a_i_3_sum[t] = sum(dsqrt_a_i_3_each[t])
-    const real dsqrt_a_i_3_sum = block_sum(partial_dsqrt_a_i_3_sum);
-
-    // da_g_3[t] = dsqrt_a_g_3_sum[t]/(2*sqrt_a_g_3[t])
-    const real da_g_3 = dsqrt_a_g_3_sum / sqrt_a_g_3_t_row[0] / 2;
-    // da_f_3[t] = dsqrt_a_f_3_sum[t]/(2*sqrt_a_f_3[t])
-    const real da_f_3 = dsqrt_a_f_3_sum / sqrt_a_f_3_t_row[0] / 2;
-    // da_i_3[t] = dsqrt_a_i_3_sum[t]/(2*sqrt_a_i_3[t])
-    const real da_i_3 = dsqrt_a_i_3_sum / sqrt_a_i_3_t_row[0] / 2;
-    // dsum_a_g_2[t] = da_g_3[t]/H
-    const real dsum_a_g_2 = da_g_3 / (real)(H);
-    // dsum_a_f_2[t] = da_f_3[t]/H
-    const real dsum_a_f_2 = da_f_3 / (real)(H);
-    // dsum_a_i_2[t] = da_i_3[t]/H
-    const real dsum_a_i_2 = da_i_3 / (real)(H);
-
+    // dstd_U_g_h_sum[t] = sum(dstd_U_g_h_each[t])
+    const real dstd_U_g_h_sum_t = block_sum(partial_dstd_U_g_h_sum);
+    // dstd_U_f_h_sum[t] = sum(dstd_U_f_h_each[t])
+    const real dstd_U_f_h_sum_t = block_sum(partial_dstd_U_f_h_sum);
+    // dstd_U_i_h_sum[t] = sum(dstd_U_i_h_each[t])
+    const real dstd_U_i_h_sum_t = block_sum(partial_dstd_U_i_h_sum);
+    // dstd_U_g_h[t] = -dstd_U_g_h_sum[t]/std_U_g_h[t]**2
+    const real dstd_U_g_h_t = -dstd_U_g_h_sum_t / (std_U_g_h_t * std_U_g_h_t);
+    // dstd_U_f_h[t] = -dstd_U_f_h_sum[t]/std_U_f_h[t]**2
+    const real dstd_U_f_h_t = -dstd_U_f_h_sum_t / (std_U_f_h_t * std_U_f_h_t);
+    // dstd_U_i_h[t] = -dstd_U_i_h_sum[t]/std_U_i_h[t]**2
+    const real dstd_U_i_h_t = -dstd_U_i_h_sum_t / (std_U_i_h_t * std_U_i_h_t);
+    // dstd_squared_U_g_h[t] = dstd_U_g_h[t]/(2*std_U_g_h[t])
+    const real dstd_squared_U_g_h_t = dstd_U_g_h_t / 2 / std_U_g_h_t;
+    // dstd_squared_U_f_h[t] = dstd_U_f_h[t]/(2*std_U_f_h[t])
+    const real dstd_squared_U_f_h_t = dstd_U_f_h_t / 2 / std_U_f_h_t;
+    // dstd_squared_U_i_h[t] = dstd_U_i_h[t]/(2*std_U_i_h[t])
+    const real dstd_squared_U_i_h_t = dstd_U_i_h_t / 2 / std_U_i_h_t;
+    // dsum_square_U_g_h[t] = dstd_squared_U_g_h[t]/H
+    const real dsum_square_U_g_h_t = dstd_squared_U_g_h_t / (real)H;
+    // dsum_square_U_f_h[t] = dstd_squared_U_f_h[t]/H
+    const real dsum_square_U_f_h_t = dstd_squared_U_f_h_t / (real)H;
+    // dsum_square_U_i_h[t] = dstd_squared_U_i_h[t]/H
+    const real dsum_square_U_i_h_t = dstd_squared_U_i_h_t / (real)H;
     real partial_dsum_U_g_h_sum = 0;
     real partial_dsum_U_f_h_sum = 0;
     real partial_dsum_U_i_h_sum = 0;
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // da_g_2[t] = dsum_a_g_2[t]
-        const real da_g_2 = dsum_a_g_2;
-        // da_f_2[t] = dsum_a_f_2[t]
-        const real da_f_2 = dsum_a_f_2;
-        // da_i_2[t] = dsum_a_i_2[t]
-        const real da_i_2 = dsum_a_i_2;
-        // dcentred_U_g_h[t] = 2*centred_U_g_h[t]*da_g_2[t] + da_g_6[t]*d_g/sqrt_a_g_3[t]
-        const real dcentred_U_g_h = 2 * centred_U_g_h_t_row[unit] * da_g_2 + da_g_6_t_row[unit] * d_g[unit] / sqrt_a_g_3_t_row[0];
-        // dcentred_U_f_h[t] = 2*centred_U_f_h[t]*da_f_2[t] + da_f_6[t]*d_f/sqrt_a_f_3[t]
-        const real dcentred_U_f_h = 2 * centred_U_f_h_t_row[unit] * da_f_2 + da_f_6_t_row[unit] * d_f[unit] / sqrt_a_f_3_t_row[0];
-        // dcentred_U_i_h[t] = 2*centred_U_i_h[t]*da_i_2[t] + da_i_6[t]*d_i/sqrt_a_i_3[t]
-        const real dcentred_U_i_h = 2 * centred_U_i_h_t_row[unit] * da_i_2 + da_i_6_t_row[unit] * d_i[unit] / sqrt_a_i_3_t_row[0];
-        // dsum_U_g_h_each[t] = -dcentred_U_g_h[t]/H
-        const real dsum_U_g_h_each = -dcentred_U_g_h / (real)(H);
-        // dsum_U_f_h_each[t] = -dcentred_U_f_h[t]/H
-        const real dsum_U_f_h_each = -dcentred_U_f_h / (real)(H);
-        // dsum_U_i_h_each[t] = -dcentred_U_i_h[t]/H
-        const real dsum_U_i_h_each = -dcentred_U_i_h / (real)(H);
-        dcentred_U_g_h_t_row[unit] = dcentred_U_g_h;
-        dcentred_U_f_h_t_row[unit] = dcentred_U_f_h;
-        dcentred_U_i_h_t_row[unit] = dcentred_U_i_h;
-        partial_dsum_U_g_h_sum = partial_dsum_U_g_h_sum + dsum_U_g_h_each;
-        partial_dsum_U_f_h_sum = partial_dsum_U_f_h_sum + dsum_U_f_h_each;
-        partial_dsum_U_i_h_sum = partial_dsum_U_i_h_sum + dsum_U_i_h_each;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real centred_U_g_h_t = centred_U_i_h_to_centred_U_o_h_t_row[2*H + unit];
+        const real dtanh_in_g_t = dtanh_in_g_t_row[unit];
+        const real centred_U_f_h_t = centred_U_i_h_to_centred_U_o_h_t_row[H + unit];
+        const real dsigmoid_in_f_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[H + unit];
+        const real centred_U_i_h_t = centred_U_i_h_to_centred_U_o_h_t_row[unit];
+        const real dsigmoid_in_i_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[unit];
+        // dcentred_U_g_h[t] = 2*dsum_square_U_g_h[t]*centred_U_g_h[t] + dtanh_in_g[t]*d_g/std_U_g_h[t]
+        const real dcentred_U_g_h_t =
+            2 * dsum_square_U_g_h_t * centred_U_g_h_t + dtanh_in_g_t * d_g[unit] / std_U_g_h_t;
+        // dcentred_U_f_h[t] = 2*dsum_square_U_f_h[t]*centred_U_f_h[t] + dsigmoid_in_f[t]*d_f/std_U_f_h[t]
+        const real dcentred_U_f_h_t =
+            2 * dsum_square_U_f_h_t * centred_U_f_h_t + dsigmoid_in_f_t * d_f[unit] / std_U_f_h_t;
+        // dcentred_U_i_h[t] = 2*dsum_square_U_i_h[t]*centred_U_i_h[t] + dsigmoid_in_i[t]*d_i/std_U_i_h[t]
+        const real dcentred_U_i_h_t =
+            2 * dsum_square_U_i_h_t * centred_U_i_h_t + dsigmoid_in_i_t * d_i[unit] / std_U_i_h_t;
+        partial_dsum_U_g_h_sum += dcentred_U_g_h_t;
+        partial_dsum_U_f_h_sum += dcentred_U_f_h_t;
+        partial_dsum_U_i_h_sum += dcentred_U_i_h_t;
+        dcentred_U_i_h_to_dcentred_U_g_h_t_row[2*H + unit] = dcentred_U_g_h_t;
+        dcentred_U_i_h_to_dcentred_U_g_h_t_row[H + unit] = dcentred_U_f_h_t;
+        dcentred_U_i_h_to_dcentred_U_g_h_t_row[unit] = dcentred_U_i_h_t;
     }
-    // dsum_U_g_h_sum[t] = sum(dsum_U_g_h_each[t])
-    const real dsum_U_g_h_sum = block_sum(partial_dsum_U_g_h_sum);
-    // dsum_U_f_h_sum[t] = sum(dsum_U_f_h_each[t])
-    const real dsum_U_f_h_sum = block_sum(partial_dsum_U_f_h_sum);
-    // dsum_U_i_h_sum[t] = sum(dsum_U_i_h_each[t])
-    const real dsum_U_i_h_sum = block_sum(partial_dsum_U_i_h_sum);
-
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // dU_g_h[t] = dcentred_U_g_h[t] + dsum_U_g_h_sum[t]
-        const real dU_g_h = dcentred_U_g_h_t_row[unit] + dsum_U_g_h_sum;
-        // dU_f_h[t] = dcentred_U_f_h[t] + dsum_U_f_h_sum[t]
-        const real dU_f_h = dcentred_U_f_h_t_row[unit] + dsum_U_f_h_sum;
-        // dU_i_h[t] = dcentred_U_i_h[t] + dsum_U_i_h_sum[t]
-        const real dU_i_h = dcentred_U_i_h_t_row[unit] + dsum_U_i_h_sum;
-        dU_i_h_to_dU_o_h_t_row[2*H + unit] = dU_g_h;
-        dU_i_h_to_dU_o_h_t_row[H + unit] = dU_f_h;
-        dU_i_h_to_dU_o_h_t_row[unit] = dU_i_h;
+    // dsum_U_g_h_sum[t] = sum(dcentred_U_g_h[t])
+    const real dsum_U_g_h_sum_t = block_sum(partial_dsum_U_g_h_sum);
+    // dsum_U_f_h_sum[t] = sum(dcentred_U_f_h[t])
+    const real dsum_U_f_h_sum_t = block_sum(partial_dsum_U_f_h_sum);
+    // dsum_U_i_h_sum[t] = sum(dcentred_U_i_h[t])
+    const real dsum_U_i_h_sum_t = block_sum(partial_dsum_U_i_h_sum);
+    // dsum_U_g_h[t] = -dsum_U_g_h_sum[t]/H
+    const real dsum_U_g_h_t = -dsum_U_g_h_sum_t / (real)H;
+    // dsum_U_f_h[t] = -dsum_U_f_h_sum[t]/H
+    const real dsum_U_f_h_t = -dsum_U_f_h_sum_t / (real)H;
+    // dsum_U_i_h[t] = -dsum_U_i_h_sum[t]/H
+    const real dsum_U_i_h_t = -dsum_U_i_h_sum_t / (real)H;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real dcentred_U_g_h_t = dcentred_U_i_h_to_dcentred_U_g_h_t_row[2*H + unit];
+        const real dcentred_U_f_h_t = dcentred_U_i_h_to_dcentred_U_g_h_t_row[H + unit];
+        const real dcentred_U_i_h_t = dcentred_U_i_h_to_dcentred_U_g_h_t_row[unit];
+        // dU_g_h[t] = dsum_U_g_h[t] + dcentred_U_g_h[t]
+        const real dU_g_h_t = dsum_U_g_h_t + dcentred_U_g_h_t;
+        // dU_f_h[t] = dsum_U_f_h[t] + dcentred_U_f_h[t]
+        const real dU_f_h_t = dsum_U_f_h_t + dcentred_U_f_h_t;
+        // dU_i_h[t] = dsum_U_i_h[t] + dcentred_U_i_h[t]
+        const real dU_i_h_t = dsum_U_i_h_t + dcentred_U_i_h_t;
+        dU_i_h_to_dU_o_h_t_row[2*H + unit] = dU_g_h_t;
+        dU_i_h_to_dU_o_h_t_row[H + unit] = dU_f_h_t;
+        dU_i_h_to_dU_o_h_t_row[unit] = dU_i_h_t;
     }
 }
 
 extern "C" __global__ void backward_2(
-    long long rows,
-    real* centred_W_o_x_t,
-    long long centred_W_o_x_t_at,
     long long H,
-    real* da_o_6_t,
-    long long da_o_6_t_at,
-    const real* a_o,
-    real* sqrt_a_o_5_t,
-    long long sqrt_a_o_5_t_at,
-    real* centred_W_g_x_t,
-    long long centred_W_g_x_t_at,
-    real* da_g_6_t,
-    long long da_g_6_t_at,
-    const real* a_g,
-    real* sqrt_a_g_5_t,
-    long long sqrt_a_g_5_t_at,
-    real* centred_W_f_x_t,
-    long long centred_W_f_x_t_at,
-    real* da_f_6_t,
-    long long da_f_6_t_at,
-    const real* a_f,
-    real* sqrt_a_f_5_t,
-    long long sqrt_a_f_5_t_at,
-    real* centred_W_i_x_t,
-    long long centred_W_i_x_t_at,
-    real* da_i_6_t,
-    long long da_i_6_t_at,
-    const real* a_i,
-    real* sqrt_a_i_5_t,
-    long long sqrt_a_i_5_t_at,
-    real* centred_U_i_h_t,
-    long long centred_U_i_h_t_at,
-    real* sqrt_a_i_3_t,
-    long long sqrt_a_i_3_t_at,
-    real* centred_U_f_h_t,
-    long long centred_U_f_h_t_at,
-    real* sqrt_a_f_3_t,
-    long long sqrt_a_f_3_t_at,
-    real* centred_U_g_h_t,
-    long long centred_U_g_h_t_at,
-    real* sqrt_a_g_3_t,
-    long long sqrt_a_g_3_t_at,
-    real* centred_U_o_h_t,
-    long long centred_U_o_h_t_at,
-    real* sqrt_a_o_3_t,
-    long long sqrt_a_o_3_t_at,
-    real* centred_c_t,
-    long long centred_c_t_at,
-    real* da_h_3_t,
-    long long da_h_3_t_at,
-    real* sqrt_a_h_2_t,
-    long long sqrt_a_h_2_t_at,
-    real* da_i_each_t,
-    long long da_i_each_t_at,
-    real* dd_i_each_t,
-    long long dd_i_each_t_at,
-    real* da_f_each_t,
-    long long da_f_each_t_at,
-    real* dd_f_each_t,
-    long long dd_f_each_t_at,
-    real* da_g_each_t,
-    long long da_g_each_t_at,
-    real* dd_g_each_t,
-    long long dd_g_each_t_at,
-    real* da_o_each_t,
-    long long da_o_each_t_at,
-    real* dd_o_each_t,
-    long long dd_o_each_t_at,
-    real* da_c_each_t,
-    long long da_c_each_t_at,
-    real* dcentred_W_o_x_t,
-    long long dcentred_W_o_x_t_at,
-    real* dcentred_W_g_x_t,
-    long long dcentred_W_g_x_t_at,
-    real* dcentred_W_f_x_t,
-    long long dcentred_W_f_x_t_at,
-    real* dcentred_W_i_x_t,
-    long long dcentred_W_i_x_t_at,
-    real* dW_i_x_to_dW_o_x_t,
-    long long dW_i_x_to_dW_o_x_t_at) {
+    const real* __restrict__ dsigmoid_in_i_to_dsigmoid_in_o_t_rows,
+    const real* __restrict__ centred_W_i_x_to_centred_W_o_x_t_rows,
+    const real* __restrict__ a_o,
+    const real* __restrict__ dtanh_in_g_t_rows,
+    const real* __restrict__ a_g,
+    const real* __restrict__ a_f,
+    const real* __restrict__ a_i,
+    const real* __restrict__ std_W_i_x_to_std_W_o_x_t_rows,
+    real* __restrict__ da_i_each_to_da_o_each_t_rows,
+    const real* __restrict__ centred_U_i_h_to_centred_U_o_h_t_rows,
+    const real* __restrict__ std_U_i_h_to_std_U_o_h_t_rows,
+    real* __restrict__ dd_i_each_to_dd_o_each_t_rows,
+    const real* __restrict__ da_h_t_rows,
+    const real* __restrict__ centred_c_t_rows,
+    const real* __restrict__ std_c_t_rows,
+    real* __restrict__ da_c_each_t_rows,
+    real* dcentred_W_i_x_to_dcentred_W_o_x_t_rows,
+    real* __restrict__ dW_i_x_to_dW_o_x_t_rows) {
     const long long row = blockIdx.x;
-    real* centred_W_o_x_t_row = centred_W_o_x_t + (centred_W_o_x_t_at + row) * H;
-    real* da_o_6_t_row = da_o_6_t + (da_o_6_t_at + row) * H;
-    real* sqrt_a_o_5_t_row = sqrt_a_o_5_t + (sqrt_a_o_5_t_at + row) * 1;
-    real* centred_W_g_x_t_row = centred_W_g_x_t + (centred_W_g_x_t_at + row) * H;
-    real* da_g_6_t_row = da_g_6_t + (da_g_6_t_at + row) * H;
-    real* sqrt_a_g_5_t_row = sqrt_a_g_5_t + (sqrt_a_g_5_t_at + row) * 1;
-    real* centred_W_f_x_t_row = centred_W_f_x_t + (centred_W_f_x_t_at + row) * H;
-    real* da_f_6_t_row = da_f_6_t + (da_f_6_t_at + row) * H;
-    real* sqrt_a_f_5_t_row = sqrt_a_f_5_t + (sqrt_a_f_5_t_at + row) * 1;
-    real* centred_W_i_x_t_row = centred_W_i_x_t + (centred_W_i_x_t_at + row) * H;
-    real* da_i_6_t_row = da_i_6_t + (da_i_6_t_at + row) * H;
-    real* sqrt_a_i_5_t_row = sqrt_a_i_5_t + (sqrt_a_i_5_t_at + row) * 1;
-    real* centred_U_i_h_t_row = centred_U_i_h_t + (centred_U_i_h_t_at + row) * H;
-    real* sqrt_a_i_3_t_row = sqrt_a_i_3_t + (sqrt_a_i_3_t_at + row) * 1;
-    real* centred_U_f_h_t_row = centred_U_f_h_t + (centred_U_f_h_t_at + row) * H;
-    real* sqrt_a_f_3_t_row = sqrt_a_f_3_t + (sqrt_a_f_3_t_at + row) * 1;
-    real* centred_U_g_h_t_row = centred_U_g_h_t + (centred_U_g_h_t_at + row) * H;
-    real* sqrt_a_g_3_t_row = sqrt_a_g_3_t + (sqrt_a_g_3_t_at + row) * 1;
-    real* centred_U_o_h_t_row = centred_U_o_h_t + (centred_U_o_h_t_at + row) * H;
-    real* sqrt_a_o_3_t_row = sqrt_a_o_3_t + (sqrt_a_o_3_t_at + row) * 1;
-    real* centred_c_t_row = centred_c_t + (centred_c_t_at + row) * H;
-    real* da_h_3_t_row = da_h_3_t + (da_h_3_t_at + row) * H;
-    real* sqrt_a_h_2_t_row = sqrt_a_h_2_t + (sqrt_a_h_2_t_at + row) * 1;
-    real* da_i_each_t_row = da_i_each_t + (da_i_each_t_at + row) * H;
-    real* dd_i_each_t_row = dd_i_each_t + (dd_i_each_t_at + row) * H;
-    real* da_f_each_t_row = da_f_each_t + (da_f_each_t_at + row) * H;
-    real* dd_f_each_t_row = dd_f_each_t + (dd_f_each_t_at + row) * H;
-    real* da_g_each_t_row = da_g_each_t + (da_g_each_t_at + row) * H;
-    real* dd_g_each_t_row = dd_g_each_t + (dd_g_each_t_at + row) * H;
-    real* da_o_each_t_row = da_o_each_t + (da_o_each_t_at + row) * H;
-    real* dd_o_each_t_row = dd_o_each_t + (dd_o_each_t_at + row) * H;
-    real* da_c_each_t_row = da_c_each_t + (da_c_each_t_at + row) * H;
-    real* dcentred_W_o_x_t_row = dcentred_W_o_x_t + (dcentred_W_o_x_t_at + row) * H;
-    real* dcentred_W_g_x_t_row = dcentred_W_g_x_t + (dcentred_W_g_x_t_at + row) * H;
-    real* dcentred_W_f_x_t_row = dcentred_W_f_x_t + (dcentred_W_f_x_t_at + row) * H;
-    real* dcentred_W_i_x_t_row = dcentred_W_i_x_t + (dcentred_W_i_x_t_at + row) * H;
-    real* dW_i_x_to_dW_o_x_t_row = dW_i_x_to_dW_o_x_t + (dW_i_x_to_dW_o_x_t_at + row) * (4*H);
-
-    real partial_dsqrt_a_o_5_sum = 0;
-    real partial_dsqrt_a_g_5_sum = 0;
-    real partial_dsqrt_a_f_5_sum = 0;
-    real partial_dsqrt_a_i_5_sum = 0;
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // dsqrt_a_o_5_each[t] = -centred_W_o_x[t]*da_o_6[t]*a_o/sqrt_a_o_5[t]**2
-        const real dsqrt_a_o_5_each = -centred_W_o_x_t_row[unit] * da_o_6_t_row[unit] * a_o[unit] / (sqrt_a_o_5_t_row[0] * sqrt_a_o_5_t_row[0]);
-        // dsqrt_a_g_5_each[t] = -centred_W_g_x[t]*da_g_6[t]*a_g/sqrt_a_g_5[t]**2
-        const real dsqrt_a_g_5_each = -centred_W_g_x_t_row[unit] * da_g_6_t_row[unit] * a_g[unit] / (sqrt_a_g_5_t_row[0] * sqrt_a_g_5_t_row[0]);
-        // dsqrt_a_f_5_each[t] = -centred_W_f_x[t]*da_f_6[t]*a_f/sqrt_a_f_5[t]**2
-        const real dsqrt_a_f_5_each = -centred_W_f_x_t_row[unit] * da_f_6_t_row[unit] * a_f[unit] / (sqrt_a_f_5_t_row[0] * sqrt_a_f_5_t_row[0]);
-        // dsqrt_a_i_5_each[t] = -centred_W_i_x[t]*da_i_6[t]*a_i/sqrt_a_i_5[t]**2
-        const real dsqrt_a_i_5_each = -centred_W_i_x_t_row[unit] * da_i_6_t_row[unit] * a_i[unit] / (sqrt_a_i_5_t_row[0] * sqrt_a_i_5_t_row[0]);
-        // da_i_each[t] = centred_W_i_x[t]*da_i_6[t]/sqrt_a_i_5[t]
-        const real da_i_each = centred_W_i_x_t_row[unit] * da_i_6_t_row[unit] / sqrt_a_i_5_t_row[0];
-        // dd_i_each[t] = centred_U_i_h[t]*da_i_6[t]/sqrt_a_i_3[t]
-        const real dd_i_each = centred_U_i_h_t_row[unit] * da_i_6_t_row[unit] / sqrt_a_i_3_t_row[0];
-        // da_f_each[t] = centred_W_f_x[t]*da_f_6[t]/sqrt_a_f_5[t]
-        const real da_f_each = centred_W_f_x_t_row[unit] * da_f_6_t_row[unit] / sqrt_a_f_5_t_row[0];
-        // dd_f_each[t] = centred_U_f_h[t]*da_f_6[t]/sqrt_a_f_3[t]
-        const real dd_f_each = centred_U_f_h_t_row[unit] * da_f_6_t_row[unit] / sqrt_a_f_3_t_row[0];
-        // da_g_each[t] = centred_W_g_x[t]*da_g_6[t]/sqrt_a_g_5[t]
-        const real da_g_each = centred_W_g_x_t_row[unit] * da_g_6_t_row[unit] / sqrt_a_g_5_t_row[0];
-        // dd_g_each[t] = centred_U_g_h[t]*da_g_6[t]/sqrt_a_g_3[t]
-        const real dd_g_each = centred_U_g_h_t_row[unit] * da_g_6_t_row[unit] / sqrt_a_g_3_t_row[0];
-        // da_o_each[t] = centred_W_o_x[t]*da_o_6[t]/sqrt_a_o_5[t]
-        const real da_o_each = centred_W_o_x_t_row[unit] * da_o_6_t_row[unit] / sqrt_a_o_5_t_row[0];
-        // dd_o_each[t] = centred_U_o_h[t]*da_o_6[t]/sqrt_a_o_3[t]
-        const real dd_o_each = centred_U_o_h_t_row[unit] * da_o_6_t_row[unit] / sqrt_a_o_3_t_row[0];
-        // da_c_each[t] = centred_c[t]*da_h_3[t]/sqrt_a_h_2[t]
-        const real da_c_each = centred_c_t_row[unit] * da_h_3_t_row[unit] / sqrt_a_h_2_t_row[0];
-        da_i_each_t_row[unit] = da_i_each;
-        dd_i_each_t_row[unit] = dd_i_each;
-        da_f_each_t_row[unit] = da_f_each;
-        dd_f_each_t_row[unit] = dd_f_each;
-        da_g_each_t_row[unit] = da_g_each;
-        dd_g_each_t_row[unit] = dd_g_each;
-        da_o_each_t_row[unit] = da_o_each;
-        dd_o_each_t_row[unit] = dd_o_each;
-        da_c_each_t_row[unit] = da_c_each;
-        partial_dsqrt_a_o_5_sum = partial_dsqrt_a_o_5_sum + dsqrt_a_o_5_each;
-        partial_dsqrt_a_g_5_sum = partial_dsqrt_a_g_5_sum + dsqrt_a_g_5_each;
-        partial_dsqrt_a_f_5_sum = partial_dsqrt_a_f_5_sum + dsqrt_a_f_5_each;
-        partial_dsqrt_a_i_5_sum = partial_dsqrt_a_i_5_sum + dsqrt_a_i_5_each;
+    const real* dsigmoid_in_i_to_dsigmoid_in_o_t_row = dsigmoid_in_i_to_dsigmoid_in_o_t_rows + row * (3*H);
+    const real* centred_W_i_x_to_centred_W_o_x_t_row = centred_W_i_x_to_centred_W_o_x_t_rows + row * (4*H);
+    const real* dtanh_in_g_t_row = dtanh_in_g_t_rows + row * H;
+    const real* std_W_i_x_to_std_W_o_x_t_row = std_W_i_x_to_std_W_o_x_t_rows + row * 4;
+    real* da_i_each_to_da_o_each_t_row = da_i_each_to_da_o_each_t_rows + row * (4*H);
+    const real* centred_U_i_h_to_centred_U_o_h_t_row = centred_U_i_h_to_centred_U_o_h_t_rows + row * (4*H);
+    const real* std_U_i_h_to_std_U_o_h_t_row = std_U_i_h_to_std_U_o_h_t_rows + row * 4;
+    real* dd_i_each_to_dd_o_each_t_row = dd_i_each_to_dd_o_each_t_rows + row * (4*H);
+    const real* da_h_t_row = da_h_t_rows + row * H;
+    const real* centred_c_t_row = centred_c_t_rows + row * H;
+    const real* std_c_t_row = std_c_t_rows + row;
+    real* da_c_each_t_row = da_c_each_t_rows + row * H;
+    real* dcentred_W_i_x_to_dcentred_W_o_x_t_row = dcentred_W_i_x_to_dcentred_W_o_x_t_rows + row * (4*H);
+    real* dW_i_x_to_dW_o_x_t_row = dW_i_x_to_dW_o_x_t_rows + row * (4*H);
+    const real std_W_i_x_t = std_W_i_x_to_std_W_o_x_t_row[0];
+    const real std_U_i_h_t = std_U_i_h_to_std_U_o_h_t_row[0];
+    const real std_W_f_x_t = std_W_i_x_to_std_W_o_x_t_row[1];
+    const real std_U_f_h_t = std_U_i_h_to_std_U_o_h_t_row[1];
+    const real std_W_g_x_t = std_W_i_x_to_std_W_o_x_t_row[2];
+    const real std_U_g_h_t = std_U_i_h_to_std_U_o_h_t_row[2];
+    const real std_W_o_x_t = std_W_i_x_to_std_W_o_x_t_row[3];
+    const real std_U_o_h_t = std_U_i_h_to_std_U_o_h_t_row[3];
+    const real std_c_t = std_c_t_row[0];
+    real partial_dstd_W_o_x_sum = 0;
+    real partial_dstd_W_g_x_sum = 0;
+    real partial_dstd_W_f_x_sum = 0;
+    real partial_dstd_W_i_x_sum = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real dsigmoid_in_o_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[2*H + unit];
+        const real centred_W_o_x_t = centred_W_i_x_to_centred_W_o_x_t_row[3*H + unit];
+        const real dtanh_in_g_t = dtanh_in_g_t_row[unit];
+        const real centred_W_g_x_t = centred_W_i_x_to_centred_W_o_x_t_row[2*H + unit];
+        const real dsigmoid_in_f_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[H + unit];
+        const real centred_W_f_x_t = centred_W_i_x_to_centred_W_o_x_t_row[H + unit];
+        const real dsigmoid_in_i_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[unit];
+        const real centred_W_i_x_t = centred_W_i_x_to_centred_W_o_x_t_row[unit];
+        const real centred_U_i_h_t = centred_U_i_h_to_centred_U_o_h_t_row[unit];
+        const real centred_U_f_h_t = centred_U_i_h_to_centred_U_o_h_t_row[H + unit];
+        const real centred_U_g_h_t = centred_U_i_h_to_centred_U_o_h_t_row[2*H + unit];
+        const real centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h_t_row[3*H + unit];
+        const real da_h_t = da_h_t_row[unit];
+        const real centred_c_t = centred_c_t_row[unit];
+        // dstd_W_o_x_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]*a_o
+        const real dstd_W_o_x_each_t = dsigmoid_in_o_t * centred_W_o_x_t * a_o[unit];
+        // dstd_W_g_x_each[t] = dtanh_in_g[t]*centred_W_g_x[t]*a_g
+        const real dstd_W_g_x_each_t = dtanh_in_g_t * centred_W_g_x_t * a_g[unit];
+        // dstd_W_f_x_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]*a_f
+        const real dstd_W_f_x_each_t = dsigmoid_in_f_t * centred_W_f_x_t * a_f[unit];
+        // dstd_W_i_x_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]*a_i
+        const real dstd_W_i_x_each_t = dsigmoid_in_i_t * centred_W_i_x_t * a_i[unit];
+        // da_i_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]/std_W_i_x[t]
+        const real da_i_each_t = dsigmoid_in_i_t * centred_W_i_x_t / std_W_i_x_t;
+        // dd_i_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]/std_U_i_h[t]
+        const real dd_i_each_t = dsigmoid_in_i_t * centred_U_i_h_t / std_U_i_h_t;
+        // da_f_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]/std_W_f_x[t]
+        const real da_f_each_t = dsigmoid_in_f_t * centred_W_f_x_t / std_W_f_x_t;
+        // dd_f_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]/std_U_f_h[t]
+        const real dd_f_each_t = dsigmoid_in_f_t * centred_U_f_h_t / std_U_f_h_t;
+        // da_g_each[t] = dtanh_in_g[t]*centred_W_g_x[t]/std_W_g_x[t]
+        const real da_g_each_t = dtanh_in_g_t * centred_W_g_x_t / std_W_g_x_t;
+        // dd_g_each[t] = dtanh_in_g[t]*centred_U_g_h[t]/std_U_g_h[t]
+        const real dd_g_each_t = dtanh_in_g_t * centred_U_g_h_t / std_U_g_h_t;
+        // da_o_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]/std_W_o_x[t]
+        const real da_o_each_t = dsigmoid_in_o_t * centred_W_o_x_t / std_W_o_x_t;
+        // dd_o_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]/std_U_o_h[t]
+        const real dd_o_each_t = dsigmoid_in_o_t * centred_U_o_h_t / std_U_o_h_t;
+        // da_c_each[t] = da_h[t]*centred_c[t]/std_c[t]
+        const real da_c_each_t = da_h_t * centred_c_t / std_c_t;
+        partial_dstd_W_o_x_sum += dstd_W_o_x_each_t;
+        partial_dstd_W_g_x_sum += dstd_W_g_x_each_t;
+        partial_dstd_W_f_x_sum += dstd_W_f_x_each_t;
+        partial_dstd_W_i_x_sum += dstd_W_i_x_each_t;
+        da_i_each_to_da_o_each_t_row[unit] = da_i_each_t;
+        dd_i_each_to_dd_o_each_t_row[unit] = dd_i_each_t;
+        da_i_each_to_da_o_each_t_row[H + unit] = da_f_each_t;
+        dd_i_each_to_dd_o_each_t_row[H + unit] = dd_f_each_t;
+        da_i_each_to_da_o_each_t_row[2*H + unit] = da_g_each_t;
+        dd_i_each_to_dd_o_each_t_row[2*H + unit] = dd_g_each_t;
+        da_i_each_to_da_o_each_t_row[3*H + unit] = da_o_each_t;
+        dd_i_each_to_dd_o_each_t_row[3*H + unit] = dd_o_each_t;
+        da_c_each_t_row[unit] = da_c_each_t;
     }
-    // dsqrt_a_o_5_sum[t] = sum(dsqrt_a_o_5_each[t])
-    const real dsqrt_a_o_5_sum = block_sum(partial_dsqrt_a_o_5_sum);
-    // dsqrt_a_g_5_sum[t] = sum(dsqrt_a_g_5_each[t])
-    const real dsqrt_a_g_5_sum = block_sum(partial_dsqrt_a_g_5_sum);
-    // dsqrt_a_f_5_sum[t] = sum(dsqrt_a_f_5_each[t])
-    const real dsqrt_a_f_5_sum = block_sum(partial_dsqrt_a_f_5_sum);
-    // dsqrt_a_i_5_sum[t] = sum(dsqrt_a_i_5_each[t])
-    const real dsqrt_a_i_5_sum = block_sum(partial_dsqrt_a_i_5_sum);
-
-    // da_o_5[t] = dsqrt_a_o_5_sum[t]/(2*sqrt_a_o_5[t])
-    const real da_o_5 = dsqrt_a_o_5_sum / sqrt_a_o_5_t_row[0] / 2;
-    // da_g_5[t] = dsqrt_a_g_5_sum[t]/(2*sqrt_a_g_5[t])
-    const real da_g_5 = dsqrt_a_g_5_sum / sqrt_a_g_5_t_row[0] / 2;
-    // da_f_5[t] = dsqrt_a_f_5_sum[t]/(2*sqrt_a_f_5[t])
-    const real da_f_5 = dsqrt_a_f_5_sum / sqrt_a_f_5_t_row[0] / 2;
-    // da_i_5[t] = dsqrt_a_i_5_sum[t]/(2*sqrt_a_i_5[t])
-    const real da_i_5 = dsqrt_a_i_5_sum / sqrt_a_i_5_t_row[0] / 2;
-    // dsum_a_o_4[t] = da_o_5[t]/H
-    const real dsum_a_o_4 = da_o_5 / (real)(H);
-    // dsum_a_g_4[t] = da_g_5[t]/H
-    const real dsum_a_g_4 = da_g_5 / (real)(H);
-    // dsum_a_f_4[t] = da_f_5[t]/H
-    const real dsum_a_f_4 = da_f_5 / (real)(H);
-    // dsum_a_i_4[t] = da_i_5[t]/H
-    const real dsum_a_i_4 = da_i_5 / (real)(H);
-
+    // dstd_W_o_x_sum[t] = sum(dstd_W_o_x_each[t])
+    const real dstd_W_o_x_sum_t = block_sum(partial_dstd_W_o_x_sum);
+    // dstd_W_g_x_sum[t] = sum(dstd_W_g_x_each[t])
+    const real dstd_W_g_x_sum_t = block_sum(partial_dstd_W_g_x_sum);
+    // dstd_W_f_x_sum[t] = sum(dstd_W_f_x_each[t])
+    const real dstd_W_f_x_sum_t = block_sum(partial_dstd_W_f_x_sum);
+    // dstd_W_i_x_sum[t] = sum(dstd_W_i_x_each[t])
+    const real dstd_W_i_x_sum_t = block_sum(partial_dstd_W_i_x_sum);
+    // dstd_W_o_x[t] = -dstd_W_o_x_sum[t]/std_W_o_x[t]**2
+    const real dstd_W_o_x_t = -dstd_W_o_x_sum_t / (std_W_o_x_t * std_W_o_x_t);
+    // dstd_W_g_x[t] = -dstd_W_g_x_sum[t]/std_W_g_x[t]**2
+    const real dstd_W_g_x_t = -dstd_W_g_x_sum_t / (std_W_g_x_t * std_W_g_x_t);
+    // dstd_W_f_x[t] = -dstd_W_f_x_sum[t]/std_W_f_x[t]**2
+    const real dstd_W_f_x_t = -dstd_W_f_x_sum_t / (std_W_f_x_t * std_W_f_x_t);
+    // dstd_W_i_x[t] = -dstd_W_i_x_sum[t]/std_W_i_x[t]**2
+    const real dstd_W_i_x_t = -dstd_W_i_x_sum_t / (std_W_i_x_t * std_W_i_x_t);
+    // dstd_squared_W_o_x[t] = dstd_W_o_x[t]/(2*std_W_o_x[t])
+    const real dstd_squared_W_o_x_t = dstd_W_o_x_t / 2 / std_W_o_x_t;
+    // dstd_squared_W_g_x[t] = dstd_W_g_x[t]/(2*std_W_g_x[t])
+    const real dstd_squared_W_g_x_t = dstd_W_g_x_t / 2 / std_W_g_x_t;
+    // dstd_squared_W_f_x[t] = dstd_W_f_x[t]/(2*std_W_f_x[t])
+    const real dstd_squared_W_f_x_t = dstd_W_f_x_t / 2 / std_W_f_x_t;
+    // dstd_squared_W_i_x[t] = dstd_W_i_x[t]/(2*std_W_i_x[t])
+    const real dstd_squared_W_i_x_t = dstd_W_i_x_t / 2 / std_W_i_x_t;
+    // dsum_square_W_o_x[t] = dstd_squared_W_o_x[t]/H
+    const real dsum_square_W_o_x_t = dstd_squared_W_o_x_t / (real)H;
+    // dsum_square_W_g_x[t] = dstd_squared_W_g_x[t]/H
+    const real dsum_square_W_g_x_t = dstd_squared_W_g_x_t / (real)H;
+    // dsum_square_W_f_x[t] = dstd_squared_W_f_x[t]/H
+    const real dsum_square_W_f_x_t = dstd_squared_W_f_x_t / (real)H;
+    // dsum_square_W_i_x[t] = dstd_squared_W_i_x[t]/H
+    const real dsum_square_W_i_x_t = dstd_squared_W_i_x_t / (real)H;
     real partial_dsum_W_o_x_sum = 0;
     real partial_dsum_W_g_x_sum = 0;
     real partial_dsum_W_f_x_sum = 0;
     real partial_dsum_W_i_x_sum = 0;
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // da_o_4[t] = dsum_a_o_4[t]
-        const real da_o_4 = dsum_a_o_4;
-        // da_g_4[t] = dsum_a_g_4[t]
-        const real da_g_4 = dsum_a_g_4;
-        // da_f_4[t] = dsum_a_f_4[t]
-        const real da_f_4 = dsum_a_f_4;
-        // da_i_4[t] = dsum_a_i_4[t]
-        const real da_i_4 = dsum_a_i_4;
-        // dcentred_W_o_x[t] = 2*centred_W_o_x[t]*da_o_4[t] + da_o_6[t]*a_o/sqrt_a_o_5[t]
-        const real dcentred_W_o_x = 2 * centred_W_o_x_t_row[unit] * da_o_4 + da_o_6_t_row[unit] * a_o[unit] / sqrt_a_o_5_t_row[0];
-        // dcentred_W_g_x[t] = 2*centred_W_g_x[t]*da_g_4[t] + da_g_6[t]*a_g/sqrt_a_g_5[t]
-        const real dcentred_W_g_x = 2 * centred_W_g_x_t_row[unit] * da_g_4 + da_g_6_t_row[unit] * a_g[unit] / sqrt_a_g_5_t_row[0];
-        // dcentred_W_f_x[t] = 2*centred_W_f_x[t]*da_f_4[t] + da_f_6[t]*a_f/sqrt_a_f_5[t]
-        const real dcentred_W_f_x = 2 * centred_W_f_x_t_row[unit] * da_f_4 + da_f_6_t_row[unit] * a_f[unit] / sqrt_a_f_5_t_row[0];
-        // dcentred_W_i_x[t] = 2*centred_W_i_x[t]*da_i_4[t] + da_i_6[t]*a_i/sqrt_a_i_5[t]
-        const real dcentred_W_i_x = 2 * centred_W_i_x_t_row[unit] * da_i_4 + da_i_6_t_row[unit] * a_i[unit] / sqrt_a_i_5_t_row[0];
-        // dsum_W_o_x_each[t] = -dcentred_W_o_x[t]/H
-        const real dsum_W_o_x_each = -dcentred_W_o_x / (real)(H);
-        // dsum_W_g_x_each[t] = -dcentred_W_g_x[t]/H
-        const real dsum_W_g_x_each = -dcentred_W_g_x / (real)(H);
-        // dsum_W_f_x_each[t] = -dcentred_W_f_x[t]/H
-        const real dsum_W_f_x_each = -dcentred_W_f_x / (real)(H);
-        // dsum_W_i_x_each[t] = -dcentred_W_i_x[t]/H
-        const real dsum_W_i_x_each = -dcentred_W_i_x / (real)(H);
-        dcentred_W_o_x_t_row[unit] = dcentred_W_o_x;
-        dcentred_W_g_x_t_row[unit] = dcentred_W_g_x;
-        dcentred_W_f_x_t_row[unit] = dcentred_W_f_x;
-        dcentred_W_i_x_t_row[unit] = dcentred_W_i_x;
-        partial_dsum_W_o_x_sum = partial_dsum_W_o_x_sum + dsum_W_o_x_each;
-        partial_dsum_W_g_x_sum = partial_dsum_W_g_x_sum + dsum_W_g_x_each;
-        partial_dsum_W_f_x_sum = partial_dsum_W_f_x_sum + dsum_W_f_x_each;
-        partial_dsum_W_i_x_sum = partial_dsum_W_i_x_sum + dsum_W_i_x_each;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real centred_W_o_x_t = centred_W_i_x_to_centred_W_o_x_t_row[3*H + unit];
+        const real dsigmoid_in_o_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[2*H + unit];
+        const real centred_W_g_x_t = centred_W_i_x_to_centred_W_o_x_t_row[2*H + unit];
+        const real dtanh_in_g_t = dtanh_in_g_t_row[unit];
+        const real centred_W_f_x_t = centred_W_i_x_to_centred_W_o_x_t_row[H + unit];
+        const real dsigmoid_in_f_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[H + unit];
+        const real centred_W_i_x_t = centred_W_i_x_to_centred_W_o_x_t_row[unit];
+        const real dsigmoid_in_i_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[unit];
+        // dcentred_W_o_x[t] = 2*dsum_square_W_o_x[t]*centred_W_o_x[t] + dsigmoid_in_o[t]*a_o/std_W_o_x[t]
+        const real dcentred_W_o_x_t =
+            2 * dsum_square_W_o_x_t * centred_W_o_x_t + dsigmoid_in_o_t * a_o[unit] / std_W_o_x_t;
+        // dcentred_W_g_x[t] = 2*dsum_square_W_g_x[t]*centred_W_g_x[t] + dtanh_in_g[t]*a_g/std_W_g_x[t]
+        const real dcentred_W_g_x_t =
+            2 * dsum_square_W_g_x_t * centred_W_g_x_t + dtanh_in_g_t * a_g[unit] / std_W_g_x_t;
+        // dcentred_W_f_x[t] = 2*dsum_square_W_f_x[t]*centred_W_f_x[t] + dsigmoid_in_f[t]*a_f/std_W_f_x[t]
+        const real dcentred_W_f_x_t =
+            2 * dsum_square_W_f_x_t * centred_W_f_x_t + dsigmoid_in_f_t * a_f[unit] / std_W_f_x_t;
+        // dcentred_W_i_x[t] = 2*dsum_square_W_i_x[t]*centred_W_i_x[t] + dsigmoid_in_i[t]*a_i/std_W_i_x[t]
+        const real dcentred_W_i_x_t =
+            2 * dsum_square_W_i_x_t * centred_W_i_x_t + dsigmoid_in_i_t * a_i[unit] / std_W_i_x_t;
+        partial_dsum_W_o_x_sum += dcentred_W_o_x_t;
+        partial_dsum_W_g_x_sum += dcentred_W_g_x_t;
+        partial_dsum_W_f_x_sum += dcentred_W_f_x_t;
+        partial_dsum_W_i_x_sum += dcentred_W_i_x_t;
+        dcentred_W_i_x_to_dcentred_W_o_x_t_row[3*H + unit] = dcentred_W_o_x_t;
+        dcentred_W_i_x_to_dcentred_W_o_x_t_row[2*H + unit] = dcentred_W_g_x_t;
+        dcentred_W_i_x_to_dcentred_W_o_x_t_row[H + unit] = dcentred_W_f_x_t;
+        dcentred_W_i_x_to_dcentred_W_o_x_t_row[unit] = dcentred_W_i_x_t;
     }
-    // dsum_W_o_x_sum[t] = sum(dsum_W_o_x_each[t])
-    const real dsum_W_o_x_sum = block_sum(partial_dsum_W_o_x_sum);
-    // dsum_W_g_x_sum[t] = sum(dsum_W_g_x_each[t])
-    const real dsum_W_g_x_sum = block_sum(partial_dsum_W_g_x_sum);
-    // dsum_W_f_x_sum[t] = sum(dsum_W_f_x_each[t])
-    const real dsum_W_f_x_sum = block_sum(partial_dsum_W_f_x_sum);
-    // dsum_W_i_x_sum[t] = sum(dsum_W_i_x_each[t])
-    const real dsum_W_i_x_sum = block_sum(partial_dsum_W_i_x_sum);
-
-    for (long long unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // dW_o_x[t] = dcentred_W_o_x[t] + dsum_W_o_x_sum[t]
-        const real dW_o_x = dcentred_W_o_x_t_row[unit] + dsum_W_o_x_sum;
-        // dW_g_x[t] = dcentred_W_g_x[t] + dsum_W_g_x_sum[t]
-        const real dW_g_x = dcentred_W_g_x_t_row[unit] + dsum_W_g_x_sum;
-        // dW_f_x[t] = dcentred_W_f_x[t] + dsum_W_f_x_sum[t]
-        const real dW_f_x = dcentred_W_f_x_t_row[unit] + dsum_W_f_x_sum;
-        // dW_i_x[t] = dcentred_W_i_x[t] + dsum_W_i_x_sum[t]
-        const real dW_i_x = dcentred_W_i_x_t_row[unit] + dsum_W_i_x_sum;
-        dW_i_x_to_dW_o_x_t_row[3*H + unit] = dW_o_x;
-        dW_i_x_to_dW_o_x_t_row[2*H + unit] = dW_g_x;
-        dW_i_x_to_dW_o_x_t_row[H + unit] = dW_f_x;
-        dW_i_x_to_dW_o_x_t_row[unit] = dW_i_x;
+    // dsum_W_o_x_sum[t] = sum(dcentred_W_o_x[t])
+    const real dsum_W_o_x_sum_t = block_sum(partial_dsum_W_o_x_sum);
+    // dsum_W_g_x_sum[t] = sum(dcentred_W_g_x[t])
+    const real dsum_W_g_x_sum_t = block_sum(partial_dsum_W_g_x_sum);
+    // dsum_W_f_x_sum[t] = sum(dcentred_W_f_x[t])
+    const real dsum_W_f_x_sum_t = block_sum(partial_dsum_W_f_x_sum);
+    // dsum_W_i_x_sum[t] = sum(dcentred_W_i_x[t])
+    const real dsum_W_i_x_sum_t = block_sum(partial_dsum_W_i_x_sum);
+    // dsum_W_o_x[t] = -dsum_W_o_x_sum[t]/H
+    const real dsum_W_o_x_t = -dsum_W_o_x_sum_t / (real)H;
+    // dsum_W_g_x[t] = -dsum_W_g_x_sum[t]/H
+    const real dsum_W_g_x_t = -dsum_W_g_x_sum_t / (real)H;
+    // dsum_W_f_x[t] = -dsum_W_f_x_sum[t]/H
+    const real dsum_W_f_x_t = -dsum_W_f_x_sum_t / (real)H;
+    // dsum_W_i_x[t] = -dsum_W_i_x_sum[t]/H
+    const real dsum_W_i_x_t = -dsum_W_i_x_sum_t / (real)H;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real dcentred_W_o_x_t = dcentred_W_i_x_to_dcentred_W_o_x_t_row[3*H + unit];
+        const real dcentred_W_g_x_t = dcentred_W_i_x_to_dcentred_W_o_x_t_row[2*H + unit];
+        const real dcentred_W_f_x_t = dcentred_W_i_x_to_dcentred_W_o_x_t_row[H + unit];
+        const real dcentred_W_i_x_t = dcentred_W_i_x_to_dcentred_W_o_x_t_row[unit];
+        // dW_o_x[t] = dsum_W_o_x[t] + dcentred_W_o_x[t]
+        const real dW_o_x_t = dsum_W_o_x_t + dcentred_W_o_x_t;
+        // dW_g_x[t] = dsum_W_g_x[t] + dcentred_W_g_x[t]
+        const real dW_g_x_t = dsum_W_g_x_t + dcentred_W_g_x_t;
+        // dW_f_x[t] = dsum_W_f_x[t] + dcentred_W_f_x[t]
+        const real dW_f_x_t = dsum_W_f_x_t + dcentred_W_f_x_t;
+        // dW_i_x[t] = dsum_W_i_x[t] + dcentred_W_i_x[t]
+        const real dW_i_x_t = dsum_W_i_x_t + dcentred_W_i_x_t;
+        dW_i_x_to_dW_o_x_t_row[3*H + unit] = dW_o_x_t;
+        dW_i_x_to_dW_o_x_t_row[2*H + unit] = dW_g_x_t;
+        dW_i_x_to_dW_o_x_t_row[H + unit] = dW_f_x_t;
+        dW_i_x_to_dW_o_x_t_row[unit] = dW_i_x_t;
     }
 }
 """
@@ -1846,13 +1898,7 @@ def _kernels(dtype: Any) -> Any:
     return _compiled("float" if dtype == np.float32 else "double", cp.cuda.Device().id)
 
 
-def _launch_units(kernel: Any, rows: int, width: int, *args: Any) -> None:
-    """One thread per unit of every row."""
+def _launch_rows(kernel: Any, rows: int, units: int, most: int, *args: Any) -> None:
+    """One block per row, of whole warps and ``most`` threads at most."""
     if rows:
-        kernel((-(-rows * width // 256),), (256,), (rows, *args))
-
-
-def _launch_rows(kernel: Any, rows: int, width: int, *args: Any) -> None:
-    """One block per row, a power of two wide."""
-    if rows:
-        kernel((rows,), (min(256, max(32, 1 << (width - 1).bit_length())),), (rows, *args))
+        kernel((rows,), (min(-(-units // 32) * 32, most),), args)

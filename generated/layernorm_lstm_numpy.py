@@ -3,8 +3,9 @@
 Ba, Kiros & Hinton (2016), Layer normalization (supplementary material): the input and the recurrent product of each
 gate are normalised by themselves, and so is the cell state on its way out.
 
-The cell layernorm_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``. Written by symcell 0.1.0 from the
-equations in ``EQUATIONS``; change those and generate it again rather than edit it here.
+The cell layernorm_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
 """
 
 from __future__ import annotations
@@ -26,20 +27,21 @@ PARAMS = {
     "U_g": ("H", "H"),
     "U_o": ("H", "H"),
     "a_i": ("H",),
-    "d_i": ("H",),
-    "b_i": ("H",),
     "a_f": ("H",),
-    "d_f": ("H",),
-    "b_f": ("H",),
     "a_g": ("H",),
-    "d_g": ("H",),
-    "b_g": ("H",),
     "a_o": ("H",),
+    "d_i": ("H",),
+    "d_f": ("H",),
+    "d_g": ("H",),
     "d_o": ("H",),
+    "b_i": ("H",),
+    "b_f": ("H",),
+    "b_g": ("H",),
     "b_o": ("H",),
     "a_c": ("H",),
     "b_c": ("H",),
 }
+CONSTANTS = {}
 START = {
     "W_i": "uniform",
     "W_f": "uniform",
@@ -50,28 +52,29 @@ START = {
     "U_g": "uniform",
     "U_o": "uniform",
     "a_i": 1.0,
-    "d_i": 1.0,
-    "b_i": 0.0,
     "a_f": 1.0,
-    "d_f": 1.0,
-    "b_f": 1.0,
     "a_g": 1.0,
-    "d_g": 1.0,
-    "b_g": 0.0,
     "a_o": 1.0,
+    "d_i": 1.0,
+    "d_f": 1.0,
+    "d_g": 1.0,
     "d_o": 1.0,
+    "b_i": 0.0,
+    "b_f": 1.0,
+    "b_g": 0.0,
     "b_o": 0.0,
     "a_c": 1.0,
     "b_c": 0.0,
 }
 INPUTS = {"x": ("D",)}
 STATES = {"h": ("H",), "c": ("H",)}
-LEARNED = {}
+LAGS = {}
 OUTPUT = "h"
 EQUATIONS = (
     '"""LSTM with layer normalisation\n'
     "\n"
-    "Ba, Kiros & Hinton (2016), Layer normalization (supplementary material): the input and the recurrent product of each\n"
+    "Ba, Kiros & Hinton (2016), Layer normalization (supplementary material): the input and the recurrent product of "
+    "each\n"
     "gate are normalised by themselves, and so is the cell state on its way out.\n"
     '"""\n'
     "i[t] = sigmoid(layernorm(W_i @ x[t], a_i) + layernorm(U_i @ h[t-1], d_i) + b_i)   # input gate\n"
@@ -96,7 +99,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "d39a4bca8540ed9f"
+STAMP = "51f0f650bfec6ed1"
 
 
 class Params(Mapping[str, Any]):
@@ -105,21 +108,32 @@ class Params(Mapping[str, Any]):
     def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
         self.flat = flat
         self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
         start = 0
-        for name, shape in PARAMS.items():
-            shape = tuple(_length(size, self.sizes) for size in shape)
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
             stop = start + math.prod(shape)
             self._start[name] = start
             self._views[name] = flat[start:stop].reshape(shape)
             start = stop
 
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
     def __getitem__(self, name: str) -> Any:
         return self._views[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Copy ``value`` into the parameter's place."""
+        """Copy ``value`` into the place of an array."""
         self._views[name][...] = value
 
     def __iter__(self) -> Iterator[str]:
@@ -140,9 +154,11 @@ class Params(Mapping[str, Any]):
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
-        stop = self._start[last] + self._views[last].size
-        rows = self.flat[self._start[first] : stop]
-        return rows.reshape(-1, self._views[first].shape[1]) if self._views[first].ndim == 2 else rows
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
 
 
 class Grads(NamedTuple):
@@ -159,13 +175,12 @@ class Tape(NamedTuple):
     pack: Packing
     sizes: dict[str, int]
     dtype: Any
-    start_learned: tuple[str, ...]
-    arrays: tuple[Any, ...]
+    arrays: dict[str, Any]
 
     @property
     def nbytes(self) -> int:
         """Bytes stored for the backward pass, the inputs included."""
-        return sum(array.nbytes for array in self.arrays)
+        return sum(array.nbytes for array in self.arrays.values())
 
 
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
@@ -180,36 +195,34 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
             raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
-    parts = [_start(START[name], tuple(_length(n, sizes) for n in shape), sizes, rng) for name, shape in PARAMS.items()]
-    flat = np.concatenate([np.zeros(0), *(part.reshape(-1) for part in parts)])
-    return Params(np.asarray(flat.astype(kind)), sizes)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
 
 
-def _start(start: float | str, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
-    """Where a parameter starts: a number, zeros, ones, uniform in ±1/√n, glorot (2010) or orthogonal (Saxe 2013)."""
-    if not isinstance(start, str):
-        return np.full(shape, start)
-    if start in ("zeros", "ones"):
-        return np.full(shape, float(start == "ones"))
-    if start == "orthogonal":
-        normal = rng.standard_normal((max(shape), min(shape)))
-        q, r = np.linalg.qr(normal)
-        q = q * np.sign(np.diagonal(r))
-        return q if shape[0] >= shape[1] else q.T
-    bound = math.sqrt(6 / sum(shape)) if start == "glorot" else 1 / math.sqrt(_length("H", sizes))
-    return rng.uniform(-bound, bound, shape)
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
 
 
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
-    """A size of ``PARAMS``, such as 4, "H" or "D+H", as a number."""
-    return sum(int(part) if part.isdecimal() else sizes[part] for part in str(size).split("+"))
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
 
 
 class Packing:
     """Which rows each step works on.
 
-    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``; their
-    rows follow each other step by step, and padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
     """
 
     def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
@@ -226,30 +239,29 @@ class Packing:
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
         self.counts = [int(n) for n in counts]
         self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
-        self.size = self.offsets.pop()
-
-    def room(self, depth: int, whole: bool) -> int:
-        """How many rows a buffer needs that is read up to ``depth`` steps away: for all steps, or for those in reach."""
-        return depth * self.batch + self.size if whole else (depth + 1) * self.batch
+        self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
-        """The first row of every step of such a buffer, from ``depth`` steps before the sequence on."""
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
         if not whole:
-            return [k % (depth + 1) * self.batch for k in range(depth + len(self.counts) + 1)]
-        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in (*self.offsets, self.size)]
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
 
-    def past(self, depth: int, lag: int) -> Any:
-        """The rows ``lag`` steps before each row of the sequence, as an index."""
-        first = (depth - lag) * self.batch
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
         if self.order is None:
-            return slice(first, first + self.size)
-        starts = self.starts(depth, True)
-        rows = [np.arange(starts[t + depth - lag], starts[t + depth - lag] + n) for t, n in enumerate(self.counts)]
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
         return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
 
     def rows(self, x: Any) -> Any:
-        """(T, B, n) as rows, padding left out."""
-        flat = x.reshape(self.steps * self.batch, x.shape[2])
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
     def sequence(self, rows: Any) -> Any:
@@ -262,1048 +274,1188 @@ class Packing:
         return y.reshape(shape)
 
     def sort(self, state: Any) -> Any:
-        """(…, B, n) with the samples in the order of their rows."""
-        return state if self.order is None else state[..., self.order, :]
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
 
     def unsort(self, state: Any) -> Any:
-        return state if self.back is None else state[..., self.back, :]
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
 
-    def first(self, starts: list[int], depth: int) -> Any:
-        """The rows of the ``depth`` steps before the sequence, as an index (depth, B)."""
-        return np.asarray(np.array(starts[:depth])[:, None] + np.arange(self.batch))
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
 
-    def last(self, starts: list[int], depth: int) -> Any:
-        """The rows of each sample's own last ``depth`` steps (of a buffer shifted by ``depth``), as an index (depth, B)."""
-        step = self.ends + np.arange(depth)[:, None]
-        return np.asarray(np.array(starts)[step] + np.arange(self.batch))
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
 
 
 @np.errstate(all="ignore")
 def forward(
-    params: Mapping[str, Any], x: Any, state: Mapping[str, Any] | None = None, lengths: Any = None, *, keep_tape: bool = True
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
 ) -> tuple[Any, dict[str, Any], Tape | None]:
     """Run the cell over a batch of sequences.
 
-    x: (T, B, size), by name where there are several inputs. state: the states before the first step,
-    by name, each (B, size), or (k, B, size) where k steps are carried; one that is missing is its learned
-    start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
     ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs(x)
-    params = _params(params, inputs, {})
-    steps, batch = _check_inputs(params, inputs)
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
     given = _check_state("state", state, batch, params)
     pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
     dtype = params.flat.dtype
-    D = params.sizes["D"]
     H = params.sizes["H"]
-    ring_0 = pack.starts(0, False)
-    at_0 = pack.starts(0, True)
-    kept_0 = pack.starts(0, keep_tape)
-    at_1 = pack.starts(1, True)
-    kept_1 = pack.starts(1, keep_tape)
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
 
     x_rows = pack.rows(inputs["x"][1])
-    W_i_x_W_f_x_W_g_x_W_o_x = np.empty((pack.room(0, True), 4*H), dtype)
-    U_i_h_U_f_h_U_g_h_U_o_h = np.empty((pack.room(0, False), 4*H), dtype)
-    sum_U_i_h = np.empty((pack.room(0, False), 1), dtype)
-    centred_U_i_h = np.empty((pack.room(0, keep_tape), H), dtype)
-    a_i_2 = np.empty((pack.room(0, False), H), dtype)
-    sqrt_a_i_3 = np.empty((pack.room(0, keep_tape), 1), dtype)
-    sum_W_i_x = np.empty((pack.room(0, True), 1), dtype)
-    centred_W_i_x = np.empty((pack.room(0, True), H), dtype)
-    a_i_4 = np.empty((pack.room(0, True), H), dtype)
-    sqrt_a_i_5 = np.empty((pack.room(0, True), 1), dtype)
-    a_i_6_in = np.empty((pack.room(0, True), H), dtype)
-    i = np.empty((pack.room(0, False), H), dtype)
-    sum_U_f_h = np.empty((pack.room(0, False), 1), dtype)
-    centred_U_f_h = np.empty((pack.room(0, keep_tape), H), dtype)
-    a_f_2 = np.empty((pack.room(0, False), H), dtype)
-    sqrt_a_f_3 = np.empty((pack.room(0, keep_tape), 1), dtype)
-    sum_W_f_x = np.empty((pack.room(0, True), 1), dtype)
-    centred_W_f_x = np.empty((pack.room(0, True), H), dtype)
-    a_f_4 = np.empty((pack.room(0, True), H), dtype)
-    sqrt_a_f_5 = np.empty((pack.room(0, True), 1), dtype)
-    a_f_6_in = np.empty((pack.room(0, True), H), dtype)
-    c = np.empty((pack.room(1, keep_tape), H), dtype)
-    sum_U_g_h = np.empty((pack.room(0, False), 1), dtype)
-    centred_U_g_h = np.empty((pack.room(0, keep_tape), H), dtype)
-    a_g_2 = np.empty((pack.room(0, False), H), dtype)
-    sqrt_a_g_3 = np.empty((pack.room(0, keep_tape), 1), dtype)
-    sum_W_g_x = np.empty((pack.room(0, True), 1), dtype)
-    centred_W_g_x = np.empty((pack.room(0, True), H), dtype)
-    a_g_4 = np.empty((pack.room(0, True), H), dtype)
-    sqrt_a_g_5 = np.empty((pack.room(0, True), 1), dtype)
-    a_g_6_in = np.empty((pack.room(0, True), H), dtype)
-    g = np.empty((pack.room(0, False), H), dtype)
-    sum_U_o_h = np.empty((pack.room(0, False), 1), dtype)
-    centred_U_o_h = np.empty((pack.room(0, keep_tape), H), dtype)
-    a_o_2 = np.empty((pack.room(0, False), H), dtype)
-    sqrt_a_o_3 = np.empty((pack.room(0, keep_tape), 1), dtype)
-    sum_W_o_x = np.empty((pack.room(0, True), 1), dtype)
-    centred_W_o_x = np.empty((pack.room(0, True), H), dtype)
-    a_o_4 = np.empty((pack.room(0, True), H), dtype)
-    sqrt_a_o_5 = np.empty((pack.room(0, True), 1), dtype)
-    a_o_6_in = np.empty((pack.room(0, True), H), dtype)
-    h = np.empty((pack.room(1, True), H), dtype)
-    sum_c = np.empty((pack.room(0, keep_tape), 1), dtype)
-    centred_c = np.empty((pack.room(0, False), H), dtype)
-    a_h = np.empty((pack.room(0, False), H), dtype)
-    sqrt_a_h_2 = np.empty((pack.room(0, keep_tape), 1), dtype)
-    tanh_a_h_3 = np.empty((pack.room(0, False), H), dtype)
-    h[pack.first(at_1, 1)] = _start_of("h", given, params, pack)
-    c[pack.first(kept_1, 1)] = _start_of("c", given, params, pack)
-    W_i_to_W_o = params.stack("W_i", "W_o")
-    work1 = np.empty((pack.size, H), dtype)
-    a_i = params.stack("a_i", "a_i")
-    b_i = params.stack("b_i", "b_i")
-    a_f = params.stack("a_f", "a_f")
-    b_f = params.stack("b_f", "b_f")
-    a_g = params.stack("a_g", "a_g")
-    b_g = params.stack("b_g", "b_g")
-    a_o = params.stack("a_o", "a_o")
-    b_o = params.stack("b_o", "b_o")
-    U_i_to_U_o = params.stack("U_i", "U_o")
-    work1_ = np.empty((batch, H), dtype)
+    W_i_x_W_f_x_W_g_x_W_o_x = np.empty((pack.size, 4*H), dtype)
+    memory = np.empty(max(batch * 4*H, batch * H), dtype)
+    U_i_h_U_f_h_U_g_h_U_o_h = memory[: batch * 4*H].reshape(batch, 4*H)
+    sum_W_i_x_to_sum_W_o_x = np.empty((pack.size, 4), dtype)
+    centred_W_i_x_to_centred_W_o_x = np.empty((pack.size, 4*H), dtype)
+    square_W_i_x_to_square_W_o_x = W_i_x_W_f_x_W_g_x_W_o_x
+    std_W_i_x_to_std_W_o_x = np.empty((pack.size, 4), dtype)
+    sigmoid_in_i_in_to_sigmoid_in_o_in = W_i_x_W_f_x_W_g_x_W_o_x
+    memory_ = np.empty(max(batch * 4, batch * H), dtype)
+    sum_U_i_h_to_sum_U_o_h = memory_[: batch * 4].reshape(batch, 4)
+    centred_U_i_h_to_centred_U_o_h = np.empty((pack.size if keep_tape else batch, 4*H), dtype)
+    square_U_i_h_to_square_U_o_h = memory[: batch * 4*H].reshape(batch, 4*H)
+    square_c = memory[: batch * H].reshape(batch, H)
+    std_U_i_h_to_std_U_o_h = np.empty((pack.size if keep_tape else batch, 4), dtype)
+    std_c = np.empty((pack.size if keep_tape else batch, 1), dtype)
+    i = memory[: batch * H].reshape(batch, H)
+    g = memory_[: batch * H].reshape(batch, H)
+    tanh_a_h = memory[: batch * H].reshape(batch, H)
+    sum_c = np.empty((pack.size if keep_tape else batch, 1), dtype)
+    centred_c = memory_[: batch * H].reshape(batch, H)
+    c = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
+    h = np.empty((pack.size + batch, H), dtype)
+    work1 = np.empty((batch, H), dtype)
+    a_i_to_a_o = params.stack("a_i", "a_o")
+    b_i_to_b_o = params.stack("b_i", "b_o")
     d_i = params.stack("d_i", "d_i")
     d_f = params.stack("d_f", "d_f")
     d_g = params.stack("d_g", "d_g")
     d_o = params.stack("d_o", "d_o")
     a_c = params.stack("a_c", "a_c")
     b_c = params.stack("b_c", "b_c")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
+    W_i_to_W_o_T = params.stack("W_i", "W_o").T
+    U_i_to_U_o_T = params.stack("U_i", "U_o").T
+    centred_U_i_h_to_centred_U_o_h_4xH = centred_U_i_h_to_centred_U_o_h.reshape(-1, 4, H)
+    centred_U_i_h = centred_U_i_h_to_centred_U_o_h[:, : H]
+    std_U_i_h = std_U_i_h_to_std_U_o_h[:, : 1]
+    sigmoid_in_i_in = sigmoid_in_i_in_to_sigmoid_in_o_in[:, : H]
+    centred_U_f_h = centred_U_i_h_to_centred_U_o_h[:, H : 2*H]
+    std_U_f_h = std_U_i_h_to_std_U_o_h[:, 1 : 2]
+    sigmoid_in_f_in = sigmoid_in_i_in_to_sigmoid_in_o_in[:, H : 2*H]
+    centred_U_g_h = centred_U_i_h_to_centred_U_o_h[:, 2*H : 3*H]
+    std_U_g_h = std_U_i_h_to_std_U_o_h[:, 2 : 3]
+    tanh_in_g_in = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 2*H : 3*H]
+    centred_U_o_h = centred_U_i_h_to_centred_U_o_h[:, 3*H :]
+    std_U_o_h = std_U_i_h_to_std_U_o_h[:, 3 :]
+    sigmoid_in_o_in = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 3*H :]
 
     # W_i_x[t] = W_i @ x[t]
     # W_f_x[t] = W_f @ x[t]
     # W_g_x[t] = W_g @ x[t]
     # W_o_x[t] = W_o @ x[t]
-    np.matmul(x_rows, W_i_to_W_o.T, out=W_i_x_W_f_x_W_g_x_W_o_x)
+    W_i_x_to_W_o_x = W_i_x_W_f_x_W_g_x_W_o_x
+    np.matmul(x_rows, W_i_to_W_o_T, out=W_i_x_to_W_o_x)
     # sum_W_i_x[t] = sum(W_i_x[t])
-    W_i_x = W_i_x_W_f_x_W_g_x_W_o_x[:, : H]
-    np.add.reduce(W_i_x, axis=1, keepdims=True, out=sum_W_i_x)
     # sum_W_f_x[t] = sum(W_f_x[t])
-    W_f_x = W_i_x_W_f_x_W_g_x_W_o_x[:, H : 2*H]
-    np.add.reduce(W_f_x, axis=1, keepdims=True, out=sum_W_f_x)
     # sum_W_g_x[t] = sum(W_g_x[t])
-    W_g_x = W_i_x_W_f_x_W_g_x_W_o_x[:, 2*H : 3*H]
-    np.add.reduce(W_g_x, axis=1, keepdims=True, out=sum_W_g_x)
     # sum_W_o_x[t] = sum(W_o_x[t])
-    W_o_x = W_i_x_W_f_x_W_g_x_W_o_x[:, 3*H :]
-    np.add.reduce(W_o_x, axis=1, keepdims=True, out=sum_W_o_x)
+    W_i_x_to_W_o_x_ = W_i_x_W_f_x_W_g_x_W_o_x.reshape(-1, 4, H)
+    np.add.reduce(W_i_x_to_W_o_x_, axis=2, out=sum_W_i_x_to_sum_W_o_x)
     # centred_W_i_x[t] = W_i_x[t] - sum_W_i_x[t]/H
-    np.divide(sum_W_i_x, H, out=work1)
-    np.subtract(W_i_x, work1, out=centred_W_i_x)
     # centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H
-    np.divide(sum_W_f_x, H, out=work1)
-    np.subtract(W_f_x, work1, out=centred_W_f_x)
     # centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H
-    np.divide(sum_W_g_x, H, out=work1)
-    np.subtract(W_g_x, work1, out=centred_W_g_x)
     # centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H
-    np.divide(sum_W_o_x, H, out=work1)
-    np.subtract(W_o_x, work1, out=centred_W_o_x)
-    # a_i_4[t] = centred_W_i_x[t]**2
-    np.square(centred_W_i_x, out=a_i_4)
-    # a_f_4[t] = centred_W_f_x[t]**2
-    np.square(centred_W_f_x, out=a_f_4)
-    # a_g_4[t] = centred_W_g_x[t]**2
-    np.square(centred_W_g_x, out=a_g_4)
-    # a_o_4[t] = centred_W_o_x[t]**2
-    np.square(centred_W_o_x, out=a_o_4)
-    # sum_a_i_4[t] = sum(a_i_4[t])
-    np.add.reduce(a_i_4, axis=1, keepdims=True, out=sqrt_a_i_5)
-    # sum_a_f_4[t] = sum(a_f_4[t])
-    np.add.reduce(a_f_4, axis=1, keepdims=True, out=sqrt_a_f_5)
-    # sum_a_g_4[t] = sum(a_g_4[t])
-    np.add.reduce(a_g_4, axis=1, keepdims=True, out=sqrt_a_g_5)
-    # sum_a_o_4[t] = sum(a_o_4[t])
-    np.add.reduce(a_o_4, axis=1, keepdims=True, out=sqrt_a_o_5)
-    # a_i_5[t] = sum_a_i_4[t]/H + 1.0e-5
-    np.divide(sqrt_a_i_5, H, out=sqrt_a_i_5)
-    np.add(sqrt_a_i_5, 1e-05, out=sqrt_a_i_5)
-    # a_f_5[t] = sum_a_f_4[t]/H + 1.0e-5
-    np.divide(sqrt_a_f_5, H, out=sqrt_a_f_5)
-    np.add(sqrt_a_f_5, 1e-05, out=sqrt_a_f_5)
-    # a_g_5[t] = sum_a_g_4[t]/H + 1.0e-5
-    np.divide(sqrt_a_g_5, H, out=sqrt_a_g_5)
-    np.add(sqrt_a_g_5, 1e-05, out=sqrt_a_g_5)
-    # a_o_5[t] = sum_a_o_4[t]/H + 1.0e-5
-    np.divide(sqrt_a_o_5, H, out=sqrt_a_o_5)
-    np.add(sqrt_a_o_5, 1e-05, out=sqrt_a_o_5)
-    # sqrt_a_i_5[t] = sqrt(a_i_5[t])
-    np.sqrt(sqrt_a_i_5, out=sqrt_a_i_5)
-    # sqrt_a_f_5[t] = sqrt(a_f_5[t])
-    np.sqrt(sqrt_a_f_5, out=sqrt_a_f_5)
-    # sqrt_a_g_5[t] = sqrt(a_g_5[t])
-    np.sqrt(sqrt_a_g_5, out=sqrt_a_g_5)
-    # sqrt_a_o_5[t] = sqrt(a_o_5[t])
-    np.sqrt(sqrt_a_o_5, out=sqrt_a_o_5)
-    # a_i_6_in[t] = centred_W_i_x[t]*a_i/sqrt_a_i_5[t] + b_i
-    np.multiply(centred_W_i_x, a_i, out=a_i_6_in)
-    np.divide(a_i_6_in, sqrt_a_i_5, out=a_i_6_in)
-    np.add(a_i_6_in, b_i, out=a_i_6_in)
-    # a_f_6_in[t] = centred_W_f_x[t]*a_f/sqrt_a_f_5[t] + b_f
-    np.multiply(centred_W_f_x, a_f, out=a_f_6_in)
-    np.divide(a_f_6_in, sqrt_a_f_5, out=a_f_6_in)
-    np.add(a_f_6_in, b_f, out=a_f_6_in)
-    # a_g_6_in[t] = centred_W_g_x[t]*a_g/sqrt_a_g_5[t] + b_g
-    np.multiply(centred_W_g_x, a_g, out=a_g_6_in)
-    np.divide(a_g_6_in, sqrt_a_g_5, out=a_g_6_in)
-    np.add(a_g_6_in, b_g, out=a_g_6_in)
-    # a_o_6_in[t] = centred_W_o_x[t]*a_o/sqrt_a_o_5[t] + b_o
-    np.multiply(centred_W_o_x, a_o, out=a_o_6_in)
-    np.divide(a_o_6_in, sqrt_a_o_5, out=a_o_6_in)
-    np.add(a_o_6_in, b_o, out=a_o_6_in)
+    sum_W_i_x_to_sum_W_o_x_ = sum_W_i_x_to_sum_W_o_x.reshape(-1, 4, 1)
+    centred_W_i_x_to_centred_W_o_x_ = centred_W_i_x_to_centred_W_o_x.reshape(-1, 4, H)
+    np.divide(sum_W_i_x_to_sum_W_o_x_, H, out=centred_W_i_x_to_centred_W_o_x_)
+    np.subtract(W_i_x_to_W_o_x_, centred_W_i_x_to_centred_W_o_x_, out=centred_W_i_x_to_centred_W_o_x_)
+    # square_W_i_x[t] = centred_W_i_x[t]**2
+    # square_W_f_x[t] = centred_W_f_x[t]**2
+    # square_W_g_x[t] = centred_W_g_x[t]**2
+    # square_W_o_x[t] = centred_W_o_x[t]**2
+    np.square(centred_W_i_x_to_centred_W_o_x, out=square_W_i_x_to_square_W_o_x)
+    # sum_square_W_i_x[t] = sum(square_W_i_x[t])
+    # sum_square_W_f_x[t] = sum(square_W_f_x[t])
+    # sum_square_W_g_x[t] = sum(square_W_g_x[t])
+    # sum_square_W_o_x[t] = sum(square_W_o_x[t])
+    sum_square_W_i_x_to_sum_square_W_o_x = std_W_i_x_to_std_W_o_x
+    square_W_i_x_to_square_W_o_x_ = square_W_i_x_to_square_W_o_x.reshape(-1, 4, H)
+    np.add.reduce(square_W_i_x_to_square_W_o_x_, axis=2, out=sum_square_W_i_x_to_sum_square_W_o_x)
+    # std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05
+    # std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05
+    # std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05
+    # std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05
+    std_squared_W_i_x_to_std_squared_W_o_x = sum_square_W_i_x_to_sum_square_W_o_x
+    np.divide(sum_square_W_i_x_to_sum_square_W_o_x, H, out=std_squared_W_i_x_to_std_squared_W_o_x)
+    np.add(std_squared_W_i_x_to_std_squared_W_o_x, 1e-05, out=std_squared_W_i_x_to_std_squared_W_o_x)
+    # std_W_i_x[t] = sqrt(std_squared_W_i_x[t])
+    # std_W_f_x[t] = sqrt(std_squared_W_f_x[t])
+    # std_W_g_x[t] = sqrt(std_squared_W_g_x[t])
+    # std_W_o_x[t] = sqrt(std_squared_W_o_x[t])
+    std_W_i_x_to_std_W_o_x_ = sum_square_W_i_x_to_sum_square_W_o_x
+    np.sqrt(std_squared_W_i_x_to_std_squared_W_o_x, out=std_W_i_x_to_std_W_o_x_)
+    # sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i
+    # sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f
+    # tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g
+    # sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o
+    std_W_i_x_to_std_W_o_x_2 = std_W_i_x_to_std_W_o_x.reshape(-1, 4, 1)
+    sigmoid_in_i_in_to_sigmoid_in_o_in_ = sigmoid_in_i_in_to_sigmoid_in_o_in.reshape(-1, 4, H)
+    np.multiply(centred_W_i_x_to_centred_W_o_x_, a_i_to_a_o.reshape(4, H), out=sigmoid_in_i_in_to_sigmoid_in_o_in_)
+    np.divide(sigmoid_in_i_in_to_sigmoid_in_o_in_, std_W_i_x_to_std_W_o_x_2, out=sigmoid_in_i_in_to_sigmoid_in_o_in_)
+    np.add(sigmoid_in_i_in_to_sigmoid_in_o_in_, b_i_to_b_o.reshape(4, H), out=sigmoid_in_i_in_to_sigmoid_in_o_in_)
 
+    samples = -1
     for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:n]
+            sum_U_i_h_to_sum_U_o_h_t = sum_U_i_h_to_sum_U_o_h[:n]
+            U_i_h_to_U_o_h_t_ = U_i_h_U_f_h_U_g_h_U_o_h[:n].reshape(-1, 4, H)
+            sum_U_i_h_to_sum_U_o_h_t_ = sum_U_i_h_to_sum_U_o_h[:n].reshape(-1, 4, 1)
+            square_U_i_h_to_square_U_o_h_t = square_U_i_h_to_square_U_o_h[:n]
+            square_U_i_h_to_square_U_o_h_t_ = square_U_i_h_to_square_U_o_h[:n].reshape(-1, 4, H)
+            sigmoid_in_i_t = i[:n]
+            tanh_in_g_t = g[:n]
+            i_t = sigmoid_in_i_t
+            g_t = tanh_in_g_t
+            work1_t = work1[:n]
+            centred_c_t = centred_c[:n]
+            square_c_t = square_c[:n]
+            a_h_t = tanh_a_h[:n]
+            tanh_a_h_t = a_h_t
         # U_i_h[t] = U_i @ h[t-1]
         # U_f_h[t] = U_f @ h[t-1]
         # U_g_h[t] = U_g @ h[t-1]
         # U_o_h[t] = U_o @ h[t-1]
-        h_t1 = h[at_1[t] : at_1[t] + n]
-        U_i_h_U_f_h_U_g_h_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:n]
-        np.matmul(h_t1, U_i_to_U_o.T, out=U_i_h_U_f_h_U_g_h_U_o_h_t)
+        h_t1 = h[at_1_0[t]]
+        np.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
         # sum_U_i_h[t] = sum(U_i_h[t])
-        sum_U_i_h_t = sum_U_i_h[:n]
-        U_i_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t[:, : H]
-        np.add.reduce(U_i_h_t, axis=1, keepdims=True, out=sum_U_i_h_t)
         # sum_U_f_h[t] = sum(U_f_h[t])
-        sum_U_f_h_t = sum_U_f_h[:n]
-        U_f_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t[:, H : 2*H]
-        np.add.reduce(U_f_h_t, axis=1, keepdims=True, out=sum_U_f_h_t)
         # sum_U_g_h[t] = sum(U_g_h[t])
-        sum_U_g_h_t = sum_U_g_h[:n]
-        U_g_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t[:, 2*H : 3*H]
-        np.add.reduce(U_g_h_t, axis=1, keepdims=True, out=sum_U_g_h_t)
         # sum_U_o_h[t] = sum(U_o_h[t])
-        sum_U_o_h_t = sum_U_o_h[:n]
-        U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t[:, 3*H :]
-        np.add.reduce(U_o_h_t, axis=1, keepdims=True, out=sum_U_o_h_t)
+        np.add.reduce(U_i_h_to_U_o_h_t_, axis=2, out=sum_U_i_h_to_sum_U_o_h_t)
         # centred_U_i_h[t] = U_i_h[t] - sum_U_i_h[t]/H
-        centred_U_i_h_t = centred_U_i_h[kept_0[t] : kept_0[t] + n]
-        work1__t = work1_[:n]
-        np.divide(sum_U_i_h_t, H, out=work1__t)
-        np.subtract(U_i_h_t, work1__t, out=centred_U_i_h_t)
         # centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H
-        centred_U_f_h_t = centred_U_f_h[kept_0[t] : kept_0[t] + n]
-        np.divide(sum_U_f_h_t, H, out=work1__t)
-        np.subtract(U_f_h_t, work1__t, out=centred_U_f_h_t)
         # centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H
-        centred_U_g_h_t = centred_U_g_h[kept_0[t] : kept_0[t] + n]
-        np.divide(sum_U_g_h_t, H, out=work1__t)
-        np.subtract(U_g_h_t, work1__t, out=centred_U_g_h_t)
         # centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H
-        centred_U_o_h_t = centred_U_o_h[kept_0[t] : kept_0[t] + n]
-        np.divide(sum_U_o_h_t, H, out=work1__t)
-        np.subtract(U_o_h_t, work1__t, out=centred_U_o_h_t)
-        # a_i_2[t] = centred_U_i_h[t]**2
-        a_i_2_t = a_i_2[:n]
-        np.square(centred_U_i_h_t, out=a_i_2_t)
-        # a_f_2[t] = centred_U_f_h[t]**2
-        a_f_2_t = a_f_2[:n]
-        np.square(centred_U_f_h_t, out=a_f_2_t)
-        # a_g_2[t] = centred_U_g_h[t]**2
-        a_g_2_t = a_g_2[:n]
-        np.square(centred_U_g_h_t, out=a_g_2_t)
-        # a_o_2[t] = centred_U_o_h[t]**2
-        a_o_2_t = a_o_2[:n]
-        np.square(centred_U_o_h_t, out=a_o_2_t)
-        # sum_a_i_2[t] = sum(a_i_2[t])
-        sqrt_a_i_3_t = sqrt_a_i_3[kept_0[t] : kept_0[t] + n]
-        np.add.reduce(a_i_2_t, axis=1, keepdims=True, out=sqrt_a_i_3_t)
-        # sum_a_f_2[t] = sum(a_f_2[t])
-        sqrt_a_f_3_t = sqrt_a_f_3[kept_0[t] : kept_0[t] + n]
-        np.add.reduce(a_f_2_t, axis=1, keepdims=True, out=sqrt_a_f_3_t)
-        # sum_a_g_2[t] = sum(a_g_2[t])
-        sqrt_a_g_3_t = sqrt_a_g_3[kept_0[t] : kept_0[t] + n]
-        np.add.reduce(a_g_2_t, axis=1, keepdims=True, out=sqrt_a_g_3_t)
-        # sum_a_o_2[t] = sum(a_o_2[t])
-        sqrt_a_o_3_t = sqrt_a_o_3[kept_0[t] : kept_0[t] + n]
-        np.add.reduce(a_o_2_t, axis=1, keepdims=True, out=sqrt_a_o_3_t)
-        # a_i_3[t] = sum_a_i_2[t]/H + 1.0e-5
-        np.divide(sqrt_a_i_3_t, H, out=sqrt_a_i_3_t)
-        np.add(sqrt_a_i_3_t, 1e-05, out=sqrt_a_i_3_t)
-        # a_f_3[t] = sum_a_f_2[t]/H + 1.0e-5
-        np.divide(sqrt_a_f_3_t, H, out=sqrt_a_f_3_t)
-        np.add(sqrt_a_f_3_t, 1e-05, out=sqrt_a_f_3_t)
-        # a_g_3[t] = sum_a_g_2[t]/H + 1.0e-5
-        np.divide(sqrt_a_g_3_t, H, out=sqrt_a_g_3_t)
-        np.add(sqrt_a_g_3_t, 1e-05, out=sqrt_a_g_3_t)
-        # a_o_3[t] = sum_a_o_2[t]/H + 1.0e-5
-        np.divide(sqrt_a_o_3_t, H, out=sqrt_a_o_3_t)
-        np.add(sqrt_a_o_3_t, 1e-05, out=sqrt_a_o_3_t)
-        # sqrt_a_i_3[t] = sqrt(a_i_3[t])
-        np.sqrt(sqrt_a_i_3_t, out=sqrt_a_i_3_t)
-        # sqrt_a_f_3[t] = sqrt(a_f_3[t])
-        np.sqrt(sqrt_a_f_3_t, out=sqrt_a_f_3_t)
-        # sqrt_a_g_3[t] = sqrt(a_g_3[t])
-        np.sqrt(sqrt_a_g_3_t, out=sqrt_a_g_3_t)
-        # sqrt_a_o_3[t] = sqrt(a_o_3[t])
-        np.sqrt(sqrt_a_o_3_t, out=sqrt_a_o_3_t)
-        # a_i_6[t] = a_i_6_in[t] + centred_U_i_h[t]*d_i/sqrt_a_i_3[t]
-        i_t = i[:n]
-        a_i_6_in_t = a_i_6_in[at_0[t] : at_0[t] + n]
-        np.multiply(centred_U_i_h_t, d_i, out=i_t)
-        np.divide(i_t, sqrt_a_i_3_t, out=i_t)
-        np.add(i_t, a_i_6_in_t, out=i_t)
-        # a_f_6[t] = a_f_6_in[t] + centred_U_f_h[t]*d_f/sqrt_a_f_3[t]
-        c_t = c[kept_1[t + 1] : kept_1[t + 1] + n]
-        a_f_6_in_t = a_f_6_in[at_0[t] : at_0[t] + n]
-        np.multiply(centred_U_f_h_t, d_f, out=c_t)
-        np.divide(c_t, sqrt_a_f_3_t, out=c_t)
-        np.add(c_t, a_f_6_in_t, out=c_t)
-        # a_g_6[t] = a_g_6_in[t] + centred_U_g_h[t]*d_g/sqrt_a_g_3[t]
-        g_t = g[:n]
-        a_g_6_in_t = a_g_6_in[at_0[t] : at_0[t] + n]
-        np.multiply(centred_U_g_h_t, d_g, out=g_t)
-        np.divide(g_t, sqrt_a_g_3_t, out=g_t)
-        np.add(g_t, a_g_6_in_t, out=g_t)
-        # a_o_6[t] = a_o_6_in[t] + centred_U_o_h[t]*d_o/sqrt_a_o_3[t]
-        h_t = h[at_1[t + 1] : at_1[t + 1] + n]
-        a_o_6_in_t = a_o_6_in[at_0[t] : at_0[t] + n]
-        np.multiply(centred_U_o_h_t, d_o, out=h_t)
-        np.divide(h_t, sqrt_a_o_3_t, out=h_t)
-        np.add(h_t, a_o_6_in_t, out=h_t)
-        # i[t] = sigmoid(a_i_6[t]) (input gate)
-        np.negative(i_t, out=i_t)
+        centred_U_i_h_to_centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h_4xH[kept_0[t]]
+        np.divide(sum_U_i_h_to_sum_U_o_h_t_, H, out=centred_U_i_h_to_centred_U_o_h_t)
+        np.subtract(U_i_h_to_U_o_h_t_, centred_U_i_h_to_centred_U_o_h_t, out=centred_U_i_h_to_centred_U_o_h_t)
+        # square_U_i_h[t] = centred_U_i_h[t]**2
+        # square_U_f_h[t] = centred_U_f_h[t]**2
+        # square_U_g_h[t] = centred_U_g_h[t]**2
+        # square_U_o_h[t] = centred_U_o_h[t]**2
+        centred_U_i_h_to_centred_U_o_h_t_ = centred_U_i_h_to_centred_U_o_h[kept_0[t]]
+        np.square(centred_U_i_h_to_centred_U_o_h_t_, out=square_U_i_h_to_square_U_o_h_t)
+        # sum_square_U_i_h[t] = sum(square_U_i_h[t])
+        # sum_square_U_f_h[t] = sum(square_U_f_h[t])
+        # sum_square_U_g_h[t] = sum(square_U_g_h[t])
+        # sum_square_U_o_h[t] = sum(square_U_o_h[t])
+        sum_square_U_i_h_to_sum_square_U_o_h_t = std_U_i_h_to_std_U_o_h[kept_0[t]]
+        np.add.reduce(square_U_i_h_to_square_U_o_h_t_, axis=2, out=sum_square_U_i_h_to_sum_square_U_o_h_t)
+        # std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05
+        # std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05
+        # std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05
+        # std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05
+        std_squared_U_i_h_to_std_squared_U_o_h_t = sum_square_U_i_h_to_sum_square_U_o_h_t
+        np.divide(sum_square_U_i_h_to_sum_square_U_o_h_t, H, out=std_squared_U_i_h_to_std_squared_U_o_h_t)
+        np.add(std_squared_U_i_h_to_std_squared_U_o_h_t, 1e-05, out=std_squared_U_i_h_to_std_squared_U_o_h_t)
+        # std_U_i_h[t] = sqrt(std_squared_U_i_h[t])
+        # std_U_f_h[t] = sqrt(std_squared_U_f_h[t])
+        # std_U_g_h[t] = sqrt(std_squared_U_g_h[t])
+        # std_U_o_h[t] = sqrt(std_squared_U_o_h[t])
+        std_U_i_h_to_std_U_o_h_t = sum_square_U_i_h_to_sum_square_U_o_h_t
+        np.sqrt(std_squared_U_i_h_to_std_squared_U_o_h_t, out=std_U_i_h_to_std_U_o_h_t)
+        # sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t]
+        centred_U_i_h_t = centred_U_i_h[kept_0[t]]
+        std_U_i_h_t = std_U_i_h[kept_0[t]]
+        sigmoid_in_i_in_t = sigmoid_in_i_in[at_0[t]]
+        np.multiply(centred_U_i_h_t, d_i, out=sigmoid_in_i_t)
+        np.divide(sigmoid_in_i_t, std_U_i_h_t, out=sigmoid_in_i_t)
+        np.add(sigmoid_in_i_t, sigmoid_in_i_in_t, out=sigmoid_in_i_t)
+        # sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t]
+        centred_U_f_h_t = centred_U_f_h[kept_0[t]]
+        std_U_f_h_t = std_U_f_h[kept_0[t]]
+        sigmoid_in_f_in_t = sigmoid_in_f_in[at_0[t]]
+        sigmoid_in_f_t = c[kept_1[t]]
+        np.multiply(centred_U_f_h_t, d_f, out=sigmoid_in_f_t)
+        np.divide(sigmoid_in_f_t, std_U_f_h_t, out=sigmoid_in_f_t)
+        np.add(sigmoid_in_f_t, sigmoid_in_f_in_t, out=sigmoid_in_f_t)
+        # tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t]
+        centred_U_g_h_t = centred_U_g_h[kept_0[t]]
+        std_U_g_h_t = std_U_g_h[kept_0[t]]
+        tanh_in_g_in_t = tanh_in_g_in[at_0[t]]
+        np.multiply(centred_U_g_h_t, d_g, out=tanh_in_g_t)
+        np.divide(tanh_in_g_t, std_U_g_h_t, out=tanh_in_g_t)
+        np.add(tanh_in_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
+        # sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t]
+        centred_U_o_h_t = centred_U_o_h[kept_0[t]]
+        std_U_o_h_t = std_U_o_h[kept_0[t]]
+        sigmoid_in_o_in_t = sigmoid_in_o_in[at_0[t]]
+        sigmoid_in_o_t = h[at_1[t]]
+        np.multiply(centred_U_o_h_t, d_o, out=sigmoid_in_o_t)
+        np.divide(sigmoid_in_o_t, std_U_o_h_t, out=sigmoid_in_o_t)
+        np.add(sigmoid_in_o_t, sigmoid_in_o_in_t, out=sigmoid_in_o_t)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        np.subtract(0, sigmoid_in_i_t, out=i_t)
         np.exp(i_t, out=i_t)
         np.add(i_t, 1, out=i_t)
-        np.reciprocal(i_t, out=i_t)
-        # f[t] = sigmoid(a_f_6[t]) (forget gate)
-        np.negative(c_t, out=c_t)
-        np.exp(c_t, out=c_t)
-        np.add(c_t, 1, out=c_t)
-        np.reciprocal(c_t, out=c_t)
-        # g[t] = tanh(a_g_6[t]) (candidate)
-        np.tanh(g_t, out=g_t)
-        # o[t] = sigmoid(a_o_6[t]) (output gate)
-        np.negative(h_t, out=h_t)
-        np.exp(h_t, out=h_t)
-        np.add(h_t, 1, out=h_t)
-        np.reciprocal(h_t, out=h_t)
-        # c[t] = c[t-1]*f[t] + g[t]*i[t] (cell state)
-        c_t1 = c[kept_1[t] : kept_1[t] + n]
-        np.multiply(c_t, c_t1, out=c_t)
-        np.multiply(g_t, i_t, out=work1__t)
-        np.add(c_t, work1__t, out=c_t)
+        np.divide(1, i_t, out=i_t)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        f_t = sigmoid_in_f_t
+        np.subtract(0, sigmoid_in_f_t, out=f_t)
+        np.exp(f_t, out=f_t)
+        np.add(f_t, 1, out=f_t)
+        np.divide(1, f_t, out=f_t)
+        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        np.tanh(tanh_in_g_t, out=g_t)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        o_t = sigmoid_in_o_t
+        np.subtract(0, sigmoid_in_o_t, out=o_t)
+        np.exp(o_t, out=o_t)
+        np.add(o_t, 1, out=o_t)
+        np.divide(1, o_t, out=o_t)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        c_t1 = c[kept_1_0[t]]
+        c_t = sigmoid_in_f_t
+        np.multiply(f_t, c_t1, out=c_t)
+        np.multiply(i_t, g_t, out=work1_t)
+        np.add(c_t, work1_t, out=c_t)
         # sum_c[t] = sum(c[t])
-        sum_c_t = sum_c[kept_0[t] : kept_0[t] + n]
+        sum_c_t = sum_c[kept_0[t]]
         np.add.reduce(c_t, axis=1, keepdims=True, out=sum_c_t)
         # centred_c[t] = c[t] - sum_c[t]/H
-        centred_c_t = centred_c[:n]
-        np.divide(sum_c_t, H, out=work1__t)
-        np.subtract(c_t, work1__t, out=centred_c_t)
-        # a_h[t] = centred_c[t]**2
-        a_h_t = a_h[:n]
-        np.square(centred_c_t, out=a_h_t)
-        # sum_a_h[t] = sum(a_h[t])
-        sqrt_a_h_2_t = sqrt_a_h_2[kept_0[t] : kept_0[t] + n]
-        np.add.reduce(a_h_t, axis=1, keepdims=True, out=sqrt_a_h_2_t)
-        # a_h_2[t] = sum_a_h[t]/H + 1.0e-5
-        np.divide(sqrt_a_h_2_t, H, out=sqrt_a_h_2_t)
-        np.add(sqrt_a_h_2_t, 1e-05, out=sqrt_a_h_2_t)
-        # sqrt_a_h_2[t] = sqrt(a_h_2[t])
-        np.sqrt(sqrt_a_h_2_t, out=sqrt_a_h_2_t)
-        # a_h_3[t] = centred_c[t]*a_c/sqrt_a_h_2[t] + b_c
-        tanh_a_h_3_t = tanh_a_h_3[:n]
-        np.multiply(centred_c_t, a_c, out=tanh_a_h_3_t)
-        np.divide(tanh_a_h_3_t, sqrt_a_h_2_t, out=tanh_a_h_3_t)
-        np.add(tanh_a_h_3_t, b_c, out=tanh_a_h_3_t)
-        # tanh_a_h_3[t] = tanh(a_h_3[t])
-        np.tanh(tanh_a_h_3_t, out=tanh_a_h_3_t)
-        # h[t] = o[t]*tanh_a_h_3[t] (hidden state)
-        np.multiply(h_t, tanh_a_h_3_t, out=h_t)
+        np.divide(sum_c_t, H, out=centred_c_t)
+        np.subtract(c_t, centred_c_t, out=centred_c_t)
+        # square_c[t] = centred_c[t]**2
+        np.square(centred_c_t, out=square_c_t)
+        # sum_square_c[t] = sum(square_c[t])
+        sum_square_c_t = std_c[kept_0[t]]
+        np.add.reduce(square_c_t, axis=1, keepdims=True, out=sum_square_c_t)
+        # std_squared_c[t] = sum_square_c[t]/H + 1e-05
+        std_squared_c_t = sum_square_c_t
+        np.divide(sum_square_c_t, H, out=std_squared_c_t)
+        np.add(std_squared_c_t, 1e-05, out=std_squared_c_t)
+        # std_c[t] = sqrt(std_squared_c[t])
+        std_c_t = sum_square_c_t
+        np.sqrt(std_squared_c_t, out=std_c_t)
+        # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
+        np.multiply(centred_c_t, a_c, out=a_h_t)
+        np.divide(a_h_t, std_c_t, out=a_h_t)
+        np.add(a_h_t, b_c, out=a_h_t)
+        # tanh_a_h[t] = tanh(a_h[t])
+        np.tanh(a_h_t, out=tanh_a_h_t)
+        # h[t] = o[t]*tanh_a_h[t] (hidden state)
+        h_t = sigmoid_in_o_t
+        np.multiply(o_t, tanh_a_h_t, out=h_t)
 
-    h_all = h[1 * batch :]
+    h_last = h[pack.last(1, 1, True)]
+    c_last = c[pack.last(1, 1, keep_tape)]
+    h_ = h[batch :]
 
     last = {
-        "h": _state_of("h", h[pack.last(at_1, 1)], pack),
-        "c": _state_of("c", c[pack.last(kept_1, 1)], pack),
+        "h": pack.unsort(h_last)[0],
+        "c": pack.unsort(c_last)[0],
     }
-    learned = tuple(name for name in LEARNED if name not in given)
-    tape = Tape(pack, params.sizes, dtype, learned, (c, centred_U_f_h, centred_U_g_h, centred_U_i_h, centred_U_o_h, centred_W_f_x, centred_W_g_x, centred_W_i_x, centred_W_o_x, h, sqrt_a_f_3, sqrt_a_f_5, sqrt_a_g_3, sqrt_a_g_5, sqrt_a_h_2, sqrt_a_i_3, sqrt_a_i_5, sqrt_a_o_3, sqrt_a_o_5, sum_c, x_rows,)) if keep_tape else None
-    return pack.sequence(h_all), last, tape
+    arrays = {
+        "c": c,
+        "centred_U_i_h_to_centred_U_o_h": centred_U_i_h_to_centred_U_o_h,
+        "centred_W_i_x_to_centred_W_o_x": centred_W_i_x_to_centred_W_o_x,
+        "h": h,
+        "std_U_i_h_to_std_U_o_h": std_U_i_h_to_std_U_o_h,
+        "std_W_i_x_to_std_W_o_x": std_W_i_x_to_std_W_o_x,
+        "std_c": std_c,
+        "x_rows": x_rows,
+        "sum_c": sum_c,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
 
 
 @np.errstate(all="ignore")
-def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None) -> Grads:
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
     """Back-propagate through the steps that ``forward`` taped.
 
-    dy: (T, B, size), the gradient of the loss by y (None for zero). dlast: its gradients by the last states, by name.
-    Returns the gradients by the parameters, the input(s) and the initial states. Raises ValueError or TypeError for an
-    argument that does not fit.
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
     """
     if not isinstance(tape, Tape):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
-    params = _params(params, {}, tape.sizes)
+    params = _params(params, {}, tape.sizes, tape.dtype)
     if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
-        raise ValueError(f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}")
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
     pack, dtype = tape.pack, tape.dtype
     steps, batch = pack.steps, pack.batch
-    size = _length("H", params.sizes)
-    dy = np.zeros((steps, batch, size), dtype) if dy is None else _array("dy", dy, (steps, batch, size), dtype)
+    shape = _shape(("H",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
     grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
-    ring_0 = pack.starts(0, False)
-    at_0 = pack.starts(0, True)
-    ring_1 = pack.starts(1, False)
-    at_1 = pack.starts(1, True)
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
 
     dy_rows = pack.rows(dy)
-    (c_rows, centred_U_f_h_rows, centred_U_g_h_rows, centred_U_i_h_rows, centred_U_o_h_rows, centred_W_f_x_rows, centred_W_g_x_rows, centred_W_i_x_rows, centred_W_o_x_rows, h_rows, sqrt_a_f_3_rows, sqrt_a_f_5_rows, sqrt_a_g_3_rows, sqrt_a_g_5_rows, sqrt_a_h_2_rows, sqrt_a_i_3_rows, sqrt_a_i_5_rows, sqrt_a_o_3_rows, sqrt_a_o_5_rows, sum_c_rows, x_rows,) = tape.arrays
-    i = np.zeros((pack.room(0, False), H), dtype)
-    g = np.zeros((pack.room(0, False), H), dtype)
-    centred_c = np.zeros((pack.room(0, True), H), dtype)
-    tanh_a_h_3 = np.zeros((pack.room(0, False), H), dtype)
-    dU_i_h_to_dU_o_h = np.zeros((pack.room(0, True), 4*H), dtype)
-    dW_i_x_to_dW_o_x = np.zeros((pack.room(0, True), 4*H), dtype)
-    f = np.zeros((pack.room(0, False), H), dtype)
-    o = np.zeros((pack.room(0, False), H), dtype)
-    dh = np.zeros((pack.room(0, False), H), dtype)
-    da_h_3 = np.zeros((pack.room(0, True), H), dtype)
-    dsqrt_a_h_2_each = np.zeros((pack.room(0, False), H), dtype)
-    dsum_a_h = np.zeros((pack.room(0, False), 1), dtype)
-    dcentred_c = np.zeros((pack.room(0, False), H), dtype)
-    dsum_c_each = np.zeros((pack.room(0, False), H), dtype)
-    dsum_c_sum = np.zeros((pack.room(0, False), 1), dtype)
-    dc = np.zeros((pack.room(0, False), H), dtype)
-    da_o_6 = np.zeros((pack.room(0, True), H), dtype)
-    dsqrt_a_o_5_each = np.zeros((pack.room(0, True), H), dtype)
-    dsum_a_o_4 = np.zeros((pack.room(0, True), 1), dtype)
-    dcentred_W_o_x = np.zeros((pack.room(0, True), H), dtype)
-    dsum_W_o_x_each = np.zeros((pack.room(0, True), H), dtype)
-    dsum_W_o_x_sum = np.zeros((pack.room(0, True), 1), dtype)
-    dsqrt_a_o_3_each = np.zeros((pack.room(0, False), H), dtype)
-    dsum_a_o_2 = np.zeros((pack.room(0, False), 1), dtype)
-    dcentred_U_o_h = np.zeros((pack.room(0, False), H), dtype)
-    dsum_U_o_h_each = np.zeros((pack.room(0, False), H), dtype)
-    dsum_U_o_h_sum = np.zeros((pack.room(0, False), 1), dtype)
-    da_g_6 = np.zeros((pack.room(0, True), H), dtype)
-    dsqrt_a_g_5_each = np.zeros((pack.room(0, True), H), dtype)
-    dsum_a_g_4 = np.zeros((pack.room(0, True), 1), dtype)
-    dcentred_W_g_x = np.zeros((pack.room(0, True), H), dtype)
-    dsum_W_g_x_each = np.zeros((pack.room(0, True), H), dtype)
-    dsum_W_g_x_sum = np.zeros((pack.room(0, True), 1), dtype)
-    dsqrt_a_g_3_each = np.zeros((pack.room(0, False), H), dtype)
-    dsum_a_g_2 = np.zeros((pack.room(0, False), 1), dtype)
-    dcentred_U_g_h = np.zeros((pack.room(0, False), H), dtype)
-    dsum_U_g_h_each = np.zeros((pack.room(0, False), H), dtype)
-    dsum_U_g_h_sum = np.zeros((pack.room(0, False), 1), dtype)
-    da_f_6 = np.zeros((pack.room(0, True), H), dtype)
-    dsqrt_a_f_5_each = np.zeros((pack.room(0, True), H), dtype)
-    dsum_a_f_4 = np.zeros((pack.room(0, True), 1), dtype)
-    dcentred_W_f_x = np.zeros((pack.room(0, True), H), dtype)
-    dsum_W_f_x_each = np.zeros((pack.room(0, True), H), dtype)
-    dsum_W_f_x_sum = np.zeros((pack.room(0, True), 1), dtype)
-    dsqrt_a_f_3_each = np.zeros((pack.room(0, False), H), dtype)
-    dsum_a_f_2 = np.zeros((pack.room(0, False), 1), dtype)
-    dcentred_U_f_h = np.zeros((pack.room(0, False), H), dtype)
-    dsum_U_f_h_each = np.zeros((pack.room(0, False), H), dtype)
-    dsum_U_f_h_sum = np.zeros((pack.room(0, False), 1), dtype)
-    da_i_6 = np.zeros((pack.room(0, True), H), dtype)
-    dsqrt_a_i_5_each = np.zeros((pack.room(0, True), H), dtype)
-    dsum_a_i_4 = np.zeros((pack.room(0, True), 1), dtype)
-    dcentred_W_i_x = np.zeros((pack.room(0, True), H), dtype)
-    dsum_W_i_x_each = np.zeros((pack.room(0, True), H), dtype)
-    dsum_W_i_x_sum = np.zeros((pack.room(0, True), 1), dtype)
-    dsqrt_a_i_3_each = np.zeros((pack.room(0, False), H), dtype)
-    dsum_a_i_2 = np.zeros((pack.room(0, False), 1), dtype)
-    dcentred_U_i_h = np.zeros((pack.room(0, False), H), dtype)
-    dsum_U_i_h_each = np.zeros((pack.room(0, False), H), dtype)
-    dsum_U_i_h_sum = np.zeros((pack.room(0, False), 1), dtype)
-    dx_ = np.zeros((pack.room(0, True), D), dtype)
-    da_i_each = np.zeros((pack.room(0, True), H), dtype)
-    dd_i_each = np.zeros((pack.room(0, True), H), dtype)
-    da_f_each = np.zeros((pack.room(0, True), H), dtype)
-    dd_f_each = np.zeros((pack.room(0, True), H), dtype)
-    da_g_each = np.zeros((pack.room(0, True), H), dtype)
-    dd_g_each = np.zeros((pack.room(0, True), H), dtype)
-    da_o_each = np.zeros((pack.room(0, True), H), dtype)
-    dd_o_each = np.zeros((pack.room(0, True), H), dtype)
-    da_c_each = np.zeros((pack.room(0, True), H), dtype)
-    dh_back = np.zeros((pack.room(1, False), H), dtype)
-    dc_via = np.zeros((pack.room(1, False), H), dtype)
-    if "h" in given:
-        dh_back[pack.last(ring_1, 1)] = pack.sort(_steps_of(given["h"]))
-    if "c" in given:
-        dc_via[pack.last(ring_1, 1)] = pack.sort(_steps_of(given["c"]))
-    d_i = params.stack("d_i", "d_i")
-    work1 = np.empty((batch, H), dtype)
+    c = tape.arrays["c"]
+    centred_U_i_h_to_centred_U_o_h = tape.arrays["centred_U_i_h_to_centred_U_o_h"]
+    centred_W_i_x_to_centred_W_o_x = tape.arrays["centred_W_i_x_to_centred_W_o_x"]
+    h = tape.arrays["h"]
+    std_U_i_h_to_std_U_o_h = tape.arrays["std_U_i_h_to_std_U_o_h"]
+    std_W_i_x_to_std_W_o_x = tape.arrays["std_W_i_x_to_std_W_o_x"]
+    std_c = tape.arrays["std_c"]
+    x_ = tape.arrays["x_rows"]
+    sum_c = tape.arrays["sum_c"]
+    memory = np.empty(max(pack.size * 4*H, pack.size * H, pack.size * 4), dtype)
+    dU_i_h_to_dU_o_h = memory[: pack.size * 4*H].reshape(pack.size, 4*H)
+    dW_i_x_to_dW_o_x = memory[: pack.size * 4*H].reshape(pack.size, 4*H)
+    memory_ = np.empty(max(pack.size * H, pack.size * 2*H), dtype)
+    centred_c = memory_[: pack.size * H].reshape(pack.size, H)
+    memory_2 = np.empty(max(batch * H, batch * 2*H, batch * 3, batch), dtype)
+    dh = memory_2[: batch * H].reshape(batch, H)
+    memory_3 = np.empty(max(batch * 3*H, batch * 3), dtype)
+    i_o_f = memory_3[: batch * 3*H].reshape(batch, 3*H)
+    memory_4 = np.empty(max(batch * 2*H, batch * 3), dtype)
+    g_tanh_a_h = memory_4[: batch * 2*H].reshape(batch, 2*H)
+    da_h = np.empty((pack.size, H), dtype)
+    dstd_c_each_to_dstd_U_o_h_each = memory_2[: batch * 2*H].reshape(batch, 2*H)
+    dstd_U_i_h_each_to_dstd_U_g_h_each = memory_3[: batch * 3*H].reshape(batch, 3*H)
+    memory_5 = np.empty(max(pack.size * 3*H, pack.size * 4), dtype)
+    dsigmoid_in_i_to_dsigmoid_in_o = memory_5[: pack.size * 3*H].reshape(pack.size, 3*H)
+    dsum_square_c_to_dsum_square_U_o_h = np.empty((batch, 2), dtype)
+    dsum_square_U_i_h_to_dsum_square_U_g_h = memory_2[: batch * 3].reshape(batch, 3)
+    dcentred_c_to_dcentred_U_o_h = memory_2[: batch * 2*H].reshape(batch, 2*H)
+    dcentred_U_i_h_to_dcentred_U_g_h = memory_3[: batch * 3*H].reshape(batch, 3*H)
+    dsum_c_dsum_U_o_h = dsum_square_c_to_dsum_square_U_o_h
+    dsum_U_i_h_to_dsum_U_g_h = memory_4[: batch * 3].reshape(batch, 3)
+    dc = np.empty((batch, H), dtype)
+    dtanh_in_g = np.empty((pack.size, H), dtype)
+    dstd_W_i_x_each_to_dstd_W_o_x_each = memory[: pack.size * 4*H].reshape(pack.size, 4*H)
+    da_i_each_to_da_o_each = memory[: pack.size * 4*H].reshape(pack.size, 4*H)
+    dd_i_each_to_dd_o_each = memory[: pack.size * 4*H].reshape(pack.size, 4*H)
+    da_c_each = memory[: pack.size * H].reshape(pack.size, H)
+    dsum_square_W_i_x_to_dsum_square_W_o_x = np.empty((pack.size, 4), dtype)
+    dcentred_W_i_x_to_dcentred_W_o_x = memory[: pack.size * 4*H].reshape(pack.size, 4*H)
+    dsum_W_i_x_to_dsum_W_o_x = memory_5[: pack.size * 4].reshape(pack.size, 4)
+    dx_ = np.empty((pack.size, D), dtype)
+    dh_back = np.zeros((2 * batch, H), dtype)
+    dc_via = np.zeros((2 * batch, H), dtype)
+    work1 = dc
+    work1_ = memory_2[: batch].reshape(batch, 1)
+    work1_2 = memory_3[: batch * 3].reshape(batch, 3)
+    work1_3 = memory_4[: batch * 2*H].reshape(batch, 2*H)
+    work1_4 = memory[: pack.size * 4].reshape(pack.size, 4)
+    work1_5 = memory_[: pack.size * H].reshape(pack.size, H)
+    work1_6 = memory_[: pack.size * 2*H].reshape(pack.size, 2*H)
     a_i = params.stack("a_i", "a_i")
+    d_i = params.stack("d_i", "d_i")
     b_i = params.stack("b_i", "b_i")
-    d_f = params.stack("d_f", "d_f")
     a_f = params.stack("a_f", "a_f")
+    d_f = params.stack("d_f", "d_f")
     b_f = params.stack("b_f", "b_f")
-    d_g = params.stack("d_g", "d_g")
     a_g = params.stack("a_g", "a_g")
+    d_g = params.stack("d_g", "d_g")
     b_g = params.stack("b_g", "b_g")
-    d_o = params.stack("d_o", "d_o")
     a_o = params.stack("a_o", "a_o")
+    d_o = params.stack("d_o", "d_o")
     b_o = params.stack("b_o", "b_o")
     a_c = params.stack("a_c", "a_c")
     b_c = params.stack("b_c", "b_c")
-    work2 = np.empty((batch, H), dtype)
+    d_i_to_d_f = params.stack("d_i", "d_f")
     U_i_to_U_o = params.stack("U_i", "U_o")
-    work1_ = np.empty((pack.size, H), dtype)
+    dU_i_to_dU_o = grads.stack("U_i", "U_o")
+    a_i_to_a_f = params.stack("a_i", "a_f")
+    db_i_to_db_f = grads.stack("b_i", "b_f")
+    db_o = grads.stack("b_o", "b_o")
+    db_g = grads.stack("b_g", "b_g")
+    da_i_to_da_o = grads.stack("a_i", "a_o")
+    dd_i_to_dd_o = grads.stack("d_i", "d_o")
+    da_c = grads.stack("a_c", "a_c")
+    db_c = grads.stack("b_c", "b_c")
     W_i_to_W_o = params.stack("W_i", "W_o")
+    dW_i_to_dW_o = grads.stack("W_i", "W_o")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    centred_W_i_x = centred_W_i_x_to_centred_W_o_x[:, : H]
+    std_W_i_x = std_W_i_x_to_std_W_o_x[:, : 1]
+    centred_U_i_h = centred_U_i_h_to_centred_U_o_h[:, : H]
+    std_U_i_h = std_U_i_h_to_std_U_o_h[:, : 1]
+    centred_W_f_x = centred_W_i_x_to_centred_W_o_x[:, H : 2*H]
+    std_W_f_x = std_W_i_x_to_std_W_o_x[:, 1 : 2]
+    centred_U_f_h = centred_U_i_h_to_centred_U_o_h[:, H : 2*H]
+    std_U_f_h = std_U_i_h_to_std_U_o_h[:, 1 : 2]
+    centred_W_g_x = centred_W_i_x_to_centred_W_o_x[:, 2*H : 3*H]
+    std_W_g_x = std_W_i_x_to_std_W_o_x[:, 2 : 3]
+    centred_U_g_h = centred_U_i_h_to_centred_U_o_h[:, 2*H : 3*H]
+    std_U_g_h = std_U_i_h_to_std_U_o_h[:, 2 : 3]
+    centred_W_o_x = centred_W_i_x_to_centred_W_o_x[:, 3*H :]
+    std_W_o_x = std_W_i_x_to_std_W_o_x[:, 3 :]
+    centred_U_o_h = centred_U_i_h_to_centred_U_o_h[:, 3*H :]
+    std_U_o_h = std_U_i_h_to_std_U_o_h[:, 3 :]
+    dsigmoid_in_o = dsigmoid_in_i_to_dsigmoid_in_o[:, 2*H :]
+    dU_o_h = dU_i_h_to_dU_o_h[:, 3*H :]
+    dsigmoid_in_f = dsigmoid_in_i_to_dsigmoid_in_o[:, H : 2*H]
+    dsigmoid_in_i = dsigmoid_in_i_to_dsigmoid_in_o[:, : H]
+    dsigmoid_in_i_to_dsigmoid_in_f = dsigmoid_in_i_to_dsigmoid_in_o[:, : 2*H]
+    centred_U_i_h_to_centred_U_f_h = centred_U_i_h_to_centred_U_o_h[:, : 2*H]
+    std_U_i_h_to_std_U_g_h = std_U_i_h_to_std_U_o_h[:, : 3]
+    dsigmoid_in_i_to_dsigmoid_in_f_2xH = dsigmoid_in_i_to_dsigmoid_in_o[:, : 2*H].reshape(-1, 2, H)
+    centred_U_i_h_to_centred_U_f_h_2xH = centred_U_i_h_to_centred_U_o_h[:, : 2*H].reshape(-1, 2, H)
+    std_U_i_h_to_std_U_f_h_2x1 = std_U_i_h_to_std_U_o_h[:, : 2].reshape(-1, 2, 1)
+    dU_i_h_to_dU_g_h_3xH = dU_i_h_to_dU_o_h[:, : 3*H].reshape(-1, 3, H)
     ones = np.ones((1, pack.size), dtype)
 
+    samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
-        # a_i_6[t] = centred_U_i_h[t]*d_i/sqrt_a_i_3[t] + centred_W_i_x[t]*a_i/sqrt_a_i_5[t] + b_i
-        i_t = i[:n]
-        centred_U_i_h_t = centred_U_i_h_rows[at_0[t] : at_0[t] + n]
-        sqrt_a_i_3_t = sqrt_a_i_3_rows[at_0[t] : at_0[t] + n]
-        work1_t = work1[:n]
-        centred_W_i_x_t = centred_W_i_x_rows[at_0[t] : at_0[t] + n]
-        sqrt_a_i_5_t = sqrt_a_i_5_rows[at_0[t] : at_0[t] + n]
-        np.multiply(centred_U_i_h_t, d_i, out=i_t)
-        np.divide(i_t, sqrt_a_i_3_t, out=i_t)
-        np.multiply(centred_W_i_x_t, a_i, out=work1_t)
-        np.divide(work1_t, sqrt_a_i_5_t, out=work1_t)
-        np.add(i_t, work1_t, out=i_t)
-        np.add(i_t, b_i, out=i_t)
-        # a_f_6[t] = centred_U_f_h[t]*d_f/sqrt_a_f_3[t] + centred_W_f_x[t]*a_f/sqrt_a_f_5[t] + b_f
-        f_t = f[:n]
-        centred_U_f_h_t = centred_U_f_h_rows[at_0[t] : at_0[t] + n]
-        sqrt_a_f_3_t = sqrt_a_f_3_rows[at_0[t] : at_0[t] + n]
-        centred_W_f_x_t = centred_W_f_x_rows[at_0[t] : at_0[t] + n]
-        sqrt_a_f_5_t = sqrt_a_f_5_rows[at_0[t] : at_0[t] + n]
-        np.multiply(centred_U_f_h_t, d_f, out=f_t)
-        np.divide(f_t, sqrt_a_f_3_t, out=f_t)
-        np.multiply(centred_W_f_x_t, a_f, out=work1_t)
-        np.divide(work1_t, sqrt_a_f_5_t, out=work1_t)
-        np.add(f_t, work1_t, out=f_t)
-        np.add(f_t, b_f, out=f_t)
-        # a_g_6[t] = centred_U_g_h[t]*d_g/sqrt_a_g_3[t] + centred_W_g_x[t]*a_g/sqrt_a_g_5[t] + b_g
-        g_t = g[:n]
-        centred_U_g_h_t = centred_U_g_h_rows[at_0[t] : at_0[t] + n]
-        sqrt_a_g_3_t = sqrt_a_g_3_rows[at_0[t] : at_0[t] + n]
-        centred_W_g_x_t = centred_W_g_x_rows[at_0[t] : at_0[t] + n]
-        sqrt_a_g_5_t = sqrt_a_g_5_rows[at_0[t] : at_0[t] + n]
-        np.multiply(centred_U_g_h_t, d_g, out=g_t)
-        np.divide(g_t, sqrt_a_g_3_t, out=g_t)
-        np.multiply(centred_W_g_x_t, a_g, out=work1_t)
-        np.divide(work1_t, sqrt_a_g_5_t, out=work1_t)
-        np.add(g_t, work1_t, out=g_t)
-        np.add(g_t, b_g, out=g_t)
-        # a_o_6[t] = centred_U_o_h[t]*d_o/sqrt_a_o_3[t] + centred_W_o_x[t]*a_o/sqrt_a_o_5[t] + b_o
-        o_t = o[:n]
-        centred_U_o_h_t = centred_U_o_h_rows[at_0[t] : at_0[t] + n]
-        sqrt_a_o_3_t = sqrt_a_o_3_rows[at_0[t] : at_0[t] + n]
-        centred_W_o_x_t = centred_W_o_x_rows[at_0[t] : at_0[t] + n]
-        sqrt_a_o_5_t = sqrt_a_o_5_rows[at_0[t] : at_0[t] + n]
-        np.multiply(centred_U_o_h_t, d_o, out=o_t)
-        np.divide(o_t, sqrt_a_o_3_t, out=o_t)
-        np.multiply(centred_W_o_x_t, a_o, out=work1_t)
-        np.divide(work1_t, sqrt_a_o_5_t, out=work1_t)
-        np.add(o_t, work1_t, out=o_t)
-        np.add(o_t, b_o, out=o_t)
+        if n != samples:
+            samples = n
+            work1_t = work1[:n]
+            sigmoid_in_i_t = i_o_f[:n, : H]
+            sigmoid_in_f_t = i_o_f[:n, 2*H :]
+            tanh_in_g_t = g_tanh_a_h[:n, : H]
+            sigmoid_in_o_t = i_o_f[:n, H : 2*H]
+            dh_t = dh[:n]
+            sigmoid_in_i_to_sigmoid_in_f_t = i_o_f[:n]
+            i_to_f_t = sigmoid_in_i_to_sigmoid_in_f_t
+            a_h_t = g_tanh_a_h[:n, H :]
+            o_t = sigmoid_in_o_t
+            tanh_in_g_to_a_h_t = g_tanh_a_h[:n]
+            g_to_tanh_a_h_t = tanh_in_g_to_a_h_t
+            tanh_a_h_t = a_h_t
+            dstd_c_each_t = dstd_c_each_to_dstd_U_o_h_each[:n, : H]
+            dstd_U_o_h_each_t = dstd_c_each_to_dstd_U_o_h_each[:n, H :]
+            dstd_c_sum_to_dstd_U_o_h_sum_t = dsum_square_c_to_dsum_square_U_o_h[:n]
+            dstd_c_each_to_dstd_U_o_h_each_t = dstd_c_each_to_dstd_U_o_h_each[:n].reshape(-1, 2, H)
+            dstd_c_sum_t = dsum_square_c_to_dsum_square_U_o_h[:n, : 1]
+            work1_t_ = work1_[:n]
+            dstd_c_t = dstd_c_sum_t
+            dstd_U_o_h_sum_t = dsum_square_c_to_dsum_square_U_o_h[:n, 1 :]
+            dstd_U_o_h_t = dstd_U_o_h_sum_t
+            dstd_squared_c_t = dstd_c_sum_t
+            dstd_squared_U_o_h_t = dstd_U_o_h_sum_t
+            dstd_squared_c_to_dstd_squared_U_o_h_t = dstd_c_sum_to_dstd_U_o_h_sum_t
+            dsum_square_c_to_dsum_square_U_o_h_t = dstd_c_sum_to_dstd_U_o_h_sum_t
+            dsum_square_c_t = dstd_c_sum_t
+            dcentred_c_t = dcentred_c_to_dcentred_U_o_h[:n, : H]
+            dsum_square_U_o_h_t = dstd_U_o_h_sum_t
+            dcentred_U_o_h_t = dcentred_c_to_dcentred_U_o_h[:n, H :]
+            dsum_c_sum_to_dsum_U_o_h_sum_t = dsum_c_dsum_U_o_h[:n]
+            dcentred_c_to_dcentred_U_o_h_t = dcentred_c_to_dcentred_U_o_h[:n].reshape(-1, 2, H)
+            dsum_c_to_dsum_U_o_h_t = dsum_c_sum_to_dsum_U_o_h_sum_t
+            dsum_c_t = dsum_c_dsum_U_o_h[:n, : 1]
+            dc_t = dc[:n]
+            dsum_U_o_h_t = dsum_c_dsum_U_o_h[:n, 1 :]
+            i_t = sigmoid_in_i_t
+            g_t = tanh_in_g_t
+            f_t = sigmoid_in_f_t
+            dstd_U_g_h_each_t = dstd_U_i_h_each_to_dstd_U_g_h_each[:n, 2*H :]
+            dstd_U_i_h_each_to_dstd_U_f_h_each_t = dstd_U_i_h_each_to_dstd_U_g_h_each[:n, : 2*H]
+            dstd_U_i_h_sum_to_dstd_U_g_h_sum_t = dsum_square_U_i_h_to_dsum_square_U_g_h[:n]
+            dstd_U_i_h_each_to_dstd_U_g_h_each_t = dstd_U_i_h_each_to_dstd_U_g_h_each[:n].reshape(-1, 3, H)
+            work1_t_2 = work1_2[:n]
+            dstd_U_i_h_to_dstd_U_g_h_t = dstd_U_i_h_sum_to_dstd_U_g_h_sum_t
+            dstd_squared_U_i_h_to_dstd_squared_U_g_h_t = dstd_U_i_h_sum_to_dstd_U_g_h_sum_t
+            dsum_square_U_i_h_to_dsum_square_U_g_h_t = dstd_U_i_h_sum_to_dstd_U_g_h_sum_t
+            dsum_square_U_g_h_t = dsum_square_U_i_h_to_dsum_square_U_g_h[:n, 2 :]
+            dcentred_U_g_h_t = dcentred_U_i_h_to_dcentred_U_g_h[:n, 2*H :]
+            dsum_square_U_i_h_to_dsum_square_U_f_h_t = dsum_square_U_i_h_to_dsum_square_U_g_h[:n, : 2].reshape(-1, 2, 1)
+            work1_t_3 = work1_3[:n].reshape(-1, 2, H)
+            dcentred_U_i_h_to_dcentred_U_f_h_t = dcentred_U_i_h_to_dcentred_U_g_h[:n, : 2*H].reshape(-1, 2, H)
+            dsum_U_i_h_sum_to_dsum_U_g_h_sum_t = dsum_U_i_h_to_dsum_U_g_h[:n]
+            dcentred_U_i_h_to_dcentred_U_g_h_t = dcentred_U_i_h_to_dcentred_U_g_h[:n].reshape(-1, 3, H)
+            dsum_U_i_h_to_dsum_U_g_h_t = dsum_U_i_h_sum_to_dsum_U_g_h_sum_t
+            dsum_U_i_h_to_dsum_U_g_h_t_ = dsum_U_i_h_to_dsum_U_g_h[:n].reshape(-1, 3, 1)
+        # sigmoid_in_i[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + centred_U_i_h[t]*d_i/std_U_i_h[t] + b_i
+        centred_W_i_x_t = centred_W_i_x[at_0[t]]
+        std_W_i_x_t = std_W_i_x[at_0[t]]
+        centred_U_i_h_t = centred_U_i_h[at_0[t]]
+        std_U_i_h_t = std_U_i_h[at_0[t]]
+        np.multiply(centred_W_i_x_t, a_i, out=sigmoid_in_i_t)
+        np.divide(sigmoid_in_i_t, std_W_i_x_t, out=sigmoid_in_i_t)
+        np.multiply(centred_U_i_h_t, d_i, out=work1_t)
+        np.divide(work1_t, std_U_i_h_t, out=work1_t)
+        np.add(sigmoid_in_i_t, work1_t, out=sigmoid_in_i_t)
+        np.add(sigmoid_in_i_t, b_i, out=sigmoid_in_i_t)
+        # sigmoid_in_f[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + centred_U_f_h[t]*d_f/std_U_f_h[t] + b_f
+        centred_W_f_x_t = centred_W_f_x[at_0[t]]
+        std_W_f_x_t = std_W_f_x[at_0[t]]
+        centred_U_f_h_t = centred_U_f_h[at_0[t]]
+        std_U_f_h_t = std_U_f_h[at_0[t]]
+        np.multiply(centred_W_f_x_t, a_f, out=sigmoid_in_f_t)
+        np.divide(sigmoid_in_f_t, std_W_f_x_t, out=sigmoid_in_f_t)
+        np.multiply(centred_U_f_h_t, d_f, out=work1_t)
+        np.divide(work1_t, std_U_f_h_t, out=work1_t)
+        np.add(sigmoid_in_f_t, work1_t, out=sigmoid_in_f_t)
+        np.add(sigmoid_in_f_t, b_f, out=sigmoid_in_f_t)
+        # tanh_in_g[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + centred_U_g_h[t]*d_g/std_U_g_h[t] + b_g
+        centred_W_g_x_t = centred_W_g_x[at_0[t]]
+        std_W_g_x_t = std_W_g_x[at_0[t]]
+        centred_U_g_h_t = centred_U_g_h[at_0[t]]
+        std_U_g_h_t = std_U_g_h[at_0[t]]
+        np.multiply(centred_W_g_x_t, a_g, out=tanh_in_g_t)
+        np.divide(tanh_in_g_t, std_W_g_x_t, out=tanh_in_g_t)
+        np.multiply(centred_U_g_h_t, d_g, out=work1_t)
+        np.divide(work1_t, std_U_g_h_t, out=work1_t)
+        np.add(tanh_in_g_t, work1_t, out=tanh_in_g_t)
+        np.add(tanh_in_g_t, b_g, out=tanh_in_g_t)
+        # sigmoid_in_o[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + centred_U_o_h[t]*d_o/std_U_o_h[t] + b_o
+        centred_W_o_x_t = centred_W_o_x[at_0[t]]
+        std_W_o_x_t = std_W_o_x[at_0[t]]
+        centred_U_o_h_t = centred_U_o_h[at_0[t]]
+        std_U_o_h_t = std_U_o_h[at_0[t]]
+        np.multiply(centred_W_o_x_t, a_o, out=sigmoid_in_o_t)
+        np.divide(sigmoid_in_o_t, std_W_o_x_t, out=sigmoid_in_o_t)
+        np.multiply(centred_U_o_h_t, d_o, out=work1_t)
+        np.divide(work1_t, std_U_o_h_t, out=work1_t)
+        np.add(sigmoid_in_o_t, work1_t, out=sigmoid_in_o_t)
+        np.add(sigmoid_in_o_t, b_o, out=sigmoid_in_o_t)
         # centred_c[t] = c[t] - sum_c[t]/H
-        centred_c_t = centred_c[at_0[t] : at_0[t] + n]
-        c_t = c_rows[at_1[t + 1] : at_1[t + 1] + n]
-        sum_c_t = sum_c_rows[at_0[t] : at_0[t] + n]
-        np.divide(sum_c_t, H, out=work1_t)
-        np.subtract(c_t, work1_t, out=centred_c_t)
-        # dh[t] = dh_back[t+1] + dy[t]
-        dh_t = dh[:n]
-        dh_back_next = dh_back[ring_1[t + 1] : ring_1[t + 1] + n]
-        dy_t = dy_rows[at_0[t] : at_0[t] + n]
-        np.add(dh_back_next, dy_t, out=dh_t)
-        # i[t] = sigmoid(a_i_6[t]) (input gate)
-        np.negative(i_t, out=i_t)
-        np.exp(i_t, out=i_t)
-        np.add(i_t, 1, out=i_t)
-        np.reciprocal(i_t, out=i_t)
-        # f[t] = sigmoid(a_f_6[t]) (forget gate)
-        np.negative(f_t, out=f_t)
-        np.exp(f_t, out=f_t)
-        np.add(f_t, 1, out=f_t)
-        np.reciprocal(f_t, out=f_t)
-        # g[t] = tanh(a_g_6[t]) (candidate)
-        np.tanh(g_t, out=g_t)
-        # o[t] = sigmoid(a_o_6[t]) (output gate)
-        np.negative(o_t, out=o_t)
-        np.exp(o_t, out=o_t)
-        np.add(o_t, 1, out=o_t)
-        np.reciprocal(o_t, out=o_t)
-        # a_h_3[t] = centred_c[t]*a_c/sqrt_a_h_2[t] + b_c
-        tanh_a_h_3_t = tanh_a_h_3[:n]
-        sqrt_a_h_2_t = sqrt_a_h_2_rows[at_0[t] : at_0[t] + n]
-        np.multiply(centred_c_t, a_c, out=tanh_a_h_3_t)
-        np.divide(tanh_a_h_3_t, sqrt_a_h_2_t, out=tanh_a_h_3_t)
-        np.add(tanh_a_h_3_t, b_c, out=tanh_a_h_3_t)
-        # dtanh_a_h_3[t] = dh[t]*o[t]
-        da_h_3_t = da_h_3[at_0[t] : at_0[t] + n]
-        np.multiply(dh_t, o_t, out=da_h_3_t)
-        # tanh_a_h_3[t] = tanh(a_h_3[t])
-        np.tanh(tanh_a_h_3_t, out=tanh_a_h_3_t)
-        # da_h_3[t] = dtanh_a_h_3[t]*(1 - tanh_a_h_3[t]**2)
-        work2_t = work2[:n]
-        np.square(tanh_a_h_3_t, out=work2_t)
-        np.subtract(1, work2_t, out=work1_t)
-        np.multiply(da_h_3_t, work1_t, out=da_h_3_t)
-        # do[t] = dh[t]*tanh_a_h_3[t]
-        da_o_6_t = da_o_6[at_0[t] : at_0[t] + n]
-        np.multiply(dh_t, tanh_a_h_3_t, out=da_o_6_t)
-        # dsqrt_a_h_2_each[t] = -centred_c[t]*da_h_3[t]*a_c/sqrt_a_h_2[t]**2
-        dsqrt_a_h_2_each_t = dsqrt_a_h_2_each[:n]
-        np.multiply(centred_c_t, da_h_3_t, out=dsqrt_a_h_2_each_t)
-        np.multiply(dsqrt_a_h_2_each_t, a_c, out=dsqrt_a_h_2_each_t)
-        np.square(sqrt_a_h_2_t, out=work1_t)
-        np.divide(dsqrt_a_h_2_each_t, work1_t, out=dsqrt_a_h_2_each_t)
-        np.negative(dsqrt_a_h_2_each_t, out=dsqrt_a_h_2_each_t)
-        # da_o_6[t] = do[t]*o[t]*(1 - o[t])
+        c_t = c[at_1[t]]
+        sum_c_t = sum_c[at_0[t]]
+        centred_c_t = centred_c[at_0[t]]
+        np.divide(sum_c_t, H, out=centred_c_t)
+        np.subtract(c_t, centred_c_t, out=centred_c_t)
+        # dh[t] = dy[t] + dh_back[t+1]
+        dy_t = dy_rows[at_0[t]]
+        dh_back_next = dh_back[ring_1[t]]
+        np.add(dy_t, dh_back_next, out=dh_t)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        np.subtract(0, sigmoid_in_i_to_sigmoid_in_f_t, out=i_to_f_t)
+        np.exp(i_to_f_t, out=i_to_f_t)
+        np.add(i_to_f_t, 1, out=i_to_f_t)
+        np.divide(1, i_to_f_t, out=i_to_f_t)
+        # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
+        std_c_t = std_c[at_0[t]]
+        np.multiply(centred_c_t, a_c, out=a_h_t)
+        np.divide(a_h_t, std_c_t, out=a_h_t)
+        np.add(a_h_t, b_c, out=a_h_t)
+        # dtanh_a_h[t] = dh[t]*o[t]
+        dtanh_a_h_t = da_h[at_0[t]]
+        np.multiply(dh_t, o_t, out=dtanh_a_h_t)
+        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        # tanh_a_h[t] = tanh(a_h[t])
+        np.tanh(tanh_in_g_to_a_h_t, out=g_to_tanh_a_h_t)
+        # da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
+        da_h_t = dtanh_a_h_t
+        np.square(tanh_a_h_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dtanh_a_h_t, work1_t, out=da_h_t)
+        # do[t] = dh[t]*tanh_a_h[t]
+        do_t = dsigmoid_in_o[at_0[t]]
+        np.multiply(dh_t, tanh_a_h_t, out=do_t)
+        # dstd_c_each[t] = da_h[t]*centred_c[t]*a_c
+        np.multiply(da_h_t, centred_c_t, out=dstd_c_each_t)
+        np.multiply(dstd_c_each_t, a_c, out=dstd_c_each_t)
+        # dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t])
+        dsigmoid_in_o_t = do_t
+        np.multiply(do_t, o_t, out=dsigmoid_in_o_t)
         np.subtract(1, o_t, out=work1_t)
-        np.multiply(da_o_6_t, work1_t, out=da_o_6_t)
-        np.multiply(da_o_6_t, o_t, out=da_o_6_t)
-        # dsqrt_a_h_2_sum[t] = sum(dsqrt_a_h_2_each[t])
-        dsum_a_h_t = dsum_a_h[:n]
-        np.add.reduce(dsqrt_a_h_2_each_t, axis=1, keepdims=True, out=dsum_a_h_t)
-        # dsqrt_a_o_3_each[t] = -centred_U_o_h[t]*da_o_6[t]*d_o/sqrt_a_o_3[t]**2
-        dsqrt_a_o_3_each_t = dsqrt_a_o_3_each[:n]
-        np.multiply(centred_U_o_h_t, da_o_6_t, out=dsqrt_a_o_3_each_t)
-        np.multiply(dsqrt_a_o_3_each_t, d_o, out=dsqrt_a_o_3_each_t)
-        np.square(sqrt_a_o_3_t, out=work1_t)
-        np.divide(dsqrt_a_o_3_each_t, work1_t, out=dsqrt_a_o_3_each_t)
-        np.negative(dsqrt_a_o_3_each_t, out=dsqrt_a_o_3_each_t)
-        # da_h_2[t] = dsqrt_a_h_2_sum[t]/(2*sqrt_a_h_2[t])
-        np.divide(dsum_a_h_t, sqrt_a_h_2_t, out=dsum_a_h_t)
-        np.divide(dsum_a_h_t, 2, out=dsum_a_h_t)
-        # dsqrt_a_o_3_sum[t] = sum(dsqrt_a_o_3_each[t])
-        dsum_a_o_2_t = dsum_a_o_2[:n]
-        np.add.reduce(dsqrt_a_o_3_each_t, axis=1, keepdims=True, out=dsum_a_o_2_t)
-        # dsum_a_h[t] = da_h_2[t]/H
-        np.divide(dsum_a_h_t, H, out=dsum_a_h_t)
-        # da_o_3[t] = dsqrt_a_o_3_sum[t]/(2*sqrt_a_o_3[t])
-        np.divide(dsum_a_o_2_t, sqrt_a_o_3_t, out=dsum_a_o_2_t)
-        np.divide(dsum_a_o_2_t, 2, out=dsum_a_o_2_t)
-        # da_h[t] = dsum_a_h[t]
-        dcentred_c_t = dcentred_c[:n]
-        np.copyto(dcentred_c_t, dsum_a_h_t)
-        # dsum_a_o_2[t] = da_o_3[t]/H
-        np.divide(dsum_a_o_2_t, H, out=dsum_a_o_2_t)
-        # dcentred_c[t] = 2*centred_c[t]*da_h[t] + da_h_3[t]*a_c/sqrt_a_h_2[t]
+        np.multiply(dsigmoid_in_o_t, work1_t, out=dsigmoid_in_o_t)
+        # dstd_U_o_h_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]*d_o
+        np.multiply(dsigmoid_in_o_t, centred_U_o_h_t, out=dstd_U_o_h_each_t)
+        np.multiply(dstd_U_o_h_each_t, d_o, out=dstd_U_o_h_each_t)
+        # dstd_c_sum[t] = sum(dstd_c_each[t])
+        # dstd_U_o_h_sum[t] = sum(dstd_U_o_h_each[t])
+        np.add.reduce(dstd_c_each_to_dstd_U_o_h_each_t, axis=2, out=dstd_c_sum_to_dstd_U_o_h_sum_t)
+        # dstd_c[t] = -dstd_c_sum[t]/std_c[t]**2
+        np.square(std_c_t, out=work1_t_)
+        np.divide(dstd_c_sum_t, work1_t_, out=dstd_c_t)
+        np.multiply(dstd_c_t, -1, out=dstd_c_t)
+        # dstd_U_o_h[t] = -dstd_U_o_h_sum[t]/std_U_o_h[t]**2
+        np.square(std_U_o_h_t, out=work1_t_)
+        np.divide(dstd_U_o_h_sum_t, work1_t_, out=dstd_U_o_h_t)
+        np.multiply(dstd_U_o_h_t, -1, out=dstd_U_o_h_t)
+        # dstd_squared_c[t] = dstd_c[t]/(2*std_c[t])
+        np.divide(dstd_c_t, std_c_t, out=dstd_squared_c_t)
+        np.divide(dstd_squared_c_t, 2, out=dstd_squared_c_t)
+        # dstd_squared_U_o_h[t] = dstd_U_o_h[t]/(2*std_U_o_h[t])
+        np.divide(dstd_U_o_h_t, std_U_o_h_t, out=dstd_squared_U_o_h_t)
+        np.divide(dstd_squared_U_o_h_t, 2, out=dstd_squared_U_o_h_t)
+        # dsum_square_c[t] = dstd_squared_c[t]/H
+        # dsum_square_U_o_h[t] = dstd_squared_U_o_h[t]/H
+        np.divide(dstd_squared_c_to_dstd_squared_U_o_h_t, H, out=dsum_square_c_to_dsum_square_U_o_h_t)
+        # dcentred_c[t] = 2*dsum_square_c[t]*centred_c[t] + da_h[t]*a_c/std_c[t]
+        np.multiply(2, dsum_square_c_t, out=dcentred_c_t)
         np.multiply(dcentred_c_t, centred_c_t, out=dcentred_c_t)
-        np.multiply(dcentred_c_t, 2, out=dcentred_c_t)
-        np.multiply(da_h_3_t, a_c, out=work1_t)
-        np.divide(work1_t, sqrt_a_h_2_t, out=work1_t)
+        np.multiply(da_h_t, a_c, out=work1_t)
+        np.divide(work1_t, std_c_t, out=work1_t)
         np.add(dcentred_c_t, work1_t, out=dcentred_c_t)
-        # da_o_2[t] = dsum_a_o_2[t]
-        dcentred_U_o_h_t = dcentred_U_o_h[:n]
-        np.copyto(dcentred_U_o_h_t, dsum_a_o_2_t)
-        # dsum_c_each[t] = -dcentred_c[t]/H
-        dsum_c_each_t = dsum_c_each[:n]
-        np.divide(dcentred_c_t, H, out=dsum_c_each_t)
-        np.negative(dsum_c_each_t, out=dsum_c_each_t)
-        # dcentred_U_o_h[t] = 2*centred_U_o_h[t]*da_o_2[t] + da_o_6[t]*d_o/sqrt_a_o_3[t]
+        # dcentred_U_o_h[t] = 2*dsum_square_U_o_h[t]*centred_U_o_h[t] + dsigmoid_in_o[t]*d_o/std_U_o_h[t]
+        np.multiply(2, dsum_square_U_o_h_t, out=dcentred_U_o_h_t)
         np.multiply(dcentred_U_o_h_t, centred_U_o_h_t, out=dcentred_U_o_h_t)
-        np.multiply(dcentred_U_o_h_t, 2, out=dcentred_U_o_h_t)
-        np.multiply(da_o_6_t, d_o, out=work1_t)
-        np.divide(work1_t, sqrt_a_o_3_t, out=work1_t)
+        np.multiply(dsigmoid_in_o_t, d_o, out=work1_t)
+        np.divide(work1_t, std_U_o_h_t, out=work1_t)
         np.add(dcentred_U_o_h_t, work1_t, out=dcentred_U_o_h_t)
-        # dsum_c_sum[t] = sum(dsum_c_each[t])
-        dsum_c_sum_t = dsum_c_sum[:n]
-        np.add.reduce(dsum_c_each_t, axis=1, keepdims=True, out=dsum_c_sum_t)
-        # dsum_U_o_h_each[t] = -dcentred_U_o_h[t]/H
-        dsum_U_o_h_each_t = dsum_U_o_h_each[:n]
-        np.divide(dcentred_U_o_h_t, H, out=dsum_U_o_h_each_t)
-        np.negative(dsum_U_o_h_each_t, out=dsum_U_o_h_each_t)
-        # dc[t] = dc_via[t+1] + dcentred_c[t] + dsum_c_sum[t]
-        dc_t = dc[:n]
-        dc_via_next = dc_via[ring_1[t + 1] : ring_1[t + 1] + n]
-        np.add(dc_via_next, dcentred_c_t, out=dc_t)
-        np.add(dc_t, dsum_c_sum_t, out=dc_t)
-        # dsum_U_o_h_sum[t] = sum(dsum_U_o_h_each[t])
-        dsum_U_o_h_sum_t = dsum_U_o_h_sum[:n]
-        np.add.reduce(dsum_U_o_h_each_t, axis=1, keepdims=True, out=dsum_U_o_h_sum_t)
+        # dsum_c_sum[t] = sum(dcentred_c[t])
+        # dsum_U_o_h_sum[t] = sum(dcentred_U_o_h[t])
+        np.add.reduce(dcentred_c_to_dcentred_U_o_h_t, axis=2, out=dsum_c_sum_to_dsum_U_o_h_sum_t)
+        # dsum_c[t] = -dsum_c_sum[t]/H
+        # dsum_U_o_h[t] = -dsum_U_o_h_sum[t]/H
+        np.divide(dsum_c_sum_to_dsum_U_o_h_sum_t, H, out=dsum_c_to_dsum_U_o_h_t)
+        np.multiply(dsum_c_to_dsum_U_o_h_t, -1, out=dsum_c_to_dsum_U_o_h_t)
+        # dc[t] = dsum_c[t] + dcentred_c[t] + dc_via[t+1]
+        dc_via_next = dc_via[ring_1[t]]
+        np.add(dsum_c_t, dcentred_c_t, out=dc_t)
+        np.add(dc_t, dc_via_next, out=dc_t)
+        # dU_o_h[t] = dsum_U_o_h[t] + dcentred_U_o_h[t]
+        dU_o_h_t = dU_o_h[at_0[t]]
+        np.add(dsum_U_o_h_t, dcentred_U_o_h_t, out=dU_o_h_t)
         # dg[t] = dc[t]*i[t]
-        da_g_6_t = da_g_6[at_0[t] : at_0[t] + n]
-        np.multiply(dc_t, i_t, out=da_g_6_t)
-        # df[t] = c[t-1]*dc[t]
-        da_f_6_t = da_f_6[at_0[t] : at_0[t] + n]
-        c_t1 = c_rows[at_1[t] : at_1[t] + n]
-        np.multiply(c_t1, dc_t, out=da_f_6_t)
+        dg_t = dtanh_in_g[at_0[t]]
+        np.multiply(dc_t, i_t, out=dg_t)
+        # df[t] = dc[t]*c[t-1]
+        c_t1 = c[at_1_0[t]]
+        df_t = dsigmoid_in_f[at_0[t]]
+        np.multiply(dc_t, c_t1, out=df_t)
         # di[t] = dc[t]*g[t]
-        da_i_6_t = da_i_6[at_0[t] : at_0[t] + n]
-        np.multiply(dc_t, g_t, out=da_i_6_t)
+        di_t = dsigmoid_in_i[at_0[t]]
+        np.multiply(dc_t, g_t, out=di_t)
         # dc_via[t] = dc[t]*f[t]
-        dc_via_t = dc_via[ring_1[t] : ring_1[t] + n]
+        dc_via_t = dc_via[ring_1_0[t]]
         np.multiply(dc_t, f_t, out=dc_via_t)
-        # dU_o_h[t] = dcentred_U_o_h[t] + dsum_U_o_h_sum[t]
-        dU_i_h_to_dU_o_h_t = dU_i_h_to_dU_o_h[at_0[t] : at_0[t] + n]
-        dU_o_h_t = dU_i_h_to_dU_o_h_t[:, 3*H :]
-        np.add(dcentred_U_o_h_t, dsum_U_o_h_sum_t, out=dU_o_h_t)
-        # da_g_6[t] = dg[t]*(1 - g[t]**2)
-        np.square(g_t, out=work2_t)
-        np.subtract(1, work2_t, out=work1_t)
-        np.multiply(da_g_6_t, work1_t, out=da_g_6_t)
-        # da_f_6[t] = df[t]*f[t]*(1 - f[t])
+        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
+        dtanh_in_g_t = dg_t
+        np.square(g_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dg_t, work1_t, out=dtanh_in_g_t)
+        # dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t])
+        dsigmoid_in_f_t = df_t
+        np.multiply(df_t, f_t, out=dsigmoid_in_f_t)
         np.subtract(1, f_t, out=work1_t)
-        np.multiply(da_f_6_t, work1_t, out=da_f_6_t)
-        np.multiply(da_f_6_t, f_t, out=da_f_6_t)
-        # da_i_6[t] = di[t]*i[t]*(1 - i[t])
+        np.multiply(dsigmoid_in_f_t, work1_t, out=dsigmoid_in_f_t)
+        # dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t])
+        dsigmoid_in_i_t = di_t
+        np.multiply(di_t, i_t, out=dsigmoid_in_i_t)
         np.subtract(1, i_t, out=work1_t)
-        np.multiply(da_i_6_t, work1_t, out=da_i_6_t)
-        np.multiply(da_i_6_t, i_t, out=da_i_6_t)
-        # dsqrt_a_g_3_each[t] = -centred_U_g_h[t]*da_g_6[t]*d_g/sqrt_a_g_3[t]**2
-        dsqrt_a_g_3_each_t = dsqrt_a_g_3_each[:n]
-        np.multiply(centred_U_g_h_t, da_g_6_t, out=dsqrt_a_g_3_each_t)
-        np.multiply(dsqrt_a_g_3_each_t, d_g, out=dsqrt_a_g_3_each_t)
-        np.square(sqrt_a_g_3_t, out=work1_t)
-        np.divide(dsqrt_a_g_3_each_t, work1_t, out=dsqrt_a_g_3_each_t)
-        np.negative(dsqrt_a_g_3_each_t, out=dsqrt_a_g_3_each_t)
-        # dsqrt_a_f_3_each[t] = -centred_U_f_h[t]*da_f_6[t]*d_f/sqrt_a_f_3[t]**2
-        dsqrt_a_f_3_each_t = dsqrt_a_f_3_each[:n]
-        np.multiply(centred_U_f_h_t, da_f_6_t, out=dsqrt_a_f_3_each_t)
-        np.multiply(dsqrt_a_f_3_each_t, d_f, out=dsqrt_a_f_3_each_t)
-        np.square(sqrt_a_f_3_t, out=work1_t)
-        np.divide(dsqrt_a_f_3_each_t, work1_t, out=dsqrt_a_f_3_each_t)
-        np.negative(dsqrt_a_f_3_each_t, out=dsqrt_a_f_3_each_t)
-        # dsqrt_a_i_3_each[t] = -centred_U_i_h[t]*da_i_6[t]*d_i/sqrt_a_i_3[t]**2
-        dsqrt_a_i_3_each_t = dsqrt_a_i_3_each[:n]
-        np.multiply(centred_U_i_h_t, da_i_6_t, out=dsqrt_a_i_3_each_t)
-        np.multiply(dsqrt_a_i_3_each_t, d_i, out=dsqrt_a_i_3_each_t)
-        np.square(sqrt_a_i_3_t, out=work1_t)
-        np.divide(dsqrt_a_i_3_each_t, work1_t, out=dsqrt_a_i_3_each_t)
-        np.negative(dsqrt_a_i_3_each_t, out=dsqrt_a_i_3_each_t)
-        # dsqrt_a_g_3_sum[t] = sum(dsqrt_a_g_3_each[t])
-        dsum_a_g_2_t = dsum_a_g_2[:n]
-        np.add.reduce(dsqrt_a_g_3_each_t, axis=1, keepdims=True, out=dsum_a_g_2_t)
-        # dsqrt_a_f_3_sum[t] = sum(dsqrt_a_f_3_each[t])
-        dsum_a_f_2_t = dsum_a_f_2[:n]
-        np.add.reduce(dsqrt_a_f_3_each_t, axis=1, keepdims=True, out=dsum_a_f_2_t)
-        # dsqrt_a_i_3_sum[t] = sum(dsqrt_a_i_3_each[t])
-        dsum_a_i_2_t = dsum_a_i_2[:n]
-        np.add.reduce(dsqrt_a_i_3_each_t, axis=1, keepdims=True, out=dsum_a_i_2_t)
-        # da_g_3[t] = dsqrt_a_g_3_sum[t]/(2*sqrt_a_g_3[t])
-        np.divide(dsum_a_g_2_t, sqrt_a_g_3_t, out=dsum_a_g_2_t)
-        np.divide(dsum_a_g_2_t, 2, out=dsum_a_g_2_t)
-        # da_f_3[t] = dsqrt_a_f_3_sum[t]/(2*sqrt_a_f_3[t])
-        np.divide(dsum_a_f_2_t, sqrt_a_f_3_t, out=dsum_a_f_2_t)
-        np.divide(dsum_a_f_2_t, 2, out=dsum_a_f_2_t)
-        # da_i_3[t] = dsqrt_a_i_3_sum[t]/(2*sqrt_a_i_3[t])
-        np.divide(dsum_a_i_2_t, sqrt_a_i_3_t, out=dsum_a_i_2_t)
-        np.divide(dsum_a_i_2_t, 2, out=dsum_a_i_2_t)
-        # dsum_a_g_2[t] = da_g_3[t]/H
-        np.divide(dsum_a_g_2_t, H, out=dsum_a_g_2_t)
-        # dsum_a_f_2[t] = da_f_3[t]/H
-        np.divide(dsum_a_f_2_t, H, out=dsum_a_f_2_t)
-        # dsum_a_i_2[t] = da_i_3[t]/H
-        np.divide(dsum_a_i_2_t, H, out=dsum_a_i_2_t)
-        # da_g_2[t] = dsum_a_g_2[t]
-        dcentred_U_g_h_t = dcentred_U_g_h[:n]
-        np.copyto(dcentred_U_g_h_t, dsum_a_g_2_t)
-        # da_f_2[t] = dsum_a_f_2[t]
-        dcentred_U_f_h_t = dcentred_U_f_h[:n]
-        np.copyto(dcentred_U_f_h_t, dsum_a_f_2_t)
-        # da_i_2[t] = dsum_a_i_2[t]
-        dcentred_U_i_h_t = dcentred_U_i_h[:n]
-        np.copyto(dcentred_U_i_h_t, dsum_a_i_2_t)
-        # dcentred_U_g_h[t] = 2*centred_U_g_h[t]*da_g_2[t] + da_g_6[t]*d_g/sqrt_a_g_3[t]
+        np.multiply(dsigmoid_in_i_t, work1_t, out=dsigmoid_in_i_t)
+        # dstd_U_g_h_each[t] = dtanh_in_g[t]*centred_U_g_h[t]*d_g
+        np.multiply(dtanh_in_g_t, centred_U_g_h_t, out=dstd_U_g_h_each_t)
+        np.multiply(dstd_U_g_h_each_t, d_g, out=dstd_U_g_h_each_t)
+        # dstd_U_i_h_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]*d_i
+        # dstd_U_f_h_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]*d_f
+        dsigmoid_in_i_to_dsigmoid_in_f_t = dsigmoid_in_i_to_dsigmoid_in_f[at_0[t]]
+        centred_U_i_h_to_centred_U_f_h_t = centred_U_i_h_to_centred_U_f_h[at_0[t]]
+        np.multiply(
+            dsigmoid_in_i_to_dsigmoid_in_f_t,
+            centred_U_i_h_to_centred_U_f_h_t,
+            out=dstd_U_i_h_each_to_dstd_U_f_h_each_t
+        )
+        np.multiply(dstd_U_i_h_each_to_dstd_U_f_h_each_t, d_i_to_d_f, out=dstd_U_i_h_each_to_dstd_U_f_h_each_t)
+        # dstd_U_i_h_sum[t] = sum(dstd_U_i_h_each[t])
+        # dstd_U_f_h_sum[t] = sum(dstd_U_f_h_each[t])
+        # dstd_U_g_h_sum[t] = sum(dstd_U_g_h_each[t])
+        np.add.reduce(dstd_U_i_h_each_to_dstd_U_g_h_each_t, axis=2, out=dstd_U_i_h_sum_to_dstd_U_g_h_sum_t)
+        # dstd_U_i_h[t] = -dstd_U_i_h_sum[t]/std_U_i_h[t]**2
+        # dstd_U_f_h[t] = -dstd_U_f_h_sum[t]/std_U_f_h[t]**2
+        # dstd_U_g_h[t] = -dstd_U_g_h_sum[t]/std_U_g_h[t]**2
+        std_U_i_h_to_std_U_g_h_t = std_U_i_h_to_std_U_g_h[at_0[t]]
+        np.square(std_U_i_h_to_std_U_g_h_t, out=work1_t_2)
+        np.divide(dstd_U_i_h_sum_to_dstd_U_g_h_sum_t, work1_t_2, out=dstd_U_i_h_to_dstd_U_g_h_t)
+        np.multiply(dstd_U_i_h_to_dstd_U_g_h_t, -1, out=dstd_U_i_h_to_dstd_U_g_h_t)
+        # dstd_squared_U_i_h[t] = dstd_U_i_h[t]/(2*std_U_i_h[t])
+        # dstd_squared_U_f_h[t] = dstd_U_f_h[t]/(2*std_U_f_h[t])
+        # dstd_squared_U_g_h[t] = dstd_U_g_h[t]/(2*std_U_g_h[t])
+        np.divide(dstd_U_i_h_to_dstd_U_g_h_t, std_U_i_h_to_std_U_g_h_t, out=dstd_squared_U_i_h_to_dstd_squared_U_g_h_t)
+        np.divide(dstd_squared_U_i_h_to_dstd_squared_U_g_h_t, 2, out=dstd_squared_U_i_h_to_dstd_squared_U_g_h_t)
+        # dsum_square_U_i_h[t] = dstd_squared_U_i_h[t]/H
+        # dsum_square_U_f_h[t] = dstd_squared_U_f_h[t]/H
+        # dsum_square_U_g_h[t] = dstd_squared_U_g_h[t]/H
+        np.divide(dstd_squared_U_i_h_to_dstd_squared_U_g_h_t, H, out=dsum_square_U_i_h_to_dsum_square_U_g_h_t)
+        # dcentred_U_g_h[t] = 2*dsum_square_U_g_h[t]*centred_U_g_h[t] + dtanh_in_g[t]*d_g/std_U_g_h[t]
+        np.multiply(2, dsum_square_U_g_h_t, out=dcentred_U_g_h_t)
         np.multiply(dcentred_U_g_h_t, centred_U_g_h_t, out=dcentred_U_g_h_t)
-        np.multiply(dcentred_U_g_h_t, 2, out=dcentred_U_g_h_t)
-        np.multiply(da_g_6_t, d_g, out=work1_t)
-        np.divide(work1_t, sqrt_a_g_3_t, out=work1_t)
+        np.multiply(dtanh_in_g_t, d_g, out=work1_t)
+        np.divide(work1_t, std_U_g_h_t, out=work1_t)
         np.add(dcentred_U_g_h_t, work1_t, out=dcentred_U_g_h_t)
-        # dcentred_U_f_h[t] = 2*centred_U_f_h[t]*da_f_2[t] + da_f_6[t]*d_f/sqrt_a_f_3[t]
-        np.multiply(dcentred_U_f_h_t, centred_U_f_h_t, out=dcentred_U_f_h_t)
-        np.multiply(dcentred_U_f_h_t, 2, out=dcentred_U_f_h_t)
-        np.multiply(da_f_6_t, d_f, out=work1_t)
-        np.divide(work1_t, sqrt_a_f_3_t, out=work1_t)
-        np.add(dcentred_U_f_h_t, work1_t, out=dcentred_U_f_h_t)
-        # dcentred_U_i_h[t] = 2*centred_U_i_h[t]*da_i_2[t] + da_i_6[t]*d_i/sqrt_a_i_3[t]
-        np.multiply(dcentred_U_i_h_t, centred_U_i_h_t, out=dcentred_U_i_h_t)
-        np.multiply(dcentred_U_i_h_t, 2, out=dcentred_U_i_h_t)
-        np.multiply(da_i_6_t, d_i, out=work1_t)
-        np.divide(work1_t, sqrt_a_i_3_t, out=work1_t)
-        np.add(dcentred_U_i_h_t, work1_t, out=dcentred_U_i_h_t)
-        # dsum_U_g_h_each[t] = -dcentred_U_g_h[t]/H
-        dsum_U_g_h_each_t = dsum_U_g_h_each[:n]
-        np.divide(dcentred_U_g_h_t, H, out=dsum_U_g_h_each_t)
-        np.negative(dsum_U_g_h_each_t, out=dsum_U_g_h_each_t)
-        # dsum_U_f_h_each[t] = -dcentred_U_f_h[t]/H
-        dsum_U_f_h_each_t = dsum_U_f_h_each[:n]
-        np.divide(dcentred_U_f_h_t, H, out=dsum_U_f_h_each_t)
-        np.negative(dsum_U_f_h_each_t, out=dsum_U_f_h_each_t)
-        # dsum_U_i_h_each[t] = -dcentred_U_i_h[t]/H
-        dsum_U_i_h_each_t = dsum_U_i_h_each[:n]
-        np.divide(dcentred_U_i_h_t, H, out=dsum_U_i_h_each_t)
-        np.negative(dsum_U_i_h_each_t, out=dsum_U_i_h_each_t)
-        # dsum_U_g_h_sum[t] = sum(dsum_U_g_h_each[t])
-        dsum_U_g_h_sum_t = dsum_U_g_h_sum[:n]
-        np.add.reduce(dsum_U_g_h_each_t, axis=1, keepdims=True, out=dsum_U_g_h_sum_t)
-        # dsum_U_f_h_sum[t] = sum(dsum_U_f_h_each[t])
-        dsum_U_f_h_sum_t = dsum_U_f_h_sum[:n]
-        np.add.reduce(dsum_U_f_h_each_t, axis=1, keepdims=True, out=dsum_U_f_h_sum_t)
-        # dsum_U_i_h_sum[t] = sum(dsum_U_i_h_each[t])
-        dsum_U_i_h_sum_t = dsum_U_i_h_sum[:n]
-        np.add.reduce(dsum_U_i_h_each_t, axis=1, keepdims=True, out=dsum_U_i_h_sum_t)
-        # dU_g_h[t] = dcentred_U_g_h[t] + dsum_U_g_h_sum[t]
-        dU_g_h_t = dU_i_h_to_dU_o_h_t[:, 2*H : 3*H]
-        np.add(dcentred_U_g_h_t, dsum_U_g_h_sum_t, out=dU_g_h_t)
-        # dU_f_h[t] = dcentred_U_f_h[t] + dsum_U_f_h_sum[t]
-        dU_f_h_t = dU_i_h_to_dU_o_h_t[:, H : 2*H]
-        np.add(dcentred_U_f_h_t, dsum_U_f_h_sum_t, out=dU_f_h_t)
-        # dU_i_h[t] = dcentred_U_i_h[t] + dsum_U_i_h_sum[t]
-        dU_i_h_t = dU_i_h_to_dU_o_h_t[:, : H]
-        np.add(dcentred_U_i_h_t, dsum_U_i_h_sum_t, out=dU_i_h_t)
+        # dcentred_U_i_h[t] = 2*dsum_square_U_i_h[t]*centred_U_i_h[t] + dsigmoid_in_i[t]*d_i/std_U_i_h[t]
+        # dcentred_U_f_h[t] = 2*dsum_square_U_f_h[t]*centred_U_f_h[t] + dsigmoid_in_f[t]*d_f/std_U_f_h[t]
+        dsigmoid_in_i_to_dsigmoid_in_f_t_ = dsigmoid_in_i_to_dsigmoid_in_f_2xH[at_0[t]]
+        centred_U_i_h_to_centred_U_f_h_t_ = centred_U_i_h_to_centred_U_f_h_2xH[at_0[t]]
+        std_U_i_h_to_std_U_f_h_t = std_U_i_h_to_std_U_f_h_2x1[at_0[t]]
+        np.multiply(2, dsum_square_U_i_h_to_dsum_square_U_f_h_t, out=dcentred_U_i_h_to_dcentred_U_f_h_t)
+        np.multiply(
+            dcentred_U_i_h_to_dcentred_U_f_h_t,
+            centred_U_i_h_to_centred_U_f_h_t_,
+            out=dcentred_U_i_h_to_dcentred_U_f_h_t
+        )
+        np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_t_, d_i_to_d_f.reshape(2, H), out=work1_t_3)
+        np.divide(work1_t_3, std_U_i_h_to_std_U_f_h_t, out=work1_t_3)
+        np.add(dcentred_U_i_h_to_dcentred_U_f_h_t, work1_t_3, out=dcentred_U_i_h_to_dcentred_U_f_h_t)
+        # dsum_U_i_h_sum[t] = sum(dcentred_U_i_h[t])
+        # dsum_U_f_h_sum[t] = sum(dcentred_U_f_h[t])
+        # dsum_U_g_h_sum[t] = sum(dcentred_U_g_h[t])
+        np.add.reduce(dcentred_U_i_h_to_dcentred_U_g_h_t, axis=2, out=dsum_U_i_h_sum_to_dsum_U_g_h_sum_t)
+        # dsum_U_i_h[t] = -dsum_U_i_h_sum[t]/H
+        # dsum_U_f_h[t] = -dsum_U_f_h_sum[t]/H
+        # dsum_U_g_h[t] = -dsum_U_g_h_sum[t]/H
+        np.divide(dsum_U_i_h_sum_to_dsum_U_g_h_sum_t, H, out=dsum_U_i_h_to_dsum_U_g_h_t)
+        np.multiply(dsum_U_i_h_to_dsum_U_g_h_t, -1, out=dsum_U_i_h_to_dsum_U_g_h_t)
+        # dU_i_h[t] = dsum_U_i_h[t] + dcentred_U_i_h[t]
+        # dU_f_h[t] = dsum_U_f_h[t] + dcentred_U_f_h[t]
+        # dU_g_h[t] = dsum_U_g_h[t] + dcentred_U_g_h[t]
+        dU_i_h_to_dU_g_h_t = dU_i_h_to_dU_g_h_3xH[at_0[t]]
+        np.add(dsum_U_i_h_to_dsum_U_g_h_t_, dcentred_U_i_h_to_dcentred_U_g_h_t, out=dU_i_h_to_dU_g_h_t)
         # dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t]
-        dh_back_t = dh_back[ring_1[t] : ring_1[t] + n]
+        dU_i_h_to_dU_o_h_t = dU_i_h_to_dU_o_h[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(dU_i_h_to_dU_o_h_t, U_i_to_U_o, out=dh_back_t)
 
-    # dsqrt_a_o_5_each[t] = -centred_W_o_x[t]*da_o_6[t]*a_o/sqrt_a_o_5[t]**2
-    np.multiply(centred_W_o_x_rows, da_o_6, out=dsqrt_a_o_5_each)
-    np.multiply(dsqrt_a_o_5_each, a_o, out=dsqrt_a_o_5_each)
-    np.square(sqrt_a_o_5_rows, out=work1_)
-    np.divide(dsqrt_a_o_5_each, work1_, out=dsqrt_a_o_5_each)
-    np.negative(dsqrt_a_o_5_each, out=dsqrt_a_o_5_each)
-    # dsqrt_a_g_5_each[t] = -centred_W_g_x[t]*da_g_6[t]*a_g/sqrt_a_g_5[t]**2
-    np.multiply(centred_W_g_x_rows, da_g_6, out=dsqrt_a_g_5_each)
-    np.multiply(dsqrt_a_g_5_each, a_g, out=dsqrt_a_g_5_each)
-    np.square(sqrt_a_g_5_rows, out=work1_)
-    np.divide(dsqrt_a_g_5_each, work1_, out=dsqrt_a_g_5_each)
-    np.negative(dsqrt_a_g_5_each, out=dsqrt_a_g_5_each)
-    # dsqrt_a_f_5_each[t] = -centred_W_f_x[t]*da_f_6[t]*a_f/sqrt_a_f_5[t]**2
-    np.multiply(centred_W_f_x_rows, da_f_6, out=dsqrt_a_f_5_each)
-    np.multiply(dsqrt_a_f_5_each, a_f, out=dsqrt_a_f_5_each)
-    np.square(sqrt_a_f_5_rows, out=work1_)
-    np.divide(dsqrt_a_f_5_each, work1_, out=dsqrt_a_f_5_each)
-    np.negative(dsqrt_a_f_5_each, out=dsqrt_a_f_5_each)
-    # dsqrt_a_i_5_each[t] = -centred_W_i_x[t]*da_i_6[t]*a_i/sqrt_a_i_5[t]**2
-    np.multiply(centred_W_i_x_rows, da_i_6, out=dsqrt_a_i_5_each)
-    np.multiply(dsqrt_a_i_5_each, a_i, out=dsqrt_a_i_5_each)
-    np.square(sqrt_a_i_5_rows, out=work1_)
-    np.divide(dsqrt_a_i_5_each, work1_, out=dsqrt_a_i_5_each)
-    np.negative(dsqrt_a_i_5_each, out=dsqrt_a_i_5_each)
-    # da_i_each[t] = centred_W_i_x[t]*da_i_6[t]/sqrt_a_i_5[t]
-    np.multiply(centred_W_i_x_rows, da_i_6, out=da_i_each)
-    np.divide(da_i_each, sqrt_a_i_5_rows, out=da_i_each)
-    # dd_i_each[t] = centred_U_i_h[t]*da_i_6[t]/sqrt_a_i_3[t]
-    np.multiply(centred_U_i_h_rows, da_i_6, out=dd_i_each)
-    np.divide(dd_i_each, sqrt_a_i_3_rows, out=dd_i_each)
-    # da_f_each[t] = centred_W_f_x[t]*da_f_6[t]/sqrt_a_f_5[t]
-    np.multiply(centred_W_f_x_rows, da_f_6, out=da_f_each)
-    np.divide(da_f_each, sqrt_a_f_5_rows, out=da_f_each)
-    # dd_f_each[t] = centred_U_f_h[t]*da_f_6[t]/sqrt_a_f_3[t]
-    np.multiply(centred_U_f_h_rows, da_f_6, out=dd_f_each)
-    np.divide(dd_f_each, sqrt_a_f_3_rows, out=dd_f_each)
-    # da_g_each[t] = centred_W_g_x[t]*da_g_6[t]/sqrt_a_g_5[t]
-    np.multiply(centred_W_g_x_rows, da_g_6, out=da_g_each)
-    np.divide(da_g_each, sqrt_a_g_5_rows, out=da_g_each)
-    # dd_g_each[t] = centred_U_g_h[t]*da_g_6[t]/sqrt_a_g_3[t]
-    np.multiply(centred_U_g_h_rows, da_g_6, out=dd_g_each)
-    np.divide(dd_g_each, sqrt_a_g_3_rows, out=dd_g_each)
-    # da_o_each[t] = centred_W_o_x[t]*da_o_6[t]/sqrt_a_o_5[t]
-    np.multiply(centred_W_o_x_rows, da_o_6, out=da_o_each)
-    np.divide(da_o_each, sqrt_a_o_5_rows, out=da_o_each)
-    # dd_o_each[t] = centred_U_o_h[t]*da_o_6[t]/sqrt_a_o_3[t]
-    np.multiply(centred_U_o_h_rows, da_o_6, out=dd_o_each)
-    np.divide(dd_o_each, sqrt_a_o_3_rows, out=dd_o_each)
-    # da_c_each[t] = centred_c[t]*da_h_3[t]/sqrt_a_h_2[t]
-    np.multiply(centred_c, da_h_3, out=da_c_each)
-    np.divide(da_c_each, sqrt_a_h_2_rows, out=da_c_each)
-    # dsqrt_a_o_5_sum[t] = sum(dsqrt_a_o_5_each[t])
-    np.add.reduce(dsqrt_a_o_5_each, axis=1, keepdims=True, out=dsum_a_o_4)
-    # dsqrt_a_g_5_sum[t] = sum(dsqrt_a_g_5_each[t])
-    np.add.reduce(dsqrt_a_g_5_each, axis=1, keepdims=True, out=dsum_a_g_4)
-    # dsqrt_a_f_5_sum[t] = sum(dsqrt_a_f_5_each[t])
-    np.add.reduce(dsqrt_a_f_5_each, axis=1, keepdims=True, out=dsum_a_f_4)
-    # dsqrt_a_i_5_sum[t] = sum(dsqrt_a_i_5_each[t])
-    np.add.reduce(dsqrt_a_i_5_each, axis=1, keepdims=True, out=dsum_a_i_4)
-    # da_o_5[t] = dsqrt_a_o_5_sum[t]/(2*sqrt_a_o_5[t])
-    np.divide(dsum_a_o_4, sqrt_a_o_5_rows, out=dsum_a_o_4)
-    np.divide(dsum_a_o_4, 2, out=dsum_a_o_4)
-    # da_g_5[t] = dsqrt_a_g_5_sum[t]/(2*sqrt_a_g_5[t])
-    np.divide(dsum_a_g_4, sqrt_a_g_5_rows, out=dsum_a_g_4)
-    np.divide(dsum_a_g_4, 2, out=dsum_a_g_4)
-    # da_f_5[t] = dsqrt_a_f_5_sum[t]/(2*sqrt_a_f_5[t])
-    np.divide(dsum_a_f_4, sqrt_a_f_5_rows, out=dsum_a_f_4)
-    np.divide(dsum_a_f_4, 2, out=dsum_a_f_4)
-    # da_i_5[t] = dsqrt_a_i_5_sum[t]/(2*sqrt_a_i_5[t])
-    np.divide(dsum_a_i_4, sqrt_a_i_5_rows, out=dsum_a_i_4)
-    np.divide(dsum_a_i_4, 2, out=dsum_a_i_4)
-    # dsum_a_o_4[t] = da_o_5[t]/H
-    np.divide(dsum_a_o_4, H, out=dsum_a_o_4)
-    # dsum_a_g_4[t] = da_g_5[t]/H
-    np.divide(dsum_a_g_4, H, out=dsum_a_g_4)
-    # dsum_a_f_4[t] = da_f_5[t]/H
-    np.divide(dsum_a_f_4, H, out=dsum_a_f_4)
-    # dsum_a_i_4[t] = da_i_5[t]/H
-    np.divide(dsum_a_i_4, H, out=dsum_a_i_4)
-    # da_o_4[t] = dsum_a_o_4[t]
-    np.copyto(dcentred_W_o_x, dsum_a_o_4)
-    # da_g_4[t] = dsum_a_g_4[t]
-    np.copyto(dcentred_W_g_x, dsum_a_g_4)
-    # da_f_4[t] = dsum_a_f_4[t]
-    np.copyto(dcentred_W_f_x, dsum_a_f_4)
-    # da_i_4[t] = dsum_a_i_4[t]
-    np.copyto(dcentred_W_i_x, dsum_a_i_4)
-    # dcentred_W_o_x[t] = 2*centred_W_o_x[t]*da_o_4[t] + da_o_6[t]*a_o/sqrt_a_o_5[t]
-    np.multiply(dcentred_W_o_x, centred_W_o_x_rows, out=dcentred_W_o_x)
-    np.multiply(dcentred_W_o_x, 2, out=dcentred_W_o_x)
-    np.multiply(da_o_6, a_o, out=work1_)
-    np.divide(work1_, sqrt_a_o_5_rows, out=work1_)
-    np.add(dcentred_W_o_x, work1_, out=dcentred_W_o_x)
-    # dcentred_W_g_x[t] = 2*centred_W_g_x[t]*da_g_4[t] + da_g_6[t]*a_g/sqrt_a_g_5[t]
-    np.multiply(dcentred_W_g_x, centred_W_g_x_rows, out=dcentred_W_g_x)
-    np.multiply(dcentred_W_g_x, 2, out=dcentred_W_g_x)
-    np.multiply(da_g_6, a_g, out=work1_)
-    np.divide(work1_, sqrt_a_g_5_rows, out=work1_)
-    np.add(dcentred_W_g_x, work1_, out=dcentred_W_g_x)
-    # dcentred_W_f_x[t] = 2*centred_W_f_x[t]*da_f_4[t] + da_f_6[t]*a_f/sqrt_a_f_5[t]
-    np.multiply(dcentred_W_f_x, centred_W_f_x_rows, out=dcentred_W_f_x)
-    np.multiply(dcentred_W_f_x, 2, out=dcentred_W_f_x)
-    np.multiply(da_f_6, a_f, out=work1_)
-    np.divide(work1_, sqrt_a_f_5_rows, out=work1_)
-    np.add(dcentred_W_f_x, work1_, out=dcentred_W_f_x)
-    # dcentred_W_i_x[t] = 2*centred_W_i_x[t]*da_i_4[t] + da_i_6[t]*a_i/sqrt_a_i_5[t]
-    np.multiply(dcentred_W_i_x, centred_W_i_x_rows, out=dcentred_W_i_x)
-    np.multiply(dcentred_W_i_x, 2, out=dcentred_W_i_x)
-    np.multiply(da_i_6, a_i, out=work1_)
-    np.divide(work1_, sqrt_a_i_5_rows, out=work1_)
-    np.add(dcentred_W_i_x, work1_, out=dcentred_W_i_x)
-    # dsum_W_o_x_each[t] = -dcentred_W_o_x[t]/H
-    np.divide(dcentred_W_o_x, H, out=dsum_W_o_x_each)
-    np.negative(dsum_W_o_x_each, out=dsum_W_o_x_each)
-    # dsum_W_g_x_each[t] = -dcentred_W_g_x[t]/H
-    np.divide(dcentred_W_g_x, H, out=dsum_W_g_x_each)
-    np.negative(dsum_W_g_x_each, out=dsum_W_g_x_each)
-    # dsum_W_f_x_each[t] = -dcentred_W_f_x[t]/H
-    np.divide(dcentred_W_f_x, H, out=dsum_W_f_x_each)
-    np.negative(dsum_W_f_x_each, out=dsum_W_f_x_each)
-    # dsum_W_i_x_each[t] = -dcentred_W_i_x[t]/H
-    np.divide(dcentred_W_i_x, H, out=dsum_W_i_x_each)
-    np.negative(dsum_W_i_x_each, out=dsum_W_i_x_each)
-    # dsum_W_o_x_sum[t] = sum(dsum_W_o_x_each[t])
-    np.add.reduce(dsum_W_o_x_each, axis=1, keepdims=True, out=dsum_W_o_x_sum)
-    # dsum_W_g_x_sum[t] = sum(dsum_W_g_x_each[t])
-    np.add.reduce(dsum_W_g_x_each, axis=1, keepdims=True, out=dsum_W_g_x_sum)
-    # dsum_W_f_x_sum[t] = sum(dsum_W_f_x_each[t])
-    np.add.reduce(dsum_W_f_x_each, axis=1, keepdims=True, out=dsum_W_f_x_sum)
-    # dsum_W_i_x_sum[t] = sum(dsum_W_i_x_each[t])
-    np.add.reduce(dsum_W_i_x_each, axis=1, keepdims=True, out=dsum_W_i_x_sum)
-    # dW_o_x[t] = dcentred_W_o_x[t] + dsum_W_o_x_sum[t]
-    dW_o_x = dW_i_x_to_dW_o_x[:, 3*H :]
-    np.add(dcentred_W_o_x, dsum_W_o_x_sum, out=dW_o_x)
-    # dW_g_x[t] = dcentred_W_g_x[t] + dsum_W_g_x_sum[t]
-    dW_g_x = dW_i_x_to_dW_o_x[:, 2*H : 3*H]
-    np.add(dcentred_W_g_x, dsum_W_g_x_sum, out=dW_g_x)
-    # dW_f_x[t] = dcentred_W_f_x[t] + dsum_W_f_x_sum[t]
-    dW_f_x = dW_i_x_to_dW_o_x[:, H : 2*H]
-    np.add(dcentred_W_f_x, dsum_W_f_x_sum, out=dW_f_x)
-    # dW_i_x[t] = dcentred_W_i_x[t] + dsum_W_i_x_sum[t]
-    dW_i_x = dW_i_x_to_dW_o_x[:, : H]
-    np.add(dcentred_W_i_x, dsum_W_i_x_sum, out=dW_i_x)
-    # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t]
-    np.matmul(dW_i_x_to_dW_o_x, W_i_to_W_o, out=dx_)
-
-    # dW_i = sum of dW_i_x[t] ⊗ x[t]
-    # dW_f = sum of dW_f_x[t] ⊗ x[t]
-    # dW_g = sum of dW_g_x[t] ⊗ x[t]
-    # dW_o = sum of dW_o_x[t] ⊗ x[t]
-    dW_i_to_dW_o = grads.stack("W_i", "W_o")
-    np.matmul(dW_i_x_to_dW_o_x.T, x_rows, out=dW_i_to_dW_o)
-    # dU_i = sum of dU_i_h[t] ⊗ h[t-1]
-    # dU_f = sum of dU_f_h[t] ⊗ h[t-1]
-    # dU_g = sum of dU_g_h[t] ⊗ h[t-1]
-    # dU_o = sum of dU_o_h[t] ⊗ h[t-1]
-    h_t1 = h_rows[pack.past(1, 1)]
-    dU_i_to_dU_o = grads.stack("U_i", "U_o")
+    # dU_i = sum of outer(dU_i_h[t], h[t-1])
+    # dU_f = sum of outer(dU_f_h[t], h[t-1])
+    # dU_g = sum of outer(dU_g_h[t], h[t-1])
+    # dU_o = sum of outer(dU_o_h[t], h[t-1])
+    h_t1 = h[pack.past(1, 0)]
     np.matmul(dU_i_h_to_dU_o_h.T, h_t1, out=dU_i_to_dU_o)
+    # dstd_W_o_x_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]*a_o
+    dsigmoid_in_o_ = dsigmoid_in_i_to_dsigmoid_in_o[:, 2*H :]
+    centred_W_o_x_ = centred_W_i_x_to_centred_W_o_x[:, 3*H :]
+    dstd_W_o_x_each = dstd_W_i_x_each_to_dstd_W_o_x_each[:, 3*H :]
+    np.multiply(dsigmoid_in_o_, centred_W_o_x_, out=dstd_W_o_x_each)
+    np.multiply(dstd_W_o_x_each, a_o, out=dstd_W_o_x_each)
+    # dstd_W_i_x_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]*a_i
+    # dstd_W_f_x_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]*a_f
+    dsigmoid_in_i_to_dsigmoid_in_f_ = dsigmoid_in_i_to_dsigmoid_in_o[:, : 2*H]
+    centred_W_i_x_to_centred_W_f_x = centred_W_i_x_to_centred_W_o_x[:, : 2*H]
+    dstd_W_i_x_each_to_dstd_W_f_x_each = dstd_W_i_x_each_to_dstd_W_o_x_each[:, : 2*H]
+    np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, centred_W_i_x_to_centred_W_f_x, out=dstd_W_i_x_each_to_dstd_W_f_x_each)
+    np.multiply(dstd_W_i_x_each_to_dstd_W_f_x_each, a_i_to_a_f, out=dstd_W_i_x_each_to_dstd_W_f_x_each)
+    # db_i = sum of dsigmoid_in_i[t]
+    # db_f = sum of dsigmoid_in_f[t]
+    np.matmul(ones, dsigmoid_in_i_to_dsigmoid_in_f_, out=db_i_to_db_f.reshape(1, -1))
+    # db_o = sum of dsigmoid_in_o[t]
+    np.matmul(ones, dsigmoid_in_o_, out=db_o.reshape(1, -1))
+    # dstd_W_g_x_each[t] = dtanh_in_g[t]*centred_W_g_x[t]*a_g
+    centred_W_g_x_ = centred_W_i_x_to_centred_W_o_x[:, 2*H : 3*H]
+    dstd_W_g_x_each = dstd_W_i_x_each_to_dstd_W_o_x_each[:, 2*H : 3*H]
+    np.multiply(dtanh_in_g, centred_W_g_x_, out=dstd_W_g_x_each)
+    np.multiply(dstd_W_g_x_each, a_g, out=dstd_W_g_x_each)
+    # dstd_W_i_x_sum[t] = sum(dstd_W_i_x_each[t])
+    # dstd_W_f_x_sum[t] = sum(dstd_W_f_x_each[t])
+    # dstd_W_g_x_sum[t] = sum(dstd_W_g_x_each[t])
+    # dstd_W_o_x_sum[t] = sum(dstd_W_o_x_each[t])
+    dstd_W_i_x_sum_to_dstd_W_o_x_sum = dsum_square_W_i_x_to_dsum_square_W_o_x
+    dstd_W_i_x_each_to_dstd_W_o_x_each_ = dstd_W_i_x_each_to_dstd_W_o_x_each.reshape(-1, 4, H)
+    np.add.reduce(dstd_W_i_x_each_to_dstd_W_o_x_each_, axis=2, out=dstd_W_i_x_sum_to_dstd_W_o_x_sum)
+    # dstd_W_i_x[t] = -dstd_W_i_x_sum[t]/std_W_i_x[t]**2
+    # dstd_W_f_x[t] = -dstd_W_f_x_sum[t]/std_W_f_x[t]**2
+    # dstd_W_g_x[t] = -dstd_W_g_x_sum[t]/std_W_g_x[t]**2
+    # dstd_W_o_x[t] = -dstd_W_o_x_sum[t]/std_W_o_x[t]**2
+    dstd_W_i_x_to_dstd_W_o_x = dstd_W_i_x_sum_to_dstd_W_o_x_sum
+    np.square(std_W_i_x_to_std_W_o_x, out=work1_4)
+    np.divide(dstd_W_i_x_sum_to_dstd_W_o_x_sum, work1_4, out=dstd_W_i_x_to_dstd_W_o_x)
+    np.multiply(dstd_W_i_x_to_dstd_W_o_x, -1, out=dstd_W_i_x_to_dstd_W_o_x)
+    # dstd_squared_W_i_x[t] = dstd_W_i_x[t]/(2*std_W_i_x[t])
+    # dstd_squared_W_f_x[t] = dstd_W_f_x[t]/(2*std_W_f_x[t])
+    # dstd_squared_W_g_x[t] = dstd_W_g_x[t]/(2*std_W_g_x[t])
+    # dstd_squared_W_o_x[t] = dstd_W_o_x[t]/(2*std_W_o_x[t])
+    dstd_squared_W_i_x_to_dstd_squared_W_o_x = dstd_W_i_x_sum_to_dstd_W_o_x_sum
+    np.divide(dstd_W_i_x_to_dstd_W_o_x, std_W_i_x_to_std_W_o_x, out=dstd_squared_W_i_x_to_dstd_squared_W_o_x)
+    np.divide(dstd_squared_W_i_x_to_dstd_squared_W_o_x, 2, out=dstd_squared_W_i_x_to_dstd_squared_W_o_x)
+    # dsum_square_W_i_x[t] = dstd_squared_W_i_x[t]/H
+    # dsum_square_W_f_x[t] = dstd_squared_W_f_x[t]/H
+    # dsum_square_W_g_x[t] = dstd_squared_W_g_x[t]/H
+    # dsum_square_W_o_x[t] = dstd_squared_W_o_x[t]/H
+    dsum_square_W_i_x_to_dsum_square_W_o_x_ = dstd_W_i_x_sum_to_dstd_W_o_x_sum
+    np.divide(dstd_squared_W_i_x_to_dstd_squared_W_o_x, H, out=dsum_square_W_i_x_to_dsum_square_W_o_x_)
+    # db_g = sum of dtanh_in_g[t]
+    np.matmul(ones, dtanh_in_g, out=db_g.reshape(1, -1))
+    # da_i_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]/std_W_i_x[t]
+    # da_f_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]/std_W_f_x[t]
+    dsigmoid_in_i_to_dsigmoid_in_f_2 = dsigmoid_in_i_to_dsigmoid_in_o[:, : 2*H].reshape(-1, 2, H)
+    centred_W_i_x_to_centred_W_f_x_ = centred_W_i_x_to_centred_W_o_x[:, : 2*H].reshape(-1, 2, H)
+    std_W_i_x_to_std_W_f_x = std_W_i_x_to_std_W_o_x[:, : 2].reshape(-1, 2, 1)
+    da_i_each_to_da_f_each = da_i_each_to_da_o_each[:, : 2*H].reshape(-1, 2, H)
+    np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_2, centred_W_i_x_to_centred_W_f_x_, out=da_i_each_to_da_f_each)
+    np.divide(da_i_each_to_da_f_each, std_W_i_x_to_std_W_f_x, out=da_i_each_to_da_f_each)
+    # da_g_each[t] = dtanh_in_g[t]*centred_W_g_x[t]/std_W_g_x[t]
+    std_W_g_x_ = std_W_i_x_to_std_W_o_x[:, 2 : 3]
+    da_g_each = da_i_each_to_da_o_each[:, 2*H : 3*H]
+    np.multiply(dtanh_in_g, centred_W_g_x_, out=da_g_each)
+    np.divide(da_g_each, std_W_g_x_, out=da_g_each)
+    # da_o_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]/std_W_o_x[t]
+    std_W_o_x_ = std_W_i_x_to_std_W_o_x[:, 3 :]
+    da_o_each = da_i_each_to_da_o_each[:, 3*H :]
+    np.multiply(dsigmoid_in_o_, centred_W_o_x_, out=da_o_each)
+    np.divide(da_o_each, std_W_o_x_, out=da_o_each)
     # da_i = sum of da_i_each[t]
-    da_i = grads.stack("a_i", "a_i")
-    np.matmul(ones, da_i_each, out=da_i.reshape(1, -1))
-    # dd_i = sum of dd_i_each[t]
-    dd_i = grads.stack("d_i", "d_i")
-    np.matmul(ones, dd_i_each, out=dd_i.reshape(1, -1))
-    # db_i = sum of da_i_6[t]
-    db_i = grads.stack("b_i", "b_i")
-    np.matmul(ones, da_i_6, out=db_i.reshape(1, -1))
     # da_f = sum of da_f_each[t]
-    da_f = grads.stack("a_f", "a_f")
-    np.matmul(ones, da_f_each, out=da_f.reshape(1, -1))
-    # dd_f = sum of dd_f_each[t]
-    dd_f = grads.stack("d_f", "d_f")
-    np.matmul(ones, dd_f_each, out=dd_f.reshape(1, -1))
-    # db_f = sum of da_f_6[t]
-    db_f = grads.stack("b_f", "b_f")
-    np.matmul(ones, da_f_6, out=db_f.reshape(1, -1))
     # da_g = sum of da_g_each[t]
-    da_g = grads.stack("a_g", "a_g")
-    np.matmul(ones, da_g_each, out=da_g.reshape(1, -1))
-    # dd_g = sum of dd_g_each[t]
-    dd_g = grads.stack("d_g", "d_g")
-    np.matmul(ones, dd_g_each, out=dd_g.reshape(1, -1))
-    # db_g = sum of da_g_6[t]
-    db_g = grads.stack("b_g", "b_g")
-    np.matmul(ones, da_g_6, out=db_g.reshape(1, -1))
     # da_o = sum of da_o_each[t]
-    da_o = grads.stack("a_o", "a_o")
-    np.matmul(ones, da_o_each, out=da_o.reshape(1, -1))
+    np.matmul(ones, da_i_each_to_da_o_each, out=da_i_to_da_o.reshape(1, -1))
+    # dd_i_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]/std_U_i_h[t]
+    # dd_f_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]/std_U_f_h[t]
+    centred_U_i_h_to_centred_U_f_h_ = centred_U_i_h_to_centred_U_o_h[:, : 2*H].reshape(-1, 2, H)
+    std_U_i_h_to_std_U_f_h = std_U_i_h_to_std_U_o_h[:, : 2].reshape(-1, 2, 1)
+    dd_i_each_to_dd_f_each = dd_i_each_to_dd_o_each[:, : 2*H].reshape(-1, 2, H)
+    np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_2, centred_U_i_h_to_centred_U_f_h_, out=dd_i_each_to_dd_f_each)
+    np.divide(dd_i_each_to_dd_f_each, std_U_i_h_to_std_U_f_h, out=dd_i_each_to_dd_f_each)
+    # dd_g_each[t] = dtanh_in_g[t]*centred_U_g_h[t]/std_U_g_h[t]
+    centred_U_g_h_ = centred_U_i_h_to_centred_U_o_h[:, 2*H : 3*H]
+    std_U_g_h_ = std_U_i_h_to_std_U_o_h[:, 2 : 3]
+    dd_g_each = dd_i_each_to_dd_o_each[:, 2*H : 3*H]
+    np.multiply(dtanh_in_g, centred_U_g_h_, out=dd_g_each)
+    np.divide(dd_g_each, std_U_g_h_, out=dd_g_each)
+    # dd_o_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]/std_U_o_h[t]
+    centred_U_o_h_ = centred_U_i_h_to_centred_U_o_h[:, 3*H :]
+    std_U_o_h_ = std_U_i_h_to_std_U_o_h[:, 3 :]
+    dd_o_each = dd_i_each_to_dd_o_each[:, 3*H :]
+    np.multiply(dsigmoid_in_o_, centred_U_o_h_, out=dd_o_each)
+    np.divide(dd_o_each, std_U_o_h_, out=dd_o_each)
+    # dd_i = sum of dd_i_each[t]
+    # dd_f = sum of dd_f_each[t]
+    # dd_g = sum of dd_g_each[t]
     # dd_o = sum of dd_o_each[t]
-    dd_o = grads.stack("d_o", "d_o")
-    np.matmul(ones, dd_o_each, out=dd_o.reshape(1, -1))
-    # db_o = sum of da_o_6[t]
-    db_o = grads.stack("b_o", "b_o")
-    np.matmul(ones, da_o_6, out=db_o.reshape(1, -1))
+    np.matmul(ones, dd_i_each_to_dd_o_each, out=dd_i_to_dd_o.reshape(1, -1))
+    # da_c_each[t] = da_h[t]*centred_c[t]/std_c[t]
+    np.multiply(da_h, centred_c, out=da_c_each)
+    np.divide(da_c_each, std_c, out=da_c_each)
     # da_c = sum of da_c_each[t]
-    da_c = grads.stack("a_c", "a_c")
     np.matmul(ones, da_c_each, out=da_c.reshape(1, -1))
-    # db_c = sum of da_h_3[t]
-    db_c = grads.stack("b_c", "b_c")
-    np.matmul(ones, da_h_3, out=db_c.reshape(1, -1))
+    # db_c = sum of da_h[t]
+    np.matmul(ones, da_h, out=db_c.reshape(1, -1))
+    # dcentred_W_o_x[t] = 2*dsum_square_W_o_x[t]*centred_W_o_x[t] + dsigmoid_in_o[t]*a_o/std_W_o_x[t]
+    dsum_square_W_o_x = dsum_square_W_i_x_to_dsum_square_W_o_x[:, 3 :]
+    dcentred_W_o_x = dcentred_W_i_x_to_dcentred_W_o_x[:, 3*H :]
+    np.multiply(2, dsum_square_W_o_x, out=dcentred_W_o_x)
+    np.multiply(dcentred_W_o_x, centred_W_o_x_, out=dcentred_W_o_x)
+    np.multiply(dsigmoid_in_o_, a_o, out=work1_5)
+    np.divide(work1_5, std_W_o_x_, out=work1_5)
+    np.add(dcentred_W_o_x, work1_5, out=dcentred_W_o_x)
+    # dcentred_W_i_x[t] = 2*dsum_square_W_i_x[t]*centred_W_i_x[t] + dsigmoid_in_i[t]*a_i/std_W_i_x[t]
+    # dcentred_W_f_x[t] = 2*dsum_square_W_f_x[t]*centred_W_f_x[t] + dsigmoid_in_f[t]*a_f/std_W_f_x[t]
+    dsum_square_W_i_x_to_dsum_square_W_f_x = dsum_square_W_i_x_to_dsum_square_W_o_x[:, : 2].reshape(-1, 2, 1)
+    work1_7 = work1_6.reshape(-1, 2, H)
+    dcentred_W_i_x_to_dcentred_W_f_x = dcentred_W_i_x_to_dcentred_W_o_x[:, : 2*H].reshape(-1, 2, H)
+    np.multiply(2, dsum_square_W_i_x_to_dsum_square_W_f_x, out=dcentred_W_i_x_to_dcentred_W_f_x)
+    np.multiply(dcentred_W_i_x_to_dcentred_W_f_x, centred_W_i_x_to_centred_W_f_x_, out=dcentred_W_i_x_to_dcentred_W_f_x)
+    np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_2, a_i_to_a_f.reshape(2, H), out=work1_7)
+    np.divide(work1_7, std_W_i_x_to_std_W_f_x, out=work1_7)
+    np.add(dcentred_W_i_x_to_dcentred_W_f_x, work1_7, out=dcentred_W_i_x_to_dcentred_W_f_x)
+    # dcentred_W_g_x[t] = 2*dsum_square_W_g_x[t]*centred_W_g_x[t] + dtanh_in_g[t]*a_g/std_W_g_x[t]
+    dsum_square_W_g_x = dsum_square_W_i_x_to_dsum_square_W_o_x[:, 2 : 3]
+    dcentred_W_g_x = dcentred_W_i_x_to_dcentred_W_o_x[:, 2*H : 3*H]
+    np.multiply(2, dsum_square_W_g_x, out=dcentred_W_g_x)
+    np.multiply(dcentred_W_g_x, centred_W_g_x_, out=dcentred_W_g_x)
+    np.multiply(dtanh_in_g, a_g, out=work1_5)
+    np.divide(work1_5, std_W_g_x_, out=work1_5)
+    np.add(dcentred_W_g_x, work1_5, out=dcentred_W_g_x)
+    # dsum_W_i_x_sum[t] = sum(dcentred_W_i_x[t])
+    # dsum_W_f_x_sum[t] = sum(dcentred_W_f_x[t])
+    # dsum_W_g_x_sum[t] = sum(dcentred_W_g_x[t])
+    # dsum_W_o_x_sum[t] = sum(dcentred_W_o_x[t])
+    dsum_W_i_x_sum_to_dsum_W_o_x_sum = dsum_W_i_x_to_dsum_W_o_x
+    dcentred_W_i_x_to_dcentred_W_o_x_ = dcentred_W_i_x_to_dcentred_W_o_x.reshape(-1, 4, H)
+    np.add.reduce(dcentred_W_i_x_to_dcentred_W_o_x_, axis=2, out=dsum_W_i_x_sum_to_dsum_W_o_x_sum)
+    # dsum_W_i_x[t] = -dsum_W_i_x_sum[t]/H
+    # dsum_W_f_x[t] = -dsum_W_f_x_sum[t]/H
+    # dsum_W_g_x[t] = -dsum_W_g_x_sum[t]/H
+    # dsum_W_o_x[t] = -dsum_W_o_x_sum[t]/H
+    dsum_W_i_x_to_dsum_W_o_x_ = dsum_W_i_x_sum_to_dsum_W_o_x_sum
+    np.divide(dsum_W_i_x_sum_to_dsum_W_o_x_sum, H, out=dsum_W_i_x_to_dsum_W_o_x_)
+    np.multiply(dsum_W_i_x_to_dsum_W_o_x_, -1, out=dsum_W_i_x_to_dsum_W_o_x_)
+    # dW_i_x[t] = dsum_W_i_x[t] + dcentred_W_i_x[t]
+    # dW_f_x[t] = dsum_W_f_x[t] + dcentred_W_f_x[t]
+    # dW_g_x[t] = dsum_W_g_x[t] + dcentred_W_g_x[t]
+    # dW_o_x[t] = dsum_W_o_x[t] + dcentred_W_o_x[t]
+    dsum_W_i_x_to_dsum_W_o_x_2 = dsum_W_i_x_to_dsum_W_o_x.reshape(-1, 4, 1)
+    dW_i_x_to_dW_o_x_ = dW_i_x_to_dW_o_x.reshape(-1, 4, H)
+    np.add(dsum_W_i_x_to_dsum_W_o_x_2, dcentred_W_i_x_to_dcentred_W_o_x_, out=dW_i_x_to_dW_o_x_)
+    if need_x:
+        # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t]
+        np.matmul(dW_i_x_to_dW_o_x, W_i_to_W_o, out=dx_)
+    # dW_i = sum of outer(dW_i_x[t], x[t])
+    # dW_f = sum of outer(dW_f_x[t], x[t])
+    # dW_g = sum of outer(dW_g_x[t], x[t])
+    # dW_o = sum of outer(dW_o_x[t], x[t])
+    np.matmul(dW_i_x_to_dW_o_x.T, x_, out=dW_i_to_dW_o)
 
-    start = {name: np.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
-    start["h"][0 :] += dh_back[pack.first(ring_1, 1)]
-    start["c"][0 :] += dc_via[pack.first(ring_1, 1)]
-    for name in tape.start_learned:
-        grads[LEARNED[name]] += start[name].sum(axis=(0, 1))
-    dstate = {name: _state_of(name, value, pack) for name, value in start.items()}
-    dx = {
-        "x": pack.sequence(dx_),
+    dh_first = dh_back[pack.first(1)]
+    dc_first = dc_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+        "c": pack.unsort(dc_first)[0],
     }
-    return Grads(grads, _like_x(dx), dstate)
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
 
 
-def step(params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it; returns y_t (B, size) and the next state."""
-    inputs = {key: (name.replace("x", "x_t", 1), value) for key, (name, value) in _inputs(x_t).items()}
-    for name, value in inputs.values():
-        _array(name, value, ("B", "size"), None)
-    y, last, _ = forward(params, {key: value[None] for key, (_, value) in inputs.items()}, state, keep_tape=False)
-    return y[0], last
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
 
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
 
-def _like_x(values: dict[str, Any]) -> Any:
-    """Values by input name, or the only one."""
-    return values if len(values) > 1 else next(iter(values.values()))
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    W_i_x_W_f_x_W_g_x_W_o_x = np.empty((batch, 4*H), dtype)
+    U_i_h_U_f_h_U_g_h_U_o_h = np.empty((batch, 4*H), dtype)
+    sum_W_i_x_to_sum_W_o_x = np.empty((batch, 4), dtype)
+    centred_W_i_x_to_centred_W_o_x = np.empty((batch, 4*H), dtype)
+    square_W_i_x_to_square_W_o_x = np.empty((batch, 4*H), dtype)
+    std_W_i_x_to_std_W_o_x = np.empty((batch, 4), dtype)
+    sigmoid_in_i_in_to_sigmoid_in_o_in = np.empty((batch, 4*H), dtype)
+    sum_U_i_h_to_sum_U_o_h = np.empty((batch, 4), dtype)
+    centred_U_i_h_to_centred_U_o_h = np.empty((batch, 4*H), dtype)
+    square_U_i_h_to_square_U_o_h = np.empty((batch, 4*H), dtype)
+    square_c = np.empty((batch, H), dtype)
+    std_U_i_h_to_std_U_o_h = np.empty((batch, 4), dtype)
+    std_c = np.empty((batch, 1), dtype)
+    i = np.empty((batch, H), dtype)
+    g = np.empty((batch, H), dtype)
+    tanh_a_h = np.empty((batch, H), dtype)
+    sum_c = np.empty((batch, 1), dtype)
+    centred_c = np.empty((batch, H), dtype)
+    c = np.empty((batch, H), dtype)
+    h = np.empty((batch, H), dtype)
+    work1 = np.empty((batch, H), dtype)
+    a_i_to_a_o = params.stack("a_i", "a_o")
+    b_i_to_b_o = params.stack("b_i", "b_o")
+    d_i = params.stack("d_i", "d_i")
+    d_f = params.stack("d_f", "d_f")
+    d_g = params.stack("d_g", "d_g")
+    d_o = params.stack("d_o", "d_o")
+    a_c = params.stack("a_c", "a_c")
+    b_c = params.stack("b_c", "b_c")
+    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
+    c_before = given["c"] if "c" in given else np.zeros((1, batch, H), dtype)
+    W_i_to_W_o_T = params.stack("W_i", "W_o").T
+    h_t1 = h_before[0]
+    U_i_to_U_o_T = params.stack("U_i", "U_o").T
+    c_t1 = c_before[0]
 
+    # W_i_x[t] = W_i @ x[t]
+    # W_f_x[t] = W_f @ x[t]
+    # W_g_x[t] = W_g @ x[t]
+    # W_o_x[t] = W_o @ x[t]
+    W_i_x_to_W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x
+    np.matmul(x_t_, W_i_to_W_o_T, out=W_i_x_to_W_o_x_t)
+    # sum_W_i_x[t] = sum(W_i_x[t])
+    # sum_W_f_x[t] = sum(W_f_x[t])
+    # sum_W_g_x[t] = sum(W_g_x[t])
+    # sum_W_o_x[t] = sum(W_o_x[t])
+    W_i_x_to_W_o_x_t_ = W_i_x_W_f_x_W_g_x_W_o_x.reshape(-1, 4, H)
+    np.add.reduce(W_i_x_to_W_o_x_t_, axis=2, out=sum_W_i_x_to_sum_W_o_x)
+    # centred_W_i_x[t] = W_i_x[t] - sum_W_i_x[t]/H
+    # centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H
+    # centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H
+    # centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H
+    sum_W_i_x_to_sum_W_o_x_t = sum_W_i_x_to_sum_W_o_x.reshape(-1, 4, 1)
+    centred_W_i_x_to_centred_W_o_x_t = centred_W_i_x_to_centred_W_o_x.reshape(-1, 4, H)
+    np.divide(sum_W_i_x_to_sum_W_o_x_t, H, out=centred_W_i_x_to_centred_W_o_x_t)
+    np.subtract(W_i_x_to_W_o_x_t_, centred_W_i_x_to_centred_W_o_x_t, out=centred_W_i_x_to_centred_W_o_x_t)
+    # square_W_i_x[t] = centred_W_i_x[t]**2
+    # square_W_f_x[t] = centred_W_f_x[t]**2
+    # square_W_g_x[t] = centred_W_g_x[t]**2
+    # square_W_o_x[t] = centred_W_o_x[t]**2
+    np.square(centred_W_i_x_to_centred_W_o_x, out=square_W_i_x_to_square_W_o_x)
+    # sum_square_W_i_x[t] = sum(square_W_i_x[t])
+    # sum_square_W_f_x[t] = sum(square_W_f_x[t])
+    # sum_square_W_g_x[t] = sum(square_W_g_x[t])
+    # sum_square_W_o_x[t] = sum(square_W_o_x[t])
+    sum_square_W_i_x_to_sum_square_W_o_x_t = std_W_i_x_to_std_W_o_x
+    square_W_i_x_to_square_W_o_x_t = square_W_i_x_to_square_W_o_x.reshape(-1, 4, H)
+    np.add.reduce(square_W_i_x_to_square_W_o_x_t, axis=2, out=sum_square_W_i_x_to_sum_square_W_o_x_t)
+    # std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05
+    # std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05
+    # std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05
+    # std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05
+    std_squared_W_i_x_to_std_squared_W_o_x_t = sum_square_W_i_x_to_sum_square_W_o_x_t
+    np.divide(sum_square_W_i_x_to_sum_square_W_o_x_t, H, out=std_squared_W_i_x_to_std_squared_W_o_x_t)
+    np.add(std_squared_W_i_x_to_std_squared_W_o_x_t, 1e-05, out=std_squared_W_i_x_to_std_squared_W_o_x_t)
+    # std_W_i_x[t] = sqrt(std_squared_W_i_x[t])
+    # std_W_f_x[t] = sqrt(std_squared_W_f_x[t])
+    # std_W_g_x[t] = sqrt(std_squared_W_g_x[t])
+    # std_W_o_x[t] = sqrt(std_squared_W_o_x[t])
+    std_W_i_x_to_std_W_o_x_t = sum_square_W_i_x_to_sum_square_W_o_x_t
+    np.sqrt(std_squared_W_i_x_to_std_squared_W_o_x_t, out=std_W_i_x_to_std_W_o_x_t)
+    # sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i
+    # sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f
+    # tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g
+    # sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o
+    std_W_i_x_to_std_W_o_x_t_ = std_W_i_x_to_std_W_o_x.reshape(-1, 4, 1)
+    sigmoid_in_i_in_to_sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in.reshape(-1, 4, H)
+    np.multiply(centred_W_i_x_to_centred_W_o_x_t, a_i_to_a_o.reshape(4, H), out=sigmoid_in_i_in_to_sigmoid_in_o_in_t)
+    np.divide(sigmoid_in_i_in_to_sigmoid_in_o_in_t, std_W_i_x_to_std_W_o_x_t_, out=sigmoid_in_i_in_to_sigmoid_in_o_in_t)
+    np.add(sigmoid_in_i_in_to_sigmoid_in_o_in_t, b_i_to_b_o.reshape(4, H), out=sigmoid_in_i_in_to_sigmoid_in_o_in_t)
+    # U_i_h[t] = U_i @ h[t-1]
+    # U_f_h[t] = U_f @ h[t-1]
+    # U_g_h[t] = U_g @ h[t-1]
+    # U_o_h[t] = U_o @ h[t-1]
+    U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h
+    np.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
+    # sum_U_i_h[t] = sum(U_i_h[t])
+    # sum_U_f_h[t] = sum(U_f_h[t])
+    # sum_U_g_h[t] = sum(U_g_h[t])
+    # sum_U_o_h[t] = sum(U_o_h[t])
+    U_i_h_to_U_o_h_t_ = U_i_h_U_f_h_U_g_h_U_o_h.reshape(-1, 4, H)
+    np.add.reduce(U_i_h_to_U_o_h_t_, axis=2, out=sum_U_i_h_to_sum_U_o_h)
+    # centred_U_i_h[t] = U_i_h[t] - sum_U_i_h[t]/H
+    # centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H
+    # centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H
+    # centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H
+    sum_U_i_h_to_sum_U_o_h_t = sum_U_i_h_to_sum_U_o_h.reshape(-1, 4, 1)
+    centred_U_i_h_to_centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h.reshape(-1, 4, H)
+    np.divide(sum_U_i_h_to_sum_U_o_h_t, H, out=centred_U_i_h_to_centred_U_o_h_t)
+    np.subtract(U_i_h_to_U_o_h_t_, centred_U_i_h_to_centred_U_o_h_t, out=centred_U_i_h_to_centred_U_o_h_t)
+    # square_U_i_h[t] = centred_U_i_h[t]**2
+    # square_U_f_h[t] = centred_U_f_h[t]**2
+    # square_U_g_h[t] = centred_U_g_h[t]**2
+    # square_U_o_h[t] = centred_U_o_h[t]**2
+    np.square(centred_U_i_h_to_centred_U_o_h, out=square_U_i_h_to_square_U_o_h)
+    # sum_square_U_i_h[t] = sum(square_U_i_h[t])
+    # sum_square_U_f_h[t] = sum(square_U_f_h[t])
+    # sum_square_U_g_h[t] = sum(square_U_g_h[t])
+    # sum_square_U_o_h[t] = sum(square_U_o_h[t])
+    sum_square_U_i_h_to_sum_square_U_o_h_t = std_U_i_h_to_std_U_o_h
+    square_U_i_h_to_square_U_o_h_t = square_U_i_h_to_square_U_o_h.reshape(-1, 4, H)
+    np.add.reduce(square_U_i_h_to_square_U_o_h_t, axis=2, out=sum_square_U_i_h_to_sum_square_U_o_h_t)
+    # std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05
+    # std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05
+    # std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05
+    # std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05
+    std_squared_U_i_h_to_std_squared_U_o_h_t = sum_square_U_i_h_to_sum_square_U_o_h_t
+    np.divide(sum_square_U_i_h_to_sum_square_U_o_h_t, H, out=std_squared_U_i_h_to_std_squared_U_o_h_t)
+    np.add(std_squared_U_i_h_to_std_squared_U_o_h_t, 1e-05, out=std_squared_U_i_h_to_std_squared_U_o_h_t)
+    # std_U_i_h[t] = sqrt(std_squared_U_i_h[t])
+    # std_U_f_h[t] = sqrt(std_squared_U_f_h[t])
+    # std_U_g_h[t] = sqrt(std_squared_U_g_h[t])
+    # std_U_o_h[t] = sqrt(std_squared_U_o_h[t])
+    std_U_i_h_to_std_U_o_h_t = sum_square_U_i_h_to_sum_square_U_o_h_t
+    np.sqrt(std_squared_U_i_h_to_std_squared_U_o_h_t, out=std_U_i_h_to_std_U_o_h_t)
+    # sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t]
+    centred_U_i_h_t = centred_U_i_h_to_centred_U_o_h[:, : H]
+    std_U_i_h_t = std_U_i_h_to_std_U_o_h[:, : 1]
+    sigmoid_in_i_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, : H]
+    sigmoid_in_i_t = i
+    np.multiply(centred_U_i_h_t, d_i, out=sigmoid_in_i_t)
+    np.divide(sigmoid_in_i_t, std_U_i_h_t, out=sigmoid_in_i_t)
+    np.add(sigmoid_in_i_t, sigmoid_in_i_in_t, out=sigmoid_in_i_t)
+    # sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t]
+    centred_U_f_h_t = centred_U_i_h_to_centred_U_o_h[:, H : 2*H]
+    std_U_f_h_t = std_U_i_h_to_std_U_o_h[:, 1 : 2]
+    sigmoid_in_f_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, H : 2*H]
+    sigmoid_in_f_t = c
+    np.multiply(centred_U_f_h_t, d_f, out=sigmoid_in_f_t)
+    np.divide(sigmoid_in_f_t, std_U_f_h_t, out=sigmoid_in_f_t)
+    np.add(sigmoid_in_f_t, sigmoid_in_f_in_t, out=sigmoid_in_f_t)
+    # tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t]
+    centred_U_g_h_t = centred_U_i_h_to_centred_U_o_h[:, 2*H : 3*H]
+    std_U_g_h_t = std_U_i_h_to_std_U_o_h[:, 2 : 3]
+    tanh_in_g_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 2*H : 3*H]
+    tanh_in_g_t = g
+    np.multiply(centred_U_g_h_t, d_g, out=tanh_in_g_t)
+    np.divide(tanh_in_g_t, std_U_g_h_t, out=tanh_in_g_t)
+    np.add(tanh_in_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
+    # sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t]
+    centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h[:, 3*H :]
+    std_U_o_h_t = std_U_i_h_to_std_U_o_h[:, 3 :]
+    sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 3*H :]
+    sigmoid_in_o_t = h
+    np.multiply(centred_U_o_h_t, d_o, out=sigmoid_in_o_t)
+    np.divide(sigmoid_in_o_t, std_U_o_h_t, out=sigmoid_in_o_t)
+    np.add(sigmoid_in_o_t, sigmoid_in_o_in_t, out=sigmoid_in_o_t)
+    # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+    i_t = sigmoid_in_i_t
+    np.subtract(0, sigmoid_in_i_t, out=i_t)
+    np.exp(i_t, out=i_t)
+    np.add(i_t, 1, out=i_t)
+    np.divide(1, i_t, out=i_t)
+    # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+    f_t = sigmoid_in_f_t
+    np.subtract(0, sigmoid_in_f_t, out=f_t)
+    np.exp(f_t, out=f_t)
+    np.add(f_t, 1, out=f_t)
+    np.divide(1, f_t, out=f_t)
+    # g[t] = tanh(tanh_in_g[t]) (candidate)
+    g_t = tanh_in_g_t
+    np.tanh(tanh_in_g_t, out=g_t)
+    # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+    o_t = sigmoid_in_o_t
+    np.subtract(0, sigmoid_in_o_t, out=o_t)
+    np.exp(o_t, out=o_t)
+    np.add(o_t, 1, out=o_t)
+    np.divide(1, o_t, out=o_t)
+    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+    c_t = sigmoid_in_f_t
+    np.multiply(f_t, c_t1, out=c_t)
+    np.multiply(i_t, g_t, out=work1)
+    np.add(c_t, work1, out=c_t)
+    # sum_c[t] = sum(c[t])
+    np.add.reduce(c_t, axis=1, keepdims=True, out=sum_c)
+    # centred_c[t] = c[t] - sum_c[t]/H
+    np.divide(sum_c, H, out=centred_c)
+    np.subtract(c_t, centred_c, out=centred_c)
+    # square_c[t] = centred_c[t]**2
+    np.square(centred_c, out=square_c)
+    # sum_square_c[t] = sum(square_c[t])
+    sum_square_c_t = std_c
+    np.add.reduce(square_c, axis=1, keepdims=True, out=sum_square_c_t)
+    # std_squared_c[t] = sum_square_c[t]/H + 1e-05
+    std_squared_c_t = sum_square_c_t
+    np.divide(sum_square_c_t, H, out=std_squared_c_t)
+    np.add(std_squared_c_t, 1e-05, out=std_squared_c_t)
+    # std_c[t] = sqrt(std_squared_c[t])
+    std_c_t = sum_square_c_t
+    np.sqrt(std_squared_c_t, out=std_c_t)
+    # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
+    a_h_t = tanh_a_h
+    np.multiply(centred_c, a_c, out=a_h_t)
+    np.divide(a_h_t, std_c_t, out=a_h_t)
+    np.add(a_h_t, b_c, out=a_h_t)
+    # tanh_a_h[t] = tanh(a_h[t])
+    tanh_a_h_t = a_h_t
+    np.tanh(a_h_t, out=tanh_a_h_t)
+    # h[t] = o[t]*tanh_a_h[t] (hidden state)
+    h_t = sigmoid_in_o_t
+    np.multiply(o_t, tanh_a_h_t, out=h_t)
 
-def _steps_of(state: Any) -> Any:
-    """A state as (k, B, n)."""
-    return state if state.ndim == 3 else state[None]
-
-
-def _steps_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    shape = _state_shape(name, batch, sizes)
-    return shape if len(shape) == 3 else (1, *shape)
-
-
-def _start_of(name: str, given: Mapping[str, Any], params: Params, pack: Packing) -> Any:
-    """The state before the first step in the order of the rows, (k, B, n) or what broadcasts to it: given, learned or zero."""
-    if name in given:
-        return pack.sort(_steps_of(given[name]))
-    if name in LEARNED:
-        return params[LEARNED[name]].reshape(1, 1, -1)
-    return np.zeros((1, 1, 1), params.flat.dtype)
-
-
-def _state_of(name: str, rows: Any, pack: Packing) -> Any:
-    """(k, B, n) in the order of the rows as the caller's (B, n) or (k, B, n)."""
-    state = pack.unsort(rows)
-    return state if len(STATES[name]) == 2 else state[0]
+    state = {
+        "h": h,
+        "c": c,
+    }
+    return h_t.copy(), state
 
 
 def _float_type(name: str, dtype: Any) -> Any:
@@ -1317,13 +1469,15 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
-def _array(name: str, value: Any, shape: tuple[int | str, ...], dtype: Any) -> Any:
-    """``value`` if it is an array of this shape (a name in it stands for any length) and type."""
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
-    fits = len(value.shape) == len(shape) and all(isinstance(w, str) or w == n for n, w in zip(value.shape, shape, strict=True))
-    if not fits:
-        raise ValueError(f"{name}: expected the shape ({', '.join(map(str, shape))}), got {tuple(value.shape)}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
     if dtype is not None and value.dtype != dtype:
         raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
     return value
@@ -1342,68 +1496,82 @@ def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mappin
     return value
 
 
-def _params(params: Any, like: Mapping[str, Any], known: Mapping[str, int]) -> Params:
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
     """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
 
-    Sizes are those ``known``, or come from the parameters and the inputs ``like``.
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
     """
     if isinstance(params, Params):
         return params
-    _mapping("params", params, PARAMS, True)
-    arrays = {f'params["{name}"]': (params[name], shape) for name, shape in PARAMS.items()}
-    arrays |= {name: (value, ("T", "B", *INPUTS[key])) for key, (name, value) in like.items()}
-    sizes = dict(known)
-    for name, (value, shape) in arrays.items():
-        _array(name, value, shape, None)
-        for size, n in zip(shape, value.shape, strict=True):
-            if size in SIZES and sizes.setdefault(size, int(n)) != n:
-                raise ValueError(f"{name}: expected {size} = {sizes[size]} as in the arrays before it, got {tuple(value.shape)}")
-    kinds = {_float_type(f'params["{name}"]', params[name].dtype) for name in PARAMS}
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
-    kinds |= set() if kinds else {_float_type(name, value.dtype) for name, value in like.values()}
-    kind = kinds.pop() if kinds else np.dtype("float32")
-    count = sum(math.prod(_length(size, sizes) for size in shape) for shape in PARAMS.values())
-    packed = Params(np.empty(count, kind), sizes)
-    for name, view in packed.items():
-        packed[name] = _array(f'params["{name}"]', params[name], view.shape, kind)
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
     return packed
 
 
-def _inputs(x: Any) -> dict[str, tuple[str, Any]]:
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
     """The inputs by name, each with what to call it in an error."""
     if len(INPUTS) == 1 and not isinstance(x, Mapping):
-        (name,) = INPUTS
-        return {name: ("x", x)}
-    _mapping("x", x, INPUTS, True)
-    return {name: (f'x["{name}"]', x[name]) for name in INPUTS}
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
 
 
-def _check_inputs(params: Params, inputs: Mapping[str, tuple[str, Any]]) -> tuple[int, int]:
-    """Steps and batch of the inputs, once each has been found to fit."""
-    lead: tuple[Any, ...] = ("T", "B")
-    for key, (name, value) in inputs.items():
-        shape = tuple(_length(size, params.sizes) for size in INPUTS[key])
-        _array(name, value, (*lead, *shape), params.flat.dtype)
-        lead = tuple(value.shape[:2])
-    return int(lead[0]), int(lead[1])
-
-
-def _state_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """(B, n), or (k, B, n) for a state of k lags."""
-    *lags, size = STATES[name]
-    return (*lags, batch, _length(size, sizes))
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
 
 
 def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
-    """The given states by name: every key known, every shape right."""
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
     if state is None:
         return {}
-    _mapping(argument, state, STATES, False)
-    return {
-        name: _array(f'{argument}["{name}"]', value, _state_shape(name, batch, params.sizes), params.flat.dtype)
-        for name, value in state.items()
-    }
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value)[None]
+    return given
 
 
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:

@@ -3,8 +3,9 @@
 Lin, Horne, Tiňo & Giles (1996), Learning long-term dependencies in NARX recurrent neural networks; DiPietro, Rupprecht,
 Navab & Hager (2018), Analyzing and exploiting NARX recurrent neural networks for long-term dependencies.
 
-The cell narx as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``. Written by symcell 0.1.0 from the
-equations in ``EQUATIONS``; change those and generate it again rather than edit it here.
+The cell narx as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
 """
 
 from __future__ import annotations
@@ -16,31 +17,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 SIZES = ("D", "H")
-PARAMS = {
-    "b": ("H",),
-    "W": ("H", "D"),
-    "U_1": ("H", "H"),
-    "U_3": ("H", "H"),
-}
-START = {
-    "b": "uniform",
-    "W": "uniform",
-    "U_1": "uniform",
-    "U_3": "uniform",
-}
+PARAMS = {"b": ("H",), "W": ("H", "D"), "U_1": ("H", "H"), "U_3": ("H", "H")}
+CONSTANTS = {}
+START = {"b": "uniform", "W": "uniform", "U_1": "uniform", "U_3": "uniform"}
 INPUTS = {"x": ("D",)}
-STATES = {"h": (3, "H")}
-LEARNED = {}
+STATES = {"h": ("H",)}
+LAGS = {"h": 3}
 OUTPUT = "h"
 EQUATIONS = (
     '"""Recurrent network with delays\n'
     "\n"
-    "Lin, Horne, Tiňo & Giles (1996), Learning long-term dependencies in NARX recurrent neural networks; DiPietro, Rupprecht,\n"
+    "Lin, Horne, Tiňo & Giles (1996), Learning long-term dependencies in NARX recurrent neural networks; DiPietro, "
+    "Rupprecht,\n"
     "Navab & Hager (2018), Analyzing and exploiting NARX recurrent neural networks for long-term dependencies.\n"
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "1340213dd5ad8bb2"
+STAMP = "1d6742722cb34bae"
 
 
 class Params(Mapping[str, Any]):
@@ -49,21 +42,32 @@ class Params(Mapping[str, Any]):
     def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
         self.flat = flat
         self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
         start = 0
-        for name, shape in PARAMS.items():
-            shape = tuple(_length(size, self.sizes) for size in shape)
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
             stop = start + math.prod(shape)
             self._start[name] = start
             self._views[name] = flat[start:stop].reshape(shape)
             start = stop
 
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
     def __getitem__(self, name: str) -> Any:
         return self._views[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Copy ``value`` into the parameter's place."""
+        """Copy ``value`` into the place of an array."""
         self._views[name][...] = value
 
     def __iter__(self) -> Iterator[str]:
@@ -84,9 +88,11 @@ class Params(Mapping[str, Any]):
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
-        stop = self._start[last] + self._views[last].size
-        rows = self.flat[self._start[first] : stop]
-        return rows.reshape(-1, self._views[first].shape[1]) if self._views[first].ndim == 2 else rows
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
 
 
 class Grads(NamedTuple):
@@ -103,13 +109,12 @@ class Tape(NamedTuple):
     pack: Packing
     sizes: dict[str, int]
     dtype: Any
-    start_learned: tuple[str, ...]
-    arrays: tuple[Any, ...]
+    arrays: dict[str, Any]
 
     @property
     def nbytes(self) -> int:
         """Bytes stored for the backward pass, the inputs included."""
-        return sum(array.nbytes for array in self.arrays)
+        return sum(array.nbytes for array in self.arrays.values())
 
 
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
@@ -124,36 +129,32 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
             raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
-    parts = [_start(START[name], tuple(_length(n, sizes) for n in shape), sizes, rng) for name, shape in PARAMS.items()]
-    flat = np.concatenate([np.zeros(0), *(part.reshape(-1) for part in parts)])
-    return Params(np.asarray(flat.astype(kind)), sizes)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
 
 
-def _start(start: float | str, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
-    """Where a parameter starts: a number, zeros, ones, uniform in ±1/√n, glorot (2010) or orthogonal (Saxe 2013)."""
-    if not isinstance(start, str):
-        return np.full(shape, start)
-    if start in ("zeros", "ones"):
-        return np.full(shape, float(start == "ones"))
-    if start == "orthogonal":
-        normal = rng.standard_normal((max(shape), min(shape)))
-        q, r = np.linalg.qr(normal)
-        q = q * np.sign(np.diagonal(r))
-        return q if shape[0] >= shape[1] else q.T
-    bound = math.sqrt(6 / sum(shape)) if start == "glorot" else 1 / math.sqrt(_length("H", sizes))
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
     return rng.uniform(-bound, bound, shape)
 
 
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
-    """A size of ``PARAMS``, such as 4, "H" or "D+H", as a number."""
-    return sum(int(part) if part.isdecimal() else sizes[part] for part in str(size).split("+"))
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
 
 
 class Packing:
     """Which rows each step works on.
 
-    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``; their
-    rows follow each other step by step, and padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
     """
 
     def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
@@ -170,30 +171,29 @@ class Packing:
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
         self.counts = [int(n) for n in counts]
         self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
-        self.size = self.offsets.pop()
-
-    def room(self, depth: int, whole: bool) -> int:
-        """How many rows a buffer needs that is read up to ``depth`` steps away: for all steps, or for those in reach."""
-        return depth * self.batch + self.size if whole else (depth + 1) * self.batch
+        self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
-        """The first row of every step of such a buffer, from ``depth`` steps before the sequence on."""
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
         if not whole:
-            return [k % (depth + 1) * self.batch for k in range(depth + len(self.counts) + 1)]
-        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in (*self.offsets, self.size)]
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
 
-    def past(self, depth: int, lag: int) -> Any:
-        """The rows ``lag`` steps before each row of the sequence, as an index."""
-        first = (depth - lag) * self.batch
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
         if self.order is None:
-            return slice(first, first + self.size)
-        starts = self.starts(depth, True)
-        rows = [np.arange(starts[t + depth - lag], starts[t + depth - lag] + n) for t, n in enumerate(self.counts)]
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
         return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
 
     def rows(self, x: Any) -> Any:
-        """(T, B, n) as rows, padding left out."""
-        flat = x.reshape(self.steps * self.batch, x.shape[2])
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
     def sequence(self, rows: Any) -> Any:
@@ -206,217 +206,255 @@ class Packing:
         return y.reshape(shape)
 
     def sort(self, state: Any) -> Any:
-        """(…, B, n) with the samples in the order of their rows."""
-        return state if self.order is None else state[..., self.order, :]
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
 
     def unsort(self, state: Any) -> Any:
-        return state if self.back is None else state[..., self.back, :]
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
 
-    def first(self, starts: list[int], depth: int) -> Any:
-        """The rows of the ``depth`` steps before the sequence, as an index (depth, B)."""
-        return np.asarray(np.array(starts[:depth])[:, None] + np.arange(self.batch))
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
 
-    def last(self, starts: list[int], depth: int) -> Any:
-        """The rows of each sample's own last ``depth`` steps (of a buffer shifted by ``depth``), as an index (depth, B)."""
-        step = self.ends + np.arange(depth)[:, None]
-        return np.asarray(np.array(starts)[step] + np.arange(self.batch))
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
 
 
 @np.errstate(all="ignore")
 def forward(
-    params: Mapping[str, Any], x: Any, state: Mapping[str, Any] | None = None, lengths: Any = None, *, keep_tape: bool = True
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
 ) -> tuple[Any, dict[str, Any], Tape | None]:
     """Run the cell over a batch of sequences.
 
-    x: (T, B, size), by name where there are several inputs. state: the states before the first step,
-    by name, each (B, size), or (k, B, size) where k steps are carried; one that is missing is its learned
-    start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
     ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs(x)
-    params = _params(params, inputs, {})
-    steps, batch = _check_inputs(params, inputs)
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
     given = _check_state("state", state, batch, params)
     pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
     dtype = params.flat.dtype
-    D = params.sizes["D"]
     H = params.sizes["H"]
-    ring_0 = pack.starts(0, False)
-    at_0 = pack.starts(0, True)
-    at_3 = pack.starts(3, True)
+    at_0 = pack.slots(0, 0, True)
+    at_3_0 = pack.slots(3, 0, True)
+    at_3_2 = pack.slots(3, 2, True)
+    at_3 = pack.slots(3, 3, True)
 
     x_rows = pack.rows(inputs["x"][1])
-    h = np.empty((pack.room(3, True), H), dtype)
-    U_3_h = np.empty((pack.room(0, False), H), dtype)
-    a_h_in = np.empty((pack.room(0, True), H), dtype)
-    h[pack.first(at_3, 3)] = _start_of("h", given, params, pack)
-    W = params.stack("W", "W")
+    a_h_in = np.empty((pack.size, H), dtype)
+    h = np.empty((pack.size + 3 * batch, H), dtype)
+    U_3_h = np.empty((batch, H), dtype)
     b = params.stack("b", "b")
-    U_1 = params.stack("U_1", "U_1")
-    U_3 = params.stack("U_3", "U_3")
+    h[pack.first(3)] = pack.sort(given["h"]) if "h" in given else 0
+    W_T = params.stack("W", "W").T
+    U_1_T = params.stack("U_1", "U_1").T
+    U_3_T = params.stack("U_3", "U_3").T
 
     # W_x[t] = W @ x[t]
-    np.matmul(x_rows, W.T, out=a_h_in)
+    W_x = a_h_in
+    np.matmul(x_rows, W_T, out=W_x)
     # a_h_in[t] = W_x[t] + b
-    np.add(a_h_in, b, out=a_h_in)
+    a_h_in_ = W_x
+    np.add(W_x, b, out=a_h_in_)
 
+    samples = -1
     for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            U_3_h_t = U_3_h[:n]
         # U_1_h[t] = U_1 @ h[t-1]
-        h_t1 = h[at_3[t + 2] : at_3[t + 2] + n]
-        h_t = h[at_3[t + 3] : at_3[t + 3] + n]
-        np.matmul(h_t1, U_1.T, out=h_t)
+        h_t1 = h[at_3_2[t]]
+        U_1_h_t = h[at_3[t]]
+        np.matmul(h_t1, U_1_T, out=U_1_h_t)
         # U_3_h[t] = U_3 @ h[t-3]
-        h_t3 = h[at_3[t] : at_3[t] + n]
-        U_3_h_t = U_3_h[:n]
-        np.matmul(h_t3, U_3.T, out=U_3_h_t)
+        h_t3 = h[at_3_0[t]]
+        np.matmul(h_t3, U_3_T, out=U_3_h_t)
         # a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t]
-        a_h_in_t = a_h_in[at_0[t] : at_0[t] + n]
-        np.add(h_t, U_3_h_t, out=h_t)
-        np.add(h_t, a_h_in_t, out=h_t)
+        a_h_in_t = a_h_in[at_0[t]]
+        a_h_t = U_1_h_t
+        np.add(U_1_h_t, U_3_h_t, out=a_h_t)
+        np.add(a_h_t, a_h_in_t, out=a_h_t)
         # h[t] = tanh(a_h[t]) (hidden state)
-        np.tanh(h_t, out=h_t)
+        h_t = U_1_h_t
+        np.tanh(a_h_t, out=h_t)
 
-    h_all = h[3 * batch :]
+    h_last = h[pack.last(3, 3, True)]
+    h_ = h[3 * batch :]
 
     last = {
-        "h": _state_of("h", h[pack.last(at_3, 3)], pack),
+        "h": pack.unsort(h_last),
     }
-    learned = tuple(name for name in LEARNED if name not in given)
-    tape = Tape(pack, params.sizes, dtype, learned, (h, x_rows,)) if keep_tape else None
-    return pack.sequence(h_all), last, tape
+    arrays = {
+        "h": h,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
 
 
 @np.errstate(all="ignore")
-def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None) -> Grads:
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
     """Back-propagate through the steps that ``forward`` taped.
 
-    dy: (T, B, size), the gradient of the loss by y (None for zero). dlast: its gradients by the last states, by name.
-    Returns the gradients by the parameters, the input(s) and the initial states. Raises ValueError or TypeError for an
-    argument that does not fit.
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
     """
     if not isinstance(tape, Tape):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
-    params = _params(params, {}, tape.sizes)
+    params = _params(params, {}, tape.sizes, tape.dtype)
     if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
-        raise ValueError(f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}")
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
     pack, dtype = tape.pack, tape.dtype
     steps, batch = pack.steps, pack.batch
-    size = _length("H", params.sizes)
-    dy = np.zeros((steps, batch, size), dtype) if dy is None else _array("dy", dy, (steps, batch, size), dtype)
+    shape = _shape(("H",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
     grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
-    at_0 = pack.starts(0, True)
-    ring_1 = pack.starts(1, False)
-    ring_3 = pack.starts(3, False)
-    at_3 = pack.starts(3, True)
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    ring_3_0 = pack.slots(3, 0, False)
+    ring_3 = pack.slots(3, 3, False)
+    at_3 = pack.slots(3, 3, True)
 
     dy_rows = pack.rows(dy)
-    (h_rows, x_rows,) = tape.arrays
-    da_h = np.zeros((pack.room(0, True), H), dtype)
-    dx_ = np.zeros((pack.room(0, True), D), dtype)
-    dh_back = np.zeros((pack.room(1, False), H), dtype)
-    dh_back3 = np.zeros((pack.room(3, False), H), dtype)
-    if "h" in given:
-        dh_back3[pack.last(ring_3, 3)] = pack.sort(_steps_of(given["h"]))
+    h = tape.arrays["h"]
+    x_ = tape.arrays["x_rows"]
+    da_h = np.empty((pack.size, H), dtype)
+    dx_ = np.empty((pack.size, D), dtype)
+    dh_back = np.zeros((2 * batch, H), dtype)
+    dh_back3 = np.zeros((4 * batch, H), dtype)
     work1 = np.empty((batch, H), dtype)
-    work2 = np.empty((batch, H), dtype)
     U_1 = params.stack("U_1", "U_1")
     U_3 = params.stack("U_3", "U_3")
     W = params.stack("W", "W")
+    dW = grads.stack("W", "W")
+    dU_1 = grads.stack("U_1", "U_1")
+    dU_3 = grads.stack("U_3", "U_3")
+    db = grads.stack("b", "b")
+    dh_back3[pack.last(3, 3, False)] = pack.sort(given["h"]) if "h" in given else 0
     ones = np.ones((1, pack.size), dtype)
 
+    samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
-        # dh[t] = dh_back3[t+3] + dh_back[t+1] + dy[t]
-        da_h_t = da_h[at_0[t] : at_0[t] + n]
-        dh_back3_next3 = dh_back3[ring_3[t + 3] : ring_3[t + 3] + n]
-        dh_back_next = dh_back[ring_1[t + 1] : ring_1[t + 1] + n]
-        dy_t = dy_rows[at_0[t] : at_0[t] + n]
-        np.add(dh_back3_next3, dh_back_next, out=da_h_t)
-        np.add(da_h_t, dy_t, out=da_h_t)
+        if n != samples:
+            samples = n
+            work1_t = work1[:n]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_back3[t+3]
+        dy_t = dy_rows[at_0[t]]
+        dh_back_next = dh_back[ring_1[t]]
+        dh_back3_next3 = dh_back3[ring_3[t]]
+        dh_t = da_h[at_0[t]]
+        np.add(dy_t, dh_back_next, out=dh_t)
+        np.add(dh_t, dh_back3_next3, out=dh_t)
         # da_h[t] = dh[t]*(1 - h[t]**2)
-        work1_t = work1[:n]
-        work2_t = work2[:n]
-        h_t = h_rows[at_3[t + 3] : at_3[t + 3] + n]
-        np.square(h_t, out=work2_t)
-        np.subtract(1, work2_t, out=work1_t)
-        np.multiply(da_h_t, work1_t, out=da_h_t)
+        h_t = h[at_3[t]]
+        da_h_t = dh_t
+        np.square(h_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dh_t, work1_t, out=da_h_t)
         # dh_back[t] = U_1.T @ da_h[t]
-        dh_back_t = dh_back[ring_1[t] : ring_1[t] + n]
+        dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_h_t, U_1, out=dh_back_t)
         # dh_back3[t] = U_3.T @ da_h[t]
-        dh_back3_t = dh_back3[ring_3[t] : ring_3[t] + n]
+        dh_back3_t = dh_back3[ring_3_0[t]]
         np.matmul(da_h_t, U_3, out=dh_back3_t)
 
-    # dx[t] = W.T @ da_h[t]
-    np.matmul(da_h, W, out=dx_)
-
-    # dW = sum of da_h[t] ⊗ x[t]
-    dW = grads.stack("W", "W")
-    np.matmul(da_h.T, x_rows, out=dW)
-    # dU_3 = sum of da_h[t] ⊗ h[t-3]
-    h_t3 = h_rows[pack.past(3, 3)]
-    dU_3 = grads.stack("U_3", "U_3")
-    np.matmul(da_h.T, h_t3, out=dU_3)
-    # dU_1 = sum of da_h[t] ⊗ h[t-1]
-    h_t1 = h_rows[pack.past(3, 1)]
-    dU_1 = grads.stack("U_1", "U_1")
+    if need_x:
+        # dx[t] = W.T @ da_h[t]
+        np.matmul(da_h, W, out=dx_)
+    # dW = sum of outer(da_h[t], x[t])
+    np.matmul(da_h.T, x_, out=dW)
+    # dU_1 = sum of outer(da_h[t], h[t-1])
+    h_t1 = h[pack.past(3, 2)]
     np.matmul(da_h.T, h_t1, out=dU_1)
+    # dU_3 = sum of outer(da_h[t], h[t-3])
+    h_t3 = h[pack.past(3, 0)]
+    np.matmul(da_h.T, h_t3, out=dU_3)
     # db = sum of da_h[t]
-    db = grads.stack("b", "b")
     np.matmul(ones, da_h, out=db.reshape(1, -1))
 
-    start = {name: np.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
-    start["h"][2 :] += dh_back[pack.first(ring_1, 1)]
-    start["h"][0 :] += dh_back3[pack.first(ring_3, 3)]
-    for name in tape.start_learned:
-        grads[LEARNED[name]] += start[name].sum(axis=(0, 1))
-    dstate = {name: _state_of(name, value, pack) for name, value in start.items()}
-    dx = {
-        "x": pack.sequence(dx_),
+    dh_first = np.zeros((3, batch, H), dtype)
+    dh_first[2 :] += dh_back[pack.first(1)]
+    dh_first += dh_back3[pack.first(3)]
+
+    dstate = {
+        "h": pack.unsort(dh_first),
     }
-    return Grads(grads, _like_x(dx), dstate)
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
 
 
-def step(params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it; returns y_t (B, size) and the next state."""
-    inputs = {key: (name.replace("x", "x_t", 1), value) for key, (name, value) in _inputs(x_t).items()}
-    for name, value in inputs.values():
-        _array(name, value, ("B", "size"), None)
-    y, last, _ = forward(params, {key: value[None] for key, (_, value) in inputs.items()}, state, keep_tape=False)
-    return y[0], last
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
 
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
 
-def _like_x(values: dict[str, Any]) -> Any:
-    """Values by input name, or the only one."""
-    return values if len(values) > 1 else next(iter(values.values()))
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    a_h_in = np.empty((batch, H), dtype)
+    h = np.empty((batch, H), dtype)
+    U_3_h = np.empty((batch, H), dtype)
+    b = params.stack("b", "b")
+    h_before = given["h"] if "h" in given else np.zeros((3, batch, H), dtype)
+    W_T = params.stack("W", "W").T
+    h_t1 = h_before[2]
+    U_1_T = params.stack("U_1", "U_1").T
+    h_t3 = h_before[0]
+    U_3_T = params.stack("U_3", "U_3").T
 
+    # W_x[t] = W @ x[t]
+    W_x_t = a_h_in
+    np.matmul(x_t_, W_T, out=W_x_t)
+    # a_h_in[t] = W_x[t] + b
+    a_h_in_t = W_x_t
+    np.add(W_x_t, b, out=a_h_in_t)
+    # U_1_h[t] = U_1 @ h[t-1]
+    U_1_h_t = h
+    np.matmul(h_t1, U_1_T, out=U_1_h_t)
+    # U_3_h[t] = U_3 @ h[t-3]
+    np.matmul(h_t3, U_3_T, out=U_3_h)
+    # a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t]
+    a_h_t = U_1_h_t
+    np.add(U_1_h_t, U_3_h, out=a_h_t)
+    np.add(a_h_t, a_h_in_t, out=a_h_t)
+    # h[t] = tanh(a_h[t]) (hidden state)
+    h_t = U_1_h_t
+    np.tanh(a_h_t, out=h_t)
 
-def _steps_of(state: Any) -> Any:
-    """A state as (k, B, n)."""
-    return state if state.ndim == 3 else state[None]
-
-
-def _steps_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    shape = _state_shape(name, batch, sizes)
-    return shape if len(shape) == 3 else (1, *shape)
-
-
-def _start_of(name: str, given: Mapping[str, Any], params: Params, pack: Packing) -> Any:
-    """The state before the first step in the order of the rows, (k, B, n) or what broadcasts to it: given, learned or zero."""
-    if name in given:
-        return pack.sort(_steps_of(given[name]))
-    if name in LEARNED:
-        return params[LEARNED[name]].reshape(1, 1, -1)
-    return np.zeros((1, 1, 1), params.flat.dtype)
-
-
-def _state_of(name: str, rows: Any, pack: Packing) -> Any:
-    """(k, B, n) in the order of the rows as the caller's (B, n) or (k, B, n)."""
-    state = pack.unsort(rows)
-    return state if len(STATES[name]) == 2 else state[0]
+    state = {
+        "h": np.concatenate([h_before[1:], h[None]]).reshape(3, batch, H),
+    }
+    return h_t.copy(), state
 
 
 def _float_type(name: str, dtype: Any) -> Any:
@@ -430,13 +468,15 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
-def _array(name: str, value: Any, shape: tuple[int | str, ...], dtype: Any) -> Any:
-    """``value`` if it is an array of this shape (a name in it stands for any length) and type."""
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
-    fits = len(value.shape) == len(shape) and all(isinstance(w, str) or w == n for n, w in zip(value.shape, shape, strict=True))
-    if not fits:
-        raise ValueError(f"{name}: expected the shape ({', '.join(map(str, shape))}), got {tuple(value.shape)}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
     if dtype is not None and value.dtype != dtype:
         raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
     return value
@@ -455,68 +495,83 @@ def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mappin
     return value
 
 
-def _params(params: Any, like: Mapping[str, Any], known: Mapping[str, int]) -> Params:
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
     """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
 
-    Sizes are those ``known``, or come from the parameters and the inputs ``like``.
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
     """
     if isinstance(params, Params):
         return params
-    _mapping("params", params, PARAMS, True)
-    arrays = {f'params["{name}"]': (params[name], shape) for name, shape in PARAMS.items()}
-    arrays |= {name: (value, ("T", "B", *INPUTS[key])) for key, (name, value) in like.items()}
-    sizes = dict(known)
-    for name, (value, shape) in arrays.items():
-        _array(name, value, shape, None)
-        for size, n in zip(shape, value.shape, strict=True):
-            if size in SIZES and sizes.setdefault(size, int(n)) != n:
-                raise ValueError(f"{name}: expected {size} = {sizes[size]} as in the arrays before it, got {tuple(value.shape)}")
-    kinds = {_float_type(f'params["{name}"]', params[name].dtype) for name in PARAMS}
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
-    kinds |= set() if kinds else {_float_type(name, value.dtype) for name, value in like.values()}
-    kind = kinds.pop() if kinds else np.dtype("float32")
-    count = sum(math.prod(_length(size, sizes) for size in shape) for shape in PARAMS.values())
-    packed = Params(np.empty(count, kind), sizes)
-    for name, view in packed.items():
-        packed[name] = _array(f'params["{name}"]', params[name], view.shape, kind)
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
     return packed
 
 
-def _inputs(x: Any) -> dict[str, tuple[str, Any]]:
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
     """The inputs by name, each with what to call it in an error."""
     if len(INPUTS) == 1 and not isinstance(x, Mapping):
-        (name,) = INPUTS
-        return {name: ("x", x)}
-    _mapping("x", x, INPUTS, True)
-    return {name: (f'x["{name}"]', x[name]) for name in INPUTS}
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
 
 
-def _check_inputs(params: Params, inputs: Mapping[str, tuple[str, Any]]) -> tuple[int, int]:
-    """Steps and batch of the inputs, once each has been found to fit."""
-    lead: tuple[Any, ...] = ("T", "B")
-    for key, (name, value) in inputs.items():
-        shape = tuple(_length(size, params.sizes) for size in INPUTS[key])
-        _array(name, value, (*lead, *shape), params.flat.dtype)
-        lead = tuple(value.shape[:2])
-    return int(lead[0]), int(lead[1])
-
-
-def _state_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """(B, n), or (k, B, n) for a state of k lags."""
-    *lags, size = STATES[name]
-    return (*lags, batch, _length(size, sizes))
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
 
 
 def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
-    """The given states by name: every key known, every shape right."""
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
     if state is None:
         return {}
-    _mapping(argument, state, STATES, False)
-    return {
-        name: _array(f'{argument}["{name}"]', value, _state_shape(name, batch, params.sizes), params.flat.dtype)
-        for name, value in state.items()
-    }
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        steps = LAGS.get(name, 1)
+        _array(f'{argument}["{name}"]', value, (steps, batch) if steps > 1 else (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value).reshape(steps, batch, math.prod(shape))
+    return given
 
 
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:

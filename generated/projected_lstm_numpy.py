@@ -3,8 +3,9 @@
 Sak, Senior & Beaufays (2014), Long short-term memory recurrent neural network architectures for large scale acoustic
 modeling. The hidden state is P long, the cell state H. Same cell as torch.nn.LSTM with proj_size.
 
-The cell projected_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``. Written by symcell 0.1.0 from the
-equations in ``EQUATIONS``; change those and generate it again rather than edit it here.
+The cell projected_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ PARAMS = {
     "b_g": ("H",),
     "W_h": ("P", "H"),
 }
+CONSTANTS = {}
 START = {
     "W_i": "uniform",
     "W_f": "uniform",
@@ -48,12 +50,13 @@ START = {
 }
 INPUTS = {"x": ("D",)}
 STATES = {"h": ("P",), "c": ("H",)}
-LEARNED = {}
+LAGS = {}
 OUTPUT = "h"
 EQUATIONS = (
     '"""LSTM with a recurrent projection\n'
     "\n"
-    "Sak, Senior & Beaufays (2014), Long short-term memory recurrent neural network architectures for large scale acoustic\n"
+    "Sak, Senior & Beaufays (2014), Long short-term memory recurrent neural network architectures for large scale "
+    "acoustic\n"
     "modeling. The hidden state is P long, the cell state H. Same cell as torch.nn.LSTM with proj_size.\n"
     '"""\n'
     "h: P\n"
@@ -66,7 +69,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "d537be6489594c28"
+STAMP = "f0d627c89b322d24"
 
 
 class Params(Mapping[str, Any]):
@@ -75,21 +78,32 @@ class Params(Mapping[str, Any]):
     def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
         self.flat = flat
         self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
         start = 0
-        for name, shape in PARAMS.items():
-            shape = tuple(_length(size, self.sizes) for size in shape)
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
             stop = start + math.prod(shape)
             self._start[name] = start
             self._views[name] = flat[start:stop].reshape(shape)
             start = stop
 
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
     def __getitem__(self, name: str) -> Any:
         return self._views[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Copy ``value`` into the parameter's place."""
+        """Copy ``value`` into the place of an array."""
         self._views[name][...] = value
 
     def __iter__(self) -> Iterator[str]:
@@ -110,9 +124,11 @@ class Params(Mapping[str, Any]):
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
-        stop = self._start[last] + self._views[last].size
-        rows = self.flat[self._start[first] : stop]
-        return rows.reshape(-1, self._views[first].shape[1]) if self._views[first].ndim == 2 else rows
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
 
 
 class Grads(NamedTuple):
@@ -129,13 +145,12 @@ class Tape(NamedTuple):
     pack: Packing
     sizes: dict[str, int]
     dtype: Any
-    start_learned: tuple[str, ...]
-    arrays: tuple[Any, ...]
+    arrays: dict[str, Any]
 
     @property
     def nbytes(self) -> int:
         """Bytes stored for the backward pass, the inputs included."""
-        return sum(array.nbytes for array in self.arrays)
+        return sum(array.nbytes for array in self.arrays.values())
 
 
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
@@ -150,36 +165,32 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
             raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
-    parts = [_start(START[name], tuple(_length(n, sizes) for n in shape), sizes, rng) for name, shape in PARAMS.items()]
-    flat = np.concatenate([np.zeros(0), *(part.reshape(-1) for part in parts)])
-    return Params(np.asarray(flat.astype(kind)), sizes)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
 
 
-def _start(start: float | str, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
-    """Where a parameter starts: a number, zeros, ones, uniform in ±1/√n, glorot (2010) or orthogonal (Saxe 2013)."""
-    if not isinstance(start, str):
-        return np.full(shape, start)
-    if start in ("zeros", "ones"):
-        return np.full(shape, float(start == "ones"))
-    if start == "orthogonal":
-        normal = rng.standard_normal((max(shape), min(shape)))
-        q, r = np.linalg.qr(normal)
-        q = q * np.sign(np.diagonal(r))
-        return q if shape[0] >= shape[1] else q.T
-    bound = math.sqrt(6 / sum(shape)) if start == "glorot" else 1 / math.sqrt(_length("H", sizes))
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
     return rng.uniform(-bound, bound, shape)
 
 
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
-    """A size of ``PARAMS``, such as 4, "H" or "D+H", as a number."""
-    return sum(int(part) if part.isdecimal() else sizes[part] for part in str(size).split("+"))
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
 
 
 class Packing:
     """Which rows each step works on.
 
-    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``; their
-    rows follow each other step by step, and padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
     """
 
     def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
@@ -196,30 +207,29 @@ class Packing:
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
         self.counts = [int(n) for n in counts]
         self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
-        self.size = self.offsets.pop()
-
-    def room(self, depth: int, whole: bool) -> int:
-        """How many rows a buffer needs that is read up to ``depth`` steps away: for all steps, or for those in reach."""
-        return depth * self.batch + self.size if whole else (depth + 1) * self.batch
+        self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
-        """The first row of every step of such a buffer, from ``depth`` steps before the sequence on."""
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
         if not whole:
-            return [k % (depth + 1) * self.batch for k in range(depth + len(self.counts) + 1)]
-        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in (*self.offsets, self.size)]
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
 
-    def past(self, depth: int, lag: int) -> Any:
-        """The rows ``lag`` steps before each row of the sequence, as an index."""
-        first = (depth - lag) * self.batch
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
         if self.order is None:
-            return slice(first, first + self.size)
-        starts = self.starts(depth, True)
-        rows = [np.arange(starts[t + depth - lag], starts[t + depth - lag] + n) for t, n in enumerate(self.counts)]
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
         return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
 
     def rows(self, x: Any) -> Any:
-        """(T, B, n) as rows, padding left out."""
-        flat = x.reshape(self.steps * self.batch, x.shape[2])
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
     def sequence(self, rows: Any) -> Any:
@@ -232,321 +242,422 @@ class Packing:
         return y.reshape(shape)
 
     def sort(self, state: Any) -> Any:
-        """(…, B, n) with the samples in the order of their rows."""
-        return state if self.order is None else state[..., self.order, :]
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
 
     def unsort(self, state: Any) -> Any:
-        return state if self.back is None else state[..., self.back, :]
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
 
-    def first(self, starts: list[int], depth: int) -> Any:
-        """The rows of the ``depth`` steps before the sequence, as an index (depth, B)."""
-        return np.asarray(np.array(starts[:depth])[:, None] + np.arange(self.batch))
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
 
-    def last(self, starts: list[int], depth: int) -> Any:
-        """The rows of each sample's own last ``depth`` steps (of a buffer shifted by ``depth``), as an index (depth, B)."""
-        step = self.ends + np.arange(depth)[:, None]
-        return np.asarray(np.array(starts)[step] + np.arange(self.batch))
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
 
 
 @np.errstate(all="ignore")
 def forward(
-    params: Mapping[str, Any], x: Any, state: Mapping[str, Any] | None = None, lengths: Any = None, *, keep_tape: bool = True
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
 ) -> tuple[Any, dict[str, Any], Tape | None]:
     """Run the cell over a batch of sequences.
 
-    x: (T, B, size), by name where there are several inputs. state: the states before the first step,
-    by name, each (B, size), or (k, B, size) where k steps are carried; one that is missing is its learned
-    start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
     ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs(x)
-    params = _params(params, inputs, {})
-    steps, batch = _check_inputs(params, inputs)
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
     given = _check_state("state", state, batch, params)
     pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
     dtype = params.flat.dtype
-    D = params.sizes["D"]
     H = params.sizes["H"]
     P = params.sizes["P"]
-    ring_0 = pack.starts(0, False)
-    at_0 = pack.starts(0, True)
-    kept_0 = pack.starts(0, keep_tape)
-    at_1 = pack.starts(1, True)
-    kept_1 = pack.starts(1, keep_tape)
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
 
     x_rows = pack.rows(inputs["x"][1])
-    a_i_in_to_a_g_in = np.empty((pack.room(0, True), 4*H), dtype)
-    i_f_o_g = np.empty((pack.room(0, keep_tape), 4*H), dtype)
-    c = np.empty((pack.room(1, keep_tape), H), dtype)
-    m = np.empty((pack.room(0, False), H), dtype)
-    h = np.empty((pack.room(1, True), P), dtype)
-    h[pack.first(at_1, 1)] = _start_of("h", given, params, pack)
-    c[pack.first(kept_1, 1)] = _start_of("c", given, params, pack)
-    W_i_to_W_g = params.stack("W_i", "W_g")
+    a_i_in_to_a_g_in = np.empty((pack.size, 4*H), dtype)
+    i_f_o_g = np.empty((pack.size if keep_tape else batch, 4*H), dtype)
+    m = np.empty((batch, H), dtype)
+    c = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
+    h = np.empty((pack.size + batch, P), dtype)
+    work1 = m
     b_i_to_b_g = params.stack("b_i", "b_g")
-    U_i_to_U_g = params.stack("U_i", "U_g")
-    work1 = np.empty((batch, H), dtype)
-    W_h = params.stack("W_h", "W_h")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
+    W_i_to_W_g_T = params.stack("W_i", "W_g").T
+    U_i_to_U_g_T = params.stack("U_i", "U_g").T
+    i_to_o = i_f_o_g[:, : 3*H]
+    g = i_f_o_g[:, 3*H :]
+    f = i_f_o_g[:, H : 2*H]
+    i = i_f_o_g[:, : H]
+    o = i_f_o_g[:, 2*H : 3*H]
+    W_h_T = params.stack("W_h", "W_h").T
 
     # W_i_x[t] = W_i @ x[t]
     # W_f_x[t] = W_f @ x[t]
     # W_o_x[t] = W_o @ x[t]
     # W_g_x[t] = W_g @ x[t]
-    np.matmul(x_rows, W_i_to_W_g.T, out=a_i_in_to_a_g_in)
+    W_i_x_to_W_g_x = a_i_in_to_a_g_in
+    np.matmul(x_rows, W_i_to_W_g_T, out=W_i_x_to_W_g_x)
     # a_i_in[t] = W_i_x[t] + b_i
     # a_f_in[t] = W_f_x[t] + b_f
     # a_o_in[t] = W_o_x[t] + b_o
     # a_g_in[t] = W_g_x[t] + b_g
-    np.add(a_i_in_to_a_g_in, b_i_to_b_g, out=a_i_in_to_a_g_in)
+    a_i_in_to_a_g_in_ = W_i_x_to_W_g_x
+    np.add(W_i_x_to_W_g_x, b_i_to_b_g, out=a_i_in_to_a_g_in_)
 
+    samples = -1
     for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            work1_t = work1[:n]
+            tanh_c_t = m[:n]
+            m_t = tanh_c_t
         # U_i_h[t] = U_i @ h[t-1]
         # U_f_h[t] = U_f @ h[t-1]
         # U_o_h[t] = U_o @ h[t-1]
         # U_g_h[t] = U_g @ h[t-1]
-        h_t1 = h[at_1[t] : at_1[t] + n]
-        i_f_o_g_t = i_f_o_g[kept_0[t] : kept_0[t] + n]
-        np.matmul(h_t1, U_i_to_U_g.T, out=i_f_o_g_t)
+        h_t1 = h[at_1_0[t]]
+        U_i_h_to_U_g_h_t = i_f_o_g[kept_0[t]]
+        np.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
         # a_i[t] = U_i_h[t] + a_i_in[t]
         # a_f[t] = U_f_h[t] + a_f_in[t]
         # a_o[t] = U_o_h[t] + a_o_in[t]
         # a_g[t] = U_g_h[t] + a_g_in[t]
-        a_i_in_to_a_g_in_t = a_i_in_to_a_g_in[at_0[t] : at_0[t] + n]
-        np.add(i_f_o_g_t, a_i_in_to_a_g_in_t, out=i_f_o_g_t)
+        a_i_in_to_a_g_in_t = a_i_in_to_a_g_in[at_0[t]]
+        a_i_to_a_g_t = U_i_h_to_U_g_h_t
+        np.add(U_i_h_to_U_g_h_t, a_i_in_to_a_g_in_t, out=a_i_to_a_g_t)
         # i[t] = sigmoid(a_i[t]) (input gate)
         # f[t] = sigmoid(a_f[t]) (forget gate)
         # o[t] = sigmoid(a_o[t]) (output gate)
-        i_to_o_t = i_f_o_g_t[:, : 3*H]
-        np.negative(i_to_o_t, out=i_to_o_t)
+        a_i_to_a_o_t = i_to_o[kept_0[t]]
+        i_to_o_t = a_i_to_a_o_t
+        np.subtract(0, a_i_to_a_o_t, out=i_to_o_t)
         np.exp(i_to_o_t, out=i_to_o_t)
         np.add(i_to_o_t, 1, out=i_to_o_t)
-        np.reciprocal(i_to_o_t, out=i_to_o_t)
+        np.divide(1, i_to_o_t, out=i_to_o_t)
         # g[t] = tanh(a_g[t]) (candidate)
-        g_t = i_f_o_g_t[:, 3*H :]
-        np.tanh(g_t, out=g_t)
-        # c[t] = c[t-1]*f[t] + g[t]*i[t] (cell state)
-        c_t = c[kept_1[t + 1] : kept_1[t + 1] + n]
-        c_t1 = c[kept_1[t] : kept_1[t] + n]
-        f_t = i_f_o_g_t[:, H : 2*H]
-        work1_t = work1[:n]
-        i_t = i_f_o_g_t[:, : H]
-        np.multiply(c_t1, f_t, out=c_t)
-        np.multiply(g_t, i_t, out=work1_t)
+        a_g_t = g[kept_0[t]]
+        g_t = a_g_t
+        np.tanh(a_g_t, out=g_t)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        f_t = f[kept_0[t]]
+        c_t1 = c[kept_1_0[t]]
+        i_t = i[kept_0[t]]
+        c_t = c[kept_1[t]]
+        np.multiply(f_t, c_t1, out=c_t)
+        np.multiply(i_t, g_t, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
         # tanh_c[t] = tanh(c[t])
-        m_t = m[:n]
-        np.tanh(c_t, out=m_t)
+        np.tanh(c_t, out=tanh_c_t)
         # m[t] = o[t]*tanh_c[t] (cell output)
-        o_t = i_f_o_g_t[:, 2*H : 3*H]
-        np.multiply(m_t, o_t, out=m_t)
-        # W_h_m[t] = W_h @ m[t]
-        h_t = h[at_1[t + 1] : at_1[t + 1] + n]
-        np.matmul(m_t, W_h.T, out=h_t)
-        # h[t] = W_h_m[t] (projected hidden state)
+        o_t = o[kept_0[t]]
+        np.multiply(o_t, tanh_c_t, out=m_t)
+        # h[t] = W_h @ m[t] (projected hidden state)
+        h_t = h[at_1[t]]
+        np.matmul(m_t, W_h_T, out=h_t)
 
-    h_all = h[1 * batch :]
+    h_last = h[pack.last(1, 1, True)]
+    c_last = c[pack.last(1, 1, keep_tape)]
+    h_ = h[batch :]
 
     last = {
-        "h": _state_of("h", h[pack.last(at_1, 1)], pack),
-        "c": _state_of("c", c[pack.last(kept_1, 1)], pack),
+        "h": pack.unsort(h_last)[0],
+        "c": pack.unsort(c_last)[0],
     }
-    learned = tuple(name for name in LEARNED if name not in given)
-    tape = Tape(pack, params.sizes, dtype, learned, (c, i_f_o_g, h, x_rows,)) if keep_tape else None
-    return pack.sequence(h_all), last, tape
+    arrays = {
+        "c": c,
+        "i_f_o_g": i_f_o_g,
+        "h": h,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
 
 
 @np.errstate(all="ignore")
-def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None) -> Grads:
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
     """Back-propagate through the steps that ``forward`` taped.
 
-    dy: (T, B, size), the gradient of the loss by y (None for zero). dlast: its gradients by the last states, by name.
-    Returns the gradients by the parameters, the input(s) and the initial states. Raises ValueError or TypeError for an
-    argument that does not fit.
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
     """
     if not isinstance(tape, Tape):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
-    params = _params(params, {}, tape.sizes)
+    params = _params(params, {}, tape.sizes, tape.dtype)
     if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
-        raise ValueError(f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}")
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
     pack, dtype = tape.pack, tape.dtype
     steps, batch = pack.steps, pack.batch
-    size = _length("P", params.sizes)
-    dy = np.zeros((steps, batch, size), dtype) if dy is None else _array("dy", dy, (steps, batch, size), dtype)
+    shape = _shape(("P",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
     grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
     P = params.sizes["P"]
-    ring_0 = pack.starts(0, False)
-    at_0 = pack.starts(0, True)
-    ring_1 = pack.starts(1, False)
-    at_1 = pack.starts(1, True)
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
 
     dy_rows = pack.rows(dy)
-    (c_rows, i_f_o_g_rows, h_rows, x_rows,) = tape.arrays
-    m = np.zeros((pack.room(0, True), H), dtype)
-    da_i_da_f_da_o_da_g = np.zeros((pack.room(0, True), 4*H), dtype)
-    tanh_c = np.zeros((pack.room(0, True), H), dtype)
-    dh = np.zeros((pack.room(0, True), P), dtype)
-    dm = np.zeros((pack.room(0, False), H), dtype)
-    dc = np.zeros((pack.room(0, False), H), dtype)
-    dx_ = np.zeros((pack.room(0, True), D), dtype)
-    dh_back = np.zeros((pack.room(1, False), P), dtype)
-    dc_via = np.zeros((pack.room(1, False), H), dtype)
-    if "h" in given:
-        dh_back[pack.last(ring_1, 1)] = pack.sort(_steps_of(given["h"]))
-    if "c" in given:
-        dc_via[pack.last(ring_1, 1)] = pack.sort(_steps_of(given["c"]))
+    c = tape.arrays["c"]
+    i_f_o_g = tape.arrays["i_f_o_g"]
+    h = tape.arrays["h"]
+    x_ = tape.arrays["x_rows"]
+    da_i_da_f_da_o_da_g = np.empty((pack.size, 4*H), dtype)
+    tanh_c = np.empty((pack.size, H), dtype)
+    dh = np.empty((pack.size, P), dtype)
+    memory = np.empty(max(batch * H, batch * 3*H), dtype)
+    dc = memory[: batch * H].reshape(batch, H)
+    m = tanh_c
+    dm = np.empty((batch, H), dtype)
+    dx_ = np.empty((pack.size, D), dtype)
+    dh_back = np.zeros((2 * batch, P), dtype)
+    dc_via = np.zeros((2 * batch, H), dtype)
+    work1 = dm
+    work1_ = memory[: batch * 3*H].reshape(batch, 3*H)
     W_h = params.stack("W_h", "W_h")
-    work1 = np.empty((batch, H), dtype)
-    work2 = np.empty((batch, H), dtype)
-    work1_ = np.empty((batch, 3*H), dtype)
     U_i_to_U_g = params.stack("U_i", "U_g")
+    dW_h = grads.stack("W_h", "W_h")
     W_i_to_W_g = params.stack("W_i", "W_g")
+    dW_i_to_dW_g = grads.stack("W_i", "W_g")
+    dU_i_to_dU_g = grads.stack("U_i", "U_g")
+    db_i_to_db_g = grads.stack("b_i", "b_g")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    o = i_f_o_g[:, 2*H : 3*H]
+    da_o = da_i_da_f_da_o_da_g[:, 2*H : 3*H]
+    i = i_f_o_g[:, : H]
+    da_g = da_i_da_f_da_o_da_g[:, 3*H :]
+    da_f = da_i_da_f_da_o_da_g[:, H : 2*H]
+    g = i_f_o_g[:, 3*H :]
+    da_i = da_i_da_f_da_o_da_g[:, : H]
+    f = i_f_o_g[:, H : 2*H]
+    da_i_to_da_o = da_i_da_f_da_o_da_g[:, : 3*H]
+    i_to_o = i_f_o_g[:, : 3*H]
     ones = np.ones((1, pack.size), dtype)
 
+    samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            dm_t = dm[:n]
+            dtanh_c_t = dc[:n]
+            work1_t = work1[:n]
+            dc_t = dtanh_c_t
+            work1_t_ = work1_[:n]
         # tanh_c[t] = tanh(c[t])
-        tanh_c_t = tanh_c[at_0[t] : at_0[t] + n]
-        c_t = c_rows[at_1[t + 1] : at_1[t + 1] + n]
+        c_t = c[at_1[t]]
+        tanh_c_t = tanh_c[at_0[t]]
         np.tanh(c_t, out=tanh_c_t)
-        # dh[t] = dh_back[t+1] + dy[t]
-        dh_t = dh[at_0[t] : at_0[t] + n]
-        dh_back_next = dh_back[ring_1[t + 1] : ring_1[t + 1] + n]
-        dy_t = dy_rows[at_0[t] : at_0[t] + n]
-        np.add(dh_back_next, dy_t, out=dh_t)
+        # dh[t] = dy[t] + dh_back[t+1]
+        dy_t = dy_rows[at_0[t]]
+        dh_back_next = dh_back[ring_1[t]]
+        dh_t = dh[at_0[t]]
+        np.add(dy_t, dh_back_next, out=dh_t)
         # dm[t] = W_h.T @ dh[t]
-        dm_t = dm[:n]
         np.matmul(dh_t, W_h, out=dm_t)
         # dtanh_c[t] = dm[t]*o[t]
-        dc_t = dc[:n]
-        i_f_o_g_t = i_f_o_g_rows[at_0[t] : at_0[t] + n]
-        o_t = i_f_o_g_t[:, 2*H : 3*H]
-        np.multiply(dm_t, o_t, out=dc_t)
+        o_t = o[at_0[t]]
+        np.multiply(dm_t, o_t, out=dtanh_c_t)
         # do[t] = dm[t]*tanh_c[t]
-        da_i_da_f_da_o_da_g_t = da_i_da_f_da_o_da_g[at_0[t] : at_0[t] + n]
-        do_t = da_i_da_f_da_o_da_g_t[:, 2*H : 3*H]
+        do_t = da_o[at_0[t]]
         np.multiply(dm_t, tanh_c_t, out=do_t)
-        # dc[t] = dc_via[t+1] + dtanh_c[t]*(1 - tanh_c[t]**2)
-        work1_t = work1[:n]
-        work2_t = work2[:n]
-        dc_via_next = dc_via[ring_1[t + 1] : ring_1[t + 1] + n]
-        np.square(tanh_c_t, out=work2_t)
-        np.subtract(1, work2_t, out=work1_t)
-        np.multiply(dc_t, work1_t, out=dc_t)
+        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+        dc_via_next = dc_via[ring_1[t]]
+        np.square(tanh_c_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dtanh_c_t, work1_t, out=dc_t)
         np.add(dc_t, dc_via_next, out=dc_t)
         # dg[t] = dc[t]*i[t]
-        dg_t = da_i_da_f_da_o_da_g_t[:, 3*H :]
-        i_t = i_f_o_g_t[:, : H]
+        i_t = i[at_0[t]]
+        dg_t = da_g[at_0[t]]
         np.multiply(dc_t, i_t, out=dg_t)
-        # df[t] = c[t-1]*dc[t]
-        df_t = da_i_da_f_da_o_da_g_t[:, H : 2*H]
-        c_t1 = c_rows[at_1[t] : at_1[t] + n]
-        np.multiply(c_t1, dc_t, out=df_t)
+        # df[t] = dc[t]*c[t-1]
+        c_t1 = c[at_1_0[t]]
+        df_t = da_f[at_0[t]]
+        np.multiply(dc_t, c_t1, out=df_t)
         # di[t] = dc[t]*g[t]
-        di_t = da_i_da_f_da_o_da_g_t[:, : H]
-        g_t = i_f_o_g_t[:, 3*H :]
+        g_t = g[at_0[t]]
+        di_t = da_i[at_0[t]]
         np.multiply(dc_t, g_t, out=di_t)
         # dc_via[t] = dc[t]*f[t]
-        dc_via_t = dc_via[ring_1[t] : ring_1[t] + n]
-        f_t = i_f_o_g_t[:, H : 2*H]
+        f_t = f[at_0[t]]
+        dc_via_t = dc_via[ring_1_0[t]]
         np.multiply(dc_t, f_t, out=dc_via_t)
         # da_g[t] = dg[t]*(1 - g[t]**2)
-        np.square(g_t, out=work2_t)
-        np.subtract(1, work2_t, out=work1_t)
-        np.multiply(dg_t, work1_t, out=dg_t)
+        da_g_t = dg_t
+        np.square(g_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dg_t, work1_t, out=da_g_t)
         # da_i[t] = di[t]*i[t]*(1 - i[t])
         # da_f[t] = df[t]*f[t]*(1 - f[t])
         # da_o[t] = do[t]*o[t]*(1 - o[t])
-        da_i_to_da_o_t = da_i_da_f_da_o_da_g_t[:, : 3*H]
-        work1__t = work1_[:n]
-        i_to_o_t = i_f_o_g_t[:, : 3*H]
-        np.subtract(1, i_to_o_t, out=work1__t)
-        np.multiply(da_i_to_da_o_t, work1__t, out=da_i_to_da_o_t)
-        np.multiply(da_i_to_da_o_t, i_to_o_t, out=da_i_to_da_o_t)
-        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_o.T @ da_o[t] + U_g.T @ da_g[t]
-        dh_back_t = dh_back[ring_1[t] : ring_1[t] + n]
-        np.matmul(da_i_da_f_da_o_da_g_t, U_i_to_U_g, out=dh_back_t)
+        di_to_do_t = da_i_to_da_o[at_0[t]]
+        i_to_o_t = i_to_o[at_0[t]]
+        da_i_to_da_o_t = di_to_do_t
+        np.multiply(di_to_do_t, i_to_o_t, out=da_i_to_da_o_t)
+        np.subtract(1, i_to_o_t, out=work1_t_)
+        np.multiply(da_i_to_da_o_t, work1_t_, out=da_i_to_da_o_t)
+        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+        da_i_to_da_g_t = da_i_da_f_da_o_da_g[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
+        np.matmul(da_i_to_da_g_t, U_i_to_U_g, out=dh_back_t)
 
     # m[t] = o[t]*tanh_c[t] (cell output)
-    o = i_f_o_g_rows[:, 2*H : 3*H]
-    np.multiply(o, tanh_c, out=m)
-    # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_o.T @ da_o[t] + W_g.T @ da_g[t]
-    np.matmul(da_i_da_f_da_o_da_g, W_i_to_W_g, out=dx_)
-
-    # dW_h = sum of dh[t] ⊗ m[t]
-    dW_h = grads.stack("W_h", "W_h")
+    o_ = i_f_o_g[:, 2*H : 3*H]
+    np.multiply(o_, tanh_c, out=m)
+    # dW_h = sum of outer(dh[t], m[t])
     np.matmul(dh.T, m, out=dW_h)
-    # dW_i = sum of da_i[t] ⊗ x[t]
-    # dW_f = sum of da_f[t] ⊗ x[t]
-    # dW_o = sum of da_o[t] ⊗ x[t]
-    # dW_g = sum of da_g[t] ⊗ x[t]
-    dW_i_to_dW_g = grads.stack("W_i", "W_g")
-    np.matmul(da_i_da_f_da_o_da_g.T, x_rows, out=dW_i_to_dW_g)
-    # dU_i = sum of da_i[t] ⊗ h[t-1]
-    # dU_f = sum of da_f[t] ⊗ h[t-1]
-    # dU_o = sum of da_o[t] ⊗ h[t-1]
-    # dU_g = sum of da_g[t] ⊗ h[t-1]
-    h_t1 = h_rows[pack.past(1, 1)]
-    dU_i_to_dU_g = grads.stack("U_i", "U_g")
-    np.matmul(da_i_da_f_da_o_da_g.T, h_t1, out=dU_i_to_dU_g)
+    if need_x:
+        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+        da_i_to_da_g = da_i_da_f_da_o_da_g
+        np.matmul(da_i_to_da_g, W_i_to_W_g, out=dx_)
+    # dW_i = sum of outer(da_i[t], x[t])
+    # dW_f = sum of outer(da_f[t], x[t])
+    # dW_o = sum of outer(da_o[t], x[t])
+    # dW_g = sum of outer(da_g[t], x[t])
+    da_i_to_da_g_ = da_i_da_f_da_o_da_g
+    np.matmul(da_i_to_da_g_.T, x_, out=dW_i_to_dW_g)
+    # dU_i = sum of outer(da_i[t], h[t-1])
+    # dU_f = sum of outer(da_f[t], h[t-1])
+    # dU_o = sum of outer(da_o[t], h[t-1])
+    # dU_g = sum of outer(da_g[t], h[t-1])
+    h_t1 = h[pack.past(1, 0)]
+    np.matmul(da_i_to_da_g_.T, h_t1, out=dU_i_to_dU_g)
     # db_i = sum of da_i[t]
     # db_f = sum of da_f[t]
     # db_o = sum of da_o[t]
     # db_g = sum of da_g[t]
-    db_i_to_db_g = grads.stack("b_i", "b_g")
-    np.matmul(ones, da_i_da_f_da_o_da_g, out=db_i_to_db_g.reshape(1, -1))
+    np.matmul(ones, da_i_to_da_g_, out=db_i_to_db_g.reshape(1, -1))
 
-    start = {name: np.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
-    start["h"][0 :] += dh_back[pack.first(ring_1, 1)]
-    start["c"][0 :] += dc_via[pack.first(ring_1, 1)]
-    for name in tape.start_learned:
-        grads[LEARNED[name]] += start[name].sum(axis=(0, 1))
-    dstate = {name: _state_of(name, value, pack) for name, value in start.items()}
-    dx = {
-        "x": pack.sequence(dx_),
+    dh_first = dh_back[pack.first(1)]
+    dc_first = dc_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+        "c": pack.unsort(dc_first)[0],
     }
-    return Grads(grads, _like_x(dx), dstate)
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
 
 
-def step(params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it; returns y_t (B, size) and the next state."""
-    inputs = {key: (name.replace("x", "x_t", 1), value) for key, (name, value) in _inputs(x_t).items()}
-    for name, value in inputs.values():
-        _array(name, value, ("B", "size"), None)
-    y, last, _ = forward(params, {key: value[None] for key, (_, value) in inputs.items()}, state, keep_tape=False)
-    return y[0], last
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
 
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+    P = params.sizes["P"]
 
-def _like_x(values: dict[str, Any]) -> Any:
-    """Values by input name, or the only one."""
-    return values if len(values) > 1 else next(iter(values.values()))
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    a_i_in_to_a_g_in = np.empty((batch, 4*H), dtype)
+    i_f_o_g = np.empty((batch, 4*H), dtype)
+    m = np.empty((batch, H), dtype)
+    c = np.empty((batch, H), dtype)
+    h = np.empty((batch, P), dtype)
+    work1 = np.empty((batch, H), dtype)
+    b_i_to_b_g = params.stack("b_i", "b_g")
+    h_before = given["h"] if "h" in given else np.zeros((1, batch, P), dtype)
+    c_before = given["c"] if "c" in given else np.zeros((1, batch, H), dtype)
+    W_i_to_W_g_T = params.stack("W_i", "W_g").T
+    h_t1 = h_before[0]
+    U_i_to_U_g_T = params.stack("U_i", "U_g").T
+    c_t1 = c_before[0]
+    W_h_T = params.stack("W_h", "W_h").T
 
+    # W_i_x[t] = W_i @ x[t]
+    # W_f_x[t] = W_f @ x[t]
+    # W_o_x[t] = W_o @ x[t]
+    # W_g_x[t] = W_g @ x[t]
+    W_i_x_to_W_g_x_t = a_i_in_to_a_g_in
+    np.matmul(x_t_, W_i_to_W_g_T, out=W_i_x_to_W_g_x_t)
+    # a_i_in[t] = W_i_x[t] + b_i
+    # a_f_in[t] = W_f_x[t] + b_f
+    # a_o_in[t] = W_o_x[t] + b_o
+    # a_g_in[t] = W_g_x[t] + b_g
+    a_i_in_to_a_g_in_t = W_i_x_to_W_g_x_t
+    np.add(W_i_x_to_W_g_x_t, b_i_to_b_g, out=a_i_in_to_a_g_in_t)
+    # U_i_h[t] = U_i @ h[t-1]
+    # U_f_h[t] = U_f @ h[t-1]
+    # U_o_h[t] = U_o @ h[t-1]
+    # U_g_h[t] = U_g @ h[t-1]
+    U_i_h_to_U_g_h_t = i_f_o_g
+    np.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
+    # a_i[t] = U_i_h[t] + a_i_in[t]
+    # a_f[t] = U_f_h[t] + a_f_in[t]
+    # a_o[t] = U_o_h[t] + a_o_in[t]
+    # a_g[t] = U_g_h[t] + a_g_in[t]
+    a_i_to_a_g_t = U_i_h_to_U_g_h_t
+    np.add(U_i_h_to_U_g_h_t, a_i_in_to_a_g_in_t, out=a_i_to_a_g_t)
+    # i[t] = sigmoid(a_i[t]) (input gate)
+    # f[t] = sigmoid(a_f[t]) (forget gate)
+    # o[t] = sigmoid(a_o[t]) (output gate)
+    a_i_to_a_o_t = i_f_o_g[:, : 3*H]
+    i_to_o_t = a_i_to_a_o_t
+    np.subtract(0, a_i_to_a_o_t, out=i_to_o_t)
+    np.exp(i_to_o_t, out=i_to_o_t)
+    np.add(i_to_o_t, 1, out=i_to_o_t)
+    np.divide(1, i_to_o_t, out=i_to_o_t)
+    # g[t] = tanh(a_g[t]) (candidate)
+    a_g_t = i_f_o_g[:, 3*H :]
+    g_t = a_g_t
+    np.tanh(a_g_t, out=g_t)
+    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+    f_t = i_f_o_g[:, H : 2*H]
+    i_t = i_f_o_g[:, : H]
+    np.multiply(f_t, c_t1, out=c)
+    np.multiply(i_t, g_t, out=work1)
+    np.add(c, work1, out=c)
+    # tanh_c[t] = tanh(c[t])
+    tanh_c_t = m
+    np.tanh(c, out=tanh_c_t)
+    # m[t] = o[t]*tanh_c[t] (cell output)
+    o_t = i_f_o_g[:, 2*H : 3*H]
+    m_t = tanh_c_t
+    np.multiply(o_t, tanh_c_t, out=m_t)
+    # h[t] = W_h @ m[t] (projected hidden state)
+    np.matmul(m_t, W_h_T, out=h)
 
-def _steps_of(state: Any) -> Any:
-    """A state as (k, B, n)."""
-    return state if state.ndim == 3 else state[None]
-
-
-def _steps_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    shape = _state_shape(name, batch, sizes)
-    return shape if len(shape) == 3 else (1, *shape)
-
-
-def _start_of(name: str, given: Mapping[str, Any], params: Params, pack: Packing) -> Any:
-    """The state before the first step in the order of the rows, (k, B, n) or what broadcasts to it: given, learned or zero."""
-    if name in given:
-        return pack.sort(_steps_of(given[name]))
-    if name in LEARNED:
-        return params[LEARNED[name]].reshape(1, 1, -1)
-    return np.zeros((1, 1, 1), params.flat.dtype)
-
-
-def _state_of(name: str, rows: Any, pack: Packing) -> Any:
-    """(k, B, n) in the order of the rows as the caller's (B, n) or (k, B, n)."""
-    state = pack.unsort(rows)
-    return state if len(STATES[name]) == 2 else state[0]
+    state = {
+        "h": h,
+        "c": c,
+    }
+    return h.copy(), state
 
 
 def _float_type(name: str, dtype: Any) -> Any:
@@ -560,13 +671,15 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
-def _array(name: str, value: Any, shape: tuple[int | str, ...], dtype: Any) -> Any:
-    """``value`` if it is an array of this shape (a name in it stands for any length) and type."""
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
-    fits = len(value.shape) == len(shape) and all(isinstance(w, str) or w == n for n, w in zip(value.shape, shape, strict=True))
-    if not fits:
-        raise ValueError(f"{name}: expected the shape ({', '.join(map(str, shape))}), got {tuple(value.shape)}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
     if dtype is not None and value.dtype != dtype:
         raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
     return value
@@ -585,68 +698,82 @@ def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mappin
     return value
 
 
-def _params(params: Any, like: Mapping[str, Any], known: Mapping[str, int]) -> Params:
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
     """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
 
-    Sizes are those ``known``, or come from the parameters and the inputs ``like``.
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
     """
     if isinstance(params, Params):
         return params
-    _mapping("params", params, PARAMS, True)
-    arrays = {f'params["{name}"]': (params[name], shape) for name, shape in PARAMS.items()}
-    arrays |= {name: (value, ("T", "B", *INPUTS[key])) for key, (name, value) in like.items()}
-    sizes = dict(known)
-    for name, (value, shape) in arrays.items():
-        _array(name, value, shape, None)
-        for size, n in zip(shape, value.shape, strict=True):
-            if size in SIZES and sizes.setdefault(size, int(n)) != n:
-                raise ValueError(f"{name}: expected {size} = {sizes[size]} as in the arrays before it, got {tuple(value.shape)}")
-    kinds = {_float_type(f'params["{name}"]', params[name].dtype) for name in PARAMS}
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
-    kinds |= set() if kinds else {_float_type(name, value.dtype) for name, value in like.values()}
-    kind = kinds.pop() if kinds else np.dtype("float32")
-    count = sum(math.prod(_length(size, sizes) for size in shape) for shape in PARAMS.values())
-    packed = Params(np.empty(count, kind), sizes)
-    for name, view in packed.items():
-        packed[name] = _array(f'params["{name}"]', params[name], view.shape, kind)
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
     return packed
 
 
-def _inputs(x: Any) -> dict[str, tuple[str, Any]]:
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
     """The inputs by name, each with what to call it in an error."""
     if len(INPUTS) == 1 and not isinstance(x, Mapping):
-        (name,) = INPUTS
-        return {name: ("x", x)}
-    _mapping("x", x, INPUTS, True)
-    return {name: (f'x["{name}"]', x[name]) for name in INPUTS}
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
 
 
-def _check_inputs(params: Params, inputs: Mapping[str, tuple[str, Any]]) -> tuple[int, int]:
-    """Steps and batch of the inputs, once each has been found to fit."""
-    lead: tuple[Any, ...] = ("T", "B")
-    for key, (name, value) in inputs.items():
-        shape = tuple(_length(size, params.sizes) for size in INPUTS[key])
-        _array(name, value, (*lead, *shape), params.flat.dtype)
-        lead = tuple(value.shape[:2])
-    return int(lead[0]), int(lead[1])
-
-
-def _state_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """(B, n), or (k, B, n) for a state of k lags."""
-    *lags, size = STATES[name]
-    return (*lags, batch, _length(size, sizes))
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
 
 
 def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
-    """The given states by name: every key known, every shape right."""
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
     if state is None:
         return {}
-    _mapping(argument, state, STATES, False)
-    return {
-        name: _array(f'{argument}["{name}"]', value, _state_shape(name, batch, params.sizes), params.flat.dtype)
-        for name, value in state.items()
-    }
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value)[None]
+    return given
 
 
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:

@@ -3,8 +3,9 @@
 Le, Jaitly & Hinton (2015), A simple way to initialize recurrent networks of rectified linear units. Same cell as
 torch.nn.RNN with nonlinearity="relu".
 
-The cell rnn_relu as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``. Written by symcell 0.1.0 from the
-equations in ``EQUATIONS``; change those and generate it again rather than edit it here.
+The cell rnn_relu as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
 """
 
 from __future__ import annotations
@@ -19,31 +20,25 @@ import cupy as cp
 import numpy as np
 
 SIZES = ("D", "H")
-PARAMS = {
-    "b": ("H",),
-    "W": ("H", "D"),
-    "U": ("H", "H"),
-}
-START = {
-    "b": 0.0,
-    "W": "uniform",
-    "U": "orthogonal",
-}
+PARAMS = {"b": ("H",), "W": ("H", "D"), "U": ("H", "H")}
+CONSTANTS = {}
+START = {"b": 0.0, "W": "uniform", "U": "orthogonal"}
 INPUTS = {"x": ("D",)}
 STATES = {"h": ("H",)}
-LEARNED = {}
+LAGS = {}
 OUTPUT = "h"
 EQUATIONS = (
     '"""Simple recurrent network with rectified units\n'
     "\n"
-    "Le, Jaitly & Hinton (2015), A simple way to initialize recurrent networks of rectified linear units. Same cell as\n"
+    "Le, Jaitly & Hinton (2015), A simple way to initialize recurrent networks of rectified linear units. Same cell "
+    "as\n"
     'torch.nn.RNN with nonlinearity="relu".\n'
     '"""\n'
     "h[t] = relu(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "e27d971ac7310015"
+STAMP = "2216a9f715b736a7"
 
 
 class Params(Mapping[str, Any]):
@@ -52,21 +47,32 @@ class Params(Mapping[str, Any]):
     def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
         self.flat = flat
         self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
         start = 0
-        for name, shape in PARAMS.items():
-            shape = tuple(_length(size, self.sizes) for size in shape)
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
             stop = start + math.prod(shape)
             self._start[name] = start
             self._views[name] = flat[start:stop].reshape(shape)
             start = stop
 
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
     def __getitem__(self, name: str) -> Any:
         return self._views[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Copy ``value`` into the parameter's place."""
+        """Copy ``value`` into the place of an array."""
         self._views[name][...] = value
 
     def __iter__(self) -> Iterator[str]:
@@ -87,9 +93,11 @@ class Params(Mapping[str, Any]):
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
-        stop = self._start[last] + self._views[last].size
-        rows = self.flat[self._start[first] : stop]
-        return rows.reshape(-1, self._views[first].shape[1]) if self._views[first].ndim == 2 else rows
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
 
 
 class Grads(NamedTuple):
@@ -106,13 +114,12 @@ class Tape(NamedTuple):
     pack: Packing
     sizes: dict[str, int]
     dtype: Any
-    start_learned: tuple[str, ...]
-    arrays: tuple[Any, ...]
+    arrays: dict[str, Any]
 
     @property
     def nbytes(self) -> int:
         """Bytes stored for the backward pass, the inputs included."""
-        return sum(array.nbytes for array in self.arrays)
+        return sum(array.nbytes for array in self.arrays.values())
 
 
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
@@ -127,36 +134,38 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
             raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
-    parts = [_start(START[name], tuple(_length(n, sizes) for n in shape), sizes, rng) for name, shape in PARAMS.items()]
-    flat = np.concatenate([np.zeros(0), *(part.reshape(-1) for part in parts)])
-    return Params(cp.asarray(flat.astype(kind)), sizes)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(cp.asarray(flat), sizes)
 
 
-def _start(start: float | str, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
-    """Where a parameter starts: a number, zeros, ones, uniform in ±1/√n, glorot (2010) or orthogonal (Saxe 2013)."""
-    if not isinstance(start, str):
-        return np.full(shape, start)
-    if start in ("zeros", "ones"):
-        return np.full(shape, float(start == "ones"))
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
     if start == "orthogonal":
-        normal = rng.standard_normal((max(shape), min(shape)))
-        q, r = np.linalg.qr(normal)
+        q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))  # Saxe, McClelland & Ganguli (2014)
         q = q * np.sign(np.diagonal(r))
         return q if shape[0] >= shape[1] else q.T
-    bound = math.sqrt(6 / sum(shape)) if start == "glorot" else 1 / math.sqrt(_length("H", sizes))
-    return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
 
 
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
-    """A size of ``PARAMS``, such as 4, "H" or "D+H", as a number."""
-    return sum(int(part) if part.isdecimal() else sizes[part] for part in str(size).split("+"))
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
 
 
 class Packing:
     """Which rows each step works on.
 
-    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``; their
-    rows follow each other step by step, and padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
     """
 
     def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
@@ -173,30 +182,29 @@ class Packing:
             self.index = cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
         self.counts = [int(n) for n in counts]
         self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
-        self.size = self.offsets.pop()
-
-    def room(self, depth: int, whole: bool) -> int:
-        """How many rows a buffer needs that is read up to ``depth`` steps away: for all steps, or for those in reach."""
-        return depth * self.batch + self.size if whole else (depth + 1) * self.batch
+        self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
-        """The first row of every step of such a buffer, from ``depth`` steps before the sequence on."""
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
         if not whole:
-            return [k % (depth + 1) * self.batch for k in range(depth + len(self.counts) + 1)]
-        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in (*self.offsets, self.size)]
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
 
-    def past(self, depth: int, lag: int) -> Any:
-        """The rows ``lag`` steps before each row of the sequence, as an index."""
-        first = (depth - lag) * self.batch
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
         if self.order is None:
-            return slice(first, first + self.size)
-        starts = self.starts(depth, True)
-        rows = [np.arange(starts[t + depth - lag], starts[t + depth - lag] + n) for t, n in enumerate(self.counts)]
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
         return cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
 
     def rows(self, x: Any) -> Any:
-        """(T, B, n) as rows, padding left out."""
-        flat = x.reshape(self.steps * self.batch, x.shape[2])
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return cp.ascontiguousarray(flat if self.index is None else flat[self.index])
 
     def sequence(self, rows: Any) -> Any:
@@ -209,186 +217,209 @@ class Packing:
         return y.reshape(shape)
 
     def sort(self, state: Any) -> Any:
-        """(…, B, n) with the samples in the order of their rows."""
-        return state if self.order is None else state[..., self.order, :]
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
 
     def unsort(self, state: Any) -> Any:
-        return state if self.back is None else state[..., self.back, :]
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
 
-    def first(self, starts: list[int], depth: int) -> Any:
-        """The rows of the ``depth`` steps before the sequence, as an index (depth, B)."""
-        return cp.asarray(np.array(starts[:depth])[:, None] + np.arange(self.batch))
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return cp.arange(count * self.batch).reshape(count, self.batch)
 
-    def last(self, starts: list[int], depth: int) -> Any:
-        """The rows of each sample's own last ``depth`` steps (of a buffer shifted by ``depth``), as an index (depth, B)."""
-        step = self.ends + np.arange(depth)[:, None]
-        return cp.asarray(np.array(starts)[step] + np.arange(self.batch))
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return cp.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
 
 
 def forward(
-    params: Mapping[str, Any], x: Any, state: Mapping[str, Any] | None = None, lengths: Any = None, *, keep_tape: bool = True
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
 ) -> tuple[Any, dict[str, Any], Tape | None]:
     """Run the cell over a batch of sequences.
 
-    x: (T, B, size), by name where there are several inputs. state: the states before the first step,
-    by name, each (B, size), or (k, B, size) where k steps are carried; one that is missing is its learned
-    start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
     ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs(x)
-    params = _params(params, inputs, {})
-    steps, batch = _check_inputs(params, inputs)
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
     given = _check_state("state", state, batch, params)
     pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
     dtype = params.flat.dtype
-    D = params.sizes["D"]
     H = params.sizes["H"]
-    at_0 = pack.starts(0, True)
-    kept_0 = pack.starts(0, keep_tape)
-    at_1 = pack.starts(1, True)
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
 
     x_rows = pack.rows(inputs["x"][1])
-    a_h = cp.empty((pack.room(0, keep_tape), H), dtype)
-    a_h_in = cp.empty((pack.room(0, True), H), dtype)
-    h = cp.empty((pack.room(1, True), H), dtype)
-    h[pack.first(at_1, 1)] = _start_of("h", given, params, pack)
-    kernels = _kernels(dtype)
-    W = params.stack("W", "W")
+    a_h_in = cp.empty((pack.size, H), dtype)
+    a_h = cp.empty((pack.size if keep_tape else batch, H), dtype)
+    h = cp.empty((pack.size + batch, H), dtype)
     b = params.stack("b", "b")
-    U = params.stack("U", "U")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    W_T = params.stack("W", "W").T
+    kernels = _kernels(dtype)
+    U_T = params.stack("U", "U").T
 
     # W_x[t] = W @ x[t]
-    cp.matmul(x_rows, W.T, out=a_h_in)
+    W_x = a_h_in
+    cp.matmul(x_rows, W_T, out=W_x)
     # a_h_in[t] = W_x[t] + b
-    _launch_units(kernels.forward_1, pack.size, H, H, a_h_in, 0, b)
+    _launch_units(kernels.forward_1, pack.size, H, H, a_h_in, b)
 
     for t, n in enumerate(pack.counts):
         # U_h[t] = U @ h[t-1]
-        h_t1 = h[at_1[t] : at_1[t] + n]
-        a_h_t = a_h[kept_0[t] : kept_0[t] + n]
-        cp.matmul(h_t1, U.T, out=a_h_t)
+        h_t1 = h[at_1_0[t]]
+        U_h_t = a_h[kept_0[t]]
+        cp.matmul(h_t1, U_T, out=U_h_t)
         # a_h[t] = U_h[t] + a_h_in[t]
         # h[t] = relu(a_h[t]) (hidden state)
-        _launch_units(kernels.forward_2, n, H, H, a_h, kept_0[t], a_h_in, at_0[t], h, at_1[t + 1])
+        _launch_units(kernels.forward_2, n, H, H, a_h, kept_0[t].start, a_h_in, at_0[t].start, h, at_1[t].start)
 
-    h_all = h[1 * batch :]
+    h_last = h[pack.last(1, 1, True)]
+    h_ = h[batch :]
 
     last = {
-        "h": _state_of("h", h[pack.last(at_1, 1)], pack),
+        "h": pack.unsort(h_last)[0],
     }
-    learned = tuple(name for name in LEARNED if name not in given)
-    tape = Tape(pack, params.sizes, dtype, learned, (a_h, h, x_rows,)) if keep_tape else None
-    return pack.sequence(h_all), last, tape
+    arrays = {
+        "a_h": a_h,
+        "h": h,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
 
 
-def backward(params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None) -> Grads:
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
     """Back-propagate through the steps that ``forward`` taped.
 
-    dy: (T, B, size), the gradient of the loss by y (None for zero). dlast: its gradients by the last states, by name.
-    Returns the gradients by the parameters, the input(s) and the initial states. Raises ValueError or TypeError for an
-    argument that does not fit.
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
     """
     if not isinstance(tape, Tape):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
-    params = _params(params, {}, tape.sizes)
+    params = _params(params, {}, tape.sizes, tape.dtype)
     if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
-        raise ValueError(f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}")
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
     pack, dtype = tape.pack, tape.dtype
     steps, batch = pack.steps, pack.batch
-    size = _length("H", params.sizes)
-    dy = cp.zeros((steps, batch, size), dtype) if dy is None else _array("dy", dy, (steps, batch, size), dtype)
+    shape = _shape(("H",), params.sizes)
+    dy = cp.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
     grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
-    at_0 = pack.starts(0, True)
-    ring_1 = pack.starts(1, False)
-    at_1 = pack.starts(1, True)
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
 
     dy_rows = pack.rows(dy)
-    (a_h_rows, h_rows, x_rows,) = tape.arrays
-    da_h = cp.zeros((pack.room(0, True), H), dtype)
-    dx_ = cp.zeros((pack.room(0, True), D), dtype)
-    dh_back = cp.zeros((pack.room(1, False), H), dtype)
-    if "h" in given:
-        dh_back[pack.last(ring_1, 1)] = pack.sort(_steps_of(given["h"]))
-    kernels = _kernels(dtype)
+    a_h = tape.arrays["a_h"]
+    h = tape.arrays["h"]
+    x_ = tape.arrays["x_rows"]
+    da_h = cp.empty((pack.size, H), dtype)
+    dx_ = cp.empty((pack.size, D), dtype)
+    dh_back = cp.zeros((2 * batch, H), dtype)
     U = params.stack("U", "U")
     W = params.stack("W", "W")
+    dW = grads.stack("W", "W")
+    dU = grads.stack("U", "U")
+    db = grads.stack("b", "b")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
     for t, n in reversed(list(enumerate(pack.counts))):
-        # dh[t] = dh_back[t+1] + dy[t]
+        # dh[t] = dy[t] + dh_back[t+1]
         # da_h[t] = dh[t]*greater(a_h[t], 0)
-        _launch_units(kernels.backward_1, n, H, H, dh_back, ring_1[t + 1], dy_rows, at_0[t], a_h_rows, at_0[t], da_h, at_0[t])
+        _launch_units(
+            kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dh_back, ring_1[t].start, a_h, at_0[t].start, da_h,
+            at_0[t].start,
+        )
         # dh_back[t] = U.T @ da_h[t]
-        da_h_t = da_h[at_0[t] : at_0[t] + n]
-        dh_back_t = dh_back[ring_1[t] : ring_1[t] + n]
+        da_h_t = da_h[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_h_t, U, out=dh_back_t)
 
-    # dx[t] = W.T @ da_h[t]
-    cp.matmul(da_h, W, out=dx_)
-
-    # dW = sum of da_h[t] ⊗ x[t]
-    dW = grads.stack("W", "W")
-    cp.matmul(da_h.T, x_rows, out=dW)
-    # dU = sum of da_h[t] ⊗ h[t-1]
-    h_t1 = h_rows[pack.past(1, 1)]
-    dU = grads.stack("U", "U")
+    if need_x:
+        # dx[t] = W.T @ da_h[t]
+        cp.matmul(da_h, W, out=dx_)
+    # dW = sum of outer(da_h[t], x[t])
+    cp.matmul(da_h.T, x_, out=dW)
+    # dU = sum of outer(da_h[t], h[t-1])
+    h_t1 = h[pack.past(1, 0)]
     cp.matmul(da_h.T, h_t1, out=dU)
     # db = sum of da_h[t]
-    db = grads.stack("b", "b")
     cp.matmul(ones, da_h, out=db.reshape(1, -1))
 
-    start = {name: cp.zeros(_steps_shape(name, batch, params.sizes), dtype) for name in STATES}
-    start["h"][0 :] += dh_back[pack.first(ring_1, 1)]
-    for name in tape.start_learned:
-        grads[LEARNED[name]] += start[name].sum(axis=(0, 1))
-    dstate = {name: _state_of(name, value, pack) for name, value in start.items()}
-    dx = {
-        "x": pack.sequence(dx_),
+    dh_first = dh_back[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
     }
-    return Grads(grads, _like_x(dx), dstate)
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
 
 
-def step(params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it; returns y_t (B, size) and the next state."""
-    inputs = {key: (name.replace("x", "x_t", 1), value) for key, (name, value) in _inputs(x_t).items()}
-    for name, value in inputs.values():
-        _array(name, value, ("B", "size"), None)
-    y, last, _ = forward(params, {key: value[None] for key, (_, value) in inputs.items()}, state, keep_tape=False)
-    return y[0], last
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
 
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
 
-def _like_x(values: dict[str, Any]) -> Any:
-    """Values by input name, or the only one."""
-    return values if len(values) > 1 else next(iter(values.values()))
+    x_t_ = cp.ascontiguousarray(inputs["x"][1])
+    a_h_in = cp.empty((batch, H), dtype)
+    a_h = cp.empty((batch, H), dtype)
+    h = cp.empty((batch, H), dtype)
+    b = params.stack("b", "b")
+    h_before = given["h"] if "h" in given else cp.zeros((1, batch, H), dtype)
+    W_T = params.stack("W", "W").T
+    kernels = _kernels(dtype)
+    h_t1 = h_before[0]
+    U_T = params.stack("U", "U").T
 
+    # W_x[t] = W @ x[t]
+    W_x_t = a_h_in
+    cp.matmul(x_t_, W_T, out=W_x_t)
+    # a_h_in[t] = W_x[t] + b
+    _launch_units(kernels.forward_1, batch, H, H, a_h_in, b)
+    # U_h[t] = U @ h[t-1]
+    U_h_t = a_h
+    cp.matmul(h_t1, U_T, out=U_h_t)
+    # a_h[t] = U_h[t] + a_h_in[t]
+    # h[t] = relu(a_h[t]) (hidden state)
+    _launch_units(kernels.forward_2, batch, H, H, a_h, 0, a_h_in, 0, h, 0)
 
-def _steps_of(state: Any) -> Any:
-    """A state as (k, B, n)."""
-    return state if state.ndim == 3 else state[None]
-
-
-def _steps_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    shape = _state_shape(name, batch, sizes)
-    return shape if len(shape) == 3 else (1, *shape)
-
-
-def _start_of(name: str, given: Mapping[str, Any], params: Params, pack: Packing) -> Any:
-    """The state before the first step in the order of the rows, (k, B, n) or what broadcasts to it: given, learned or zero."""
-    if name in given:
-        return pack.sort(_steps_of(given[name]))
-    if name in LEARNED:
-        return params[LEARNED[name]].reshape(1, 1, -1)
-    return cp.zeros((1, 1, 1), params.flat.dtype)
-
-
-def _state_of(name: str, rows: Any, pack: Packing) -> Any:
-    """(k, B, n) in the order of the rows as the caller's (B, n) or (k, B, n)."""
-    state = pack.unsort(rows)
-    return state if len(STATES[name]) == 2 else state[0]
+    state = {
+        "h": h,
+    }
+    return h.copy(), state
 
 
 def _float_type(name: str, dtype: Any) -> Any:
@@ -402,13 +433,15 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
-def _array(name: str, value: Any, shape: tuple[int | str, ...], dtype: Any) -> Any:
-    """``value`` if it is an array of this shape (a name in it stands for any length) and type."""
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
         raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
-    fits = len(value.shape) == len(shape) and all(isinstance(w, str) or w == n for n, w in zip(value.shape, shape, strict=True))
-    if not fits:
-        raise ValueError(f"{name}: expected the shape ({', '.join(map(str, shape))}), got {tuple(value.shape)}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
     if dtype is not None and value.dtype != dtype:
         raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
     return value
@@ -427,68 +460,82 @@ def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mappin
     return value
 
 
-def _params(params: Any, like: Mapping[str, Any], known: Mapping[str, int]) -> Params:
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
     """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
 
-    Sizes are those ``known``, or come from the parameters and the inputs ``like``.
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
     """
     if isinstance(params, Params):
         return params
-    _mapping("params", params, PARAMS, True)
-    arrays = {f'params["{name}"]': (params[name], shape) for name, shape in PARAMS.items()}
-    arrays |= {name: (value, ("T", "B", *INPUTS[key])) for key, (name, value) in like.items()}
-    sizes = dict(known)
-    for name, (value, shape) in arrays.items():
-        _array(name, value, shape, None)
-        for size, n in zip(shape, value.shape, strict=True):
-            if size in SIZES and sizes.setdefault(size, int(n)) != n:
-                raise ValueError(f"{name}: expected {size} = {sizes[size]} as in the arrays before it, got {tuple(value.shape)}")
-    kinds = {_float_type(f'params["{name}"]', params[name].dtype) for name in PARAMS}
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
-    kinds |= set() if kinds else {_float_type(name, value.dtype) for name, value in like.values()}
-    kind = kinds.pop() if kinds else np.dtype("float32")
-    count = sum(math.prod(_length(size, sizes) for size in shape) for shape in PARAMS.values())
-    packed = Params(cp.empty(count, kind), sizes)
-    for name, view in packed.items():
-        packed[name] = _array(f'params["{name}"]', params[name], view.shape, kind)
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = cp.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
     return packed
 
 
-def _inputs(x: Any) -> dict[str, tuple[str, Any]]:
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
     """The inputs by name, each with what to call it in an error."""
     if len(INPUTS) == 1 and not isinstance(x, Mapping):
-        (name,) = INPUTS
-        return {name: ("x", x)}
-    _mapping("x", x, INPUTS, True)
-    return {name: (f'x["{name}"]', x[name]) for name in INPUTS}
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
 
 
-def _check_inputs(params: Params, inputs: Mapping[str, tuple[str, Any]]) -> tuple[int, int]:
-    """Steps and batch of the inputs, once each has been found to fit."""
-    lead: tuple[Any, ...] = ("T", "B")
-    for key, (name, value) in inputs.items():
-        shape = tuple(_length(size, params.sizes) for size in INPUTS[key])
-        _array(name, value, (*lead, *shape), params.flat.dtype)
-        lead = tuple(value.shape[:2])
-    return int(lead[0]), int(lead[1])
-
-
-def _state_shape(name: str, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """(B, n), or (k, B, n) for a state of k lags."""
-    *lags, size = STATES[name]
-    return (*lags, batch, _length(size, sizes))
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
 
 
 def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
-    """The given states by name: every key known, every shape right."""
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
     if state is None:
         return {}
-    _mapping(argument, state, STATES, False)
-    return {
-        name: _array(f'{argument}["{name}"]', value, _state_shape(name, batch, params.sizes), params.flat.dtype)
-        for name, value in state.items()
-    }
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = cp.ascontiguousarray(value)[None]
+    return given
 
 
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
@@ -507,72 +554,73 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
 KERNELS = ("forward_1", "forward_2", "backward_1")
 CUDA = r"""
 __device__ inline real relu(real v) { return v < 0 ? 0 : v; }
-__device__ inline real elu(real v) { return v > 0 ? v : expm1(v); }
 
 extern "C" __global__ void forward_1(
     long long rows,
     long long H,
-    real* a_h_in_t,
-    long long a_h_in_t_at,
-    const real* b) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* a_h_in_t_row = a_h_in_t + (a_h_in_t_at + row) * H;
+    real* a_h_in_t_rows,
+    const real* __restrict__ b) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    real* a_h_in_t_row = a_h_in_t_rows + row * H;
+    const real W_x_t = a_h_in_t_row[unit];
     // a_h_in[t] = W_x[t] + b
-    const real a_h_in = a_h_in_t_row[unit] + b[unit];
-    a_h_in_t_row[unit] = a_h_in;
+    const real a_h_in_t = W_x_t + b[unit];
+    a_h_in_t_row[unit] = a_h_in_t;
 }
 
 extern "C" __global__ void forward_2(
     long long rows,
     long long H,
-    real* a_h_t,
+    real* a_h_t_rows,
     long long a_h_t_at,
-    real* a_h_in_t,
+    const real* __restrict__ a_h_in_t_rows,
     long long a_h_in_t_at,
-    real* h_t,
+    real* __restrict__ h_t_rows,
     long long h_t_at) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* a_h_t_row = a_h_t + (a_h_t_at + row) * H;
-    real* a_h_in_t_row = a_h_in_t + (a_h_in_t_at + row) * H;
-    real* h_t_row = h_t + (h_t_at + row) * H;
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    real* a_h_t_row = a_h_t_rows + (a_h_t_at + row) * H;
+    const real* a_h_in_t_row = a_h_in_t_rows + (a_h_in_t_at + row) * H;
+    real* h_t_row = h_t_rows + (h_t_at + row) * H;
+    const real U_h_t = a_h_t_row[unit];
+    const real a_h_in_t = a_h_in_t_row[unit];
     // a_h[t] = U_h[t] + a_h_in[t]
-    const real a_h = a_h_t_row[unit] + a_h_in_t_row[unit];
+    const real a_h_t = U_h_t + a_h_in_t;
     // h[t] = relu(a_h[t]) (hidden state)
-    const real h = relu(a_h);
-    a_h_t_row[unit] = a_h;
-    h_t_row[unit] = h;
+    const real h_t = relu(a_h_t);
+    a_h_t_row[unit] = a_h_t;
+    h_t_row[unit] = h_t;
 }
 
 extern "C" __global__ void backward_1(
     long long rows,
     long long H,
-    real* dh_back_next,
-    long long dh_back_next_at,
-    real* dy_t,
+    const real* __restrict__ dy_t_rows,
     long long dy_t_at,
-    real* a_h_t,
+    const real* __restrict__ dh_back_next_rows,
+    long long dh_back_next_at,
+    const real* __restrict__ a_h_t_rows,
     long long a_h_t_at,
-    real* da_h_t,
+    real* __restrict__ da_h_t_rows,
     long long da_h_t_at) {
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= rows * H) return;
-    const long long row = index / H;
-    const long long unit = index % H;
-    real* dh_back_next_row = dh_back_next + (dh_back_next_at + row) * H;
-    real* dy_t_row = dy_t + (dy_t_at + row) * H;
-    real* a_h_t_row = a_h_t + (a_h_t_at + row) * H;
-    real* da_h_t_row = da_h_t + (da_h_t_at + row) * H;
-    // dh[t] = dh_back[t+1] + dy[t]
-    const real dh = dh_back_next_row[unit] + dy_t_row[unit];
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* dy_t_row = dy_t_rows + (dy_t_at + row) * H;
+    const real* dh_back_next_row = dh_back_next_rows + (dh_back_next_at + row) * H;
+    const real* a_h_t_row = a_h_t_rows + (a_h_t_at + row) * H;
+    real* da_h_t_row = da_h_t_rows + (da_h_t_at + row) * H;
+    const real dy_t = dy_t_row[unit];
+    const real dh_back_next = dh_back_next_row[unit];
+    const real a_h_t = a_h_t_row[unit];
+    // dh[t] = dy[t] + dh_back[t+1]
+    const real dh_t = dy_t + dh_back_next;
     // da_h[t] = dh[t]*greater(a_h[t], 0)
-    const real da_h = dh * (real)(a_h_t_row[unit] > 0);
-    da_h_t_row[unit] = da_h;
+    const real da_h_t = dh_t * (real)(a_h_t > 0);
+    da_h_t_row[unit] = da_h_t;
 }
 """
 
@@ -588,13 +636,9 @@ def _kernels(dtype: Any) -> Any:
     return _compiled("float" if dtype == np.float32 else "double", cp.cuda.Device().id)
 
 
-def _launch_units(kernel: Any, rows: int, width: int, *args: Any) -> None:
-    """One thread per unit of every row."""
+def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
+    """One thread per unit of every row: a block has several short rows, or part of a long one."""
     if rows:
-        kernel((-(-rows * width // 256),), (256,), (rows, *args))
-
-
-def _launch_rows(kernel: Any, rows: int, width: int, *args: Any) -> None:
-    """One block per row, a power of two wide."""
-    if rows:
-        kernel((rows,), (min(256, max(32, 1 << (width - 1).bit_length())),), (rows, *args))
+        wide = min(units, 256)
+        tall = 256 // wide
+        kernel((-(-rows // tall), -(-units // wide)), (wide, tall), (rows, *args))

@@ -1,0 +1,1444 @@
+"""Gated DeltaNet
+
+Yang, Kautz & Hatamizadeh (2024), Gated delta networks: improving Mamba2 with delta rule, equation 10: S[t] = S[t-1]
+(alpha (I - beta k kᵀ)) + beta v kᵀ. The decay alpha is parametrised as in Mamba2. One head, without short convolutions
+and output projection; the query is not scaled.
+
+The cell gated_deltanet as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import cupy as cp
+import numpy as np
+
+SIZES = ("D", "K", "H")
+PARAMS = {
+    "W_g": ("H", "D"),
+    "w_alpha": (1, "D"),
+    "w_beta": (1, "D"),
+    "W_q": ("K", "D"),
+    "W_k": ("K", "D"),
+    "W_v": ("H", "D"),
+    "b_alpha": (1,),
+    "gain": ("H",),
+    "a_log": (),
+}
+CONSTANTS = {}
+START = {
+    "W_g": "uniform",
+    "w_alpha": "uniform",
+    "w_beta": "uniform",
+    "W_q": "uniform",
+    "W_k": "uniform",
+    "W_v": "uniform",
+    "b_alpha": -3.0,
+    "gain": 1.0,
+    "a_log": 0.0,
+}
+INPUTS = {"x": ("D",)}
+STATES = {"S": ("H", "K")}
+LAGS = {}
+OUTPUT = "y"
+EQUATIONS = (
+    '"""Gated DeltaNet\n'
+    "\n"
+    "Yang, Kautz & Hatamizadeh (2024), Gated delta networks: improving Mamba2 with delta rule, equation 10: S[t] = "
+    "S[t-1]\n"
+    "(alpha (I - beta k kᵀ)) + beta v kᵀ. The decay alpha is parametrised as in Mamba2. One head, without short "
+    "convolutions\n"
+    "and output projection; the query is not scaled.\n"
+    '"""\n'
+    "eps: const = 1e-6\n"
+    "S: (H, K)\n"
+    "beta: 1\n"
+    "alpha: 1\n"
+    "a[t] = silu(W_q @ x[t])                                            # features of the query\n"
+    "b[t] = silu(W_k @ x[t])                                            # features of the key\n"
+    "q[t] = a[t] / sqrt(dot(a[t], a[t]) + eps)                          # query\n"
+    "k[t] = b[t] / sqrt(dot(b[t], b[t]) + eps)                          # key\n"
+    "v[t] = silu(W_v @ x[t])                                            # value\n"
+    "beta[t] = sigmoid(w_beta @ x[t])                                   # writing strength\n"
+    "alpha[t] = exp(-exp(a_log) * softplus(w_alpha @ x[t] + b_alpha))   # decay\n"
+    "e[t] = v[t] - alpha[t] * (S[t-1] @ k[t])                           # error of the recalled value\n"
+    "S[t] = alpha[t] * S[t-1] + beta[t] * outer(e[t], k[t])             # memory\n"
+    "o[t] = S[t] @ q[t]                                                 # recalled value\n"
+    "y[t] = rmsnorm(o[t], gain) * silu(W_g @ x[t])                      # gated output\n"
+    "a_log: scalar = 0\n"
+    "b_alpha: 1 = -3\n"
+    "gain: H = 1\n"
+)
+STAMP = "4f73cf56fd60ae4e"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(cp.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = cp.asarray(order), cp.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return cp.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = cp.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return cp.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return cp.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    W_g_x_to_W_v_x = cp.empty((pack.size, 2*H + 2*K + 2), dtype)
+    beta = cp.empty((pack.size, 1), dtype)
+    a_alpha = cp.empty((pack.size, 1), dtype)
+    sigmoid_W_g_x = cp.empty((pack.size, H), dtype)
+    a_b = cp.empty((pack.size, 2*K), dtype)
+    v = cp.empty((pack.size, H), dtype)
+    alpha = cp.empty((pack.size, 1), dtype)
+    sqrt_a_q_sqrt_a_k = cp.empty((pack.size, 2), dtype)
+    q_k = cp.empty((pack.size, 2*K), dtype)
+    e = cp.empty((batch, H), dtype)
+    rms_o = cp.empty((pack.size, 1), dtype)
+    y = cp.empty((pack.size, H), dtype)
+    S_k = cp.empty((pack.size if keep_tape else batch, H), dtype)
+    S = cp.empty((pack.size + batch, H*K), dtype)
+    o = cp.empty((pack.size, H), dtype)
+    exp_a_log = cp.empty((1,), dtype)
+    a_log = params.stack("a_log", "a_log")
+    b_alpha = params.stack("b_alpha", "b_alpha")
+    gain = params.stack("gain", "gain")
+    S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
+    W_g_to_W_v_T = params.stack("W_g", "W_v").T
+    kernels = _kernels(dtype)
+
+    # exp_a_log = exp(a_log)
+    cp.exp(a_log, out=exp_a_log)
+    # W_g_x[t] = W_g @ x[t]
+    # w_alpha_x[t] = w_alpha @ x[t]
+    # w_beta_x[t] = w_beta @ x[t]
+    # W_q_x[t] = W_q @ x[t]
+    # W_k_x[t] = W_k @ x[t]
+    # W_v_x[t] = W_v @ x[t]
+    cp.matmul(x_rows, W_g_to_W_v_T, out=W_g_x_to_W_v_x)
+    # beta[t] = sigmoid(w_beta_x[t]) (writing strength)
+    # a_alpha[t] = w_alpha_x[t] + b_alpha
+    # softplus_a_alpha[t] = softplus(a_alpha[t])
+    # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
+    # alpha[t] = exp(exp_in_alpha[t]) (decay)
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+    # product_a[t] = a[t]**2
+    # product_b[t] = b[t]**2
+    # dot_a[t] = sum(product_a[t])
+    # dot_b[t] = sum(product_b[t])
+    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
+    # a_q[t] = dot_a[t] + eps
+    # a_k[t] = dot_b[t] + eps
+    # sqrt_a_q[t] = sqrt(a_q[t])
+    # sqrt_a_k[t] = sqrt(a_k[t])
+    # q[t] = a[t]/sqrt_a_q[t] (query)
+    # k[t] = b[t]/sqrt_a_k[t] (key)
+    _launch_rows(
+        kernels.forward_1, pack.size, max(K, H), 256, H, K, W_g_x_to_W_v_x, beta, b_alpha, a_alpha, exp_a_log,
+        alpha, a_b, sigmoid_W_g_x, v, sqrt_a_q_sqrt_a_k, q_k,
+    )
+
+    for t, n in enumerate(pack.counts):
+        # S_k[t] = S[t-1] @ k[t]
+        # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
+        # S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+        _launch_rows(
+            kernels.forward_2, n, max(32*H, H*K), 1024, H, K, S, at_1_0[t].start, q_k, at_0[t].start, S_k,
+            kept_0[t].start, v, at_0[t].start, alpha, at_0[t].start, e, beta, at_0[t].start, S, at_1[t].start,
+        )
+
+    # o[t] = S[t] @ q[t] (recalled value)
+    # square_o[t] = o[t]**2
+    # sum_square_o[t] = sum(square_o[t])
+    # rms_squared_o[t] = sum_square_o[t]/H + 1e-05
+    # rms_o[t] = sqrt(rms_squared_o[t])
+    # y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output)
+    _launch_rows(
+        kernels.forward_3, pack.size, max(32*H, H), 256, H, K, S, 1 * batch, q_k, o, rms_o, gain,
+        W_g_x_to_W_v_x, sigmoid_W_g_x, y,
+    )
+
+    S_last = S[pack.last(1, 1, True)]
+
+    last = {
+        "S": pack.unsort(S_last).reshape(batch, H, K),
+    }
+    arrays = {
+        "S": S,
+        "S_k": S_k,
+        "W_g_x_to_W_v_x": W_g_x_to_W_v_x,
+        "a_alpha": a_alpha,
+        "beta": beta,
+        "o": o,
+        "rms_o": rms_o,
+        "sqrt_a_q_sqrt_a_k": sqrt_a_q_sqrt_a_k,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(y), last, tape
+
+
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("H",), params.sizes)
+    dy = cp.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+
+    dy_rows = pack.rows(dy)
+    S = tape.arrays["S"]
+    S_k = tape.arrays["S_k"]
+    W_g_x_to_W_v_x = tape.arrays["W_g_x_to_W_v_x"]
+    a_alpha = tape.arrays["a_alpha"]
+    beta = tape.arrays["beta"]
+    o = tape.arrays["o"]
+    rms_o = tape.arrays["rms_o"]
+    sqrt_a_q_sqrt_a_k = tape.arrays["sqrt_a_q_sqrt_a_k"]
+    x_ = tape.arrays["x_rows"]
+    dW_g_x_to_dW_v_x = cp.empty((pack.size, 2*H + 2*K + 2), dtype)
+    memory = cp.empty(max(pack.size * K, pack.size * H*K), dtype)
+    sigmoid_W_q_x = memory[: pack.size * K].reshape(pack.size, K)
+    memory_ = cp.empty(max(pack.size * H, pack.size * K), dtype)
+    sigmoid_W_g_x = memory_[: pack.size * H].reshape(pack.size, H)
+    memory_2 = cp.empty(max(pack.size * K, pack.size * H), dtype)
+    a = memory_2[: pack.size * K].reshape(pack.size, K)
+    memory_3 = cp.empty(max(pack.size * H, pack.size * K), dtype)
+    dgain_each = memory_3[: pack.size * H].reshape(pack.size, H)
+    memory_4 = cp.empty(max(pack.size * H, pack.size * K), dtype)
+    do = memory_4[: pack.size * H].reshape(pack.size, H)
+    sigmoid_W_k_x = memory_[: pack.size * K].reshape(pack.size, K)
+    q_k_2 = cp.empty((batch, 2*K), dtype)
+    softplus_a_alpha = cp.empty((pack.size, 1), dtype)
+    b = cp.empty((pack.size, K), dtype)
+    dS = memory[: pack.size * H*K].reshape(pack.size, H*K)
+    alpha = cp.empty((pack.size, 1), dtype)
+    de = cp.empty((pack.size, H), dtype)
+    dS_k = cp.empty((pack.size, H), dtype)
+    e = memory_2[: pack.size * H].reshape(pack.size, H)
+    dexp_a_log_each = cp.empty((pack.size, 1), dtype)
+    dk = memory_3[: pack.size * K].reshape(pack.size, K)
+    de_along = cp.empty((pack.size, H), dtype)
+    dk_back = memory_4[: pack.size * K].reshape(pack.size, K)
+    dq = b
+    dx_ = cp.empty((pack.size, D), dtype)
+    dS_via = cp.zeros((2 * batch, H*K), dtype)
+    exp_a_log = cp.empty((1,), dtype)
+    dexp_a_log_total = cp.empty((1,), dtype)
+    a_log = params.stack("a_log", "a_log")
+    gain = params.stack("gain", "gain")
+    dgain = grads.stack("gain", "gain")
+    W_g_to_W_v = params.stack("W_g", "W_v")
+    dW_g_to_dW_v = grads.stack("W_g", "W_v")
+    db_alpha = grads.stack("b_alpha", "b_alpha")
+    da_log = grads.stack("a_log", "a_log")
+    dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
+    kernels = _kernels(dtype)
+    ones = cp.ones((1, pack.size), dtype)
+
+    # exp_a_log = exp(a_log)
+    cp.exp(a_log, out=exp_a_log)
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    # dsigmoid_W_g_x[t] = dy[t]*o[t]*gain*W_g_x[t]/rms_o[t]
+    # dW_g_x[t] = dsigmoid_W_g_x[t]*sigmoid_W_g_x[t]*(1 - sigmoid_W_g_x[t]) + dy[t]*sigmoid_W_g_x[t]*o[t]*gain/rms_o[t]
+    # drms_o_each[t] = dy[t]*o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]
+    # dgain_each[t] = dy[t]*o[t]*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t]
+    # drms_o_sum[t] = sum(drms_o_each[t])
+    # drms_o[t] = -drms_o_sum[t]/rms_o[t]**2
+    # drms_squared_o[t] = drms_o[t]/(2*rms_o[t])
+    # dsum_square_o[t] = drms_squared_o[t]/H
+    # do[t] = 2*dsum_square_o[t]*o[t] + dy[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t]
+    # dq[t] = S[t].T @ do[t]
+    # dsqrt_a_q_each[t] = dq[t]*a[t]
+    # dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t])
+    # dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2
+    # da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t])
+    # da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t]
+    # dsigmoid_W_q_x[t] = da[t]*W_q_x[t]
+    # dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t]
+    _launch_rows(
+        kernels.backward_1, pack.size, max(K, H), 256, H, K, W_g_x_to_W_v_x, sigmoid_W_q_x, a, sigmoid_W_g_x,
+        dy_rows, o, gain, rms_o, dW_g_x_to_dW_v_x, dgain_each, do, S, 1 * batch, dq, sqrt_a_q_sqrt_a_k,
+    )
+
+    for t, n in reversed(list(enumerate(pack.counts))):
+        # softplus_a_alpha[t] = softplus(a_alpha[t])
+        # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
+        # alpha[t] = exp(exp_in_alpha[t]) (decay)
+        # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+        # q[t] = a[t]/sqrt_a_q[t] (query)
+        # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+        # k[t] = b[t]/sqrt_a_k[t] (key)
+        # dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1]
+        # de_along[t] = dS[t] @ k[t]
+        # de[t] = de_along[t]*beta[t]
+        # dS_k[t] = -de[t]*alpha[t]
+        # dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t]
+        _launch_rows(
+            kernels.backward_2, n, max(K, H*K, 32*H), 1024, H, K, a_alpha, at_0[t].start, softplus_a_alpha,
+            at_0[t].start, exp_a_log, alpha, at_0[t].start, W_g_x_to_W_v_x, at_0[t].start, sigmoid_W_k_x,
+            at_0[t].start, a, at_0[t].start, sqrt_a_q_sqrt_a_k, at_0[t].start, q_k_2, b, at_0[t].start, do,
+            at_0[t].start, dS_via, ring_1[t].start, dS, at_0[t].start, de_along, at_0[t].start, beta, at_0[t].start,
+            de, at_0[t].start, dS_k, at_0[t].start, dS_via, ring_1_0[t].start,
+        )
+
+    # dgain = sum of dgain_each[t]
+    cp.matmul(ones, dgain_each, out=dgain.reshape(1, -1))
+    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
+    # dalpha_each_2[t] = de[t]*S_k[t]
+    # dsigmoid_W_v_x[t] = de[t]*W_v_x[t]
+    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
+    # dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t]
+    # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
+    # dbeta_each[t] = de_along[t]*e[t]
+    # dalpha_sum_2[t] = sum(dalpha_each_2[t])
+    # dbeta_sum[t] = sum(dbeta_each[t])
+    # dalpha_each[t] = dS[t]*S[t-1]
+    # dalpha_sum[t] = sum(dalpha_each[t])
+    # dk_back[t] = S[t-1].T @ dS_k[t]
+    # dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t]
+    # dexp_in_alpha[t] = dalpha[t]*alpha[t]
+    # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log
+    # dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t]
+    # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
+    # dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t])
+    # dk_along[t] = dS[t].T @ e[t]
+    # dk[t] = dk_along[t]*beta[t] + dk_back[t]
+    # dsqrt_a_k_each[t] = dk[t]*b[t]
+    # dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t])
+    # dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2
+    # da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t])
+    # db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t]
+    # dsigmoid_W_k_x[t] = db[t]*W_k_x[t]
+    # dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t]
+    S_t1 = S[pack.past(1, 0)]
+    _launch_rows(
+        kernels.backward_3, pack.size, max(H, H*K, K), 1024, H, K, W_g_x_to_W_v_x, de, S_k, dW_g_x_to_dW_v_x,
+        alpha, e, de_along, dS, S_t1, dS_k, dk_back, exp_a_log, softplus_a_alpha, dexp_a_log_each, a_alpha,
+        beta, dk, b, sqrt_a_q_sqrt_a_k, sigmoid_W_k_x,
+    )
+    # dexp_a_log_total = sum of dexp_a_log_each[t]
+    cp.matmul(ones, dexp_a_log_each, out=dexp_a_log_total.reshape(1, -1))
+    if need_x:
+        # dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ dW_v_x[t] + w_beta.T @ dw_beta_x[t] + w_alpha.T @
+        #     da_alpha[t] + W_g.T @ dW_g_x[t]
+        cp.matmul(dW_g_x_to_dW_v_x, W_g_to_W_v, out=dx_)
+    # dW_g = sum of outer(dW_g_x[t], x[t])
+    # dw_alpha = sum of outer(da_alpha[t], x[t])
+    # dw_beta = sum of outer(dw_beta_x[t], x[t])
+    # dW_q = sum of outer(dW_q_x[t], x[t])
+    # dW_k = sum of outer(dW_k_x[t], x[t])
+    # dW_v = sum of outer(dW_v_x[t], x[t])
+    cp.matmul(dW_g_x_to_dW_v_x.T, x_, out=dW_g_to_dW_v)
+    # db_alpha = sum of da_alpha[t]
+    da_alpha = dW_g_x_to_dW_v_x[:, H : H + 1]
+    cp.matmul(ones, da_alpha, out=db_alpha.reshape(1, -1))
+    # da_log = dexp_a_log_total*exp_a_log
+    cp.multiply(dexp_a_log_total, exp_a_log, out=da_log)
+
+    dS_first = dS_via[pack.first(1)]
+
+    dstate = {
+        "S": pack.unsort(dS_first).reshape(batch, H, K),
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+
+    x_t_ = cp.ascontiguousarray(inputs["x"][1])
+    W_g_x_to_W_v_x = cp.empty((batch, 2*H + 2*K + 2), dtype)
+    beta = cp.empty((batch, 1), dtype)
+    a_alpha = cp.empty((batch, 1), dtype)
+    sigmoid_W_g_x = cp.empty((batch, H), dtype)
+    a_b = cp.empty((batch, 2*K), dtype)
+    v = cp.empty((batch, H), dtype)
+    alpha = cp.empty((batch, 1), dtype)
+    sqrt_a_q_sqrt_a_k = cp.empty((batch, 2), dtype)
+    q_k = cp.empty((batch, 2*K), dtype)
+    e = cp.empty((batch, H), dtype)
+    rms_o = cp.empty((batch, 1), dtype)
+    y = cp.empty((batch, H), dtype)
+    S_k = cp.empty((batch, H), dtype)
+    S = cp.empty((batch, H*K), dtype)
+    o = cp.empty((batch, H), dtype)
+    exp_a_log = cp.empty((1,), dtype)
+    a_log = params.stack("a_log", "a_log")
+    b_alpha = params.stack("b_alpha", "b_alpha")
+    gain = params.stack("gain", "gain")
+    S_before = given["S"] if "S" in given else cp.zeros((1, batch, H*K), dtype)
+    W_g_to_W_v_T = params.stack("W_g", "W_v").T
+    kernels = _kernels(dtype)
+    S_t1 = S_before[0]
+
+    # exp_a_log = exp(a_log)
+    cp.exp(a_log, out=exp_a_log)
+    # W_g_x[t] = W_g @ x[t]
+    # w_alpha_x[t] = w_alpha @ x[t]
+    # w_beta_x[t] = w_beta @ x[t]
+    # W_q_x[t] = W_q @ x[t]
+    # W_k_x[t] = W_k @ x[t]
+    # W_v_x[t] = W_v @ x[t]
+    cp.matmul(x_t_, W_g_to_W_v_T, out=W_g_x_to_W_v_x)
+    # beta[t] = sigmoid(w_beta_x[t]) (writing strength)
+    # a_alpha[t] = w_alpha_x[t] + b_alpha
+    # softplus_a_alpha[t] = softplus(a_alpha[t])
+    # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
+    # alpha[t] = exp(exp_in_alpha[t]) (decay)
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+    # product_a[t] = a[t]**2
+    # product_b[t] = b[t]**2
+    # dot_a[t] = sum(product_a[t])
+    # dot_b[t] = sum(product_b[t])
+    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
+    # a_q[t] = dot_a[t] + eps
+    # a_k[t] = dot_b[t] + eps
+    # sqrt_a_q[t] = sqrt(a_q[t])
+    # sqrt_a_k[t] = sqrt(a_k[t])
+    # q[t] = a[t]/sqrt_a_q[t] (query)
+    # k[t] = b[t]/sqrt_a_k[t] (key)
+    _launch_rows(
+        kernels.forward_1, batch, max(K, H), 256, H, K, W_g_x_to_W_v_x, beta, b_alpha, a_alpha, exp_a_log,
+        alpha, a_b, sigmoid_W_g_x, v, sqrt_a_q_sqrt_a_k, q_k,
+    )
+    # S_k[t] = S[t-1] @ k[t]
+    # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
+    # S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+    _launch_rows(
+        kernels.forward_2, batch, max(32*H, H*K), 1024, H, K, S_t1, 0, q_k, 0, S_k, 0, v, 0, alpha, 0, e, beta,
+        0, S, 0,
+    )
+    # o[t] = S[t] @ q[t] (recalled value)
+    # square_o[t] = o[t]**2
+    # sum_square_o[t] = sum(square_o[t])
+    # rms_squared_o[t] = sum_square_o[t]/H + 1e-05
+    # rms_o[t] = sqrt(rms_squared_o[t])
+    # y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output)
+    _launch_rows(
+        kernels.forward_3, batch, max(32*H, H), 256, H, K, S, 0, q_k, o, rms_o, gain, W_g_x_to_W_v_x,
+        sigmoid_W_g_x, y,
+    )
+
+    state = {
+        "S": S.reshape(batch, H, K),
+    }
+    return y, state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, cp.ndarray):
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = cp.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = cp.ascontiguousarray(value).reshape(1, batch, math.prod(shape))
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = cp.asnumpy(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found
+
+
+KERNELS = ("forward_1", "forward_2", "forward_3", "backward_1", "backward_2", "backward_3")
+CUDA = r"""
+__device__ inline real sigmoid(real v) { return 1 / (1 + exp(-v)); }
+__device__ inline real softplus(real v) { return (v > 0 ? v : 0) + log1p(exp(v > 0 ? -v : v)); }
+
+// The sum of one value per thread of a warp, known to all of them.
+__device__ inline real warp_sum(real value) {
+    for (int k = 16; k > 0; k /= 2) value += __shfl_xor_sync(0xffffffffu, value, k);
+    return value;
+}
+
+// The sum of one value per thread of a block, known to all of them; a block is whole warps.
+__device__ inline real block_sum(real value) {
+    __shared__ real warps[32];
+    value = warp_sum(value);
+    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
+    __syncthreads();
+    value = warps[0];
+    for (int k = 1; k < blockDim.x / 32; ++k) value += warps[k];
+    __syncthreads();
+    return value;
+}
+
+extern "C" __global__ void forward_1(
+    long long H,
+    long long K,
+    const real* __restrict__ W_g_x_to_W_v_x_t_rows,
+    real* __restrict__ beta_t_rows,
+    const real* __restrict__ b_alpha,
+    real* __restrict__ a_alpha_t_rows,
+    const real* __restrict__ exp_a_log,
+    real* __restrict__ alpha_t_rows,
+    real* a_b_t_rows,
+    real* __restrict__ sigmoid_W_g_x_t_rows,
+    real* __restrict__ v_t_rows,
+    real* __restrict__ sqrt_a_q_sqrt_a_k_t_rows,
+    real* __restrict__ q_k_t_rows) {
+    const long long row = blockIdx.x;
+    const real eps = (real)1e-06;
+    const real* W_g_x_to_W_v_x_t_row = W_g_x_to_W_v_x_t_rows + row * (2*H + 2*K + 2);
+    real* beta_t_row = beta_t_rows + row;
+    real* a_alpha_t_row = a_alpha_t_rows + row;
+    real* alpha_t_row = alpha_t_rows + row;
+    real* a_b_t_row = a_b_t_rows + row * (2*K);
+    real* sigmoid_W_g_x_t_row = sigmoid_W_g_x_t_rows + row * H;
+    real* v_t_row = v_t_rows + row * H;
+    real* sqrt_a_q_sqrt_a_k_t_row = sqrt_a_q_sqrt_a_k_t_rows + row * 2;
+    real* q_k_t_row = q_k_t_rows + row * (2*K);
+    const real w_beta_x_t = W_g_x_to_W_v_x_t_row[H + 1];
+    const real w_alpha_x_t = W_g_x_to_W_v_x_t_row[H];
+    // beta[t] = sigmoid(w_beta_x[t]) (writing strength)
+    const real beta_t = sigmoid(w_beta_x_t);
+    // a_alpha[t] = w_alpha_x[t] + b_alpha
+    const real a_alpha_t = w_alpha_x_t + b_alpha[0];
+    // softplus_a_alpha[t] = softplus(a_alpha[t])
+    const real softplus_a_alpha_t = softplus(a_alpha_t);
+    // exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
+    const real exp_in_alpha_t = -exp_a_log[0] * softplus_a_alpha_t;
+    // alpha[t] = exp(exp_in_alpha[t]) (decay)
+    const real alpha_t = exp(exp_in_alpha_t);
+    if (threadIdx.x == 0) beta_t_row[0] = beta_t;
+    if (threadIdx.x == 0) a_alpha_t_row[0] = a_alpha_t;
+    if (threadIdx.x == 0) alpha_t_row[0] = alpha_t;
+    real partial_dot_a = 0;
+    real partial_dot_b = 0;
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        const real W_q_x_t = W_g_x_to_W_v_x_t_row[H + 2 + unit];
+        const real W_k_x_t = W_g_x_to_W_v_x_t_row[H + K + 2 + unit];
+        // sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+        const real sigmoid_W_q_x_t = sigmoid(W_q_x_t);
+        // sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+        const real sigmoid_W_k_x_t = sigmoid(W_k_x_t);
+        // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+        const real a_t = W_q_x_t * sigmoid_W_q_x_t;
+        // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+        const real b_t = W_k_x_t * sigmoid_W_k_x_t;
+        // product_a[t] = a[t]**2
+        const real product_a_t = a_t * a_t;
+        // product_b[t] = b[t]**2
+        const real product_b_t = b_t * b_t;
+        partial_dot_a += product_a_t;
+        partial_dot_b += product_b_t;
+        a_b_t_row[unit] = a_t;
+        a_b_t_row[K + unit] = b_t;
+    }
+    // dot_a[t] = sum(product_a[t])
+    const real dot_a_t = block_sum(partial_dot_a);
+    // dot_b[t] = sum(product_b[t])
+    const real dot_b_t = block_sum(partial_dot_b);
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real W_v_x_t = W_g_x_to_W_v_x_t_row[H + 2*K + 2 + unit];
+        const real W_g_x_t = W_g_x_to_W_v_x_t_row[unit];
+        // sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
+        const real sigmoid_W_v_x_t = sigmoid(W_v_x_t);
+        // sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+        const real sigmoid_W_g_x_t = sigmoid(W_g_x_t);
+        // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
+        const real v_t = W_v_x_t * sigmoid_W_v_x_t;
+        sigmoid_W_g_x_t_row[unit] = sigmoid_W_g_x_t;
+        v_t_row[unit] = v_t;
+    }
+    // a_q[t] = dot_a[t] + eps
+    const real a_q_t = dot_a_t + eps;
+    // a_k[t] = dot_b[t] + eps
+    const real a_k_t = dot_b_t + eps;
+    // sqrt_a_q[t] = sqrt(a_q[t])
+    const real sqrt_a_q_t = sqrt(a_q_t);
+    // sqrt_a_k[t] = sqrt(a_k[t])
+    const real sqrt_a_k_t = sqrt(a_k_t);
+    if (threadIdx.x == 0) sqrt_a_q_sqrt_a_k_t_row[0] = sqrt_a_q_t;
+    if (threadIdx.x == 0) sqrt_a_q_sqrt_a_k_t_row[1] = sqrt_a_k_t;
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        const real a_t = a_b_t_row[unit];
+        const real b_t = a_b_t_row[K + unit];
+        // q[t] = a[t]/sqrt_a_q[t] (query)
+        const real q_t = a_t / sqrt_a_q_t;
+        // k[t] = b[t]/sqrt_a_k[t] (key)
+        const real k_t = b_t / sqrt_a_k_t;
+        q_k_t_row[unit] = q_t;
+        q_k_t_row[K + unit] = k_t;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(1024) forward_2(
+    long long H,
+    long long K,
+    const real* S_t1_rows,
+    long long S_t1_at,
+    const real* __restrict__ q_k_t_rows,
+    long long q_k_t_at,
+    real* __restrict__ S_k_t_rows,
+    long long S_k_t_at,
+    const real* __restrict__ v_t_rows,
+    long long v_t_at,
+    const real* __restrict__ alpha_t_rows,
+    long long alpha_t_at,
+    real* e_t_rows,
+    const real* __restrict__ beta_t_rows,
+    long long beta_t_at,
+    real* S_t_rows,
+    long long S_t_at) {
+    const long long row = blockIdx.x;
+    const int lane = threadIdx.x % 32;
+    const real* S_t1_row = S_t1_rows + (S_t1_at + row) * (H*K);
+    const real* q_k_t_row = q_k_t_rows + (q_k_t_at + row) * (2*K);
+    real* S_k_t_row = S_k_t_rows + (S_k_t_at + row) * H;
+    const real* v_t_row = v_t_rows + (v_t_at + row) * H;
+    const real* alpha_t_row = alpha_t_rows + (alpha_t_at + row);
+    real* e_t_row = e_t_rows + row * H;
+    const real* beta_t_row = beta_t_rows + (beta_t_at + row);
+    real* S_t_row = S_t_rows + (S_t_at + row) * (H*K);
+    const real alpha_t = alpha_t_row[0];
+    for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
+        const real v_t = v_t_row[unit];
+        // S_k[t] = S[t-1] @ k[t]
+        real S_k_t = 0;
+        for (int k = lane; k < K; k += 32) S_k_t += S_t1_row[unit*K + k] * q_k_t_row[K + k];
+        S_k_t = warp_sum(S_k_t);
+        // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
+        const real e_t = v_t - alpha_t * S_k_t;
+        if (lane == 0) S_k_t_row[unit] = S_k_t;
+        if (lane == 0) e_t_row[unit] = e_t;
+    }
+    __syncthreads();
+    const real beta_t = beta_t_row[0];
+    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
+        const int i = unit / (int)K;
+        const int j = unit % (int)K;
+        const real S_t1 = S_t1_row[unit];
+        const real e_t_i = e_t_row[i];
+        const real k_t_j = q_k_t_row[K + j];
+        // S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+        const real S_t = alpha_t * S_t1 + beta_t * e_t_i * k_t_j;
+        S_t_row[unit] = S_t;
+    }
+}
+
+extern "C" __global__ void forward_3(
+    long long H,
+    long long K,
+    const real* __restrict__ S_t_rows,
+    long long S_t_at,
+    const real* __restrict__ q_k_t_rows,
+    real* o_t_rows,
+    real* __restrict__ rms_o_t_rows,
+    const real* __restrict__ gain,
+    const real* __restrict__ W_g_x_to_W_v_x_t_rows,
+    const real* __restrict__ sigmoid_W_g_x_t_rows,
+    real* __restrict__ y_t_rows) {
+    const long long row = blockIdx.x;
+    const int lane = threadIdx.x % 32;
+    const real* S_t_row = S_t_rows + (S_t_at + row) * (H*K);
+    const real* q_k_t_row = q_k_t_rows + row * (2*K);
+    real* o_t_row = o_t_rows + row * H;
+    real* rms_o_t_row = rms_o_t_rows + row;
+    const real* W_g_x_to_W_v_x_t_row = W_g_x_to_W_v_x_t_rows + row * (2*H + 2*K + 2);
+    const real* sigmoid_W_g_x_t_row = sigmoid_W_g_x_t_rows + row * H;
+    real* y_t_row = y_t_rows + row * H;
+    real partial_sum_square_o = 0;
+    for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
+        // o[t] = S[t] @ q[t] (recalled value)
+        real o_t = 0;
+        for (int k = lane; k < K; k += 32) o_t += S_t_row[unit*K + k] * q_k_t_row[k];
+        o_t = warp_sum(o_t);
+        // square_o[t] = o[t]**2
+        const real square_o_t = o_t * o_t;
+        if (lane == 0) partial_sum_square_o += square_o_t;
+        if (lane == 0) o_t_row[unit] = o_t;
+    }
+    // sum_square_o[t] = sum(square_o[t])
+    const real sum_square_o_t = block_sum(partial_sum_square_o);
+    __syncthreads();
+    // rms_squared_o[t] = sum_square_o[t]/H + 1e-05
+    const real rms_squared_o_t = sum_square_o_t / (real)H + (real)1e-05;
+    // rms_o[t] = sqrt(rms_squared_o[t])
+    const real rms_o_t = sqrt(rms_squared_o_t);
+    if (threadIdx.x == 0) rms_o_t_row[0] = rms_o_t;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real o_t = o_t_row[unit];
+        const real W_g_x_t = W_g_x_to_W_v_x_t_row[unit];
+        const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
+        // y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output)
+        const real y_t = o_t * gain[unit] * W_g_x_t * sigmoid_W_g_x_t / rms_o_t;
+        y_t_row[unit] = y_t;
+    }
+}
+
+extern "C" __global__ void backward_1(
+    long long H,
+    long long K,
+    const real* __restrict__ W_g_x_to_W_v_x_t_rows,
+    real* sigmoid_W_q_x_t_rows,
+    real* a_t_rows,
+    real* sigmoid_W_g_x_t_rows,
+    const real* __restrict__ dy_t_rows,
+    const real* __restrict__ o_t_rows,
+    const real* __restrict__ gain,
+    const real* __restrict__ rms_o_t_rows,
+    real* __restrict__ dW_g_x_to_dW_v_x_t_rows,
+    real* __restrict__ dgain_each_t_rows,
+    real* do_t_rows,
+    const real* __restrict__ S_t_rows,
+    long long S_t_at,
+    real* dq_t_rows,
+    const real* __restrict__ sqrt_a_q_sqrt_a_k_t_rows) {
+    const long long row = blockIdx.x;
+    const real* W_g_x_to_W_v_x_t_row = W_g_x_to_W_v_x_t_rows + row * (2*H + 2*K + 2);
+    real* sigmoid_W_q_x_t_row = sigmoid_W_q_x_t_rows + row * K;
+    real* a_t_row = a_t_rows + row * K;
+    real* sigmoid_W_g_x_t_row = sigmoid_W_g_x_t_rows + row * H;
+    const real* dy_t_row = dy_t_rows + row * H;
+    const real* o_t_row = o_t_rows + row * H;
+    const real* rms_o_t_row = rms_o_t_rows + row;
+    real* dW_g_x_to_dW_v_x_t_row = dW_g_x_to_dW_v_x_t_rows + row * (2*H + 2*K + 2);
+    real* dgain_each_t_row = dgain_each_t_rows + row * H;
+    real* do_t_row = do_t_rows + row * H;
+    const real* S_t_row = S_t_rows + (S_t_at + row) * (H*K);
+    real* dq_t_row = dq_t_rows + row * K;
+    const real* sqrt_a_q_sqrt_a_k_t_row = sqrt_a_q_sqrt_a_k_t_rows + row * 2;
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        const real W_q_x_t = W_g_x_to_W_v_x_t_row[H + 2 + unit];
+        // sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+        const real sigmoid_W_q_x_t = sigmoid(W_q_x_t);
+        // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+        const real a_t = W_q_x_t * sigmoid_W_q_x_t;
+        sigmoid_W_q_x_t_row[unit] = sigmoid_W_q_x_t;
+        a_t_row[unit] = a_t;
+    }
+    const real rms_o_t = rms_o_t_row[0];
+    real partial_drms_o_sum = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real W_g_x_t = W_g_x_to_W_v_x_t_row[unit];
+        const real dy_t = dy_t_row[unit];
+        const real o_t = o_t_row[unit];
+        // sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+        const real sigmoid_W_g_x_t = sigmoid(W_g_x_t);
+        // dsigmoid_W_g_x[t] = dy[t]*o[t]*gain*W_g_x[t]/rms_o[t]
+        const real dsigmoid_W_g_x_t = dy_t * o_t * gain[unit] * W_g_x_t / rms_o_t;
+        // dW_g_x[t] = dsigmoid_W_g_x[t]*sigmoid_W_g_x[t]*(1 - sigmoid_W_g_x[t]) +
+        //     dy[t]*sigmoid_W_g_x[t]*o[t]*gain/rms_o[t]
+        const real dW_g_x_t = dsigmoid_W_g_x_t * sigmoid_W_g_x_t * (1 - sigmoid_W_g_x_t) + dy_t * sigmoid_W_g_x_t * o_t
+            * gain[unit] / rms_o_t;
+        // drms_o_each[t] = dy[t]*o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]
+        const real drms_o_each_t = dy_t * o_t * gain[unit] * W_g_x_t * sigmoid_W_g_x_t;
+        // dgain_each[t] = dy[t]*o[t]*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t]
+        const real dgain_each_t = dy_t * o_t * W_g_x_t * sigmoid_W_g_x_t / rms_o_t;
+        partial_drms_o_sum += drms_o_each_t;
+        sigmoid_W_g_x_t_row[unit] = sigmoid_W_g_x_t;
+        dW_g_x_to_dW_v_x_t_row[unit] = dW_g_x_t;
+        dgain_each_t_row[unit] = dgain_each_t;
+    }
+    // drms_o_sum[t] = sum(drms_o_each[t])
+    const real drms_o_sum_t = block_sum(partial_drms_o_sum);
+    // drms_o[t] = -drms_o_sum[t]/rms_o[t]**2
+    const real drms_o_t = -drms_o_sum_t / (rms_o_t * rms_o_t);
+    // drms_squared_o[t] = drms_o[t]/(2*rms_o[t])
+    const real drms_squared_o_t = drms_o_t / 2 / rms_o_t;
+    // dsum_square_o[t] = drms_squared_o[t]/H
+    const real dsum_square_o_t = drms_squared_o_t / (real)H;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real o_t = o_t_row[unit];
+        const real dy_t = dy_t_row[unit];
+        const real W_g_x_t = W_g_x_to_W_v_x_t_row[unit];
+        const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
+        // do[t] = 2*dsum_square_o[t]*o[t] + dy[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t]
+        const real do_t = 2 * dsum_square_o_t * o_t + dy_t * gain[unit] * W_g_x_t * sigmoid_W_g_x_t / rms_o_t;
+        do_t_row[unit] = do_t;
+    }
+    __syncthreads();
+    real partial_dsqrt_a_q_sum = 0;
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        const real a_t = a_t_row[unit];
+        // dq[t] = S[t].T @ do[t]
+        real dq_t = 0;
+        for (int k = 0; k < H; ++k) dq_t += S_t_row[k*K + unit] * do_t_row[k];
+        // dsqrt_a_q_each[t] = dq[t]*a[t]
+        const real dsqrt_a_q_each_t = dq_t * a_t;
+        partial_dsqrt_a_q_sum += dsqrt_a_q_each_t;
+        dq_t_row[unit] = dq_t;
+    }
+    // dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t])
+    const real dsqrt_a_q_sum_t = block_sum(partial_dsqrt_a_q_sum);
+    const real sqrt_a_q_t = sqrt_a_q_sqrt_a_k_t_row[0];
+    // dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2
+    const real dsqrt_a_q_t = -dsqrt_a_q_sum_t / (sqrt_a_q_t * sqrt_a_q_t);
+    // da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t])
+    const real da_q_t = dsqrt_a_q_t / 2 / sqrt_a_q_t;
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        const real a_t = a_t_row[unit];
+        const real dq_t = dq_t_row[unit];
+        const real W_q_x_t = W_g_x_to_W_v_x_t_row[H + 2 + unit];
+        const real sigmoid_W_q_x_t = sigmoid_W_q_x_t_row[unit];
+        // da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t]
+        const real da_t = 2 * da_q_t * a_t + dq_t / sqrt_a_q_t;
+        // dsigmoid_W_q_x[t] = da[t]*W_q_x[t]
+        const real dsigmoid_W_q_x_t = da_t * W_q_x_t;
+        // dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t]
+        const real dW_q_x_t = dsigmoid_W_q_x_t * sigmoid_W_q_x_t * (1 - sigmoid_W_q_x_t) + da_t * sigmoid_W_q_x_t;
+        dW_g_x_to_dW_v_x_t_row[H + 2 + unit] = dW_q_x_t;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(1024) backward_2(
+    long long H,
+    long long K,
+    const real* __restrict__ a_alpha_t_rows,
+    long long a_alpha_t_at,
+    real* __restrict__ softplus_a_alpha_t_rows,
+    long long softplus_a_alpha_t_at,
+    const real* __restrict__ exp_a_log,
+    real* __restrict__ alpha_t_rows,
+    long long alpha_t_at,
+    const real* __restrict__ W_g_x_to_W_v_x_t_rows,
+    long long W_g_x_to_W_v_x_t_at,
+    real* __restrict__ sigmoid_W_k_x_t_rows,
+    long long sigmoid_W_k_x_t_at,
+    const real* __restrict__ a_t_rows,
+    long long a_t_at,
+    const real* __restrict__ sqrt_a_q_sqrt_a_k_t_rows,
+    long long sqrt_a_q_sqrt_a_k_t_at,
+    real* q_k_2_t_rows,
+    real* __restrict__ b_t_rows,
+    long long b_t_at,
+    const real* __restrict__ do_t_rows,
+    long long do_t_at,
+    const real* dS_via_next_rows,
+    long long dS_via_next_at,
+    real* dS_t_rows,
+    long long dS_t_at,
+    real* __restrict__ de_along_t_rows,
+    long long de_along_t_at,
+    const real* __restrict__ beta_t_rows,
+    long long beta_t_at,
+    real* __restrict__ de_t_rows,
+    long long de_t_at,
+    real* dS_k_t_rows,
+    long long dS_k_t_at,
+    real* dS_via_t_rows,
+    long long dS_via_t_at) {
+    const long long row = blockIdx.x;
+    const int lane = threadIdx.x % 32;
+    const real* a_alpha_t_row = a_alpha_t_rows + (a_alpha_t_at + row);
+    real* softplus_a_alpha_t_row = softplus_a_alpha_t_rows + (softplus_a_alpha_t_at + row);
+    real* alpha_t_row = alpha_t_rows + (alpha_t_at + row);
+    const real* W_g_x_to_W_v_x_t_row = W_g_x_to_W_v_x_t_rows + (W_g_x_to_W_v_x_t_at + row) * (2*H + 2*K + 2);
+    real* sigmoid_W_k_x_t_row = sigmoid_W_k_x_t_rows + (sigmoid_W_k_x_t_at + row) * K;
+    const real* a_t_row = a_t_rows + (a_t_at + row) * K;
+    const real* sqrt_a_q_sqrt_a_k_t_row = sqrt_a_q_sqrt_a_k_t_rows + (sqrt_a_q_sqrt_a_k_t_at + row) * 2;
+    real* q_k_2_t_row = q_k_2_t_rows + row * (2*K);
+    real* b_t_row = b_t_rows + (b_t_at + row) * K;
+    const real* do_t_row = do_t_rows + (do_t_at + row) * H;
+    const real* dS_via_next_row = dS_via_next_rows + (dS_via_next_at + row) * (H*K);
+    real* dS_t_row = dS_t_rows + (dS_t_at + row) * (H*K);
+    real* de_along_t_row = de_along_t_rows + (de_along_t_at + row) * H;
+    const real* beta_t_row = beta_t_rows + (beta_t_at + row);
+    real* de_t_row = de_t_rows + (de_t_at + row) * H;
+    real* dS_k_t_row = dS_k_t_rows + (dS_k_t_at + row) * H;
+    real* dS_via_t_row = dS_via_t_rows + (dS_via_t_at + row) * (H*K);
+    const real a_alpha_t = a_alpha_t_row[0];
+    const real sqrt_a_q_t = sqrt_a_q_sqrt_a_k_t_row[0];
+    const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
+    // softplus_a_alpha[t] = softplus(a_alpha[t])
+    const real softplus_a_alpha_t = softplus(a_alpha_t);
+    // exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
+    const real exp_in_alpha_t = -exp_a_log[0] * softplus_a_alpha_t;
+    // alpha[t] = exp(exp_in_alpha[t]) (decay)
+    const real alpha_t = exp(exp_in_alpha_t);
+    if (threadIdx.x == 0) softplus_a_alpha_t_row[0] = softplus_a_alpha_t;
+    if (threadIdx.x == 0) alpha_t_row[0] = alpha_t;
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        const real W_k_x_t = W_g_x_to_W_v_x_t_row[H + K + 2 + unit];
+        const real a_t = a_t_row[unit];
+        // sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+        const real sigmoid_W_k_x_t = sigmoid(W_k_x_t);
+        // q[t] = a[t]/sqrt_a_q[t] (query)
+        const real q_t = a_t / sqrt_a_q_t;
+        // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+        const real b_t = W_k_x_t * sigmoid_W_k_x_t;
+        // k[t] = b[t]/sqrt_a_k[t] (key)
+        const real k_t = b_t / sqrt_a_k_t;
+        sigmoid_W_k_x_t_row[unit] = sigmoid_W_k_x_t;
+        q_k_2_t_row[unit] = q_t;
+        b_t_row[unit] = b_t;
+        q_k_2_t_row[K + unit] = k_t;
+    }
+    __syncthreads();
+    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
+        const int i = unit / (int)K;
+        const int j = unit % (int)K;
+        const real do_t_i = do_t_row[i];
+        const real q_t_j = q_k_2_t_row[j];
+        const real dS_via_next = dS_via_next_row[unit];
+        // dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1]
+        const real dS_t = do_t_i * q_t_j + dS_via_next;
+        dS_t_row[unit] = dS_t;
+    }
+    __syncthreads();
+    const real beta_t = beta_t_row[0];
+    for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
+        // de_along[t] = dS[t] @ k[t]
+        real de_along_t = 0;
+        for (int k = lane; k < K; k += 32) de_along_t += dS_t_row[unit*K + k] * q_k_2_t_row[K + k];
+        de_along_t = warp_sum(de_along_t);
+        // de[t] = de_along[t]*beta[t]
+        const real de_t = de_along_t * beta_t;
+        // dS_k[t] = -de[t]*alpha[t]
+        const real dS_k_t = -de_t * alpha_t;
+        if (lane == 0) de_along_t_row[unit] = de_along_t;
+        if (lane == 0) de_t_row[unit] = de_t;
+        if (lane == 0) dS_k_t_row[unit] = dS_k_t;
+    }
+    __syncthreads();
+    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
+        const int i = unit / (int)K;
+        const int j = unit % (int)K;
+        const real dS_k_t_i = dS_k_t_row[i];
+        const real k_t_j = q_k_2_t_row[K + j];
+        const real dS_t = dS_t_row[unit];
+        // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t]
+        const real dS_via_t = dS_k_t_i * k_t_j + dS_t * alpha_t;
+        dS_via_t_row[unit] = dS_via_t;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(1024) backward_3(
+    long long H,
+    long long K,
+    const real* __restrict__ W_g_x_to_W_v_x_t_rows,
+    const real* __restrict__ de_t_rows,
+    const real* __restrict__ S_k_t_rows,
+    real* __restrict__ dW_g_x_to_dW_v_x_t_rows,
+    const real* __restrict__ alpha_t_rows,
+    real* e_t_rows,
+    const real* __restrict__ de_along_t_rows,
+    const real* __restrict__ dS_t_rows,
+    const real* __restrict__ S_t1_rows,
+    const real* __restrict__ dS_k_t_rows,
+    real* dk_back_t_rows,
+    const real* __restrict__ exp_a_log,
+    const real* __restrict__ softplus_a_alpha_t_rows,
+    real* __restrict__ dexp_a_log_each_t_rows,
+    const real* __restrict__ a_alpha_t_rows,
+    const real* __restrict__ beta_t_rows,
+    real* dk_t_rows,
+    const real* __restrict__ b_t_rows,
+    const real* __restrict__ sqrt_a_q_sqrt_a_k_t_rows,
+    const real* __restrict__ sigmoid_W_k_x_t_rows) {
+    const long long row = blockIdx.x;
+    const real* W_g_x_to_W_v_x_t_row = W_g_x_to_W_v_x_t_rows + row * (2*H + 2*K + 2);
+    const real* de_t_row = de_t_rows + row * H;
+    const real* S_k_t_row = S_k_t_rows + row * H;
+    real* dW_g_x_to_dW_v_x_t_row = dW_g_x_to_dW_v_x_t_rows + row * (2*H + 2*K + 2);
+    const real* alpha_t_row = alpha_t_rows + row;
+    real* e_t_row = e_t_rows + row * H;
+    const real* de_along_t_row = de_along_t_rows + row * H;
+    const real* dS_t_row = dS_t_rows + row * (H*K);
+    const real* S_t1_row = S_t1_rows + row * (H*K);
+    const real* dS_k_t_row = dS_k_t_rows + row * H;
+    real* dk_back_t_row = dk_back_t_rows + row * K;
+    const real* softplus_a_alpha_t_row = softplus_a_alpha_t_rows + row;
+    real* dexp_a_log_each_t_row = dexp_a_log_each_t_rows + row;
+    const real* a_alpha_t_row = a_alpha_t_rows + row;
+    const real* beta_t_row = beta_t_rows + row;
+    real* dk_t_row = dk_t_rows + row * K;
+    const real* b_t_row = b_t_rows + row * K;
+    const real* sqrt_a_q_sqrt_a_k_t_row = sqrt_a_q_sqrt_a_k_t_rows + row * 2;
+    const real* sigmoid_W_k_x_t_row = sigmoid_W_k_x_t_rows + row * K;
+    const real alpha_t = alpha_t_row[0];
+    real partial_dalpha_sum_2 = 0;
+    real partial_dbeta_sum = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real W_v_x_t = W_g_x_to_W_v_x_t_row[H + 2*K + 2 + unit];
+        const real de_t = de_t_row[unit];
+        const real S_k_t = S_k_t_row[unit];
+        const real de_along_t = de_along_t_row[unit];
+        // sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
+        const real sigmoid_W_v_x_t = sigmoid(W_v_x_t);
+        // dalpha_each_2[t] = de[t]*S_k[t]
+        const real dalpha_each_2_t = de_t * S_k_t;
+        // dsigmoid_W_v_x[t] = de[t]*W_v_x[t]
+        const real dsigmoid_W_v_x_t = de_t * W_v_x_t;
+        // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
+        const real v_t = W_v_x_t * sigmoid_W_v_x_t;
+        // dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t]
+        const real dW_v_x_t = dsigmoid_W_v_x_t * sigmoid_W_v_x_t * (1 - sigmoid_W_v_x_t) + de_t * sigmoid_W_v_x_t;
+        // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
+        const real e_t = v_t - alpha_t * S_k_t;
+        // dbeta_each[t] = de_along[t]*e[t]
+        const real dbeta_each_t = de_along_t * e_t;
+        partial_dalpha_sum_2 += dalpha_each_2_t;
+        partial_dbeta_sum += dbeta_each_t;
+        dW_g_x_to_dW_v_x_t_row[H + 2*K + 2 + unit] = dW_v_x_t;
+        e_t_row[unit] = e_t;
+    }
+    // dalpha_sum_2[t] = sum(dalpha_each_2[t])
+    const real dalpha_sum_2_t = block_sum(partial_dalpha_sum_2);
+    // dbeta_sum[t] = sum(dbeta_each[t])
+    const real dbeta_sum_t = block_sum(partial_dbeta_sum);
+    real partial_dalpha_sum = 0;
+    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
+        const real dS_t = dS_t_row[unit];
+        const real S_t1 = S_t1_row[unit];
+        // dalpha_each[t] = dS[t]*S[t-1]
+        const real dalpha_each_t = dS_t * S_t1;
+        partial_dalpha_sum += dalpha_each_t;
+    }
+    // dalpha_sum[t] = sum(dalpha_each[t])
+    const real dalpha_sum_t = block_sum(partial_dalpha_sum);
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        // dk_back[t] = S[t-1].T @ dS_k[t]
+        real dk_back_t = 0;
+        for (int k = 0; k < H; ++k) dk_back_t += S_t1_row[k*K + unit] * dS_k_t_row[k];
+        dk_back_t_row[unit] = dk_back_t;
+    }
+    __syncthreads();
+    const real softplus_a_alpha_t = softplus_a_alpha_t_row[0];
+    const real a_alpha_t = a_alpha_t_row[0];
+    const real beta_t = beta_t_row[0];
+    // dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t]
+    const real dalpha_t = dalpha_sum_t - dalpha_sum_2_t;
+    // dexp_in_alpha[t] = dalpha[t]*alpha[t]
+    const real dexp_in_alpha_t = dalpha_t * alpha_t;
+    // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log
+    const real dsoftplus_a_alpha_t = -dexp_in_alpha_t * exp_a_log[0];
+    // dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t]
+    const real dexp_a_log_each_t = -dexp_in_alpha_t * softplus_a_alpha_t;
+    // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
+    const real da_alpha_t = dsoftplus_a_alpha_t * sigmoid(a_alpha_t);
+    // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t])
+    const real dw_beta_x_t = dbeta_sum_t * beta_t * (1 - beta_t);
+    if (threadIdx.x == 0) dexp_a_log_each_t_row[0] = dexp_a_log_each_t;
+    if (threadIdx.x == 0) dW_g_x_to_dW_v_x_t_row[H] = da_alpha_t;
+    if (threadIdx.x == 0) dW_g_x_to_dW_v_x_t_row[H + 1] = dw_beta_x_t;
+    real partial_dsqrt_a_k_sum = 0;
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        const real dk_back_t = dk_back_t_row[unit];
+        const real b_t = b_t_row[unit];
+        // dk_along[t] = dS[t].T @ e[t]
+        real dk_along_t = 0;
+        for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
+        // dk[t] = dk_along[t]*beta[t] + dk_back[t]
+        const real dk_t = dk_along_t * beta_t + dk_back_t;
+        // dsqrt_a_k_each[t] = dk[t]*b[t]
+        const real dsqrt_a_k_each_t = dk_t * b_t;
+        partial_dsqrt_a_k_sum += dsqrt_a_k_each_t;
+        dk_t_row[unit] = dk_t;
+    }
+    // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t])
+    const real dsqrt_a_k_sum_t = block_sum(partial_dsqrt_a_k_sum);
+    const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
+    // dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2
+    const real dsqrt_a_k_t = -dsqrt_a_k_sum_t / (sqrt_a_k_t * sqrt_a_k_t);
+    // da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t])
+    const real da_k_t = dsqrt_a_k_t / 2 / sqrt_a_k_t;
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        const real b_t = b_t_row[unit];
+        const real dk_t = dk_t_row[unit];
+        const real W_k_x_t = W_g_x_to_W_v_x_t_row[H + K + 2 + unit];
+        const real sigmoid_W_k_x_t = sigmoid_W_k_x_t_row[unit];
+        // db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t]
+        const real db_t = 2 * da_k_t * b_t + dk_t / sqrt_a_k_t;
+        // dsigmoid_W_k_x[t] = db[t]*W_k_x[t]
+        const real dsigmoid_W_k_x_t = db_t * W_k_x_t;
+        // dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t]
+        const real dW_k_x_t = dsigmoid_W_k_x_t * sigmoid_W_k_x_t * (1 - sigmoid_W_k_x_t) + db_t * sigmoid_W_k_x_t;
+        dW_g_x_to_dW_v_x_t_row[H + K + 2 + unit] = dW_k_x_t;
+    }
+}
+"""
+
+
+@functools.lru_cache(maxsize=None)
+def _compiled(real: str, device: int) -> Any:
+    """The kernels for one type of number, compiled when they are first needed (once per device)."""
+    module = cp.RawModule(code=f"typedef {real} real;\n{CUDA}", options=("--std=c++17",))
+    return types.SimpleNamespace(**{name: module.get_function(name) for name in KERNELS})
+
+
+def _kernels(dtype: Any) -> Any:
+    return _compiled("float" if dtype == np.float32 else "double", cp.cuda.Device().id)
+
+
+def _launch_rows(kernel: Any, rows: int, units: int, most: int, *args: Any) -> None:
+    """One block per row, of whole warps and ``most`` threads at most."""
+    if rows:
+        kernel((rows,), (min(-(-units // 32) * 32, most),), args)

@@ -1,0 +1,1211 @@
+"""Gated DeltaNet
+
+Yang, Kautz & Hatamizadeh (2024), Gated delta networks: improving Mamba2 with delta rule, equation 10: S[t] = S[t-1]
+(alpha (I - beta k kᵀ)) + beta v kᵀ. The decay alpha is parametrised as in Mamba2. One head, without short convolutions
+and output projection; the query is not scaled.
+
+The cell gated_deltanet as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("D", "K", "H")
+PARAMS = {
+    "W_g": ("H", "D"),
+    "w_alpha": (1, "D"),
+    "w_beta": (1, "D"),
+    "W_q": ("K", "D"),
+    "W_k": ("K", "D"),
+    "W_v": ("H", "D"),
+    "b_alpha": (1,),
+    "gain": ("H",),
+    "a_log": (),
+}
+CONSTANTS = {}
+START = {
+    "W_g": "uniform",
+    "w_alpha": "uniform",
+    "w_beta": "uniform",
+    "W_q": "uniform",
+    "W_k": "uniform",
+    "W_v": "uniform",
+    "b_alpha": -3.0,
+    "gain": 1.0,
+    "a_log": 0.0,
+}
+INPUTS = {"x": ("D",)}
+STATES = {"S": ("H", "K")}
+LAGS = {}
+OUTPUT = "y"
+EQUATIONS = (
+    '"""Gated DeltaNet\n'
+    "\n"
+    "Yang, Kautz & Hatamizadeh (2024), Gated delta networks: improving Mamba2 with delta rule, equation 10: S[t] = "
+    "S[t-1]\n"
+    "(alpha (I - beta k kᵀ)) + beta v kᵀ. The decay alpha is parametrised as in Mamba2. One head, without short "
+    "convolutions\n"
+    "and output projection; the query is not scaled.\n"
+    '"""\n'
+    "eps: const = 1e-6\n"
+    "S: (H, K)\n"
+    "beta: 1\n"
+    "alpha: 1\n"
+    "a[t] = silu(W_q @ x[t])                                            # features of the query\n"
+    "b[t] = silu(W_k @ x[t])                                            # features of the key\n"
+    "q[t] = a[t] / sqrt(dot(a[t], a[t]) + eps)                          # query\n"
+    "k[t] = b[t] / sqrt(dot(b[t], b[t]) + eps)                          # key\n"
+    "v[t] = silu(W_v @ x[t])                                            # value\n"
+    "beta[t] = sigmoid(w_beta @ x[t])                                   # writing strength\n"
+    "alpha[t] = exp(-exp(a_log) * softplus(w_alpha @ x[t] + b_alpha))   # decay\n"
+    "e[t] = v[t] - alpha[t] * (S[t-1] @ k[t])                           # error of the recalled value\n"
+    "S[t] = alpha[t] * S[t-1] + beta[t] * outer(e[t], k[t])             # memory\n"
+    "o[t] = S[t] @ q[t]                                                 # recalled value\n"
+    "y[t] = rmsnorm(o[t], gain) * silu(W_g @ x[t])                      # gated output\n"
+    "a_log: scalar = 0\n"
+    "b_alpha: 1 = -3\n"
+    "gain: H = 1\n"
+)
+STAMP = "7bd84259a7abf0a0"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    W_g_x_to_W_v_x = np.empty((pack.size, 2*H + 2*K + 2), dtype)
+    sigmoid_W_g_x = np.empty((pack.size, H), dtype)
+    memory = np.empty(max(pack.size * 2*K, pack.size * H), dtype)
+    a_b = memory[: pack.size * 2*K].reshape(pack.size, 2*K)
+    v = np.empty((pack.size, H), dtype)
+    product_a_product_b = np.empty((pack.size, 2*K), dtype)
+    alpha = np.empty((pack.size, 1), dtype)
+    sqrt_a_q_sqrt_a_k = np.empty((pack.size, 2), dtype)
+    q_k = memory[: pack.size * 2*K].reshape(pack.size, 2*K)
+    e = np.empty((batch, H), dtype)
+    square_o = memory[: pack.size * H].reshape(pack.size, H)
+    rms_o = np.empty((pack.size, 1), dtype)
+    y = np.empty((pack.size, H), dtype)
+    S_k = np.empty((pack.size if keep_tape else batch, H), dtype)
+    S = np.empty((pack.size + batch, H*K), dtype)
+    o = np.empty((pack.size, H), dtype)
+    exp_a_log = np.empty((1,), dtype)
+    work1 = np.empty((batch, H*K), dtype)
+    a_log = params.stack("a_log", "a_log")
+    b_alpha = params.stack("b_alpha", "b_alpha")
+    gain = params.stack("gain", "gain")
+    S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
+    W_g_to_W_v_T = params.stack("W_g", "W_v").T
+    eps = 1e-06
+    S_k_Hx1 = S_k.reshape(-1, H, 1)
+    S_HxK = S.reshape(-1, H, K)
+    k_Kx1 = q_k[:, K :].reshape(-1, K, 1)
+    alpha_1x1 = alpha.reshape(-1, 1, 1)
+    beta_1x1 = W_g_x_to_W_v_x[:, H + 1 : H + 2].reshape(-1, 1, 1)
+    k_1xK = q_k[:, K :].reshape(-1, 1, K)
+
+    # exp_a_log = exp(a_log)
+    np.exp(a_log, out=exp_a_log)
+    # W_g_x[t] = W_g @ x[t]
+    # w_alpha_x[t] = w_alpha @ x[t]
+    # w_beta_x[t] = w_beta @ x[t]
+    # W_q_x[t] = W_q @ x[t]
+    # W_k_x[t] = W_k @ x[t]
+    # W_v_x[t] = W_v @ x[t]
+    np.matmul(x_rows, W_g_to_W_v_T, out=W_g_x_to_W_v_x)
+    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
+    W_v_x = W_g_x_to_W_v_x[:, H + 2*K + 2 :]
+    sigmoid_W_v_x = v
+    np.subtract(0, W_v_x, out=sigmoid_W_v_x)
+    np.exp(sigmoid_W_v_x, out=sigmoid_W_v_x)
+    np.add(sigmoid_W_v_x, 1, out=sigmoid_W_v_x)
+    np.divide(1, sigmoid_W_v_x, out=sigmoid_W_v_x)
+    # beta[t] = sigmoid(w_beta_x[t]) (writing strength)
+    w_beta_x = W_g_x_to_W_v_x[:, H + 1 : H + 2]
+    beta = w_beta_x
+    np.subtract(0, w_beta_x, out=beta)
+    np.exp(beta, out=beta)
+    np.add(beta, 1, out=beta)
+    np.divide(1, beta, out=beta)
+    # a_alpha[t] = w_alpha_x[t] + b_alpha
+    w_alpha_x = W_g_x_to_W_v_x[:, H : H + 1]
+    a_alpha = w_alpha_x
+    np.add(w_alpha_x, b_alpha, out=a_alpha)
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    W_g_x = W_g_x_to_W_v_x[:, : H]
+    np.subtract(0, W_g_x, out=sigmoid_W_g_x)
+    np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
+    np.add(sigmoid_W_g_x, 1, out=sigmoid_W_g_x)
+    np.divide(1, sigmoid_W_g_x, out=sigmoid_W_g_x)
+    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
+    v_ = sigmoid_W_v_x
+    np.multiply(W_v_x, sigmoid_W_v_x, out=v_)
+    # softplus_a_alpha[t] = softplus(a_alpha[t])
+    softplus_a_alpha = alpha
+    _in_parts(_softplus, a_alpha, softplus_a_alpha)
+    # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
+    exp_in_alpha = softplus_a_alpha
+    np.multiply(exp_a_log, softplus_a_alpha, out=exp_in_alpha)
+    np.multiply(exp_in_alpha, -1, out=exp_in_alpha)
+    # alpha[t] = exp(exp_in_alpha[t]) (decay)
+    alpha_ = softplus_a_alpha
+    np.exp(exp_in_alpha, out=alpha_)
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+    W_q_x_to_W_k_x = W_g_x_to_W_v_x[:, H + 2 : H + 2*K + 2]
+    sigmoid_W_q_x_to_sigmoid_W_k_x = a_b
+    np.subtract(0, W_q_x_to_W_k_x, out=sigmoid_W_q_x_to_sigmoid_W_k_x)
+    np.exp(sigmoid_W_q_x_to_sigmoid_W_k_x, out=sigmoid_W_q_x_to_sigmoid_W_k_x)
+    np.add(sigmoid_W_q_x_to_sigmoid_W_k_x, 1, out=sigmoid_W_q_x_to_sigmoid_W_k_x)
+    np.divide(1, sigmoid_W_q_x_to_sigmoid_W_k_x, out=sigmoid_W_q_x_to_sigmoid_W_k_x)
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+    a_to_b = sigmoid_W_q_x_to_sigmoid_W_k_x
+    np.multiply(W_q_x_to_W_k_x, sigmoid_W_q_x_to_sigmoid_W_k_x, out=a_to_b)
+    # product_a[t] = a[t]**2
+    # product_b[t] = b[t]**2
+    product_a_to_product_b = product_a_product_b
+    np.square(a_to_b, out=product_a_to_product_b)
+    # dot_a[t] = sum(product_a[t])
+    # dot_b[t] = sum(product_b[t])
+    dot_a_to_dot_b = sqrt_a_q_sqrt_a_k
+    product_a_to_product_b_ = product_a_product_b.reshape(-1, 2, K)
+    np.add.reduce(product_a_to_product_b_, axis=2, out=dot_a_to_dot_b)
+    # a_q[t] = dot_a[t] + eps
+    # a_k[t] = dot_b[t] + eps
+    a_q_to_a_k = dot_a_to_dot_b
+    np.add(dot_a_to_dot_b, eps, out=a_q_to_a_k)
+    # sqrt_a_q[t] = sqrt(a_q[t])
+    # sqrt_a_k[t] = sqrt(a_k[t])
+    sqrt_a_q_to_sqrt_a_k = dot_a_to_dot_b
+    np.sqrt(a_q_to_a_k, out=sqrt_a_q_to_sqrt_a_k)
+    # q[t] = a[t]/sqrt_a_q[t] (query)
+    # k[t] = b[t]/sqrt_a_k[t] (key)
+    a_to_b_ = a_b.reshape(-1, 2, K)
+    sqrt_a_q_to_sqrt_a_k_ = sqrt_a_q_sqrt_a_k.reshape(-1, 2, 1)
+    q_to_k = q_k.reshape(-1, 2, K)
+    np.divide(a_to_b_, sqrt_a_q_to_sqrt_a_k_, out=q_to_k)
+
+    samples = -1
+    for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            e_t = e[:n]
+            e_t_ = e[:n].reshape(-1, H, 1)
+            work1_t = work1[:n].reshape(-1, H, K)
+        # S_k[t] = S[t-1] @ k[t]
+        S_k_t = S_k_Hx1[kept_0[t]]
+        S_t1 = S_HxK[at_1_0[t]]
+        k_t = k_Kx1[at_0[t]]
+        np.matmul(S_t1, k_t, out=S_k_t)
+        # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
+        v_t = v[at_0[t]]
+        alpha_t = alpha[at_0[t]]
+        S_k_t_ = S_k[kept_0[t]]
+        np.multiply(alpha_t, S_k_t_, out=e_t)
+        np.subtract(v_t, e_t, out=e_t)
+        # S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+        alpha_t_ = alpha_1x1[at_0[t]]
+        beta_t = beta_1x1[at_0[t]]
+        k_t_ = k_1xK[at_0[t]]
+        S_t = S_HxK[at_1[t]]
+        np.multiply(alpha_t_, S_t1, out=S_t)
+        np.multiply(beta_t, e_t_, out=work1_t)
+        np.multiply(work1_t, k_t_, out=work1_t)
+        np.add(S_t, work1_t, out=S_t)
+
+    # o[t] = S[t] @ q[t] (recalled value)
+    o_ = o.reshape(-1, H, 1)
+    S_ = S[batch :].reshape(-1, H, K)
+    q = q_k[:, : K].reshape(-1, K, 1)
+    np.matmul(S_, q, out=o_)
+    # square_o[t] = o[t]**2
+    np.square(o, out=square_o)
+    # sum_square_o[t] = sum(square_o[t])
+    sum_square_o = rms_o
+    np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o)
+    # rms_squared_o[t] = sum_square_o[t]/H + 1e-05
+    rms_squared_o = sum_square_o
+    np.divide(sum_square_o, H, out=rms_squared_o)
+    np.add(rms_squared_o, 1e-05, out=rms_squared_o)
+    # rms_o[t] = sqrt(rms_squared_o[t])
+    rms_o_ = sum_square_o
+    np.sqrt(rms_squared_o, out=rms_o_)
+    # y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output)
+    W_g_x_ = W_g_x_to_W_v_x[:, : H]
+    np.multiply(o, sigmoid_W_g_x, out=y)
+    np.multiply(gain, y, out=y)
+    np.multiply(W_g_x_, y, out=y)
+    np.divide(y, rms_o_, out=y)
+
+    S_last = S[pack.last(1, 1, True)]
+
+    last = {
+        "S": pack.unsort(S_last).reshape(batch, H, K),
+    }
+    arrays = {
+        "S": S,
+        "S_k": S_k,
+        "W_g_x_to_W_v_x": W_g_x_to_W_v_x,
+        "o": o,
+        "rms_o": rms_o,
+        "sqrt_a_q_sqrt_a_k": sqrt_a_q_sqrt_a_k,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(y), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("H",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+
+    dy_rows = pack.rows(dy)
+    S = tape.arrays["S"]
+    S_k = tape.arrays["S_k"]
+    W_g_x_to_W_v_x = tape.arrays["W_g_x_to_W_v_x"]
+    o = tape.arrays["o"]
+    rms_o = tape.arrays["rms_o"]
+    sqrt_a_q_sqrt_a_k = tape.arrays["sqrt_a_q_sqrt_a_k"]
+    x_ = tape.arrays["x_rows"]
+    dW_g_x_to_dW_v_x = np.empty((pack.size, 2*H + 2*K + 2), dtype)
+    memory = np.empty(max(pack.size * K, pack.size * H*K, pack.size), dtype)
+    sigmoid_W_q_x = memory[: pack.size * K].reshape(pack.size, K)
+    memory_ = np.empty(max(pack.size * H, pack.size * K, pack.size * H*K, pack.size * 2*H, pack.size), dtype)
+    sigmoid_W_g_x = memory_[: pack.size * H].reshape(pack.size, H)
+    memory_2 = np.empty(max(pack.size * K, pack.size * H), dtype)
+    a = memory_2[: pack.size * K].reshape(pack.size, K)
+    dsqrt_a_q_each = memory_[: pack.size * K].reshape(pack.size, K)
+    drms_o_each = np.empty((pack.size, H), dtype)
+    memory_3 = np.empty(max(pack.size * H, pack.size * K), dtype)
+    dgain_each = memory_3[: pack.size * H].reshape(pack.size, H)
+    memory_4 = np.empty(max(pack.size, pack.size * K), dtype)
+    dsum_square_o = memory_4[: pack.size].reshape(pack.size, 1)
+    do = drms_o_each
+    memory_5 = np.empty(max(pack.size, pack.size * K), dtype)
+    da_q = memory_5[: pack.size].reshape(pack.size, 1)
+    da = memory_[: pack.size * K].reshape(pack.size, K)
+    sigmoid_W_k_x = memory_4[: pack.size * K].reshape(pack.size, K)
+    q_k_2 = np.empty((batch, 2*K), dtype)
+    softplus_a_alpha = np.empty((pack.size, 1), dtype)
+    b = memory_5[: pack.size * K].reshape(pack.size, K)
+    dS = memory[: pack.size * H*K].reshape(pack.size, H*K)
+    alpha = np.empty((pack.size, 1), dtype)
+    memory_6 = np.empty(max(pack.size * H, pack.size, pack.size * K), dtype)
+    de = memory_6[: pack.size * H].reshape(pack.size, H)
+    dS_k = np.empty((pack.size, H), dtype)
+    sigmoid_W_v_x = memory_2[: pack.size * H].reshape(pack.size, H)
+    dalpha_each = memory_[: pack.size * H*K].reshape(pack.size, H*K)
+    dalpha_each_2_dbeta_each = memory_[: pack.size * 2*H].reshape(pack.size, 2*H)
+    dalpha_sum_to_dbeta_sum = np.empty((pack.size, 3), dtype)
+    e = drms_o_each
+    dexp_in_alpha = memory[: pack.size].reshape(pack.size, 1)
+    dexp_a_log_each = memory[: pack.size].reshape(pack.size, 1)
+    dk = memory_2[: pack.size * K].reshape(pack.size, K)
+    dsqrt_a_k_each = memory[: pack.size * K].reshape(pack.size, K)
+    da_k = memory_[: pack.size].reshape(pack.size, 1)
+    db = memory[: pack.size * K].reshape(pack.size, K)
+    de_along = np.empty((pack.size, H), dtype)
+    dk_back = memory_3[: pack.size * K].reshape(pack.size, K)
+    dq = memory_4[: pack.size * K].reshape(pack.size, K)
+    dx_ = np.empty((pack.size, D), dtype)
+    dS_via = np.zeros((2 * batch, H*K), dtype)
+    exp_a_log = np.empty((1,), dtype)
+    dexp_a_log_total = np.empty((1,), dtype)
+    work1 = np.empty((pack.size, H), dtype)
+    work1_ = memory_6[: pack.size].reshape(pack.size, 1)
+    work1_2 = memory_6[: pack.size * K].reshape(pack.size, K)
+    work1_3 = np.empty((batch, H*K), dtype)
+    a_log = params.stack("a_log", "a_log")
+    gain = params.stack("gain", "gain")
+    dgain = grads.stack("gain", "gain")
+    db_alpha = grads.stack("b_alpha", "b_alpha")
+    da_log = grads.stack("a_log", "a_log")
+    W_g_to_W_v = params.stack("W_g", "W_v")
+    dW_g_to_dW_v = grads.stack("W_g", "W_v")
+    dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
+    W_k_x = W_g_x_to_W_v_x[:, H + K + 2 : H + 2*K + 2]
+    sqrt_a_q_ = sqrt_a_q_sqrt_a_k[:, : 1]
+    a_alpha = W_g_x_to_W_v_x[:, H : H + 1]
+    do_Hx1 = do.reshape(-1, H, 1)
+    dS_via_HxK = dS_via.reshape(-1, H, K)
+    dS_HxK = dS.reshape(-1, H, K)
+    sqrt_a_k = sqrt_a_q_sqrt_a_k[:, 1 :]
+    de_along_Hx1 = de_along.reshape(-1, H, 1)
+    beta = W_g_x_to_W_v_x[:, H + 1 : H + 2]
+    dS_k_Hx1 = dS_k.reshape(-1, H, 1)
+    alpha_1x1 = alpha.reshape(-1, 1, 1)
+    ones = np.ones((1, pack.size), dtype)
+
+    # exp_a_log = exp(a_log)
+    np.exp(a_log, out=exp_a_log)
+    # dsigmoid_W_g_x[t] = dy[t]*o[t]*gain*W_g_x[t]/rms_o[t]
+    W_g_x = W_g_x_to_W_v_x[:, : H]
+    dsigmoid_W_g_x = dW_g_x_to_dW_v_x[:, : H]
+    np.multiply(dy_rows, o, out=dsigmoid_W_g_x)
+    np.multiply(dsigmoid_W_g_x, gain, out=dsigmoid_W_g_x)
+    np.multiply(dsigmoid_W_g_x, W_g_x, out=dsigmoid_W_g_x)
+    np.divide(dsigmoid_W_g_x, rms_o, out=dsigmoid_W_g_x)
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+    W_q_x = W_g_x_to_W_v_x[:, H + 2 : H + K + 2]
+    np.subtract(0, W_q_x, out=sigmoid_W_q_x)
+    np.exp(sigmoid_W_q_x, out=sigmoid_W_q_x)
+    np.add(sigmoid_W_q_x, 1, out=sigmoid_W_q_x)
+    np.divide(1, sigmoid_W_q_x, out=sigmoid_W_q_x)
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+    np.multiply(W_q_x, sigmoid_W_q_x, out=a)
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    np.subtract(0, W_g_x, out=sigmoid_W_g_x)
+    np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
+    np.add(sigmoid_W_g_x, 1, out=sigmoid_W_g_x)
+    np.divide(1, sigmoid_W_g_x, out=sigmoid_W_g_x)
+    # dgain_each[t] = dy[t]*o[t]*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t]
+    np.multiply(dy_rows, o, out=dgain_each)
+    np.multiply(dgain_each, W_g_x, out=dgain_each)
+    np.multiply(dgain_each, sigmoid_W_g_x, out=dgain_each)
+    np.divide(dgain_each, rms_o, out=dgain_each)
+    # dW_g_x[t] = dsigmoid_W_g_x[t]*sigmoid_W_g_x[t]*(1 - sigmoid_W_g_x[t]) + dy[t]*sigmoid_W_g_x[t]*o[t]*gain/rms_o[t]
+    dW_g_x = dsigmoid_W_g_x
+    np.multiply(dsigmoid_W_g_x, sigmoid_W_g_x, out=dW_g_x)
+    np.subtract(1, sigmoid_W_g_x, out=work1)
+    np.multiply(dW_g_x, work1, out=dW_g_x)
+    np.multiply(dy_rows, sigmoid_W_g_x, out=work1)
+    np.multiply(work1, o, out=work1)
+    np.multiply(work1, gain, out=work1)
+    np.divide(work1, rms_o, out=work1)
+    np.add(dW_g_x, work1, out=dW_g_x)
+    # drms_o_each[t] = dy[t]*o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]
+    np.multiply(dy_rows, o, out=drms_o_each)
+    np.multiply(drms_o_each, gain, out=drms_o_each)
+    np.multiply(drms_o_each, W_g_x, out=drms_o_each)
+    np.multiply(drms_o_each, sigmoid_W_g_x, out=drms_o_each)
+    # drms_o_sum[t] = sum(drms_o_each[t])
+    drms_o_sum = dsum_square_o
+    np.add.reduce(drms_o_each, axis=1, keepdims=True, out=drms_o_sum)
+    # drms_o[t] = -drms_o_sum[t]/rms_o[t]**2
+    drms_o = drms_o_sum
+    np.square(rms_o, out=work1_)
+    np.divide(drms_o_sum, work1_, out=drms_o)
+    np.multiply(drms_o, -1, out=drms_o)
+    # drms_squared_o[t] = drms_o[t]/(2*rms_o[t])
+    drms_squared_o = drms_o_sum
+    np.divide(drms_o, rms_o, out=drms_squared_o)
+    np.divide(drms_squared_o, 2, out=drms_squared_o)
+    # dsum_square_o[t] = drms_squared_o[t]/H
+    dsum_square_o_ = drms_o_sum
+    np.divide(drms_squared_o, H, out=dsum_square_o_)
+    # do[t] = 2*dsum_square_o[t]*o[t] + dy[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t]
+    np.multiply(dy_rows, sigmoid_W_g_x, out=do)
+    np.multiply(gain, do, out=do)
+    np.multiply(W_g_x, do, out=do)
+    np.divide(do, rms_o, out=do)
+    np.multiply(2, dsum_square_o_, out=work1)
+    np.multiply(work1, o, out=work1)
+    np.add(work1, do, out=do)
+    # dq[t] = S[t].T @ do[t]
+    dq_ = dq.reshape(-1, K, 1)
+    S_ = S[batch :].reshape(-1, H, K)
+    do_ = do.reshape(-1, H, 1)
+    np.matmul(S_.transpose(0, 2, 1), do_, out=dq_)
+    # dsqrt_a_q_each[t] = dq[t]*a[t]
+    np.multiply(dq, a, out=dsqrt_a_q_each)
+    # dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t])
+    dsqrt_a_q_sum = da_q
+    np.add.reduce(dsqrt_a_q_each, axis=1, keepdims=True, out=dsqrt_a_q_sum)
+    # dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2
+    sqrt_a_q = sqrt_a_q_sqrt_a_k[:, : 1]
+    dsqrt_a_q = dsqrt_a_q_sum
+    np.square(sqrt_a_q, out=work1_)
+    np.divide(dsqrt_a_q_sum, work1_, out=dsqrt_a_q)
+    np.multiply(dsqrt_a_q, -1, out=dsqrt_a_q)
+    # da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t])
+    da_q_ = dsqrt_a_q_sum
+    np.divide(dsqrt_a_q, sqrt_a_q, out=da_q_)
+    np.divide(da_q_, 2, out=da_q_)
+    # da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t]
+    np.divide(dq, sqrt_a_q, out=da)
+    np.multiply(2, da_q_, out=work1_2)
+    np.multiply(work1_2, a, out=work1_2)
+    np.add(work1_2, da, out=da)
+    # dsigmoid_W_q_x[t] = da[t]*W_q_x[t]
+    dsigmoid_W_q_x = dW_g_x_to_dW_v_x[:, H + 2 : H + K + 2]
+    np.multiply(da, W_q_x, out=dsigmoid_W_q_x)
+    # dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t]
+    dW_q_x = dsigmoid_W_q_x
+    np.multiply(dsigmoid_W_q_x, sigmoid_W_q_x, out=dW_q_x)
+    np.subtract(1, sigmoid_W_q_x, out=work1_2)
+    np.multiply(dW_q_x, work1_2, out=dW_q_x)
+    np.multiply(da, sigmoid_W_q_x, out=work1_2)
+    np.add(dW_q_x, work1_2, out=dW_q_x)
+
+    samples = -1
+    for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            q_t = q_k_2[:n, : K]
+            q_t_ = q_k_2[:n, : K].reshape(-1, 1, K)
+            k_t = q_k_2[:n, K :]
+            k_t_ = q_k_2[:n, K :].reshape(-1, K, 1)
+            k_t_2 = q_k_2[:n, K :].reshape(-1, 1, K)
+            work1_t = work1_3[:n].reshape(-1, H, K)
+        # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+        W_k_x_t = W_k_x[at_0[t]]
+        sigmoid_W_k_x_t = sigmoid_W_k_x[at_0[t]]
+        np.subtract(0, W_k_x_t, out=sigmoid_W_k_x_t)
+        np.exp(sigmoid_W_k_x_t, out=sigmoid_W_k_x_t)
+        np.add(sigmoid_W_k_x_t, 1, out=sigmoid_W_k_x_t)
+        np.divide(1, sigmoid_W_k_x_t, out=sigmoid_W_k_x_t)
+        # q[t] = a[t]/sqrt_a_q[t] (query)
+        a_t = a[at_0[t]]
+        sqrt_a_q_t = sqrt_a_q_[at_0[t]]
+        np.divide(a_t, sqrt_a_q_t, out=q_t)
+        # softplus_a_alpha[t] = softplus(a_alpha[t])
+        a_alpha_t = a_alpha[at_0[t]]
+        softplus_a_alpha_t = softplus_a_alpha[at_0[t]]
+        _in_parts(_softplus, a_alpha_t, softplus_a_alpha_t)
+        # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+        b_t = b[at_0[t]]
+        np.multiply(W_k_x_t, sigmoid_W_k_x_t, out=b_t)
+        # dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1]
+        do_t = do_Hx1[at_0[t]]
+        dS_via_next = dS_via_HxK[ring_1[t]]
+        dS_t = dS_HxK[at_0[t]]
+        np.multiply(do_t, q_t_, out=dS_t)
+        np.add(dS_t, dS_via_next, out=dS_t)
+        # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
+        exp_in_alpha_t = alpha[at_0[t]]
+        np.multiply(exp_a_log, softplus_a_alpha_t, out=exp_in_alpha_t)
+        np.multiply(exp_in_alpha_t, -1, out=exp_in_alpha_t)
+        # k[t] = b[t]/sqrt_a_k[t] (key)
+        sqrt_a_k_t = sqrt_a_k[at_0[t]]
+        np.divide(b_t, sqrt_a_k_t, out=k_t)
+        # alpha[t] = exp(exp_in_alpha[t]) (decay)
+        alpha_t = exp_in_alpha_t
+        np.exp(exp_in_alpha_t, out=alpha_t)
+        # de_along[t] = dS[t] @ k[t]
+        de_along_t = de_along_Hx1[at_0[t]]
+        np.matmul(dS_t, k_t_, out=de_along_t)
+        # de[t] = de_along[t]*beta[t]
+        de_along_t_ = de_along[at_0[t]]
+        beta_t = beta[at_0[t]]
+        de_t = de[at_0[t]]
+        np.multiply(de_along_t_, beta_t, out=de_t)
+        # dS_k[t] = -de[t]*alpha[t]
+        dS_k_t = dS_k[at_0[t]]
+        np.multiply(de_t, alpha_t, out=dS_k_t)
+        np.multiply(dS_k_t, -1, out=dS_k_t)
+        # dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t]
+        dS_k_t_ = dS_k_Hx1[at_0[t]]
+        alpha_t_ = alpha_1x1[at_0[t]]
+        dS_via_t = dS_via_HxK[ring_1_0[t]]
+        np.multiply(dS_k_t_, k_t_2, out=dS_via_t)
+        np.multiply(dS_t, alpha_t_, out=work1_t)
+        np.add(dS_via_t, work1_t, out=dS_via_t)
+
+    # dgain = sum of dgain_each[t]
+    np.matmul(ones, dgain_each, out=dgain.reshape(1, -1))
+    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
+    W_v_x = W_g_x_to_W_v_x[:, H + 2*K + 2 :]
+    np.subtract(0, W_v_x, out=sigmoid_W_v_x)
+    np.exp(sigmoid_W_v_x, out=sigmoid_W_v_x)
+    np.add(sigmoid_W_v_x, 1, out=sigmoid_W_v_x)
+    np.divide(1, sigmoid_W_v_x, out=sigmoid_W_v_x)
+    # dalpha_each[t] = dS[t]*S[t-1]
+    S_t1 = S[pack.past(1, 0)]
+    np.multiply(dS, S_t1, out=dalpha_each)
+    # dalpha_sum[t] = sum(dalpha_each[t])
+    dalpha_sum = dalpha_sum_to_dbeta_sum[:, : 1]
+    np.add.reduce(dalpha_each, axis=1, keepdims=True, out=dalpha_sum)
+    # dalpha_each_2[t] = de[t]*S_k[t]
+    dalpha_each_2 = dalpha_each_2_dbeta_each[:, : H]
+    np.multiply(de, S_k, out=dalpha_each_2)
+    # dsigmoid_W_v_x[t] = de[t]*W_v_x[t]
+    dsigmoid_W_v_x = dW_g_x_to_dW_v_x[:, H + 2*K + 2 :]
+    np.multiply(de, W_v_x, out=dsigmoid_W_v_x)
+    # dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t]
+    dW_v_x = dsigmoid_W_v_x
+    np.multiply(dsigmoid_W_v_x, sigmoid_W_v_x, out=dW_v_x)
+    np.subtract(1, sigmoid_W_v_x, out=work1)
+    np.multiply(dW_v_x, work1, out=dW_v_x)
+    np.multiply(de, sigmoid_W_v_x, out=work1)
+    np.add(dW_v_x, work1, out=dW_v_x)
+    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
+    v = e
+    np.multiply(W_v_x, sigmoid_W_v_x, out=v)
+    # dk_back[t] = S[t-1].T @ dS_k[t]
+    dk_back_ = dk_back.reshape(-1, K, 1)
+    S_t1_ = S_t1.reshape(-1, H, K)
+    dS_k_ = dS_k.reshape(-1, H, 1)
+    np.matmul(S_t1_.transpose(0, 2, 1), dS_k_, out=dk_back_)
+    # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
+    e_ = v
+    np.multiply(alpha, S_k, out=work1)
+    np.subtract(v, work1, out=e_)
+    # dk_along[t] = dS[t].T @ e[t]
+    dk_along = dk.reshape(-1, K, 1)
+    dS_ = dS.reshape(-1, H, K)
+    e_2 = e.reshape(-1, H, 1)
+    np.matmul(dS_.transpose(0, 2, 1), e_2, out=dk_along)
+    # dbeta_each[t] = de_along[t]*e[t]
+    dbeta_each = dalpha_each_2_dbeta_each[:, H :]
+    np.multiply(de_along, e_, out=dbeta_each)
+    # dalpha_sum_2[t] = sum(dalpha_each_2[t])
+    # dbeta_sum[t] = sum(dbeta_each[t])
+    dalpha_sum_2_to_dbeta_sum = dalpha_sum_to_dbeta_sum[:, 1 :]
+    dalpha_each_2_to_dbeta_each = dalpha_each_2_dbeta_each.reshape(-1, 2, H)
+    np.add.reduce(dalpha_each_2_to_dbeta_each, axis=2, out=dalpha_sum_2_to_dbeta_sum)
+    # dk[t] = dk_along[t]*beta[t] + dk_back[t]
+    dk_along_ = dk
+    beta_ = W_g_x_to_W_v_x[:, H + 1 : H + 2]
+    dk_ = dk_along_
+    np.multiply(dk_along_, beta_, out=dk_)
+    np.add(dk_, dk_back, out=dk_)
+    # dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t])
+    dbeta_sum = dalpha_sum_to_dbeta_sum[:, 2 :]
+    dw_beta_x = dW_g_x_to_dW_v_x[:, H + 1 : H + 2]
+    np.multiply(dbeta_sum, beta_, out=dw_beta_x)
+    np.subtract(1, beta_, out=work1_)
+    np.multiply(dw_beta_x, work1_, out=dw_beta_x)
+    # dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t]
+    dalpha_sum_2 = dalpha_sum_to_dbeta_sum[:, 1 : 2]
+    dalpha = dexp_in_alpha
+    np.subtract(dalpha_sum, dalpha_sum_2, out=dalpha)
+    # dexp_in_alpha[t] = dalpha[t]*alpha[t]
+    dexp_in_alpha_ = dalpha
+    np.multiply(dalpha, alpha, out=dexp_in_alpha_)
+    # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log
+    dsoftplus_a_alpha = dW_g_x_to_dW_v_x[:, H : H + 1]
+    np.multiply(dexp_in_alpha_, exp_a_log, out=dsoftplus_a_alpha)
+    np.multiply(dsoftplus_a_alpha, -1, out=dsoftplus_a_alpha)
+    # dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t]
+    np.multiply(dexp_in_alpha_, softplus_a_alpha, out=dexp_a_log_each)
+    np.multiply(dexp_a_log_each, -1, out=dexp_a_log_each)
+    # dexp_a_log_total = sum of dexp_a_log_each[t]
+    np.matmul(ones, dexp_a_log_each, out=dexp_a_log_total.reshape(1, -1))
+    # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
+    a_alpha_ = W_g_x_to_W_v_x[:, H : H + 1]
+    da_alpha = dsoftplus_a_alpha
+    np.subtract(0, a_alpha_, out=work1_)
+    np.exp(work1_, out=work1_)
+    np.add(work1_, 1, out=work1_)
+    np.divide(1, work1_, out=work1_)
+    np.multiply(dsoftplus_a_alpha, work1_, out=da_alpha)
+    # db_alpha = sum of da_alpha[t]
+    np.matmul(ones, da_alpha, out=db_alpha.reshape(1, -1))
+    # da_log = dexp_a_log_total*exp_a_log
+    np.multiply(dexp_a_log_total, exp_a_log, out=da_log)
+    # dsqrt_a_k_each[t] = dk[t]*b[t]
+    np.multiply(dk_, b, out=dsqrt_a_k_each)
+    # dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t])
+    dsqrt_a_k_sum = da_k
+    np.add.reduce(dsqrt_a_k_each, axis=1, keepdims=True, out=dsqrt_a_k_sum)
+    # dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2
+    sqrt_a_k_ = sqrt_a_q_sqrt_a_k[:, 1 :]
+    dsqrt_a_k = dsqrt_a_k_sum
+    np.square(sqrt_a_k_, out=work1_)
+    np.divide(dsqrt_a_k_sum, work1_, out=dsqrt_a_k)
+    np.multiply(dsqrt_a_k, -1, out=dsqrt_a_k)
+    # da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t])
+    da_k_ = dsqrt_a_k_sum
+    np.divide(dsqrt_a_k, sqrt_a_k_, out=da_k_)
+    np.divide(da_k_, 2, out=da_k_)
+    # db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t]
+    np.divide(dk_, sqrt_a_k_, out=db)
+    np.multiply(2, da_k_, out=work1_2)
+    np.multiply(work1_2, b, out=work1_2)
+    np.add(work1_2, db, out=db)
+    # dsigmoid_W_k_x[t] = db[t]*W_k_x[t]
+    W_k_x_ = W_g_x_to_W_v_x[:, H + K + 2 : H + 2*K + 2]
+    dsigmoid_W_k_x = dW_g_x_to_dW_v_x[:, H + K + 2 : H + 2*K + 2]
+    np.multiply(db, W_k_x_, out=dsigmoid_W_k_x)
+    # dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t]
+    dW_k_x = dsigmoid_W_k_x
+    np.multiply(dsigmoid_W_k_x, sigmoid_W_k_x, out=dW_k_x)
+    np.subtract(1, sigmoid_W_k_x, out=work1_2)
+    np.multiply(dW_k_x, work1_2, out=dW_k_x)
+    np.multiply(db, sigmoid_W_k_x, out=work1_2)
+    np.add(dW_k_x, work1_2, out=dW_k_x)
+    if need_x:
+        # dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ dW_v_x[t] + w_beta.T @ dw_beta_x[t] + w_alpha.T @
+        #     da_alpha[t] + W_g.T @ dW_g_x[t]
+        np.matmul(dW_g_x_to_dW_v_x, W_g_to_W_v, out=dx_)
+    # dW_g = sum of outer(dW_g_x[t], x[t])
+    # dw_alpha = sum of outer(da_alpha[t], x[t])
+    # dw_beta = sum of outer(dw_beta_x[t], x[t])
+    # dW_q = sum of outer(dW_q_x[t], x[t])
+    # dW_k = sum of outer(dW_k_x[t], x[t])
+    # dW_v = sum of outer(dW_v_x[t], x[t])
+    np.matmul(dW_g_x_to_dW_v_x.T, x_, out=dW_g_to_dW_v)
+
+    dS_first = dS_via[pack.first(1)]
+
+    dstate = {
+        "S": pack.unsort(dS_first).reshape(batch, H, K),
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    W_g_x_to_W_v_x = np.empty((batch, 2*H + 2*K + 2), dtype)
+    sigmoid_W_g_x = np.empty((batch, H), dtype)
+    a_b = np.empty((batch, 2*K), dtype)
+    v = np.empty((batch, H), dtype)
+    product_a_product_b = np.empty((batch, 2*K), dtype)
+    alpha = np.empty((batch, 1), dtype)
+    sqrt_a_q_sqrt_a_k = np.empty((batch, 2), dtype)
+    q_k = np.empty((batch, 2*K), dtype)
+    e = np.empty((batch, H), dtype)
+    square_o = np.empty((batch, H), dtype)
+    rms_o = np.empty((batch, 1), dtype)
+    y = np.empty((batch, H), dtype)
+    S_k = np.empty((batch, H), dtype)
+    S = np.empty((batch, H*K), dtype)
+    o = np.empty((batch, H), dtype)
+    exp_a_log = np.empty((1,), dtype)
+    work1 = np.empty((batch, H*K), dtype)
+    a_log = params.stack("a_log", "a_log")
+    b_alpha = params.stack("b_alpha", "b_alpha")
+    gain = params.stack("gain", "gain")
+    S_before = given["S"] if "S" in given else np.zeros((1, batch, H*K), dtype)
+    W_g_to_W_v_T = params.stack("W_g", "W_v").T
+    eps = 1e-06
+    S_t1 = S_before[0]
+
+    # exp_a_log = exp(a_log)
+    np.exp(a_log, out=exp_a_log)
+    # W_g_x[t] = W_g @ x[t]
+    # w_alpha_x[t] = w_alpha @ x[t]
+    # w_beta_x[t] = w_beta @ x[t]
+    # W_q_x[t] = W_q @ x[t]
+    # W_k_x[t] = W_k @ x[t]
+    # W_v_x[t] = W_v @ x[t]
+    np.matmul(x_t_, W_g_to_W_v_T, out=W_g_x_to_W_v_x)
+    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
+    W_v_x_t = W_g_x_to_W_v_x[:, H + 2*K + 2 :]
+    sigmoid_W_v_x_t = v
+    np.subtract(0, W_v_x_t, out=sigmoid_W_v_x_t)
+    np.exp(sigmoid_W_v_x_t, out=sigmoid_W_v_x_t)
+    np.add(sigmoid_W_v_x_t, 1, out=sigmoid_W_v_x_t)
+    np.divide(1, sigmoid_W_v_x_t, out=sigmoid_W_v_x_t)
+    # beta[t] = sigmoid(w_beta_x[t]) (writing strength)
+    w_beta_x_t = W_g_x_to_W_v_x[:, H + 1 : H + 2]
+    beta_t = w_beta_x_t
+    np.subtract(0, w_beta_x_t, out=beta_t)
+    np.exp(beta_t, out=beta_t)
+    np.add(beta_t, 1, out=beta_t)
+    np.divide(1, beta_t, out=beta_t)
+    # a_alpha[t] = w_alpha_x[t] + b_alpha
+    w_alpha_x_t = W_g_x_to_W_v_x[:, H : H + 1]
+    a_alpha_t = w_alpha_x_t
+    np.add(w_alpha_x_t, b_alpha, out=a_alpha_t)
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    W_g_x_t = W_g_x_to_W_v_x[:, : H]
+    np.subtract(0, W_g_x_t, out=sigmoid_W_g_x)
+    np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
+    np.add(sigmoid_W_g_x, 1, out=sigmoid_W_g_x)
+    np.divide(1, sigmoid_W_g_x, out=sigmoid_W_g_x)
+    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
+    v_t = sigmoid_W_v_x_t
+    np.multiply(W_v_x_t, sigmoid_W_v_x_t, out=v_t)
+    # softplus_a_alpha[t] = softplus(a_alpha[t])
+    softplus_a_alpha_t = alpha
+    _in_parts(_softplus, a_alpha_t, softplus_a_alpha_t)
+    # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
+    exp_in_alpha_t = softplus_a_alpha_t
+    np.multiply(exp_a_log, softplus_a_alpha_t, out=exp_in_alpha_t)
+    np.multiply(exp_in_alpha_t, -1, out=exp_in_alpha_t)
+    # alpha[t] = exp(exp_in_alpha[t]) (decay)
+    alpha_t = softplus_a_alpha_t
+    np.exp(exp_in_alpha_t, out=alpha_t)
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+    W_q_x_to_W_k_x_t = W_g_x_to_W_v_x[:, H + 2 : H + 2*K + 2]
+    sigmoid_W_q_x_to_sigmoid_W_k_x_t = a_b
+    np.subtract(0, W_q_x_to_W_k_x_t, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
+    np.exp(sigmoid_W_q_x_to_sigmoid_W_k_x_t, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
+    np.add(sigmoid_W_q_x_to_sigmoid_W_k_x_t, 1, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
+    np.divide(1, sigmoid_W_q_x_to_sigmoid_W_k_x_t, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+    a_to_b_t = sigmoid_W_q_x_to_sigmoid_W_k_x_t
+    np.multiply(W_q_x_to_W_k_x_t, sigmoid_W_q_x_to_sigmoid_W_k_x_t, out=a_to_b_t)
+    # product_a[t] = a[t]**2
+    # product_b[t] = b[t]**2
+    product_a_to_product_b_t = product_a_product_b
+    np.square(a_to_b_t, out=product_a_to_product_b_t)
+    # dot_a[t] = sum(product_a[t])
+    # dot_b[t] = sum(product_b[t])
+    dot_a_to_dot_b_t = sqrt_a_q_sqrt_a_k
+    product_a_to_product_b_t_ = product_a_product_b.reshape(-1, 2, K)
+    np.add.reduce(product_a_to_product_b_t_, axis=2, out=dot_a_to_dot_b_t)
+    # a_q[t] = dot_a[t] + eps
+    # a_k[t] = dot_b[t] + eps
+    a_q_to_a_k_t = dot_a_to_dot_b_t
+    np.add(dot_a_to_dot_b_t, eps, out=a_q_to_a_k_t)
+    # sqrt_a_q[t] = sqrt(a_q[t])
+    # sqrt_a_k[t] = sqrt(a_k[t])
+    sqrt_a_q_to_sqrt_a_k_t = dot_a_to_dot_b_t
+    np.sqrt(a_q_to_a_k_t, out=sqrt_a_q_to_sqrt_a_k_t)
+    # q[t] = a[t]/sqrt_a_q[t] (query)
+    # k[t] = b[t]/sqrt_a_k[t] (key)
+    a_to_b_t_ = a_b.reshape(-1, 2, K)
+    sqrt_a_q_to_sqrt_a_k_t_ = sqrt_a_q_sqrt_a_k.reshape(-1, 2, 1)
+    q_to_k_t = q_k.reshape(-1, 2, K)
+    np.divide(a_to_b_t_, sqrt_a_q_to_sqrt_a_k_t_, out=q_to_k_t)
+    # S_k[t] = S[t-1] @ k[t]
+    S_k_t = S_k.reshape(-1, H, 1)
+    S_t1_ = S_t1.reshape(-1, H, K)
+    k_t = q_k[:, K :].reshape(-1, K, 1)
+    np.matmul(S_t1_, k_t, out=S_k_t)
+    # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
+    np.multiply(alpha_t, S_k, out=e)
+    np.subtract(v_t, e, out=e)
+    # S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+    alpha_t_ = alpha.reshape(-1, 1, 1)
+    beta_t_ = W_g_x_to_W_v_x[:, H + 1 : H + 2].reshape(-1, 1, 1)
+    e_t = e.reshape(-1, H, 1)
+    k_t_ = q_k[:, K :].reshape(-1, 1, K)
+    work1_t = work1.reshape(-1, H, K)
+    S_t = S.reshape(-1, H, K)
+    np.multiply(alpha_t_, S_t1_, out=S_t)
+    np.multiply(beta_t_, e_t, out=work1_t)
+    np.multiply(work1_t, k_t_, out=work1_t)
+    np.add(S_t, work1_t, out=S_t)
+    # o[t] = S[t] @ q[t] (recalled value)
+    o_t = o.reshape(-1, H, 1)
+    q_t = q_k[:, : K].reshape(-1, K, 1)
+    np.matmul(S_t, q_t, out=o_t)
+    # square_o[t] = o[t]**2
+    np.square(o, out=square_o)
+    # sum_square_o[t] = sum(square_o[t])
+    sum_square_o_t = rms_o
+    np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o_t)
+    # rms_squared_o[t] = sum_square_o[t]/H + 1e-05
+    rms_squared_o_t = sum_square_o_t
+    np.divide(sum_square_o_t, H, out=rms_squared_o_t)
+    np.add(rms_squared_o_t, 1e-05, out=rms_squared_o_t)
+    # rms_o[t] = sqrt(rms_squared_o[t])
+    rms_o_t = sum_square_o_t
+    np.sqrt(rms_squared_o_t, out=rms_o_t)
+    # y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output)
+    np.multiply(o, sigmoid_W_g_x, out=y)
+    np.multiply(gain, y, out=y)
+    np.multiply(W_g_x_t, y, out=y)
+    np.divide(y, rms_o_t, out=y)
+
+    state = {
+        "S": S.reshape(batch, H, K),
+    }
+    return y, state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value).reshape(1, batch, math.prod(shape))
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found
+
+
+def _in_parts(function: Any, v: Any, out: Any) -> None:
+    """out[...] = function(v), a few thousand numbers at a time: intermediate results stay in the cache."""
+    v = np.broadcast_to(np.asarray(v, out.dtype), out.shape)
+    if out.size <= 16384:
+        out[...] = function(v)
+        return
+    rows = max(1, 16384 * len(out) // out.size)
+    for k in range(0, len(out), rows):
+        out[k : k + rows] = function(v[k : k + rows])
+
+
+def _softplus(v: Any) -> Any:
+    """log(1 + e^v) = max(v, 0) + log(1 + e^-|v|)."""
+    return np.maximum(v, 0) + np.log1p(np.exp(-np.absolute(v)))

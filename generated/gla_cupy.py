@@ -1,0 +1,1179 @@
+"""Gated linear attention
+
+Yang, Wang, Shen, Panda & Kim (2023), Gated linear attention transformers with hardware-efficient training, section 4:
+each row of the memory S forgets at its own rate alpha, the 16th root of a sigmoid whose matrix has rank 16. One head.
+
+The cell gla as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import cupy as cp
+import numpy as np
+
+SIZES = ("D", "K", "H")
+PARAMS = {
+    "W_r": ("H", "D"),
+    "W_1": (16, "D"),
+    "W_k": ("K", "D"),
+    "W_q": ("K", "D"),
+    "W_v": ("H", "D"),
+    "b_alpha": ("K",),
+    "b_r": ("H",),
+    "gain": ("H",),
+    "bias": ("H",),
+    "W_2": ("K", 16),
+    "W_o": ("D", "H"),
+}
+CONSTANTS = {}
+START = {
+    "W_r": "uniform",
+    "W_1": "uniform",
+    "W_k": "uniform",
+    "W_q": "uniform",
+    "W_v": "uniform",
+    "b_alpha": "uniform",
+    "b_r": "uniform",
+    "gain": 1.0,
+    "bias": 0.0,
+    "W_2": "uniform",
+    "W_o": "uniform",
+}
+INPUTS = {"x": ("D",)}
+STATES = {"S": ("K", "H")}
+LAGS = {}
+OUTPUT = "y"
+EQUATIONS = (
+    '"""Gated linear attention\n'
+    "\n"
+    "Yang, Wang, Shen, Panda & Kim (2023), Gated linear attention transformers with hardware-efficient training, "
+    "section 4:\n"
+    "each row of the memory S forgets at its own rate alpha, the 16th root of a sigmoid whose matrix has rank 16. One "
+    "head.\n"
+    '"""\n'
+    "S: (K, H)\n"
+    "W_1: (16, D)\n"
+    "q[t] = W_q @ x[t]                                                # query\n"
+    "k[t] = W_k @ x[t]                                                # key\n"
+    "v[t] = W_v @ x[t]                                                # value\n"
+    "alpha[t] = exp(log_sigmoid(W_2 @ (W_1 @ x[t]) + b_alpha) / 16)   # forget gate\n"
+    "S[t] = diag(alpha[t]) @ S[t-1] + outer(k[t], v[t])               # memory\n"
+    "o[t] = S[t].T @ q[t]                                             # recalled value\n"
+    "r[t] = silu(W_r @ x[t] + b_r)                                    # output gate\n"
+    "y[t] = W_o @ (r[t] * layernorm(o[t], gain, bias))                # output\n"
+    "y: D\n"
+    "gain: H = 1\n"
+    "bias: H = 0\n"
+)
+STAMP = "ede871abe0052714"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(cp.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = cp.asarray(order), cp.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return cp.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = cp.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return cp.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return cp.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    a_r_W_1_x_k_q_v = cp.empty((pack.size, 2*H + 2*K + 16), dtype)
+    r = cp.empty((pack.size, H), dtype)
+    a_alpha = cp.empty((pack.size, K), dtype)
+    memory = cp.empty(max(pack.size * K, pack.size * H), dtype)
+    alpha = memory[: pack.size * K].reshape(pack.size, K)
+    centred_o = cp.empty((pack.size, H), dtype)
+    std_o = cp.empty((pack.size, 1), dtype)
+    a_y = memory[: pack.size * H].reshape(pack.size, H)
+    S = cp.empty((pack.size + batch, H*K), dtype)
+    o = cp.empty((pack.size, H), dtype)
+    y = cp.empty((pack.size, D), dtype)
+    b_r = params.stack("b_r", "b_r")
+    b_alpha = params.stack("b_alpha", "b_alpha")
+    gain = params.stack("gain", "gain")
+    bias = params.stack("bias", "bias")
+    S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
+    W_r_to_W_v_T = params.stack("W_r", "W_v").T
+    kernels = _kernels(dtype)
+    W_2_T = params.stack("W_2", "W_2").T
+    W_o_T = params.stack("W_o", "W_o").T
+
+    # W_r_x[t] = W_r @ x[t]
+    # W_1_x[t] = W_1 @ x[t]
+    # k[t] = W_k @ x[t] (key)
+    # q[t] = W_q @ x[t] (query)
+    # v[t] = W_v @ x[t] (value)
+    W_r_x_to_v = a_r_W_1_x_k_q_v
+    cp.matmul(x_rows, W_r_to_W_v_T, out=W_r_x_to_v)
+    # a_r[t] = W_r_x[t] + b_r
+    # sigmoid_a_r[t] = sigmoid(a_r[t])
+    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    _launch_units(kernels.forward_1, pack.size, H, H, K, a_r_W_1_x_k_q_v, b_r, r)
+    # W_2_W_1_x[t] = W_2 @ W_1_x[t]
+    W_1_x = a_r_W_1_x_k_q_v[:, H : H + 16]
+    W_2_W_1_x = a_alpha
+    cp.matmul(W_1_x, W_2_T, out=W_2_W_1_x)
+    # a_alpha[t] = -W_2_W_1_x[t] - b_alpha
+    # softplus_a_alpha[t] = softplus(a_alpha[t])
+    # exp_in_alpha[t] = -softplus_a_alpha[t]/16
+    # alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+    _launch_units(kernels.forward_2, pack.size, K, K, a_alpha, b_alpha, alpha)
+
+    for t, n in enumerate(pack.counts):
+        # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+        _launch_units(
+            kernels.forward_3, n, H*K, H, K, alpha, at_0[t].start, S, at_1_0[t].start, a_r_W_1_x_k_q_v,
+            at_0[t].start, S, at_1[t].start,
+        )
+
+    # o[t] = S[t].T @ q[t] (recalled value)
+    # sum_o[t] = sum(o[t])
+    # centred_o[t] = o[t] - sum_o[t]/H
+    # square_o[t] = centred_o[t]**2
+    # sum_square_o[t] = sum(square_o[t])
+    # std_squared_o[t] = sum_square_o[t]/H + 1e-05
+    # std_o[t] = sqrt(std_squared_o[t])
+    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    _launch_rows(
+        kernels.forward_4, pack.size, H, 256, H, K, S, 1 * batch, a_r_W_1_x_k_q_v, o, centred_o, std_o, r, gain,
+        bias, a_y,
+    )
+    # y[t] = W_o @ a_y[t] (output)
+    cp.matmul(a_y, W_o_T, out=y)
+
+    S_last = S[pack.last(1, 1, True)]
+
+    last = {
+        "S": pack.unsort(S_last).reshape(batch, K, H),
+    }
+    arrays = {
+        "S": S,
+        "a_r_W_1_x_k_q_v": a_r_W_1_x_k_q_v,
+        "a_alpha": a_alpha,
+        "centred_o": centred_o,
+        "std_o": std_o,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(y), last, tape
+
+
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("D",), params.sizes)
+    dy = cp.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+
+    dy_rows = pack.rows(dy)
+    S = tape.arrays["S"]
+    a_r_W_1_x_k_q_v = tape.arrays["a_r_W_1_x_k_q_v"]
+    a_alpha = tape.arrays["a_alpha"]
+    centred_o = tape.arrays["centred_o"]
+    std_o = tape.arrays["std_o"]
+    x_ = tape.arrays["x_rows"]
+    da_r_to_dv_along = cp.empty((pack.size, 2*H + 2*K + 16), dtype)
+    memory = cp.empty(max(pack.size * H, pack.size * H*K), dtype)
+    sigmoid_a_r = memory[: pack.size * H].reshape(pack.size, H)
+    memory_ = cp.empty(max(pack.size * H, pack.size * H*K), dtype)
+    r = memory_[: pack.size * H].reshape(pack.size, H)
+    memory_2 = cp.empty(max(pack.size * H, pack.size * K), dtype)
+    a_y = memory_2[: pack.size * H].reshape(pack.size, H)
+    dgain_each = cp.empty((pack.size, H), dtype)
+    dbias_each = cp.empty((pack.size, H), dtype)
+    memory_3 = cp.empty(max(pack.size * H, pack.size * K), dtype)
+    dcentred_o = memory_3[: pack.size * H].reshape(pack.size, H)
+    do = cp.empty((pack.size, H), dtype)
+    dS = memory[: pack.size * H*K].reshape(pack.size, H*K)
+    alpha = memory_3[: pack.size * K].reshape(pack.size, K)
+    dalpha_each = memory_[: pack.size * H*K].reshape(pack.size, H*K)
+    dW_2_W_1_x = memory_2[: pack.size * K].reshape(pack.size, K)
+    da_y = cp.empty((pack.size, H), dtype)
+    dx_ = cp.empty((pack.size, D), dtype)
+    dS_via = cp.zeros((2 * batch, H*K), dtype)
+    gain = params.stack("gain", "gain")
+    bias = params.stack("bias", "bias")
+    W_o = params.stack("W_o", "W_o")
+    dW_o = grads.stack("W_o", "W_o")
+    dgain = grads.stack("gain", "gain")
+    dbias = grads.stack("bias", "bias")
+    W_2 = params.stack("W_2", "W_2")
+    W_r_to_W_v = params.stack("W_r", "W_v")
+    dW_r_to_dW_v = grads.stack("W_r", "W_v")
+    db_r = grads.stack("b_r", "b_r")
+    dW_2 = grads.stack("W_2", "W_2")
+    db_alpha = grads.stack("b_alpha", "b_alpha")
+    dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
+    kernels = _kernels(dtype)
+    ones = cp.ones((1, pack.size), dtype)
+
+    # sigmoid_a_r[t] = sigmoid(a_r[t])
+    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    _launch_units(
+        kernels.backward_1, pack.size, H, H, K, a_r_W_1_x_k_q_v, sigmoid_a_r, r, centred_o, gain, std_o, bias,
+        a_y,
+    )
+    # da_y[t] = W_o.T @ dy[t]
+    cp.matmul(dy_rows, W_o, out=da_y)
+    # dstd_o_each[t] = da_y[t]*r[t]*centred_o[t]*gain
+    # dr[t] = da_y[t]*(centred_o[t]*gain/std_o[t] + bias)
+    # dgain_each[t] = da_y[t]*r[t]*centred_o[t]/std_o[t]
+    # dbias_each[t] = da_y[t]*r[t]
+    # dsigmoid_a_r[t] = dr[t]*a_r[t]
+    # da_r[t] = dsigmoid_a_r[t]*sigmoid_a_r[t]*(1 - sigmoid_a_r[t]) + dr[t]*sigmoid_a_r[t]
+    # dstd_o_sum[t] = sum(dstd_o_each[t])
+    # dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2
+    # dstd_squared_o[t] = dstd_o[t]/(2*std_o[t])
+    # dsum_square_o[t] = dstd_squared_o[t]/H
+    # dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*r[t]*gain/std_o[t]
+    # dsum_o_sum[t] = sum(dcentred_o[t])
+    # dsum_o[t] = -dsum_o_sum[t]/H
+    # do[t] = dsum_o[t] + dcentred_o[t]
+    # dq[t] = S[t] @ do[t]
+    _launch_rows(
+        kernels.backward_2, pack.size, max(H, 32*K), 256, H, K, da_y, r, centred_o, gain, std_o, bias,
+        dgain_each, dbias_each, a_r_W_1_x_k_q_v, sigmoid_a_r, da_r_to_dv_along, dcentred_o, do, S, 1 * batch,
+    )
+
+    for t, n in reversed(list(enumerate(pack.counts))):
+        # softplus_a_alpha[t] = softplus(a_alpha[t])
+        # exp_in_alpha[t] = -softplus_a_alpha[t]/16
+        # alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+        # dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1]
+        # dS_via[t] = dS[t]*alpha[t][:,None]
+        _launch_rows(
+            kernels.backward_3, n, max(K, H*K), 1024, H, K, a_alpha, at_0[t].start, alpha, at_0[t].start,
+            a_r_W_1_x_k_q_v, at_0[t].start, do, at_0[t].start, dS_via, ring_1[t].start, dS, at_0[t].start, dS_via,
+            ring_1_0[t].start,
+        )
+
+    # dW_o = sum of outer(dy[t], a_y[t])
+    cp.matmul(dy_rows.T, a_y, out=dW_o)
+    # dgain = sum of dgain_each[t]
+    cp.matmul(ones, dgain_each, out=dgain.reshape(1, -1))
+    # dbias = sum of dbias_each[t]
+    cp.matmul(ones, dbias_each, out=dbias.reshape(1, -1))
+    # dalpha_each[t] = dS[t]*S[t-1]
+    # dv_along[t] = dS[t].T @ k[t]
+    # dk_along[t] = dS[t] @ v[t]
+    # dalpha_along[t] = sum(dalpha_each[t], axis=1)
+    # dexp_in_alpha[t] = dalpha_along[t]*alpha[t]
+    # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16
+    # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
+    # dW_2_W_1_x[t] = -da_alpha[t]
+    S_t1 = S[pack.past(1, 0)]
+    _launch_rows(
+        kernels.backward_4, pack.size, max(H*K, H, 32*K), 1024, H, K, dS, S_t1, dalpha_each, a_r_W_1_x_k_q_v,
+        da_r_to_dv_along, alpha, a_alpha, dW_2_W_1_x,
+    )
+    # dW_1_x[t] = W_2.T @ dW_2_W_1_x[t]
+    dW_1_x = da_r_to_dv_along[:, H : H + 16]
+    cp.matmul(dW_2_W_1_x, W_2, out=dW_1_x)
+    if need_x:
+        # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_1.T @ dW_1_x[t] + W_r.T @ da_r[t]
+        cp.matmul(da_r_to_dv_along, W_r_to_W_v, out=dx_)
+    # dW_r = sum of outer(da_r[t], x[t])
+    # dW_1 = sum of outer(dW_1_x[t], x[t])
+    # dW_k = sum of outer(dk_along[t], x[t])
+    # dW_q = sum of outer(dq[t], x[t])
+    # dW_v = sum of outer(dv_along[t], x[t])
+    cp.matmul(da_r_to_dv_along.T, x_, out=dW_r_to_dW_v)
+    # db_r = sum of da_r[t]
+    da_r = da_r_to_dv_along[:, : H]
+    cp.matmul(ones, da_r, out=db_r.reshape(1, -1))
+    # dW_2 = sum of outer(dW_2_W_1_x[t], W_1_x[t])
+    W_1_x = a_r_W_1_x_k_q_v[:, H : H + 16]
+    cp.matmul(dW_2_W_1_x.T, W_1_x, out=dW_2)
+    # db_alpha = sum of dW_2_W_1_x[t]
+    cp.matmul(ones, dW_2_W_1_x, out=db_alpha.reshape(1, -1))
+
+    dS_first = dS_via[pack.first(1)]
+
+    dstate = {
+        "S": pack.unsort(dS_first).reshape(batch, K, H),
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+
+    x_t_ = cp.ascontiguousarray(inputs["x"][1])
+    a_r_W_1_x_k_q_v = cp.empty((batch, 2*H + 2*K + 16), dtype)
+    r = cp.empty((batch, H), dtype)
+    a_alpha = cp.empty((batch, K), dtype)
+    alpha = cp.empty((batch, K), dtype)
+    centred_o = cp.empty((batch, H), dtype)
+    std_o = cp.empty((batch, 1), dtype)
+    a_y = cp.empty((batch, H), dtype)
+    S = cp.empty((batch, H*K), dtype)
+    o = cp.empty((batch, H), dtype)
+    y = cp.empty((batch, D), dtype)
+    b_r = params.stack("b_r", "b_r")
+    b_alpha = params.stack("b_alpha", "b_alpha")
+    gain = params.stack("gain", "gain")
+    bias = params.stack("bias", "bias")
+    S_before = given["S"] if "S" in given else cp.zeros((1, batch, H*K), dtype)
+    W_r_to_W_v_T = params.stack("W_r", "W_v").T
+    kernels = _kernels(dtype)
+    W_2_T = params.stack("W_2", "W_2").T
+    S_t1 = S_before[0]
+    W_o_T = params.stack("W_o", "W_o").T
+
+    # W_r_x[t] = W_r @ x[t]
+    # W_1_x[t] = W_1 @ x[t]
+    # k[t] = W_k @ x[t] (key)
+    # q[t] = W_q @ x[t] (query)
+    # v[t] = W_v @ x[t] (value)
+    W_r_x_to_v_t = a_r_W_1_x_k_q_v
+    cp.matmul(x_t_, W_r_to_W_v_T, out=W_r_x_to_v_t)
+    # a_r[t] = W_r_x[t] + b_r
+    # sigmoid_a_r[t] = sigmoid(a_r[t])
+    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    _launch_units(kernels.forward_1, batch, H, H, K, a_r_W_1_x_k_q_v, b_r, r)
+    # W_2_W_1_x[t] = W_2 @ W_1_x[t]
+    W_1_x_t = a_r_W_1_x_k_q_v[:, H : H + 16]
+    W_2_W_1_x_t = a_alpha
+    cp.matmul(W_1_x_t, W_2_T, out=W_2_W_1_x_t)
+    # a_alpha[t] = -W_2_W_1_x[t] - b_alpha
+    # softplus_a_alpha[t] = softplus(a_alpha[t])
+    # exp_in_alpha[t] = -softplus_a_alpha[t]/16
+    # alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+    _launch_units(kernels.forward_2, batch, K, K, a_alpha, b_alpha, alpha)
+    # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+    _launch_units(kernels.forward_3, batch, H*K, H, K, alpha, 0, S_t1, 0, a_r_W_1_x_k_q_v, 0, S, 0)
+    # o[t] = S[t].T @ q[t] (recalled value)
+    # sum_o[t] = sum(o[t])
+    # centred_o[t] = o[t] - sum_o[t]/H
+    # square_o[t] = centred_o[t]**2
+    # sum_square_o[t] = sum(square_o[t])
+    # std_squared_o[t] = sum_square_o[t]/H + 1e-05
+    # std_o[t] = sqrt(std_squared_o[t])
+    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    _launch_rows(
+        kernels.forward_4, batch, H, 256, H, K, S, 0, a_r_W_1_x_k_q_v, o, centred_o, std_o, r, gain, bias, a_y,
+    )
+    # y[t] = W_o @ a_y[t] (output)
+    cp.matmul(a_y, W_o_T, out=y)
+
+    state = {
+        "S": S.reshape(batch, K, H),
+    }
+    return y, state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, cp.ndarray):
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = cp.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = cp.ascontiguousarray(value).reshape(1, batch, math.prod(shape))
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = cp.asnumpy(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found
+
+
+KERNELS = ("forward_1", "forward_2", "forward_3", "forward_4", "backward_1", "backward_2", "backward_3", "backward_4")
+CUDA = r"""
+__device__ inline real sigmoid(real v) { return 1 / (1 + exp(-v)); }
+__device__ inline real softplus(real v) { return (v > 0 ? v : 0) + log1p(exp(v > 0 ? -v : v)); }
+
+// The sum of one value per thread of a warp, known to all of them.
+__device__ inline real warp_sum(real value) {
+    for (int k = 16; k > 0; k /= 2) value += __shfl_xor_sync(0xffffffffu, value, k);
+    return value;
+}
+
+// The sum of one value per thread of a block, known to all of them; a block is whole warps.
+__device__ inline real block_sum(real value) {
+    __shared__ real warps[32];
+    value = warp_sum(value);
+    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
+    __syncthreads();
+    value = warps[0];
+    for (int k = 1; k < blockDim.x / 32; ++k) value += warps[k];
+    __syncthreads();
+    return value;
+}
+
+extern "C" __global__ void forward_1(
+    long long rows,
+    long long H,
+    long long K,
+    real* a_r_W_1_x_k_q_v_t_rows,
+    const real* __restrict__ b_r,
+    real* __restrict__ r_t_rows) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    real* a_r_W_1_x_k_q_v_t_row = a_r_W_1_x_k_q_v_t_rows + row * (2*H + 2*K + 16);
+    real* r_t_row = r_t_rows + row * H;
+    const real W_r_x_t = a_r_W_1_x_k_q_v_t_row[unit];
+    // a_r[t] = W_r_x[t] + b_r
+    const real a_r_t = W_r_x_t + b_r[unit];
+    // sigmoid_a_r[t] = sigmoid(a_r[t])
+    const real sigmoid_a_r_t = sigmoid(a_r_t);
+    // r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    const real r_t = a_r_t * sigmoid_a_r_t;
+    a_r_W_1_x_k_q_v_t_row[unit] = a_r_t;
+    r_t_row[unit] = r_t;
+}
+
+extern "C" __global__ void forward_2(
+    long long rows,
+    long long K,
+    real* a_alpha_t_rows,
+    const real* __restrict__ b_alpha,
+    real* __restrict__ alpha_t_rows) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= K) return;
+    real* a_alpha_t_row = a_alpha_t_rows + row * K;
+    real* alpha_t_row = alpha_t_rows + row * K;
+    const real W_2_W_1_x_t = a_alpha_t_row[unit];
+    // a_alpha[t] = -W_2_W_1_x[t] - b_alpha
+    const real a_alpha_t = -W_2_W_1_x_t - b_alpha[unit];
+    // softplus_a_alpha[t] = softplus(a_alpha[t])
+    const real softplus_a_alpha_t = softplus(a_alpha_t);
+    // exp_in_alpha[t] = -softplus_a_alpha[t]/16
+    const real exp_in_alpha_t = -softplus_a_alpha_t / 16;
+    // alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+    const real alpha_t = exp(exp_in_alpha_t);
+    a_alpha_t_row[unit] = a_alpha_t;
+    alpha_t_row[unit] = alpha_t;
+}
+
+extern "C" __global__ void forward_3(
+    long long rows,
+    long long H,
+    long long K,
+    const real* __restrict__ alpha_t_rows,
+    long long alpha_t_at,
+    const real* S_t1_rows,
+    long long S_t1_at,
+    const real* __restrict__ a_r_W_1_x_k_q_v_t_rows,
+    long long a_r_W_1_x_k_q_v_t_at,
+    real* S_t_rows,
+    long long S_t_at) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H*K) return;
+    const int i = unit / (int)H;
+    const int j = unit % (int)H;
+    const real* alpha_t_row = alpha_t_rows + (alpha_t_at + row) * K;
+    const real* S_t1_row = S_t1_rows + (S_t1_at + row) * (H*K);
+    const real* a_r_W_1_x_k_q_v_t_row = a_r_W_1_x_k_q_v_t_rows + (a_r_W_1_x_k_q_v_t_at + row) * (2*H + 2*K + 16);
+    real* S_t_row = S_t_rows + (S_t_at + row) * (H*K);
+    const real alpha_t_i = alpha_t_row[i];
+    const real S_t1 = S_t1_row[unit];
+    const real k_t_i = a_r_W_1_x_k_q_v_t_row[H + 16 + i];
+    const real v_t_j = a_r_W_1_x_k_q_v_t_row[H + 2*K + 16 + j];
+    // S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+    const real S_t = alpha_t_i * S_t1 + k_t_i * v_t_j;
+    S_t_row[unit] = S_t;
+}
+
+extern "C" __global__ void forward_4(
+    long long H,
+    long long K,
+    const real* __restrict__ S_t_rows,
+    long long S_t_at,
+    const real* __restrict__ a_r_W_1_x_k_q_v_t_rows,
+    real* o_t_rows,
+    real* centred_o_t_rows,
+    real* __restrict__ std_o_t_rows,
+    const real* __restrict__ r_t_rows,
+    const real* __restrict__ gain,
+    const real* __restrict__ bias,
+    real* __restrict__ a_y_t_rows) {
+    const long long row = blockIdx.x;
+    const real* S_t_row = S_t_rows + (S_t_at + row) * (H*K);
+    const real* a_r_W_1_x_k_q_v_t_row = a_r_W_1_x_k_q_v_t_rows + row * (2*H + 2*K + 16);
+    real* o_t_row = o_t_rows + row * H;
+    real* centred_o_t_row = centred_o_t_rows + row * H;
+    real* std_o_t_row = std_o_t_rows + row;
+    const real* r_t_row = r_t_rows + row * H;
+    real* a_y_t_row = a_y_t_rows + row * H;
+    real partial_sum_o = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        // o[t] = S[t].T @ q[t] (recalled value)
+        real o_t = 0;
+        for (int k = 0; k < K; ++k) o_t += S_t_row[k*H + unit] * a_r_W_1_x_k_q_v_t_row[H + K + 16 + k];
+        partial_sum_o += o_t;
+        o_t_row[unit] = o_t;
+    }
+    // sum_o[t] = sum(o[t])
+    const real sum_o_t = block_sum(partial_sum_o);
+    real partial_sum_square_o = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real o_t = o_t_row[unit];
+        // centred_o[t] = o[t] - sum_o[t]/H
+        const real centred_o_t = o_t - sum_o_t / (real)H;
+        // square_o[t] = centred_o[t]**2
+        const real square_o_t = centred_o_t * centred_o_t;
+        partial_sum_square_o += square_o_t;
+        centred_o_t_row[unit] = centred_o_t;
+    }
+    // sum_square_o[t] = sum(square_o[t])
+    const real sum_square_o_t = block_sum(partial_sum_square_o);
+    // std_squared_o[t] = sum_square_o[t]/H + 1e-05
+    const real std_squared_o_t = sum_square_o_t / (real)H + (real)1e-05;
+    // std_o[t] = sqrt(std_squared_o[t])
+    const real std_o_t = sqrt(std_squared_o_t);
+    if (threadIdx.x == 0) std_o_t_row[0] = std_o_t;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real r_t = r_t_row[unit];
+        const real centred_o_t = centred_o_t_row[unit];
+        // a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+        const real a_y_t = r_t * (centred_o_t * gain[unit] / std_o_t + bias[unit]);
+        a_y_t_row[unit] = a_y_t;
+    }
+}
+
+extern "C" __global__ void backward_1(
+    long long rows,
+    long long H,
+    long long K,
+    const real* __restrict__ a_r_W_1_x_k_q_v_t_rows,
+    real* __restrict__ sigmoid_a_r_t_rows,
+    real* __restrict__ r_t_rows,
+    const real* __restrict__ centred_o_t_rows,
+    const real* __restrict__ gain,
+    const real* __restrict__ std_o_t_rows,
+    const real* __restrict__ bias,
+    real* __restrict__ a_y_t_rows) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* a_r_W_1_x_k_q_v_t_row = a_r_W_1_x_k_q_v_t_rows + row * (2*H + 2*K + 16);
+    real* sigmoid_a_r_t_row = sigmoid_a_r_t_rows + row * H;
+    real* r_t_row = r_t_rows + row * H;
+    const real* centred_o_t_row = centred_o_t_rows + row * H;
+    const real* std_o_t_row = std_o_t_rows + row;
+    real* a_y_t_row = a_y_t_rows + row * H;
+    const real a_r_t = a_r_W_1_x_k_q_v_t_row[unit];
+    const real centred_o_t = centred_o_t_row[unit];
+    const real std_o_t = std_o_t_row[0];
+    // sigmoid_a_r[t] = sigmoid(a_r[t])
+    const real sigmoid_a_r_t = sigmoid(a_r_t);
+    // r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    const real r_t = a_r_t * sigmoid_a_r_t;
+    // a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    const real a_y_t = r_t * (centred_o_t * gain[unit] / std_o_t + bias[unit]);
+    sigmoid_a_r_t_row[unit] = sigmoid_a_r_t;
+    r_t_row[unit] = r_t;
+    a_y_t_row[unit] = a_y_t;
+}
+
+extern "C" __global__ void backward_2(
+    long long H,
+    long long K,
+    const real* __restrict__ da_y_t_rows,
+    const real* __restrict__ r_t_rows,
+    const real* __restrict__ centred_o_t_rows,
+    const real* __restrict__ gain,
+    const real* __restrict__ std_o_t_rows,
+    const real* __restrict__ bias,
+    real* __restrict__ dgain_each_t_rows,
+    real* __restrict__ dbias_each_t_rows,
+    const real* __restrict__ a_r_W_1_x_k_q_v_t_rows,
+    const real* __restrict__ sigmoid_a_r_t_rows,
+    real* __restrict__ da_r_to_dv_along_t_rows,
+    real* dcentred_o_t_rows,
+    real* do_t_rows,
+    const real* __restrict__ S_t_rows,
+    long long S_t_at) {
+    const long long row = blockIdx.x;
+    const int lane = threadIdx.x % 32;
+    const real* da_y_t_row = da_y_t_rows + row * H;
+    const real* r_t_row = r_t_rows + row * H;
+    const real* centred_o_t_row = centred_o_t_rows + row * H;
+    const real* std_o_t_row = std_o_t_rows + row;
+    real* dgain_each_t_row = dgain_each_t_rows + row * H;
+    real* dbias_each_t_row = dbias_each_t_rows + row * H;
+    const real* a_r_W_1_x_k_q_v_t_row = a_r_W_1_x_k_q_v_t_rows + row * (2*H + 2*K + 16);
+    const real* sigmoid_a_r_t_row = sigmoid_a_r_t_rows + row * H;
+    real* da_r_to_dv_along_t_row = da_r_to_dv_along_t_rows + row * (2*H + 2*K + 16);
+    real* dcentred_o_t_row = dcentred_o_t_rows + row * H;
+    real* do_t_row = do_t_rows + row * H;
+    const real* S_t_row = S_t_rows + (S_t_at + row) * (H*K);
+    const real std_o_t = std_o_t_row[0];
+    real partial_dstd_o_sum = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real da_y_t = da_y_t_row[unit];
+        const real r_t = r_t_row[unit];
+        const real centred_o_t = centred_o_t_row[unit];
+        const real a_r_t = a_r_W_1_x_k_q_v_t_row[unit];
+        const real sigmoid_a_r_t = sigmoid_a_r_t_row[unit];
+        // dstd_o_each[t] = da_y[t]*r[t]*centred_o[t]*gain
+        const real dstd_o_each_t = da_y_t * r_t * centred_o_t * gain[unit];
+        // dr[t] = da_y[t]*(centred_o[t]*gain/std_o[t] + bias)
+        const real dr_t = da_y_t * (centred_o_t * gain[unit] / std_o_t + bias[unit]);
+        // dgain_each[t] = da_y[t]*r[t]*centred_o[t]/std_o[t]
+        const real dgain_each_t = da_y_t * r_t * centred_o_t / std_o_t;
+        // dbias_each[t] = da_y[t]*r[t]
+        const real dbias_each_t = da_y_t * r_t;
+        // dsigmoid_a_r[t] = dr[t]*a_r[t]
+        const real dsigmoid_a_r_t = dr_t * a_r_t;
+        // da_r[t] = dsigmoid_a_r[t]*sigmoid_a_r[t]*(1 - sigmoid_a_r[t]) + dr[t]*sigmoid_a_r[t]
+        const real da_r_t = dsigmoid_a_r_t * sigmoid_a_r_t * (1 - sigmoid_a_r_t) + dr_t * sigmoid_a_r_t;
+        partial_dstd_o_sum += dstd_o_each_t;
+        dgain_each_t_row[unit] = dgain_each_t;
+        dbias_each_t_row[unit] = dbias_each_t;
+        da_r_to_dv_along_t_row[unit] = da_r_t;
+    }
+    // dstd_o_sum[t] = sum(dstd_o_each[t])
+    const real dstd_o_sum_t = block_sum(partial_dstd_o_sum);
+    // dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2
+    const real dstd_o_t = -dstd_o_sum_t / (std_o_t * std_o_t);
+    // dstd_squared_o[t] = dstd_o[t]/(2*std_o[t])
+    const real dstd_squared_o_t = dstd_o_t / 2 / std_o_t;
+    // dsum_square_o[t] = dstd_squared_o[t]/H
+    const real dsum_square_o_t = dstd_squared_o_t / (real)H;
+    real partial_dsum_o_sum = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real centred_o_t = centred_o_t_row[unit];
+        const real da_y_t = da_y_t_row[unit];
+        const real r_t = r_t_row[unit];
+        // dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*r[t]*gain/std_o[t]
+        const real dcentred_o_t = 2 * dsum_square_o_t * centred_o_t + da_y_t * r_t * gain[unit] / std_o_t;
+        partial_dsum_o_sum += dcentred_o_t;
+        dcentred_o_t_row[unit] = dcentred_o_t;
+    }
+    // dsum_o_sum[t] = sum(dcentred_o[t])
+    const real dsum_o_sum_t = block_sum(partial_dsum_o_sum);
+    // dsum_o[t] = -dsum_o_sum[t]/H
+    const real dsum_o_t = -dsum_o_sum_t / (real)H;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real dcentred_o_t = dcentred_o_t_row[unit];
+        // do[t] = dsum_o[t] + dcentred_o[t]
+        const real do_t = dsum_o_t + dcentred_o_t;
+        do_t_row[unit] = do_t;
+    }
+    __syncthreads();
+    for (int unit = threadIdx.x / 32; unit < K; unit += blockDim.x / 32) {
+        // dq[t] = S[t] @ do[t]
+        real dq_t = 0;
+        for (int k = lane; k < H; k += 32) dq_t += S_t_row[unit*H + k] * do_t_row[k];
+        dq_t = warp_sum(dq_t);
+        if (lane == 0) da_r_to_dv_along_t_row[H + K + 16 + unit] = dq_t;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(1024) backward_3(
+    long long H,
+    long long K,
+    const real* __restrict__ a_alpha_t_rows,
+    long long a_alpha_t_at,
+    real* alpha_t_rows,
+    long long alpha_t_at,
+    const real* __restrict__ a_r_W_1_x_k_q_v_t_rows,
+    long long a_r_W_1_x_k_q_v_t_at,
+    const real* __restrict__ do_t_rows,
+    long long do_t_at,
+    const real* dS_via_next_rows,
+    long long dS_via_next_at,
+    real* dS_t_rows,
+    long long dS_t_at,
+    real* dS_via_t_rows,
+    long long dS_via_t_at) {
+    const long long row = blockIdx.x;
+    const real* a_alpha_t_row = a_alpha_t_rows + (a_alpha_t_at + row) * K;
+    real* alpha_t_row = alpha_t_rows + (alpha_t_at + row) * K;
+    const real* a_r_W_1_x_k_q_v_t_row = a_r_W_1_x_k_q_v_t_rows + (a_r_W_1_x_k_q_v_t_at + row) * (2*H + 2*K + 16);
+    const real* do_t_row = do_t_rows + (do_t_at + row) * H;
+    const real* dS_via_next_row = dS_via_next_rows + (dS_via_next_at + row) * (H*K);
+    real* dS_t_row = dS_t_rows + (dS_t_at + row) * (H*K);
+    real* dS_via_t_row = dS_via_t_rows + (dS_via_t_at + row) * (H*K);
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        const real a_alpha_t = a_alpha_t_row[unit];
+        // softplus_a_alpha[t] = softplus(a_alpha[t])
+        const real softplus_a_alpha_t = softplus(a_alpha_t);
+        // exp_in_alpha[t] = -softplus_a_alpha[t]/16
+        const real exp_in_alpha_t = -softplus_a_alpha_t / 16;
+        // alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+        const real alpha_t = exp(exp_in_alpha_t);
+        alpha_t_row[unit] = alpha_t;
+    }
+    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
+        const int i = unit / (int)H;
+        const int j = unit % (int)H;
+        const real q_t_i = a_r_W_1_x_k_q_v_t_row[H + K + 16 + i];
+        const real do_t_j = do_t_row[j];
+        const real dS_via_next = dS_via_next_row[unit];
+        // dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1]
+        const real dS_t = q_t_i * do_t_j + dS_via_next;
+        dS_t_row[unit] = dS_t;
+    }
+    __syncthreads();
+    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
+        const int i = unit / (int)H;
+        const real dS_t = dS_t_row[unit];
+        const real alpha_t_i = alpha_t_row[i];
+        // dS_via[t] = dS[t]*alpha[t][:,None]
+        const real dS_via_t = dS_t * alpha_t_i;
+        dS_via_t_row[unit] = dS_via_t;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(1024) backward_4(
+    long long H,
+    long long K,
+    const real* __restrict__ dS_t_rows,
+    const real* __restrict__ S_t1_rows,
+    real* dalpha_each_t_rows,
+    const real* __restrict__ a_r_W_1_x_k_q_v_t_rows,
+    real* __restrict__ da_r_to_dv_along_t_rows,
+    const real* __restrict__ alpha_t_rows,
+    const real* __restrict__ a_alpha_t_rows,
+    real* __restrict__ dW_2_W_1_x_t_rows) {
+    const long long row = blockIdx.x;
+    const int lane = threadIdx.x % 32;
+    const real* dS_t_row = dS_t_rows + row * (H*K);
+    const real* S_t1_row = S_t1_rows + row * (H*K);
+    real* dalpha_each_t_row = dalpha_each_t_rows + row * (H*K);
+    const real* a_r_W_1_x_k_q_v_t_row = a_r_W_1_x_k_q_v_t_rows + row * (2*H + 2*K + 16);
+    real* da_r_to_dv_along_t_row = da_r_to_dv_along_t_rows + row * (2*H + 2*K + 16);
+    const real* alpha_t_row = alpha_t_rows + row * K;
+    const real* a_alpha_t_row = a_alpha_t_rows + row * K;
+    real* dW_2_W_1_x_t_row = dW_2_W_1_x_t_rows + row * K;
+    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
+        const real dS_t = dS_t_row[unit];
+        const real S_t1 = S_t1_row[unit];
+        // dalpha_each[t] = dS[t]*S[t-1]
+        const real dalpha_each_t = dS_t * S_t1;
+        dalpha_each_t_row[unit] = dalpha_each_t;
+    }
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        // dv_along[t] = dS[t].T @ k[t]
+        real dv_along_t = 0;
+        for (int k = 0; k < K; ++k) dv_along_t += dS_t_row[k*H + unit] * a_r_W_1_x_k_q_v_t_row[H + 16 + k];
+        da_r_to_dv_along_t_row[H + 2*K + 16 + unit] = dv_along_t;
+    }
+    __syncthreads();
+    for (int unit = threadIdx.x / 32; unit < K; unit += blockDim.x / 32) {
+        // dk_along[t] = dS[t] @ v[t]
+        real dk_along_t = 0;
+        for (int k = lane; k < H; k += 32) dk_along_t += dS_t_row[unit*H + k] * a_r_W_1_x_k_q_v_t_row[H + 2*K + 16 + k];
+        dk_along_t = warp_sum(dk_along_t);
+        if (lane == 0) da_r_to_dv_along_t_row[H + 16 + unit] = dk_along_t;
+    }
+    __syncthreads();
+    for (int unit = threadIdx.x / 32; unit < K; unit += blockDim.x / 32) {
+        const real alpha_t = alpha_t_row[unit];
+        const real a_alpha_t = a_alpha_t_row[unit];
+        // dalpha_along[t] = sum(dalpha_each[t], axis=1)
+        real dalpha_along_t = 0;
+        for (int k = lane; k < H; k += 32) dalpha_along_t += dalpha_each_t_row[unit*H + k];
+        dalpha_along_t = warp_sum(dalpha_along_t);
+        // dexp_in_alpha[t] = dalpha_along[t]*alpha[t]
+        const real dexp_in_alpha_t = dalpha_along_t * alpha_t;
+        // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16
+        const real dsoftplus_a_alpha_t = -dexp_in_alpha_t / 16;
+        // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
+        const real da_alpha_t = dsoftplus_a_alpha_t * sigmoid(a_alpha_t);
+        // dW_2_W_1_x[t] = -da_alpha[t]
+        const real dW_2_W_1_x_t = -da_alpha_t;
+        if (lane == 0) dW_2_W_1_x_t_row[unit] = dW_2_W_1_x_t;
+    }
+}
+"""
+
+
+@functools.lru_cache(maxsize=None)
+def _compiled(real: str, device: int) -> Any:
+    """The kernels for one type of number, compiled when they are first needed (once per device)."""
+    module = cp.RawModule(code=f"typedef {real} real;\n{CUDA}", options=("--std=c++17",))
+    return types.SimpleNamespace(**{name: module.get_function(name) for name in KERNELS})
+
+
+def _kernels(dtype: Any) -> Any:
+    return _compiled("float" if dtype == np.float32 else "double", cp.cuda.Device().id)
+
+
+def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
+    """One thread per unit of every row: a block has several short rows, or part of a long one."""
+    if rows:
+        wide = min(units, 256)
+        tall = 256 // wide
+        kernel((-(-rows // tall), -(-units // wide)), (wide, tall), (rows, *args))
+
+
+def _launch_rows(kernel: Any, rows: int, units: int, most: int, *args: Any) -> None:
+    """One block per row, of whole warps and ``most`` threads at most."""
+    if rows:
+        kernel((rows,), (min(-(-units // 32) * 32, most),), args)

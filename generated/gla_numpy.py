@@ -1,0 +1,941 @@
+"""Gated linear attention
+
+Yang, Wang, Shen, Panda & Kim (2023), Gated linear attention transformers with hardware-efficient training, section 4:
+each row of the memory S forgets at its own rate alpha, the 16th root of a sigmoid whose matrix has rank 16. One head.
+
+The cell gla as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("D", "K", "H")
+PARAMS = {
+    "W_r": ("H", "D"),
+    "W_1": (16, "D"),
+    "W_k": ("K", "D"),
+    "W_q": ("K", "D"),
+    "W_v": ("H", "D"),
+    "b_alpha": ("K",),
+    "b_r": ("H",),
+    "gain": ("H",),
+    "bias": ("H",),
+    "W_2": ("K", 16),
+    "W_o": ("D", "H"),
+}
+CONSTANTS = {}
+START = {
+    "W_r": "uniform",
+    "W_1": "uniform",
+    "W_k": "uniform",
+    "W_q": "uniform",
+    "W_v": "uniform",
+    "b_alpha": "uniform",
+    "b_r": "uniform",
+    "gain": 1.0,
+    "bias": 0.0,
+    "W_2": "uniform",
+    "W_o": "uniform",
+}
+INPUTS = {"x": ("D",)}
+STATES = {"S": ("K", "H")}
+LAGS = {}
+OUTPUT = "y"
+EQUATIONS = (
+    '"""Gated linear attention\n'
+    "\n"
+    "Yang, Wang, Shen, Panda & Kim (2023), Gated linear attention transformers with hardware-efficient training, "
+    "section 4:\n"
+    "each row of the memory S forgets at its own rate alpha, the 16th root of a sigmoid whose matrix has rank 16. One "
+    "head.\n"
+    '"""\n'
+    "S: (K, H)\n"
+    "W_1: (16, D)\n"
+    "q[t] = W_q @ x[t]                                                # query\n"
+    "k[t] = W_k @ x[t]                                                # key\n"
+    "v[t] = W_v @ x[t]                                                # value\n"
+    "alpha[t] = exp(log_sigmoid(W_2 @ (W_1 @ x[t]) + b_alpha) / 16)   # forget gate\n"
+    "S[t] = diag(alpha[t]) @ S[t-1] + outer(k[t], v[t])               # memory\n"
+    "o[t] = S[t].T @ q[t]                                             # recalled value\n"
+    "r[t] = silu(W_r @ x[t] + b_r)                                    # output gate\n"
+    "y[t] = W_o @ (r[t] * layernorm(o[t], gain, bias))                # output\n"
+    "y: D\n"
+    "gain: H = 1\n"
+    "bias: H = 0\n"
+)
+STAMP = "5eeedbc3f6e8323c"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    a_r_W_1_x_k_q_v = np.empty((pack.size, 2*H + 2*K + 16), dtype)
+    r = np.empty((pack.size, H), dtype)
+    a_alpha = np.empty((pack.size, K), dtype)
+    memory = np.empty(max(pack.size * K, pack.size * H), dtype)
+    alpha = memory[: pack.size * K].reshape(pack.size, K)
+    sum_o = np.empty((pack.size, 1), dtype)
+    centred_o = np.empty((pack.size, H), dtype)
+    square_o = memory[: pack.size * H].reshape(pack.size, H)
+    std_o = np.empty((pack.size, 1), dtype)
+    a_y = memory[: pack.size * H].reshape(pack.size, H)
+    S = np.empty((pack.size + batch, H*K), dtype)
+    o = memory[: pack.size * H].reshape(pack.size, H)
+    y = np.empty((pack.size, D), dtype)
+    work1 = np.empty((batch, H*K), dtype)
+    b_r = params.stack("b_r", "b_r")
+    b_alpha = params.stack("b_alpha", "b_alpha")
+    gain = params.stack("gain", "gain")
+    bias = params.stack("bias", "bias")
+    S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
+    W_r_to_W_v_T = params.stack("W_r", "W_v").T
+    W_2_T = params.stack("W_2", "W_2").T
+    alpha_Kx1 = alpha.reshape(-1, K, 1)
+    S_KxH = S.reshape(-1, K, H)
+    k_Kx1 = a_r_W_1_x_k_q_v[:, H + 16 : H + K + 16].reshape(-1, K, 1)
+    v_1xH = a_r_W_1_x_k_q_v[:, H + 2*K + 16 :].reshape(-1, 1, H)
+    W_o_T = params.stack("W_o", "W_o").T
+
+    # W_r_x[t] = W_r @ x[t]
+    # W_1_x[t] = W_1 @ x[t]
+    # k[t] = W_k @ x[t] (key)
+    # q[t] = W_q @ x[t] (query)
+    # v[t] = W_v @ x[t] (value)
+    W_r_x_to_v = a_r_W_1_x_k_q_v
+    np.matmul(x_rows, W_r_to_W_v_T, out=W_r_x_to_v)
+    # a_r[t] = W_r_x[t] + b_r
+    W_r_x = a_r_W_1_x_k_q_v[:, : H]
+    a_r = W_r_x
+    np.add(W_r_x, b_r, out=a_r)
+    # sigmoid_a_r[t] = sigmoid(a_r[t])
+    sigmoid_a_r = r
+    np.subtract(0, a_r, out=sigmoid_a_r)
+    np.exp(sigmoid_a_r, out=sigmoid_a_r)
+    np.add(sigmoid_a_r, 1, out=sigmoid_a_r)
+    np.divide(1, sigmoid_a_r, out=sigmoid_a_r)
+    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    r_ = sigmoid_a_r
+    np.multiply(a_r, sigmoid_a_r, out=r_)
+    # W_2_W_1_x[t] = W_2 @ W_1_x[t]
+    W_1_x = a_r_W_1_x_k_q_v[:, H : H + 16]
+    W_2_W_1_x = a_alpha
+    np.matmul(W_1_x, W_2_T, out=W_2_W_1_x)
+    # a_alpha[t] = -W_2_W_1_x[t] - b_alpha
+    a_alpha_ = W_2_W_1_x
+    np.add(W_2_W_1_x, b_alpha, out=a_alpha_)
+    np.multiply(a_alpha_, -1, out=a_alpha_)
+    # softplus_a_alpha[t] = softplus(a_alpha[t])
+    softplus_a_alpha = alpha
+    _in_parts(_softplus, a_alpha_, softplus_a_alpha)
+    # exp_in_alpha[t] = -softplus_a_alpha[t]/16
+    exp_in_alpha = softplus_a_alpha
+    np.divide(softplus_a_alpha, -16, out=exp_in_alpha)
+    # alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+    alpha_ = softplus_a_alpha
+    np.exp(exp_in_alpha, out=alpha_)
+
+    samples = -1
+    for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            work1_t = work1[:n].reshape(-1, K, H)
+        # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+        alpha_t = alpha_Kx1[at_0[t]]
+        S_t1 = S_KxH[at_1_0[t]]
+        k_t = k_Kx1[at_0[t]]
+        v_t = v_1xH[at_0[t]]
+        S_t = S_KxH[at_1[t]]
+        np.multiply(alpha_t, S_t1, out=S_t)
+        np.multiply(k_t, v_t, out=work1_t)
+        np.add(S_t, work1_t, out=S_t)
+
+    # o[t] = S[t].T @ q[t] (recalled value)
+    o_ = o.reshape(-1, H, 1)
+    S_ = S[batch :].reshape(-1, K, H)
+    q = a_r_W_1_x_k_q_v[:, H + K + 16 : H + 2*K + 16].reshape(-1, K, 1)
+    np.matmul(S_.transpose(0, 2, 1), q, out=o_)
+    # sum_o[t] = sum(o[t])
+    np.add.reduce(o, axis=1, keepdims=True, out=sum_o)
+    # centred_o[t] = o[t] - sum_o[t]/H
+    np.divide(sum_o, H, out=centred_o)
+    np.subtract(o, centred_o, out=centred_o)
+    # square_o[t] = centred_o[t]**2
+    np.square(centred_o, out=square_o)
+    # sum_square_o[t] = sum(square_o[t])
+    sum_square_o = std_o
+    np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o)
+    # std_squared_o[t] = sum_square_o[t]/H + 1e-05
+    std_squared_o = sum_square_o
+    np.divide(sum_square_o, H, out=std_squared_o)
+    np.add(std_squared_o, 1e-05, out=std_squared_o)
+    # std_o[t] = sqrt(std_squared_o[t])
+    std_o_ = sum_square_o
+    np.sqrt(std_squared_o, out=std_o_)
+    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    np.multiply(centred_o, gain, out=a_y)
+    np.divide(a_y, std_o_, out=a_y)
+    np.add(a_y, bias, out=a_y)
+    np.multiply(r, a_y, out=a_y)
+    # y[t] = W_o @ a_y[t] (output)
+    np.matmul(a_y, W_o_T, out=y)
+
+    S_last = S[pack.last(1, 1, True)]
+
+    last = {
+        "S": pack.unsort(S_last).reshape(batch, K, H),
+    }
+    arrays = {
+        "S": S,
+        "a_r_W_1_x_k_q_v": a_r_W_1_x_k_q_v,
+        "a_alpha": a_alpha,
+        "centred_o": centred_o,
+        "std_o": std_o,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(y), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("D",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+
+    dy_rows = pack.rows(dy)
+    S = tape.arrays["S"]
+    a_r_W_1_x_k_q_v = tape.arrays["a_r_W_1_x_k_q_v"]
+    a_alpha = tape.arrays["a_alpha"]
+    centred_o = tape.arrays["centred_o"]
+    std_o = tape.arrays["std_o"]
+    x_ = tape.arrays["x_rows"]
+    memory = np.empty(max(pack.size * (2*H + 2*K + 16), pack.size * H, pack.size), dtype)
+    da_r_to_dv_along = memory[: pack.size * (2*H + 2*K + 16)].reshape(pack.size, 2*H + 2*K + 16)
+    memory_ = np.empty(max(pack.size * H, pack.size, pack.size * H*K), dtype)
+    sigmoid_a_r = memory_[: pack.size * H].reshape(pack.size, H)
+    memory_2 = np.empty(max(pack.size * H, pack.size * H*K, pack.size * K), dtype)
+    r = memory_2[: pack.size * H].reshape(pack.size, H)
+    memory_3 = np.empty(max(pack.size * H, pack.size * K), dtype)
+    a_y = memory_3[: pack.size * H].reshape(pack.size, H)
+    dstd_o_each = memory[: pack.size * H].reshape(pack.size, H)
+    dr = memory_2[: pack.size * H].reshape(pack.size, H)
+    dgain_each = np.empty((pack.size, H), dtype)
+    dbias_each = np.empty((pack.size, H), dtype)
+    dsum_square_o = np.empty((pack.size, 1), dtype)
+    memory_4 = np.empty(max(pack.size * H, pack.size * K), dtype)
+    dcentred_o = memory_4[: pack.size * H].reshape(pack.size, H)
+    dsum_o = memory_[: pack.size].reshape(pack.size, 1)
+    do = memory_2[: pack.size * H].reshape(pack.size, H)
+    dS = memory_[: pack.size * H*K].reshape(pack.size, H*K)
+    alpha = memory_4[: pack.size * K].reshape(pack.size, K)
+    dalpha_each = memory_2[: pack.size * H*K].reshape(pack.size, H*K)
+    dW_2_W_1_x = memory_3[: pack.size * K].reshape(pack.size, K)
+    da_y = np.empty((pack.size, H), dtype)
+    dx_ = np.empty((pack.size, D), dtype)
+    dS_via = np.zeros((2 * batch, H*K), dtype)
+    work1 = memory[: pack.size].reshape(pack.size, 1)
+    work1_ = np.empty((pack.size, H), dtype)
+    work1_2 = memory_2[: pack.size * K].reshape(pack.size, K)
+    gain = params.stack("gain", "gain")
+    bias = params.stack("bias", "bias")
+    W_o = params.stack("W_o", "W_o")
+    dW_o = grads.stack("W_o", "W_o")
+    dgain = grads.stack("gain", "gain")
+    dbias = grads.stack("bias", "bias")
+    dW_2 = grads.stack("W_2", "W_2")
+    db_alpha = grads.stack("b_alpha", "b_alpha")
+    W_2 = params.stack("W_2", "W_2")
+    W_r_to_W_v = params.stack("W_r", "W_v")
+    dW_r_to_dW_v = grads.stack("W_r", "W_v")
+    db_r = grads.stack("b_r", "b_r")
+    dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
+    q_Kx1 = a_r_W_1_x_k_q_v[:, H + K + 16 : H + 2*K + 16].reshape(-1, K, 1)
+    do_1xH = do.reshape(-1, 1, H)
+    dS_via_KxH = dS_via.reshape(-1, K, H)
+    dS_KxH = dS.reshape(-1, K, H)
+    alpha_Kx1 = alpha.reshape(-1, K, 1)
+    ones = np.ones((1, pack.size), dtype)
+
+    # sigmoid_a_r[t] = sigmoid(a_r[t])
+    a_r = a_r_W_1_x_k_q_v[:, : H]
+    np.subtract(0, a_r, out=sigmoid_a_r)
+    np.exp(sigmoid_a_r, out=sigmoid_a_r)
+    np.add(sigmoid_a_r, 1, out=sigmoid_a_r)
+    np.divide(1, sigmoid_a_r, out=sigmoid_a_r)
+    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    np.multiply(a_r, sigmoid_a_r, out=r)
+    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    np.multiply(centred_o, gain, out=a_y)
+    np.divide(a_y, std_o, out=a_y)
+    np.add(a_y, bias, out=a_y)
+    np.multiply(r, a_y, out=a_y)
+    # da_y[t] = W_o.T @ dy[t]
+    np.matmul(dy_rows, W_o, out=da_y)
+    # dgain_each[t] = da_y[t]*r[t]*centred_o[t]/std_o[t]
+    np.multiply(da_y, r, out=dgain_each)
+    np.multiply(dgain_each, centred_o, out=dgain_each)
+    np.divide(dgain_each, std_o, out=dgain_each)
+    # dbias_each[t] = da_y[t]*r[t]
+    np.multiply(da_y, r, out=dbias_each)
+    # dstd_o_each[t] = da_y[t]*r[t]*centred_o[t]*gain
+    np.multiply(da_y, r, out=dstd_o_each)
+    np.multiply(dstd_o_each, centred_o, out=dstd_o_each)
+    np.multiply(dstd_o_each, gain, out=dstd_o_each)
+    # dstd_o_sum[t] = sum(dstd_o_each[t])
+    dstd_o_sum = dsum_square_o
+    np.add.reduce(dstd_o_each, axis=1, keepdims=True, out=dstd_o_sum)
+    # dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2
+    dstd_o = dstd_o_sum
+    np.square(std_o, out=work1)
+    np.divide(dstd_o_sum, work1, out=dstd_o)
+    np.multiply(dstd_o, -1, out=dstd_o)
+    # dstd_squared_o[t] = dstd_o[t]/(2*std_o[t])
+    dstd_squared_o = dstd_o_sum
+    np.divide(dstd_o, std_o, out=dstd_squared_o)
+    np.divide(dstd_squared_o, 2, out=dstd_squared_o)
+    # dsum_square_o[t] = dstd_squared_o[t]/H
+    dsum_square_o_ = dstd_o_sum
+    np.divide(dstd_squared_o, H, out=dsum_square_o_)
+    # dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*r[t]*gain/std_o[t]
+    np.multiply(da_y, r, out=dcentred_o)
+    np.multiply(dcentred_o, gain, out=dcentred_o)
+    np.divide(dcentred_o, std_o, out=dcentred_o)
+    np.multiply(2, dsum_square_o_, out=work1_)
+    np.multiply(work1_, centred_o, out=work1_)
+    np.add(work1_, dcentred_o, out=dcentred_o)
+    # dr[t] = da_y[t]*(centred_o[t]*gain/std_o[t] + bias)
+    np.multiply(centred_o, gain, out=dr)
+    np.divide(dr, std_o, out=dr)
+    np.add(dr, bias, out=dr)
+    np.multiply(da_y, dr, out=dr)
+    # dsigmoid_a_r[t] = dr[t]*a_r[t]
+    dsigmoid_a_r = da_r_to_dv_along[:, : H]
+    np.multiply(dr, a_r, out=dsigmoid_a_r)
+    # da_r[t] = dsigmoid_a_r[t]*sigmoid_a_r[t]*(1 - sigmoid_a_r[t]) + dr[t]*sigmoid_a_r[t]
+    da_r = dsigmoid_a_r
+    np.multiply(dsigmoid_a_r, sigmoid_a_r, out=da_r)
+    np.subtract(1, sigmoid_a_r, out=work1_)
+    np.multiply(da_r, work1_, out=da_r)
+    np.multiply(dr, sigmoid_a_r, out=work1_)
+    np.add(da_r, work1_, out=da_r)
+    # dsum_o_sum[t] = sum(dcentred_o[t])
+    dsum_o_sum = dsum_o
+    np.add.reduce(dcentred_o, axis=1, keepdims=True, out=dsum_o_sum)
+    # dsum_o[t] = -dsum_o_sum[t]/H
+    dsum_o_ = dsum_o_sum
+    np.divide(dsum_o_sum, H, out=dsum_o_)
+    np.multiply(dsum_o_, -1, out=dsum_o_)
+    # do[t] = dsum_o[t] + dcentred_o[t]
+    np.add(dsum_o_, dcentred_o, out=do)
+    # dq[t] = S[t] @ do[t]
+    dq = da_r_to_dv_along[:, H + K + 16 : H + 2*K + 16].reshape(-1, K, 1)
+    S_ = S[batch :].reshape(-1, K, H)
+    do_ = do.reshape(-1, H, 1)
+    np.matmul(S_, do_, out=dq)
+
+    for t in reversed(range(len(pack.counts))):
+        # softplus_a_alpha[t] = softplus(a_alpha[t])
+        a_alpha_t = a_alpha[at_0[t]]
+        softplus_a_alpha_t = alpha[at_0[t]]
+        _in_parts(_softplus, a_alpha_t, softplus_a_alpha_t)
+        # dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1]
+        q_t = q_Kx1[at_0[t]]
+        do_t = do_1xH[at_0[t]]
+        dS_via_next = dS_via_KxH[ring_1[t]]
+        dS_t = dS_KxH[at_0[t]]
+        np.multiply(q_t, do_t, out=dS_t)
+        np.add(dS_t, dS_via_next, out=dS_t)
+        # exp_in_alpha[t] = -softplus_a_alpha[t]/16
+        exp_in_alpha_t = softplus_a_alpha_t
+        np.divide(softplus_a_alpha_t, -16, out=exp_in_alpha_t)
+        # alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+        alpha_t = softplus_a_alpha_t
+        np.exp(exp_in_alpha_t, out=alpha_t)
+        # dS_via[t] = dS[t]*alpha[t][:,None]
+        alpha_t_ = alpha_Kx1[at_0[t]]
+        dS_via_t = dS_via_KxH[ring_1_0[t]]
+        np.multiply(dS_t, alpha_t_, out=dS_via_t)
+
+    # dW_o = sum of outer(dy[t], a_y[t])
+    np.matmul(dy_rows.T, a_y, out=dW_o)
+    # dgain = sum of dgain_each[t]
+    np.matmul(ones, dgain_each, out=dgain.reshape(1, -1))
+    # dbias = sum of dbias_each[t]
+    np.matmul(ones, dbias_each, out=dbias.reshape(1, -1))
+    # dalpha_each[t] = dS[t]*S[t-1]
+    S_t1 = S[pack.past(1, 0)]
+    np.multiply(dS, S_t1, out=dalpha_each)
+    # dalpha_along[t] = sum(dalpha_each[t], axis=1)
+    dalpha_along = dW_2_W_1_x
+    dalpha_each_ = dalpha_each.reshape(-1, K, H)
+    np.add.reduce(dalpha_each_, axis=2, out=dalpha_along)
+    # dexp_in_alpha[t] = dalpha_along[t]*alpha[t]
+    dexp_in_alpha = dalpha_along
+    np.multiply(dalpha_along, alpha, out=dexp_in_alpha)
+    # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16
+    dsoftplus_a_alpha = dalpha_along
+    np.divide(dexp_in_alpha, -16, out=dsoftplus_a_alpha)
+    # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
+    da_alpha = dalpha_along
+    np.subtract(0, a_alpha, out=work1_2)
+    np.exp(work1_2, out=work1_2)
+    np.add(work1_2, 1, out=work1_2)
+    np.divide(1, work1_2, out=work1_2)
+    np.multiply(dsoftplus_a_alpha, work1_2, out=da_alpha)
+    # dW_2_W_1_x[t] = -da_alpha[t]
+    dW_2_W_1_x_ = dalpha_along
+    np.multiply(da_alpha, -1, out=dW_2_W_1_x_)
+    # dW_2 = sum of outer(dW_2_W_1_x[t], W_1_x[t])
+    W_1_x = a_r_W_1_x_k_q_v[:, H : H + 16]
+    np.matmul(dW_2_W_1_x_.T, W_1_x, out=dW_2)
+    # db_alpha = sum of dW_2_W_1_x[t]
+    np.matmul(ones, dW_2_W_1_x_, out=db_alpha.reshape(1, -1))
+    # dv_along[t] = dS[t].T @ k[t]
+    dv_along = da_r_to_dv_along[:, H + 2*K + 16 :].reshape(-1, H, 1)
+    dS_ = dS.reshape(-1, K, H)
+    k = a_r_W_1_x_k_q_v[:, H + 16 : H + K + 16].reshape(-1, K, 1)
+    np.matmul(dS_.transpose(0, 2, 1), k, out=dv_along)
+    # dk_along[t] = dS[t] @ v[t]
+    dk_along = da_r_to_dv_along[:, H + 16 : H + K + 16].reshape(-1, K, 1)
+    v = a_r_W_1_x_k_q_v[:, H + 2*K + 16 :].reshape(-1, H, 1)
+    np.matmul(dS_, v, out=dk_along)
+    # dW_1_x[t] = W_2.T @ dW_2_W_1_x[t]
+    dW_1_x = da_r_to_dv_along[:, H : H + 16]
+    np.matmul(dW_2_W_1_x_, W_2, out=dW_1_x)
+    if need_x:
+        # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_1.T @ dW_1_x[t] + W_r.T @ da_r[t]
+        np.matmul(da_r_to_dv_along, W_r_to_W_v, out=dx_)
+    # dW_r = sum of outer(da_r[t], x[t])
+    # dW_1 = sum of outer(dW_1_x[t], x[t])
+    # dW_k = sum of outer(dk_along[t], x[t])
+    # dW_q = sum of outer(dq[t], x[t])
+    # dW_v = sum of outer(dv_along[t], x[t])
+    np.matmul(da_r_to_dv_along.T, x_, out=dW_r_to_dW_v)
+    # db_r = sum of da_r[t]
+    da_r_ = da_r_to_dv_along[:, : H]
+    np.matmul(ones, da_r_, out=db_r.reshape(1, -1))
+
+    dS_first = dS_via[pack.first(1)]
+
+    dstate = {
+        "S": pack.unsort(dS_first).reshape(batch, K, H),
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    a_r_W_1_x_k_q_v = np.empty((batch, 2*H + 2*K + 16), dtype)
+    r = np.empty((batch, H), dtype)
+    a_alpha = np.empty((batch, K), dtype)
+    alpha = np.empty((batch, K), dtype)
+    sum_o = np.empty((batch, 1), dtype)
+    centred_o = np.empty((batch, H), dtype)
+    square_o = np.empty((batch, H), dtype)
+    std_o = np.empty((batch, 1), dtype)
+    a_y = np.empty((batch, H), dtype)
+    S = np.empty((batch, H*K), dtype)
+    o = np.empty((batch, H), dtype)
+    y = np.empty((batch, D), dtype)
+    work1 = np.empty((batch, H*K), dtype)
+    b_r = params.stack("b_r", "b_r")
+    b_alpha = params.stack("b_alpha", "b_alpha")
+    gain = params.stack("gain", "gain")
+    bias = params.stack("bias", "bias")
+    S_before = given["S"] if "S" in given else np.zeros((1, batch, H*K), dtype)
+    W_r_to_W_v_T = params.stack("W_r", "W_v").T
+    W_2_T = params.stack("W_2", "W_2").T
+    S_t1 = S_before[0]
+    W_o_T = params.stack("W_o", "W_o").T
+
+    # W_r_x[t] = W_r @ x[t]
+    # W_1_x[t] = W_1 @ x[t]
+    # k[t] = W_k @ x[t] (key)
+    # q[t] = W_q @ x[t] (query)
+    # v[t] = W_v @ x[t] (value)
+    W_r_x_to_v_t = a_r_W_1_x_k_q_v
+    np.matmul(x_t_, W_r_to_W_v_T, out=W_r_x_to_v_t)
+    # a_r[t] = W_r_x[t] + b_r
+    W_r_x_t = a_r_W_1_x_k_q_v[:, : H]
+    a_r_t = W_r_x_t
+    np.add(W_r_x_t, b_r, out=a_r_t)
+    # sigmoid_a_r[t] = sigmoid(a_r[t])
+    sigmoid_a_r_t = r
+    np.subtract(0, a_r_t, out=sigmoid_a_r_t)
+    np.exp(sigmoid_a_r_t, out=sigmoid_a_r_t)
+    np.add(sigmoid_a_r_t, 1, out=sigmoid_a_r_t)
+    np.divide(1, sigmoid_a_r_t, out=sigmoid_a_r_t)
+    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    r_t = sigmoid_a_r_t
+    np.multiply(a_r_t, sigmoid_a_r_t, out=r_t)
+    # W_2_W_1_x[t] = W_2 @ W_1_x[t]
+    W_1_x_t = a_r_W_1_x_k_q_v[:, H : H + 16]
+    W_2_W_1_x_t = a_alpha
+    np.matmul(W_1_x_t, W_2_T, out=W_2_W_1_x_t)
+    # a_alpha[t] = -W_2_W_1_x[t] - b_alpha
+    a_alpha_t = W_2_W_1_x_t
+    np.add(W_2_W_1_x_t, b_alpha, out=a_alpha_t)
+    np.multiply(a_alpha_t, -1, out=a_alpha_t)
+    # softplus_a_alpha[t] = softplus(a_alpha[t])
+    softplus_a_alpha_t = alpha
+    _in_parts(_softplus, a_alpha_t, softplus_a_alpha_t)
+    # exp_in_alpha[t] = -softplus_a_alpha[t]/16
+    exp_in_alpha_t = softplus_a_alpha_t
+    np.divide(softplus_a_alpha_t, -16, out=exp_in_alpha_t)
+    # alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+    alpha_t = softplus_a_alpha_t
+    np.exp(exp_in_alpha_t, out=alpha_t)
+    # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+    alpha_t_ = alpha.reshape(-1, K, 1)
+    S_t1_ = S_t1.reshape(-1, K, H)
+    k_t = a_r_W_1_x_k_q_v[:, H + 16 : H + K + 16].reshape(-1, K, 1)
+    v_t = a_r_W_1_x_k_q_v[:, H + 2*K + 16 :].reshape(-1, 1, H)
+    work1_t = work1.reshape(-1, K, H)
+    S_t = S.reshape(-1, K, H)
+    np.multiply(alpha_t_, S_t1_, out=S_t)
+    np.multiply(k_t, v_t, out=work1_t)
+    np.add(S_t, work1_t, out=S_t)
+    # o[t] = S[t].T @ q[t] (recalled value)
+    o_t = o.reshape(-1, H, 1)
+    q_t = a_r_W_1_x_k_q_v[:, H + K + 16 : H + 2*K + 16].reshape(-1, K, 1)
+    np.matmul(S_t.transpose(0, 2, 1), q_t, out=o_t)
+    # sum_o[t] = sum(o[t])
+    np.add.reduce(o, axis=1, keepdims=True, out=sum_o)
+    # centred_o[t] = o[t] - sum_o[t]/H
+    np.divide(sum_o, H, out=centred_o)
+    np.subtract(o, centred_o, out=centred_o)
+    # square_o[t] = centred_o[t]**2
+    np.square(centred_o, out=square_o)
+    # sum_square_o[t] = sum(square_o[t])
+    sum_square_o_t = std_o
+    np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o_t)
+    # std_squared_o[t] = sum_square_o[t]/H + 1e-05
+    std_squared_o_t = sum_square_o_t
+    np.divide(sum_square_o_t, H, out=std_squared_o_t)
+    np.add(std_squared_o_t, 1e-05, out=std_squared_o_t)
+    # std_o[t] = sqrt(std_squared_o[t])
+    std_o_t = sum_square_o_t
+    np.sqrt(std_squared_o_t, out=std_o_t)
+    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    np.multiply(centred_o, gain, out=a_y)
+    np.divide(a_y, std_o_t, out=a_y)
+    np.add(a_y, bias, out=a_y)
+    np.multiply(r_t, a_y, out=a_y)
+    # y[t] = W_o @ a_y[t] (output)
+    np.matmul(a_y, W_o_T, out=y)
+
+    state = {
+        "S": S.reshape(batch, K, H),
+    }
+    return y, state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value).reshape(1, batch, math.prod(shape))
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found
+
+
+def _in_parts(function: Any, v: Any, out: Any) -> None:
+    """out[...] = function(v), a few thousand numbers at a time: intermediate results stay in the cache."""
+    v = np.broadcast_to(np.asarray(v, out.dtype), out.shape)
+    if out.size <= 16384:
+        out[...] = function(v)
+        return
+    rows = max(1, 16384 * len(out) // out.size)
+    for k in range(0, len(out), rows):
+        out[k : k + rows] = function(v[k : k + rows])
+
+
+def _softplus(v: Any) -> Any:
+    """log(1 + e^v) = max(v, 0) + log(1 + e^-|v|)."""
+    return np.maximum(v, 0) + np.log1p(np.exp(-np.absolute(v)))

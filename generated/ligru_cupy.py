@@ -1,0 +1,987 @@
+"""Light GRU
+
+Ravanelli, Brakel, Omologo & Bengio (2018), Light gated recurrent units for speech recognition. Layer normalisation
+stands where the paper normalises over the batch.
+
+The cell ligru as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import cupy as cp
+import numpy as np
+
+SIZES = ("D", "H")
+PARAMS = {
+    "W_z": ("H", "D"),
+    "W_n": ("H", "D"),
+    "U_n": ("H", "H"),
+    "U_z": ("H", "H"),
+    "g_z": ("H",),
+    "g_n": ("H",),
+    "b_n": ("H",),
+    "b_z": ("H",),
+}
+CONSTANTS = {}
+START = {
+    "W_z": "uniform",
+    "W_n": "uniform",
+    "U_n": "orthogonal",
+    "U_z": "orthogonal",
+    "g_z": 1.0,
+    "g_n": 1.0,
+    "b_n": 0.0,
+    "b_z": 0.0,
+}
+INPUTS = {"x": ("D",)}
+STATES = {"h": ("H",)}
+LAGS = {}
+OUTPUT = "h"
+EQUATIONS = (
+    '"""Light GRU\n'
+    "\n"
+    "Ravanelli, Brakel, Omologo & Bengio (2018), Light gated recurrent units for speech recognition. Layer "
+    "normalisation\n"
+    "stands where the paper normalises over the batch.\n"
+    '"""\n'
+    "z[t] = sigmoid(layernorm(W_z @ x[t], g_z, b_z) + U_z @ h[t-1])   # update gate\n"
+    "n[t] = relu(layernorm(W_n @ x[t], g_n, b_n) + U_n @ h[t-1])      # candidate\n"
+    "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                         # hidden state\n"
+    "U_z: (H, H) = orthogonal\n"
+    "U_n: (H, H) = orthogonal\n"
+    "g_z: H = 1\n"
+    "b_z: H = 0\n"
+    "g_n: H = 1\n"
+    "b_n: H = 0\n"
+)
+STAMP = "d73252d984cf6e59"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(cp.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    if start == "orthogonal":
+        q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))  # Saxe, McClelland & Ganguli (2014)
+        q = q * np.sign(np.diagonal(r))
+        return q if shape[0] >= shape[1] else q.T
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = cp.asarray(order), cp.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return cp.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = cp.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return cp.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return cp.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    W_z_x_W_n_x = cp.empty((pack.size, 2*H), dtype)
+    a_n_z = cp.empty((pack.size if keep_tape else batch, 2*H), dtype)
+    centred_W_n_x_to_centred_W_z_x = cp.empty((pack.size, 2*H), dtype)
+    std_W_n_x_std_W_z_x = cp.empty((pack.size, 2), dtype)
+    a_n_in_a_z_in = cp.empty((pack.size, 2*H), dtype)
+    h = cp.empty((pack.size + batch, H), dtype)
+    g_z = params.stack("g_z", "g_z")
+    b_z = params.stack("b_z", "b_z")
+    g_n = params.stack("g_n", "g_n")
+    b_n = params.stack("b_n", "b_n")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    W_z_to_W_n_T = params.stack("W_z", "W_n").T
+    kernels = _kernels(dtype)
+    U_n_to_U_z_T = params.stack("U_n", "U_z").T
+
+    # W_z_x[t] = W_z @ x[t]
+    # W_n_x[t] = W_n @ x[t]
+    W_z_x_to_W_n_x = W_z_x_W_n_x
+    cp.matmul(x_rows, W_z_to_W_n_T, out=W_z_x_to_W_n_x)
+    # sum_W_z_x[t] = sum(W_z_x[t])
+    # sum_W_n_x[t] = sum(W_n_x[t])
+    # centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H
+    # centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H
+    # square_W_z_x[t] = centred_W_z_x[t]**2
+    # square_W_n_x[t] = centred_W_n_x[t]**2
+    # sum_square_W_z_x[t] = sum(square_W_z_x[t])
+    # sum_square_W_n_x[t] = sum(square_W_n_x[t])
+    # std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05
+    # std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05
+    # std_W_z_x[t] = sqrt(std_squared_W_z_x[t])
+    # std_W_n_x[t] = sqrt(std_squared_W_n_x[t])
+    # a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z
+    # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n
+    _launch_rows(
+        kernels.forward_1, pack.size, H, 256, H, W_z_x_W_n_x, centred_W_n_x_to_centred_W_z_x,
+        std_W_n_x_std_W_z_x, g_z, b_z, a_n_in_a_z_in, g_n, b_n,
+    )
+
+    for t, n in enumerate(pack.counts):
+        # U_n_h[t] = U_n @ h[t-1]
+        # U_z_h[t] = U_z @ h[t-1]
+        h_t1 = h[at_1_0[t]]
+        U_n_h_to_U_z_h_t = a_n_z[kept_0[t]]
+        cp.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
+        # a_z[t] = U_z_h[t] + a_z_in[t]
+        # a_n[t] = U_n_h[t] + a_n_in[t]
+        # z[t] = sigmoid(a_z[t]) (update gate)
+        # n[t] = relu(a_n[t]) (candidate)
+        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+        _launch_units(
+            kernels.forward_2, n, H, H, a_n_z, kept_0[t].start, a_n_in_a_z_in, at_0[t].start, h, at_1_0[t].start, h,
+            at_1[t].start,
+        )
+
+    h_last = h[pack.last(1, 1, True)]
+    h_ = h[batch :]
+
+    last = {
+        "h": pack.unsort(h_last)[0],
+    }
+    arrays = {
+        "a_n_z": a_n_z,
+        "centred_W_n_x_to_centred_W_z_x": centred_W_n_x_to_centred_W_z_x,
+        "h": h,
+        "std_W_n_x_std_W_z_x": std_W_n_x_std_W_z_x,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
+
+
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("H",), params.sizes)
+    dy = cp.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+
+    dy_rows = pack.rows(dy)
+    a_n_z = tape.arrays["a_n_z"]
+    centred_W_n_x_to_centred_W_z_x = tape.arrays["centred_W_n_x_to_centred_W_z_x"]
+    h = tape.arrays["h"]
+    std_W_n_x_std_W_z_x = tape.arrays["std_W_n_x_std_W_z_x"]
+    x_ = tape.arrays["x_rows"]
+    dW_z_x_dW_n_x = cp.empty((pack.size, 2*H), dtype)
+    da_n_da_z = cp.empty((pack.size, 2*H), dtype)
+    dg_z_each_dg_n_each = cp.empty((pack.size, 2*H), dtype)
+    dcentred_W_z_x_to_dcentred_W_n_x = cp.empty((pack.size, 2*H), dtype)
+    dx_ = cp.empty((pack.size, D), dtype)
+    dh_back = cp.zeros((2 * batch, H), dtype)
+    dh_via = cp.zeros((2 * batch, H), dtype)
+    U_n_to_U_z = params.stack("U_n", "U_z")
+    g_n = params.stack("g_n", "g_n")
+    g_z = params.stack("g_z", "g_z")
+    dg_z_to_dg_n = grads.stack("g_z", "g_n")
+    W_z_to_W_n = params.stack("W_z", "W_n")
+    dW_z_to_dW_n = grads.stack("W_z", "W_n")
+    dU_n_to_dU_z = grads.stack("U_n", "U_z")
+    db_n_to_db_z = grads.stack("b_n", "b_z")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    kernels = _kernels(dtype)
+    ones = cp.ones((1, pack.size), dtype)
+
+    for t, n in reversed(list(enumerate(pack.counts))):
+        # n[t] = relu(a_n[t]) (candidate)
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # dn[t] = dh[t]*(1 - z[t])
+        # dz[t] = dh[t]*(h[t-1] - n[t])
+        # dh_via[t] = dh[t]*z[t]
+        # da_n[t] = dn[t]*greater(a_n[t], 0)
+        # da_z[t] = dz[t]*z[t]*(1 - z[t])
+        _launch_units(
+            kernels.backward_1, n, H, H, a_n_z, at_0[t].start, dy_rows, at_0[t].start, dh_back, ring_1[t].start,
+            dh_via, ring_1[t].start, h, at_1_0[t].start, dh_via, ring_1_0[t].start, da_n_da_z, at_0[t].start,
+        )
+        # dh_back[t] = U_z.T @ da_z[t] + U_n.T @ da_n[t]
+        da_n_to_da_z_t = da_n_da_z[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
+        cp.matmul(da_n_to_da_z_t, U_n_to_U_z, out=dh_back_t)
+
+    # dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n
+    # dstd_W_z_x_each[t] = da_z[t]*centred_W_z_x[t]*g_z
+    # dg_z_each[t] = da_z[t]*centred_W_z_x[t]/std_W_z_x[t]
+    # dg_n_each[t] = da_n[t]*centred_W_n_x[t]/std_W_n_x[t]
+    # dstd_W_n_x_sum[t] = sum(dstd_W_n_x_each[t])
+    # dstd_W_z_x_sum[t] = sum(dstd_W_z_x_each[t])
+    # dstd_W_n_x[t] = -dstd_W_n_x_sum[t]/std_W_n_x[t]**2
+    # dstd_W_z_x[t] = -dstd_W_z_x_sum[t]/std_W_z_x[t]**2
+    # dstd_squared_W_n_x[t] = dstd_W_n_x[t]/(2*std_W_n_x[t])
+    # dstd_squared_W_z_x[t] = dstd_W_z_x[t]/(2*std_W_z_x[t])
+    # dsum_square_W_n_x[t] = dstd_squared_W_n_x[t]/H
+    # dsum_square_W_z_x[t] = dstd_squared_W_z_x[t]/H
+    # dcentred_W_n_x[t] = 2*dsum_square_W_n_x[t]*centred_W_n_x[t] + da_n[t]*g_n/std_W_n_x[t]
+    # dcentred_W_z_x[t] = 2*dsum_square_W_z_x[t]*centred_W_z_x[t] + da_z[t]*g_z/std_W_z_x[t]
+    # dsum_W_n_x_sum[t] = sum(dcentred_W_n_x[t])
+    # dsum_W_z_x_sum[t] = sum(dcentred_W_z_x[t])
+    # dsum_W_n_x[t] = -dsum_W_n_x_sum[t]/H
+    # dsum_W_z_x[t] = -dsum_W_z_x_sum[t]/H
+    # dW_n_x[t] = dsum_W_n_x[t] + dcentred_W_n_x[t]
+    # dW_z_x[t] = dsum_W_z_x[t] + dcentred_W_z_x[t]
+    _launch_rows(
+        kernels.backward_2, pack.size, H, 256, H, da_n_da_z, centred_W_n_x_to_centred_W_z_x, g_n, g_z,
+        std_W_n_x_std_W_z_x, dg_z_each_dg_n_each, dcentred_W_z_x_to_dcentred_W_n_x, dW_z_x_dW_n_x,
+    )
+    # dg_z = sum of dg_z_each[t]
+    # dg_n = sum of dg_n_each[t]
+    dg_z_each_to_dg_n_each = dg_z_each_dg_n_each
+    cp.matmul(ones, dg_z_each_to_dg_n_each, out=dg_z_to_dg_n.reshape(1, -1))
+    if need_x:
+        # dx[t] = W_z.T @ dW_z_x[t] + W_n.T @ dW_n_x[t]
+        dW_z_x_to_dW_n_x = dW_z_x_dW_n_x
+        cp.matmul(dW_z_x_to_dW_n_x, W_z_to_W_n, out=dx_)
+    # dW_z = sum of outer(dW_z_x[t], x[t])
+    # dW_n = sum of outer(dW_n_x[t], x[t])
+    dW_z_x_to_dW_n_x_ = dW_z_x_dW_n_x
+    cp.matmul(dW_z_x_to_dW_n_x_.T, x_, out=dW_z_to_dW_n)
+    # dU_n = sum of outer(da_n[t], h[t-1])
+    # dU_z = sum of outer(da_z[t], h[t-1])
+    da_n_to_da_z = da_n_da_z
+    h_t1 = h[pack.past(1, 0)]
+    cp.matmul(da_n_to_da_z.T, h_t1, out=dU_n_to_dU_z)
+    # db_n = sum of da_n[t]
+    # db_z = sum of da_z[t]
+    cp.matmul(ones, da_n_to_da_z, out=db_n_to_db_z.reshape(1, -1))
+
+    dh_first = cp.zeros((1, batch, H), dtype)
+    dh_first += dh_back[pack.first(1)]
+    dh_first += dh_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+
+    x_t_ = cp.ascontiguousarray(inputs["x"][1])
+    W_z_x_W_n_x = cp.empty((batch, 2*H), dtype)
+    a_n_z = cp.empty((batch, 2*H), dtype)
+    centred_W_n_x_to_centred_W_z_x = cp.empty((batch, 2*H), dtype)
+    std_W_n_x_std_W_z_x = cp.empty((batch, 2), dtype)
+    a_n_in_a_z_in = cp.empty((batch, 2*H), dtype)
+    h = cp.empty((batch, H), dtype)
+    g_z = params.stack("g_z", "g_z")
+    b_z = params.stack("b_z", "b_z")
+    g_n = params.stack("g_n", "g_n")
+    b_n = params.stack("b_n", "b_n")
+    h_before = given["h"] if "h" in given else cp.zeros((1, batch, H), dtype)
+    W_z_to_W_n_T = params.stack("W_z", "W_n").T
+    kernels = _kernels(dtype)
+    h_t1 = h_before[0]
+    U_n_to_U_z_T = params.stack("U_n", "U_z").T
+
+    # W_z_x[t] = W_z @ x[t]
+    # W_n_x[t] = W_n @ x[t]
+    W_z_x_to_W_n_x_t = W_z_x_W_n_x
+    cp.matmul(x_t_, W_z_to_W_n_T, out=W_z_x_to_W_n_x_t)
+    # sum_W_z_x[t] = sum(W_z_x[t])
+    # sum_W_n_x[t] = sum(W_n_x[t])
+    # centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H
+    # centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H
+    # square_W_z_x[t] = centred_W_z_x[t]**2
+    # square_W_n_x[t] = centred_W_n_x[t]**2
+    # sum_square_W_z_x[t] = sum(square_W_z_x[t])
+    # sum_square_W_n_x[t] = sum(square_W_n_x[t])
+    # std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05
+    # std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05
+    # std_W_z_x[t] = sqrt(std_squared_W_z_x[t])
+    # std_W_n_x[t] = sqrt(std_squared_W_n_x[t])
+    # a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z
+    # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n
+    _launch_rows(
+        kernels.forward_1, batch, H, 256, H, W_z_x_W_n_x, centred_W_n_x_to_centred_W_z_x, std_W_n_x_std_W_z_x,
+        g_z, b_z, a_n_in_a_z_in, g_n, b_n,
+    )
+    # U_n_h[t] = U_n @ h[t-1]
+    # U_z_h[t] = U_z @ h[t-1]
+    U_n_h_to_U_z_h_t = a_n_z
+    cp.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
+    # a_z[t] = U_z_h[t] + a_z_in[t]
+    # a_n[t] = U_n_h[t] + a_n_in[t]
+    # z[t] = sigmoid(a_z[t]) (update gate)
+    # n[t] = relu(a_n[t]) (candidate)
+    # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+    _launch_units(kernels.forward_2, batch, H, H, a_n_z, 0, a_n_in_a_z_in, 0, h_t1, 0, h, 0)
+
+    state = {
+        "h": h,
+    }
+    return h.copy(), state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, cp.ndarray):
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = cp.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = cp.ascontiguousarray(value)[None]
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = cp.asnumpy(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found
+
+
+KERNELS = ("forward_1", "forward_2", "backward_1", "backward_2")
+CUDA = r"""
+__device__ inline real relu(real v) { return v < 0 ? 0 : v; }
+__device__ inline real sigmoid(real v) { return 1 / (1 + exp(-v)); }
+
+// The sum of one value per thread of a warp, known to all of them.
+__device__ inline real warp_sum(real value) {
+    for (int k = 16; k > 0; k /= 2) value += __shfl_xor_sync(0xffffffffu, value, k);
+    return value;
+}
+
+// The sum of one value per thread of a block, known to all of them; a block is whole warps.
+__device__ inline real block_sum(real value) {
+    __shared__ real warps[32];
+    value = warp_sum(value);
+    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
+    __syncthreads();
+    value = warps[0];
+    for (int k = 1; k < blockDim.x / 32; ++k) value += warps[k];
+    __syncthreads();
+    return value;
+}
+
+extern "C" __global__ void forward_1(
+    long long H,
+    const real* __restrict__ W_z_x_W_n_x_t_rows,
+    real* centred_W_n_x_to_centred_W_z_x_t_rows,
+    real* __restrict__ std_W_n_x_std_W_z_x_t_rows,
+    const real* __restrict__ g_z,
+    const real* __restrict__ b_z,
+    real* __restrict__ a_n_in_a_z_in_t_rows,
+    const real* __restrict__ g_n,
+    const real* __restrict__ b_n) {
+    const long long row = blockIdx.x;
+    const real* W_z_x_W_n_x_t_row = W_z_x_W_n_x_t_rows + row * (2*H);
+    real* centred_W_n_x_to_centred_W_z_x_t_row = centred_W_n_x_to_centred_W_z_x_t_rows + row * (2*H);
+    real* std_W_n_x_std_W_z_x_t_row = std_W_n_x_std_W_z_x_t_rows + row * 2;
+    real* a_n_in_a_z_in_t_row = a_n_in_a_z_in_t_rows + row * (2*H);
+    real partial_sum_W_z_x = 0;
+    real partial_sum_W_n_x = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real W_z_x_t = W_z_x_W_n_x_t_row[unit];
+        const real W_n_x_t = W_z_x_W_n_x_t_row[H + unit];
+        partial_sum_W_z_x += W_z_x_t;
+        partial_sum_W_n_x += W_n_x_t;
+    }
+    // sum_W_z_x[t] = sum(W_z_x[t])
+    const real sum_W_z_x_t = block_sum(partial_sum_W_z_x);
+    // sum_W_n_x[t] = sum(W_n_x[t])
+    const real sum_W_n_x_t = block_sum(partial_sum_W_n_x);
+    real partial_sum_square_W_z_x = 0;
+    real partial_sum_square_W_n_x = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real W_z_x_t = W_z_x_W_n_x_t_row[unit];
+        const real W_n_x_t = W_z_x_W_n_x_t_row[H + unit];
+        // centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H
+        const real centred_W_z_x_t = W_z_x_t - sum_W_z_x_t / (real)H;
+        // centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H
+        const real centred_W_n_x_t = W_n_x_t - sum_W_n_x_t / (real)H;
+        // square_W_z_x[t] = centred_W_z_x[t]**2
+        const real square_W_z_x_t = centred_W_z_x_t * centred_W_z_x_t;
+        // square_W_n_x[t] = centred_W_n_x[t]**2
+        const real square_W_n_x_t = centred_W_n_x_t * centred_W_n_x_t;
+        partial_sum_square_W_z_x += square_W_z_x_t;
+        partial_sum_square_W_n_x += square_W_n_x_t;
+        centred_W_n_x_to_centred_W_z_x_t_row[H + unit] = centred_W_z_x_t;
+        centred_W_n_x_to_centred_W_z_x_t_row[unit] = centred_W_n_x_t;
+    }
+    // sum_square_W_z_x[t] = sum(square_W_z_x[t])
+    const real sum_square_W_z_x_t = block_sum(partial_sum_square_W_z_x);
+    // sum_square_W_n_x[t] = sum(square_W_n_x[t])
+    const real sum_square_W_n_x_t = block_sum(partial_sum_square_W_n_x);
+    // std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05
+    const real std_squared_W_z_x_t = sum_square_W_z_x_t / (real)H + (real)1e-05;
+    // std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05
+    const real std_squared_W_n_x_t = sum_square_W_n_x_t / (real)H + (real)1e-05;
+    // std_W_z_x[t] = sqrt(std_squared_W_z_x[t])
+    const real std_W_z_x_t = sqrt(std_squared_W_z_x_t);
+    // std_W_n_x[t] = sqrt(std_squared_W_n_x[t])
+    const real std_W_n_x_t = sqrt(std_squared_W_n_x_t);
+    if (threadIdx.x == 0) std_W_n_x_std_W_z_x_t_row[1] = std_W_z_x_t;
+    if (threadIdx.x == 0) std_W_n_x_std_W_z_x_t_row[0] = std_W_n_x_t;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real centred_W_z_x_t = centred_W_n_x_to_centred_W_z_x_t_row[H + unit];
+        const real centred_W_n_x_t = centred_W_n_x_to_centred_W_z_x_t_row[unit];
+        // a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z
+        const real a_z_in_t = centred_W_z_x_t * g_z[unit] / std_W_z_x_t + b_z[unit];
+        // a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n
+        const real a_n_in_t = centred_W_n_x_t * g_n[unit] / std_W_n_x_t + b_n[unit];
+        a_n_in_a_z_in_t_row[H + unit] = a_z_in_t;
+        a_n_in_a_z_in_t_row[unit] = a_n_in_t;
+    }
+}
+
+extern "C" __global__ void forward_2(
+    long long rows,
+    long long H,
+    real* a_n_z_t_rows,
+    long long a_n_z_t_at,
+    const real* __restrict__ a_n_in_a_z_in_t_rows,
+    long long a_n_in_a_z_in_t_at,
+    const real* h_t1_rows,
+    long long h_t1_at,
+    real* h_t_rows,
+    long long h_t_at) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    real* a_n_z_t_row = a_n_z_t_rows + (a_n_z_t_at + row) * (2*H);
+    const real* a_n_in_a_z_in_t_row = a_n_in_a_z_in_t_rows + (a_n_in_a_z_in_t_at + row) * (2*H);
+    const real* h_t1_row = h_t1_rows + (h_t1_at + row) * H;
+    real* h_t_row = h_t_rows + (h_t_at + row) * H;
+    const real U_z_h_t = a_n_z_t_row[H + unit];
+    const real a_z_in_t = a_n_in_a_z_in_t_row[H + unit];
+    const real U_n_h_t = a_n_z_t_row[unit];
+    const real a_n_in_t = a_n_in_a_z_in_t_row[unit];
+    const real h_t1 = h_t1_row[unit];
+    // a_z[t] = U_z_h[t] + a_z_in[t]
+    const real a_z_t = U_z_h_t + a_z_in_t;
+    // a_n[t] = U_n_h[t] + a_n_in[t]
+    const real a_n_t = U_n_h_t + a_n_in_t;
+    // z[t] = sigmoid(a_z[t]) (update gate)
+    const real z_t = sigmoid(a_z_t);
+    // n[t] = relu(a_n[t]) (candidate)
+    const real n_t = relu(a_n_t);
+    // h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+    const real h_t = z_t * h_t1 + (1 - z_t) * n_t;
+    a_n_z_t_row[unit] = a_n_t;
+    a_n_z_t_row[H + unit] = z_t;
+    h_t_row[unit] = h_t;
+}
+
+extern "C" __global__ void backward_1(
+    long long rows,
+    long long H,
+    const real* __restrict__ a_n_z_t_rows,
+    long long a_n_z_t_at,
+    const real* __restrict__ dy_t_rows,
+    long long dy_t_at,
+    const real* __restrict__ dh_back_next_rows,
+    long long dh_back_next_at,
+    const real* dh_via_next_rows,
+    long long dh_via_next_at,
+    const real* __restrict__ h_t1_rows,
+    long long h_t1_at,
+    real* dh_via_t_rows,
+    long long dh_via_t_at,
+    real* __restrict__ da_n_da_z_t_rows,
+    long long da_n_da_z_t_at) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* a_n_z_t_row = a_n_z_t_rows + (a_n_z_t_at + row) * (2*H);
+    const real* dy_t_row = dy_t_rows + (dy_t_at + row) * H;
+    const real* dh_back_next_row = dh_back_next_rows + (dh_back_next_at + row) * H;
+    const real* dh_via_next_row = dh_via_next_rows + (dh_via_next_at + row) * H;
+    const real* h_t1_row = h_t1_rows + (h_t1_at + row) * H;
+    real* dh_via_t_row = dh_via_t_rows + (dh_via_t_at + row) * H;
+    real* da_n_da_z_t_row = da_n_da_z_t_rows + (da_n_da_z_t_at + row) * (2*H);
+    const real a_n_t = a_n_z_t_row[unit];
+    const real dy_t = dy_t_row[unit];
+    const real dh_back_next = dh_back_next_row[unit];
+    const real dh_via_next = dh_via_next_row[unit];
+    const real z_t = a_n_z_t_row[H + unit];
+    const real h_t1 = h_t1_row[unit];
+    // n[t] = relu(a_n[t]) (candidate)
+    const real n_t = relu(a_n_t);
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    const real dh_t = dy_t + dh_back_next + dh_via_next;
+    // dn[t] = dh[t]*(1 - z[t])
+    const real dn_t = dh_t * (1 - z_t);
+    // dz[t] = dh[t]*(h[t-1] - n[t])
+    const real dz_t = dh_t * (h_t1 - n_t);
+    // dh_via[t] = dh[t]*z[t]
+    const real dh_via_t = dh_t * z_t;
+    // da_n[t] = dn[t]*greater(a_n[t], 0)
+    const real da_n_t = dn_t * (real)(a_n_t > 0);
+    // da_z[t] = dz[t]*z[t]*(1 - z[t])
+    const real da_z_t = dz_t * z_t * (1 - z_t);
+    dh_via_t_row[unit] = dh_via_t;
+    da_n_da_z_t_row[unit] = da_n_t;
+    da_n_da_z_t_row[H + unit] = da_z_t;
+}
+
+extern "C" __global__ void backward_2(
+    long long H,
+    const real* __restrict__ da_n_da_z_t_rows,
+    const real* __restrict__ centred_W_n_x_to_centred_W_z_x_t_rows,
+    const real* __restrict__ g_n,
+    const real* __restrict__ g_z,
+    const real* __restrict__ std_W_n_x_std_W_z_x_t_rows,
+    real* __restrict__ dg_z_each_dg_n_each_t_rows,
+    real* dcentred_W_z_x_to_dcentred_W_n_x_t_rows,
+    real* __restrict__ dW_z_x_dW_n_x_t_rows) {
+    const long long row = blockIdx.x;
+    const real* da_n_da_z_t_row = da_n_da_z_t_rows + row * (2*H);
+    const real* centred_W_n_x_to_centred_W_z_x_t_row = centred_W_n_x_to_centred_W_z_x_t_rows + row * (2*H);
+    const real* std_W_n_x_std_W_z_x_t_row = std_W_n_x_std_W_z_x_t_rows + row * 2;
+    real* dg_z_each_dg_n_each_t_row = dg_z_each_dg_n_each_t_rows + row * (2*H);
+    real* dcentred_W_z_x_to_dcentred_W_n_x_t_row = dcentred_W_z_x_to_dcentred_W_n_x_t_rows + row * (2*H);
+    real* dW_z_x_dW_n_x_t_row = dW_z_x_dW_n_x_t_rows + row * (2*H);
+    const real std_W_z_x_t = std_W_n_x_std_W_z_x_t_row[1];
+    const real std_W_n_x_t = std_W_n_x_std_W_z_x_t_row[0];
+    real partial_dstd_W_n_x_sum = 0;
+    real partial_dstd_W_z_x_sum = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real da_n_t = da_n_da_z_t_row[unit];
+        const real centred_W_n_x_t = centred_W_n_x_to_centred_W_z_x_t_row[unit];
+        const real da_z_t = da_n_da_z_t_row[H + unit];
+        const real centred_W_z_x_t = centred_W_n_x_to_centred_W_z_x_t_row[H + unit];
+        // dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n
+        const real dstd_W_n_x_each_t = da_n_t * centred_W_n_x_t * g_n[unit];
+        // dstd_W_z_x_each[t] = da_z[t]*centred_W_z_x[t]*g_z
+        const real dstd_W_z_x_each_t = da_z_t * centred_W_z_x_t * g_z[unit];
+        // dg_z_each[t] = da_z[t]*centred_W_z_x[t]/std_W_z_x[t]
+        const real dg_z_each_t = da_z_t * centred_W_z_x_t / std_W_z_x_t;
+        // dg_n_each[t] = da_n[t]*centred_W_n_x[t]/std_W_n_x[t]
+        const real dg_n_each_t = da_n_t * centred_W_n_x_t / std_W_n_x_t;
+        partial_dstd_W_n_x_sum += dstd_W_n_x_each_t;
+        partial_dstd_W_z_x_sum += dstd_W_z_x_each_t;
+        dg_z_each_dg_n_each_t_row[unit] = dg_z_each_t;
+        dg_z_each_dg_n_each_t_row[H + unit] = dg_n_each_t;
+    }
+    // dstd_W_n_x_sum[t] = sum(dstd_W_n_x_each[t])
+    const real dstd_W_n_x_sum_t = block_sum(partial_dstd_W_n_x_sum);
+    // dstd_W_z_x_sum[t] = sum(dstd_W_z_x_each[t])
+    const real dstd_W_z_x_sum_t = block_sum(partial_dstd_W_z_x_sum);
+    // dstd_W_n_x[t] = -dstd_W_n_x_sum[t]/std_W_n_x[t]**2
+    const real dstd_W_n_x_t = -dstd_W_n_x_sum_t / (std_W_n_x_t * std_W_n_x_t);
+    // dstd_W_z_x[t] = -dstd_W_z_x_sum[t]/std_W_z_x[t]**2
+    const real dstd_W_z_x_t = -dstd_W_z_x_sum_t / (std_W_z_x_t * std_W_z_x_t);
+    // dstd_squared_W_n_x[t] = dstd_W_n_x[t]/(2*std_W_n_x[t])
+    const real dstd_squared_W_n_x_t = dstd_W_n_x_t / 2 / std_W_n_x_t;
+    // dstd_squared_W_z_x[t] = dstd_W_z_x[t]/(2*std_W_z_x[t])
+    const real dstd_squared_W_z_x_t = dstd_W_z_x_t / 2 / std_W_z_x_t;
+    // dsum_square_W_n_x[t] = dstd_squared_W_n_x[t]/H
+    const real dsum_square_W_n_x_t = dstd_squared_W_n_x_t / (real)H;
+    // dsum_square_W_z_x[t] = dstd_squared_W_z_x[t]/H
+    const real dsum_square_W_z_x_t = dstd_squared_W_z_x_t / (real)H;
+    real partial_dsum_W_n_x_sum = 0;
+    real partial_dsum_W_z_x_sum = 0;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real centred_W_n_x_t = centred_W_n_x_to_centred_W_z_x_t_row[unit];
+        const real da_n_t = da_n_da_z_t_row[unit];
+        const real centred_W_z_x_t = centred_W_n_x_to_centred_W_z_x_t_row[H + unit];
+        const real da_z_t = da_n_da_z_t_row[H + unit];
+        // dcentred_W_n_x[t] = 2*dsum_square_W_n_x[t]*centred_W_n_x[t] + da_n[t]*g_n/std_W_n_x[t]
+        const real dcentred_W_n_x_t = 2 * dsum_square_W_n_x_t * centred_W_n_x_t + da_n_t * g_n[unit] / std_W_n_x_t;
+        // dcentred_W_z_x[t] = 2*dsum_square_W_z_x[t]*centred_W_z_x[t] + da_z[t]*g_z/std_W_z_x[t]
+        const real dcentred_W_z_x_t = 2 * dsum_square_W_z_x_t * centred_W_z_x_t + da_z_t * g_z[unit] / std_W_z_x_t;
+        partial_dsum_W_n_x_sum += dcentred_W_n_x_t;
+        partial_dsum_W_z_x_sum += dcentred_W_z_x_t;
+        dcentred_W_z_x_to_dcentred_W_n_x_t_row[H + unit] = dcentred_W_n_x_t;
+        dcentred_W_z_x_to_dcentred_W_n_x_t_row[unit] = dcentred_W_z_x_t;
+    }
+    // dsum_W_n_x_sum[t] = sum(dcentred_W_n_x[t])
+    const real dsum_W_n_x_sum_t = block_sum(partial_dsum_W_n_x_sum);
+    // dsum_W_z_x_sum[t] = sum(dcentred_W_z_x[t])
+    const real dsum_W_z_x_sum_t = block_sum(partial_dsum_W_z_x_sum);
+    // dsum_W_n_x[t] = -dsum_W_n_x_sum[t]/H
+    const real dsum_W_n_x_t = -dsum_W_n_x_sum_t / (real)H;
+    // dsum_W_z_x[t] = -dsum_W_z_x_sum[t]/H
+    const real dsum_W_z_x_t = -dsum_W_z_x_sum_t / (real)H;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real dcentred_W_n_x_t = dcentred_W_z_x_to_dcentred_W_n_x_t_row[H + unit];
+        const real dcentred_W_z_x_t = dcentred_W_z_x_to_dcentred_W_n_x_t_row[unit];
+        // dW_n_x[t] = dsum_W_n_x[t] + dcentred_W_n_x[t]
+        const real dW_n_x_t = dsum_W_n_x_t + dcentred_W_n_x_t;
+        // dW_z_x[t] = dsum_W_z_x[t] + dcentred_W_z_x[t]
+        const real dW_z_x_t = dsum_W_z_x_t + dcentred_W_z_x_t;
+        dW_z_x_dW_n_x_t_row[H + unit] = dW_n_x_t;
+        dW_z_x_dW_n_x_t_row[unit] = dW_z_x_t;
+    }
+}
+"""
+
+
+@functools.lru_cache(maxsize=None)
+def _compiled(real: str, device: int) -> Any:
+    """The kernels for one type of number, compiled when they are first needed (once per device)."""
+    module = cp.RawModule(code=f"typedef {real} real;\n{CUDA}", options=("--std=c++17",))
+    return types.SimpleNamespace(**{name: module.get_function(name) for name in KERNELS})
+
+
+def _kernels(dtype: Any) -> Any:
+    return _compiled("float" if dtype == np.float32 else "double", cp.cuda.Device().id)
+
+
+def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
+    """One thread per unit of every row: a block has several short rows, or part of a long one."""
+    if rows:
+        wide = min(units, 256)
+        tall = 256 // wide
+        kernel((-(-rows // tall), -(-units // wide)), (wide, tall), (rows, *args))
+
+
+def _launch_rows(kernel: Any, rows: int, units: int, most: int, *args: Any) -> None:
+    """One block per row, of whole warps and ``most`` threads at most."""
+    if rows:
+        kernel((rows,), (min(-(-units // 32) * 32, most),), args)

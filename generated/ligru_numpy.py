@@ -1,0 +1,875 @@
+"""Light GRU
+
+Ravanelli, Brakel, Omologo & Bengio (2018), Light gated recurrent units for speech recognition. Layer normalisation
+stands where the paper normalises over the batch.
+
+The cell ligru as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("D", "H")
+PARAMS = {
+    "W_z": ("H", "D"),
+    "W_n": ("H", "D"),
+    "U_n": ("H", "H"),
+    "U_z": ("H", "H"),
+    "g_z": ("H",),
+    "g_n": ("H",),
+    "b_n": ("H",),
+    "b_z": ("H",),
+}
+CONSTANTS = {}
+START = {
+    "W_z": "uniform",
+    "W_n": "uniform",
+    "U_n": "orthogonal",
+    "U_z": "orthogonal",
+    "g_z": 1.0,
+    "g_n": 1.0,
+    "b_n": 0.0,
+    "b_z": 0.0,
+}
+INPUTS = {"x": ("D",)}
+STATES = {"h": ("H",)}
+LAGS = {}
+OUTPUT = "h"
+EQUATIONS = (
+    '"""Light GRU\n'
+    "\n"
+    "Ravanelli, Brakel, Omologo & Bengio (2018), Light gated recurrent units for speech recognition. Layer "
+    "normalisation\n"
+    "stands where the paper normalises over the batch.\n"
+    '"""\n'
+    "z[t] = sigmoid(layernorm(W_z @ x[t], g_z, b_z) + U_z @ h[t-1])   # update gate\n"
+    "n[t] = relu(layernorm(W_n @ x[t], g_n, b_n) + U_n @ h[t-1])      # candidate\n"
+    "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                         # hidden state\n"
+    "U_z: (H, H) = orthogonal\n"
+    "U_n: (H, H) = orthogonal\n"
+    "g_z: H = 1\n"
+    "b_z: H = 0\n"
+    "g_n: H = 1\n"
+    "b_n: H = 0\n"
+)
+STAMP = "ce054c05157344aa"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    if start == "orthogonal":
+        q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))  # Saxe, McClelland & Ganguli (2014)
+        q = q * np.sign(np.diagonal(r))
+        return q if shape[0] >= shape[1] else q.T
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    W_z_x_W_n_x = np.empty((pack.size, 2*H), dtype)
+    a_n_z = np.empty((pack.size if keep_tape else batch, 2*H), dtype)
+    sum_W_n_x_sum_W_z_x = np.empty((pack.size, 2), dtype)
+    centred_W_n_x_to_centred_W_z_x = np.empty((pack.size, 2*H), dtype)
+    square_W_n_x_to_square_W_z_x = W_z_x_W_n_x
+    std_W_n_x_std_W_z_x = np.empty((pack.size, 2), dtype)
+    a_n_in_a_z_in = W_z_x_W_n_x
+    h = np.empty((pack.size + batch, H), dtype)
+    work1 = np.empty((batch, H), dtype)
+    g_z = params.stack("g_z", "g_z")
+    b_z = params.stack("b_z", "b_z")
+    g_n = params.stack("g_n", "g_n")
+    b_n = params.stack("b_n", "b_n")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    W_z_to_W_n_T = params.stack("W_z", "W_n").T
+    U_n_to_U_z_T = params.stack("U_n", "U_z").T
+    z = a_n_z[:, H :]
+    a_n = a_n_z[:, : H]
+
+    # W_z_x[t] = W_z @ x[t]
+    # W_n_x[t] = W_n @ x[t]
+    W_z_x_to_W_n_x = W_z_x_W_n_x
+    np.matmul(x_rows, W_z_to_W_n_T, out=W_z_x_to_W_n_x)
+    # sum_W_z_x[t] = sum(W_z_x[t])
+    sum_W_z_x = sum_W_n_x_sum_W_z_x[:, 1 :]
+    W_z_x = W_z_x_W_n_x[:, : H]
+    np.add.reduce(W_z_x, axis=1, keepdims=True, out=sum_W_z_x)
+    # sum_W_n_x[t] = sum(W_n_x[t])
+    sum_W_n_x = sum_W_n_x_sum_W_z_x[:, : 1]
+    W_n_x = W_z_x_W_n_x[:, H :]
+    np.add.reduce(W_n_x, axis=1, keepdims=True, out=sum_W_n_x)
+    # centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H
+    centred_W_z_x = centred_W_n_x_to_centred_W_z_x[:, H :]
+    np.divide(sum_W_z_x, H, out=centred_W_z_x)
+    np.subtract(W_z_x, centred_W_z_x, out=centred_W_z_x)
+    # centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H
+    centred_W_n_x = centred_W_n_x_to_centred_W_z_x[:, : H]
+    np.divide(sum_W_n_x, H, out=centred_W_n_x)
+    np.subtract(W_n_x, centred_W_n_x, out=centred_W_n_x)
+    # square_W_n_x[t] = centred_W_n_x[t]**2
+    # square_W_z_x[t] = centred_W_z_x[t]**2
+    np.square(centred_W_n_x_to_centred_W_z_x, out=square_W_n_x_to_square_W_z_x)
+    # sum_square_W_n_x[t] = sum(square_W_n_x[t])
+    # sum_square_W_z_x[t] = sum(square_W_z_x[t])
+    sum_square_W_n_x_to_sum_square_W_z_x = std_W_n_x_std_W_z_x
+    square_W_n_x_to_square_W_z_x_ = square_W_n_x_to_square_W_z_x.reshape(-1, 2, H)
+    np.add.reduce(square_W_n_x_to_square_W_z_x_, axis=2, out=sum_square_W_n_x_to_sum_square_W_z_x)
+    # std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05
+    # std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05
+    std_squared_W_n_x_to_std_squared_W_z_x = sum_square_W_n_x_to_sum_square_W_z_x
+    np.divide(sum_square_W_n_x_to_sum_square_W_z_x, H, out=std_squared_W_n_x_to_std_squared_W_z_x)
+    np.add(std_squared_W_n_x_to_std_squared_W_z_x, 1e-05, out=std_squared_W_n_x_to_std_squared_W_z_x)
+    # std_W_n_x[t] = sqrt(std_squared_W_n_x[t])
+    # std_W_z_x[t] = sqrt(std_squared_W_z_x[t])
+    std_W_n_x_to_std_W_z_x = sum_square_W_n_x_to_sum_square_W_z_x
+    np.sqrt(std_squared_W_n_x_to_std_squared_W_z_x, out=std_W_n_x_to_std_W_z_x)
+    # a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z
+    std_W_z_x = std_W_n_x_std_W_z_x[:, 1 :]
+    a_z_in = a_n_in_a_z_in[:, H :]
+    np.multiply(centred_W_z_x, g_z, out=a_z_in)
+    np.divide(a_z_in, std_W_z_x, out=a_z_in)
+    np.add(a_z_in, b_z, out=a_z_in)
+    # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n
+    std_W_n_x = std_W_n_x_std_W_z_x[:, : 1]
+    a_n_in = a_n_in_a_z_in[:, : H]
+    np.multiply(centred_W_n_x, g_n, out=a_n_in)
+    np.divide(a_n_in, std_W_n_x, out=a_n_in)
+    np.add(a_n_in, b_n, out=a_n_in)
+
+    samples = -1
+    for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            work1_t = work1[:n]
+        # U_n_h[t] = U_n @ h[t-1]
+        # U_z_h[t] = U_z @ h[t-1]
+        h_t1 = h[at_1_0[t]]
+        U_n_h_to_U_z_h_t = a_n_z[kept_0[t]]
+        np.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
+        # a_n[t] = U_n_h[t] + a_n_in[t]
+        # a_z[t] = U_z_h[t] + a_z_in[t]
+        a_n_in_to_a_z_in_t = a_n_in_a_z_in[at_0[t]]
+        a_n_to_a_z_t = U_n_h_to_U_z_h_t
+        np.add(U_n_h_to_U_z_h_t, a_n_in_to_a_z_in_t, out=a_n_to_a_z_t)
+        # z[t] = sigmoid(a_z[t]) (update gate)
+        a_z_t = z[kept_0[t]]
+        z_t = a_z_t
+        np.subtract(0, a_z_t, out=z_t)
+        np.exp(z_t, out=z_t)
+        np.add(z_t, 1, out=z_t)
+        np.divide(1, z_t, out=z_t)
+        # n[t] = relu(a_n[t]) (candidate)
+        a_n_t = a_n[kept_0[t]]
+        n_t = h[at_1[t]]
+        np.maximum(a_n_t, 0, out=n_t)
+        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+        h_t = n_t
+        np.subtract(1, z_t, out=work1_t)
+        np.multiply(work1_t, n_t, out=h_t)
+        np.multiply(z_t, h_t1, out=work1_t)
+        np.add(work1_t, h_t, out=h_t)
+
+    h_last = h[pack.last(1, 1, True)]
+    h_ = h[batch :]
+
+    last = {
+        "h": pack.unsort(h_last)[0],
+    }
+    arrays = {
+        "a_n_z": a_n_z,
+        "centred_W_n_x_to_centred_W_z_x": centred_W_n_x_to_centred_W_z_x,
+        "h": h,
+        "std_W_n_x_std_W_z_x": std_W_n_x_std_W_z_x,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("H",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+
+    dy_rows = pack.rows(dy)
+    a_n_z = tape.arrays["a_n_z"]
+    centred_W_n_x_to_centred_W_z_x = tape.arrays["centred_W_n_x_to_centred_W_z_x"]
+    h = tape.arrays["h"]
+    std_W_n_x_std_W_z_x = tape.arrays["std_W_n_x_std_W_z_x"]
+    x_ = tape.arrays["x_rows"]
+    dW_z_x_dW_n_x = np.empty((pack.size, 2*H), dtype)
+    da_n_da_z = dW_z_x_dW_n_x
+    dh = np.empty((batch, H), dtype)
+    memory = np.empty(max(pack.size * 2*H, pack.size), dtype)
+    dstd_W_z_x_each_to_dstd_W_n_x_each = memory[: pack.size * 2*H].reshape(pack.size, 2*H)
+    dg_z_each_dg_n_each = memory[: pack.size * 2*H].reshape(pack.size, 2*H)
+    dsum_square_W_z_x_to_dsum_square_W_n_x = np.empty((pack.size, 2), dtype)
+    dcentred_W_z_x_to_dcentred_W_n_x = memory[: pack.size * 2*H].reshape(pack.size, 2*H)
+    memory_ = np.empty(max(pack.size * 2, pack.size * H), dtype)
+    dsum_W_z_x_dsum_W_n_x = memory_[: pack.size * 2].reshape(pack.size, 2)
+    dx_ = np.empty((pack.size, D), dtype)
+    dh_back = np.zeros((2 * batch, H), dtype)
+    dh_via = np.zeros((2 * batch, H), dtype)
+    work1 = dh
+    work1_ = memory[: pack.size].reshape(pack.size, 1)
+    work1_2 = memory_[: pack.size * H].reshape(pack.size, H)
+    U_n_to_U_z = params.stack("U_n", "U_z")
+    g_n = params.stack("g_n", "g_n")
+    g_z = params.stack("g_z", "g_z")
+    dU_n_to_dU_z = grads.stack("U_n", "U_z")
+    db_n_to_db_z = grads.stack("b_n", "b_z")
+    dg_z_to_dg_n = grads.stack("g_z", "g_n")
+    W_z_to_W_n = params.stack("W_z", "W_n")
+    dW_z_to_dW_n = grads.stack("W_z", "W_n")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    a_n = a_n_z[:, : H]
+    da_z = da_n_da_z[:, H :]
+    z = a_n_z[:, H :]
+    da_n = da_n_da_z[:, : H]
+    ones = np.ones((1, pack.size), dtype)
+
+    samples = -1
+    for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            dh_t = dh[:n]
+            work1_t = work1[:n]
+        # n[t] = relu(a_n[t]) (candidate)
+        a_n_t = a_n[at_0[t]]
+        n_t = da_z[at_0[t]]
+        np.maximum(a_n_t, 0, out=n_t)
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        dy_t = dy_rows[at_0[t]]
+        dh_back_next = dh_back[ring_1[t]]
+        dh_via_next = dh_via[ring_1[t]]
+        np.add(dy_t, dh_back_next, out=dh_t)
+        np.add(dh_t, dh_via_next, out=dh_t)
+        # dn[t] = dh[t]*(1 - z[t])
+        z_t = z[at_0[t]]
+        dn_t = da_n[at_0[t]]
+        np.subtract(1, z_t, out=dn_t)
+        np.multiply(dh_t, dn_t, out=dn_t)
+        # dz[t] = dh[t]*(h[t-1] - n[t])
+        h_t1 = h[at_1_0[t]]
+        dz_t = n_t
+        np.subtract(h_t1, n_t, out=dz_t)
+        np.multiply(dh_t, dz_t, out=dz_t)
+        # dh_via[t] = dh[t]*z[t]
+        dh_via_t = dh_via[ring_1_0[t]]
+        np.multiply(dh_t, z_t, out=dh_via_t)
+        # da_n[t] = dn[t]*greater(a_n[t], 0)
+        da_n_t = dn_t
+        np.greater(a_n_t, 0, out=work1_t)
+        np.multiply(dn_t, work1_t, out=da_n_t)
+        # da_z[t] = dz[t]*z[t]*(1 - z[t])
+        da_z_t = n_t
+        np.multiply(dz_t, z_t, out=da_z_t)
+        np.subtract(1, z_t, out=work1_t)
+        np.multiply(da_z_t, work1_t, out=da_z_t)
+        # dh_back[t] = U_z.T @ da_z[t] + U_n.T @ da_n[t]
+        da_n_to_da_z_t = da_n_da_z[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
+        np.matmul(da_n_to_da_z_t, U_n_to_U_z, out=dh_back_t)
+
+    # dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n
+    da_n_ = da_n_da_z[:, : H]
+    centred_W_n_x = centred_W_n_x_to_centred_W_z_x[:, : H]
+    dstd_W_n_x_each = dstd_W_z_x_each_to_dstd_W_n_x_each[:, H :]
+    np.multiply(da_n_, centred_W_n_x, out=dstd_W_n_x_each)
+    np.multiply(dstd_W_n_x_each, g_n, out=dstd_W_n_x_each)
+    # dstd_W_z_x_each[t] = da_z[t]*centred_W_z_x[t]*g_z
+    da_z_ = da_n_da_z[:, H :]
+    centred_W_z_x = centred_W_n_x_to_centred_W_z_x[:, H :]
+    dstd_W_z_x_each = dstd_W_z_x_each_to_dstd_W_n_x_each[:, : H]
+    np.multiply(da_z_, centred_W_z_x, out=dstd_W_z_x_each)
+    np.multiply(dstd_W_z_x_each, g_z, out=dstd_W_z_x_each)
+    # dstd_W_z_x_sum[t] = sum(dstd_W_z_x_each[t])
+    # dstd_W_n_x_sum[t] = sum(dstd_W_n_x_each[t])
+    dstd_W_z_x_sum_to_dstd_W_n_x_sum = dsum_square_W_z_x_to_dsum_square_W_n_x
+    dstd_W_z_x_each_to_dstd_W_n_x_each_ = dstd_W_z_x_each_to_dstd_W_n_x_each.reshape(-1, 2, H)
+    np.add.reduce(dstd_W_z_x_each_to_dstd_W_n_x_each_, axis=2, out=dstd_W_z_x_sum_to_dstd_W_n_x_sum)
+    # dstd_W_n_x[t] = -dstd_W_n_x_sum[t]/std_W_n_x[t]**2
+    dstd_W_n_x_sum = dsum_square_W_z_x_to_dsum_square_W_n_x[:, 1 :]
+    std_W_n_x = std_W_n_x_std_W_z_x[:, : 1]
+    dstd_W_n_x = dstd_W_n_x_sum
+    np.square(std_W_n_x, out=work1_)
+    np.divide(dstd_W_n_x_sum, work1_, out=dstd_W_n_x)
+    np.multiply(dstd_W_n_x, -1, out=dstd_W_n_x)
+    # dstd_W_z_x[t] = -dstd_W_z_x_sum[t]/std_W_z_x[t]**2
+    dstd_W_z_x_sum = dsum_square_W_z_x_to_dsum_square_W_n_x[:, : 1]
+    std_W_z_x = std_W_n_x_std_W_z_x[:, 1 :]
+    dstd_W_z_x = dstd_W_z_x_sum
+    np.square(std_W_z_x, out=work1_)
+    np.divide(dstd_W_z_x_sum, work1_, out=dstd_W_z_x)
+    np.multiply(dstd_W_z_x, -1, out=dstd_W_z_x)
+    # dstd_squared_W_n_x[t] = dstd_W_n_x[t]/(2*std_W_n_x[t])
+    dstd_squared_W_n_x = dstd_W_n_x_sum
+    np.divide(dstd_W_n_x, std_W_n_x, out=dstd_squared_W_n_x)
+    np.divide(dstd_squared_W_n_x, 2, out=dstd_squared_W_n_x)
+    # dstd_squared_W_z_x[t] = dstd_W_z_x[t]/(2*std_W_z_x[t])
+    dstd_squared_W_z_x = dstd_W_z_x_sum
+    np.divide(dstd_W_z_x, std_W_z_x, out=dstd_squared_W_z_x)
+    np.divide(dstd_squared_W_z_x, 2, out=dstd_squared_W_z_x)
+    # dsum_square_W_z_x[t] = dstd_squared_W_z_x[t]/H
+    # dsum_square_W_n_x[t] = dstd_squared_W_n_x[t]/H
+    dstd_squared_W_z_x_to_dstd_squared_W_n_x = dstd_W_z_x_sum_to_dstd_W_n_x_sum
+    dsum_square_W_z_x_to_dsum_square_W_n_x_ = dstd_W_z_x_sum_to_dstd_W_n_x_sum
+    np.divide(dstd_squared_W_z_x_to_dstd_squared_W_n_x, H, out=dsum_square_W_z_x_to_dsum_square_W_n_x_)
+    # dU_n = sum of outer(da_n[t], h[t-1])
+    # dU_z = sum of outer(da_z[t], h[t-1])
+    da_n_to_da_z = da_n_da_z
+    h_t1_ = h[pack.past(1, 0)]
+    np.matmul(da_n_to_da_z.T, h_t1_, out=dU_n_to_dU_z)
+    # db_n = sum of da_n[t]
+    # db_z = sum of da_z[t]
+    np.matmul(ones, da_n_to_da_z, out=db_n_to_db_z.reshape(1, -1))
+    # dg_z_each[t] = da_z[t]*centred_W_z_x[t]/std_W_z_x[t]
+    dg_z_each = dg_z_each_dg_n_each[:, : H]
+    np.multiply(da_z_, centred_W_z_x, out=dg_z_each)
+    np.divide(dg_z_each, std_W_z_x, out=dg_z_each)
+    # dg_n_each[t] = da_n[t]*centred_W_n_x[t]/std_W_n_x[t]
+    dg_n_each = dg_z_each_dg_n_each[:, H :]
+    np.multiply(da_n_, centred_W_n_x, out=dg_n_each)
+    np.divide(dg_n_each, std_W_n_x, out=dg_n_each)
+    # dg_z = sum of dg_z_each[t]
+    # dg_n = sum of dg_n_each[t]
+    dg_z_each_to_dg_n_each = dg_z_each_dg_n_each
+    np.matmul(ones, dg_z_each_to_dg_n_each, out=dg_z_to_dg_n.reshape(1, -1))
+    # dcentred_W_n_x[t] = 2*dsum_square_W_n_x[t]*centred_W_n_x[t] + da_n[t]*g_n/std_W_n_x[t]
+    dsum_square_W_n_x = dstd_W_n_x_sum
+    dcentred_W_n_x = dcentred_W_z_x_to_dcentred_W_n_x[:, H :]
+    np.multiply(2, dsum_square_W_n_x, out=dcentred_W_n_x)
+    np.multiply(dcentred_W_n_x, centred_W_n_x, out=dcentred_W_n_x)
+    np.multiply(da_n_, g_n, out=work1_2)
+    np.divide(work1_2, std_W_n_x, out=work1_2)
+    np.add(dcentred_W_n_x, work1_2, out=dcentred_W_n_x)
+    # dcentred_W_z_x[t] = 2*dsum_square_W_z_x[t]*centred_W_z_x[t] + da_z[t]*g_z/std_W_z_x[t]
+    dsum_square_W_z_x = dstd_W_z_x_sum
+    dcentred_W_z_x = dcentred_W_z_x_to_dcentred_W_n_x[:, : H]
+    np.multiply(2, dsum_square_W_z_x, out=dcentred_W_z_x)
+    np.multiply(dcentred_W_z_x, centred_W_z_x, out=dcentred_W_z_x)
+    np.multiply(da_z_, g_z, out=work1_2)
+    np.divide(work1_2, std_W_z_x, out=work1_2)
+    np.add(dcentred_W_z_x, work1_2, out=dcentred_W_z_x)
+    # dsum_W_z_x_sum[t] = sum(dcentred_W_z_x[t])
+    # dsum_W_n_x_sum[t] = sum(dcentred_W_n_x[t])
+    dsum_W_z_x_sum_to_dsum_W_n_x_sum = dsum_W_z_x_dsum_W_n_x
+    dcentred_W_z_x_to_dcentred_W_n_x_ = dcentred_W_z_x_to_dcentred_W_n_x.reshape(-1, 2, H)
+    np.add.reduce(dcentred_W_z_x_to_dcentred_W_n_x_, axis=2, out=dsum_W_z_x_sum_to_dsum_W_n_x_sum)
+    # dsum_W_z_x[t] = -dsum_W_z_x_sum[t]/H
+    # dsum_W_n_x[t] = -dsum_W_n_x_sum[t]/H
+    dsum_W_z_x_to_dsum_W_n_x = dsum_W_z_x_sum_to_dsum_W_n_x_sum
+    np.divide(dsum_W_z_x_sum_to_dsum_W_n_x_sum, H, out=dsum_W_z_x_to_dsum_W_n_x)
+    np.multiply(dsum_W_z_x_to_dsum_W_n_x, -1, out=dsum_W_z_x_to_dsum_W_n_x)
+    # dW_z_x[t] = dsum_W_z_x[t] + dcentred_W_z_x[t]
+    # dW_n_x[t] = dsum_W_n_x[t] + dcentred_W_n_x[t]
+    dsum_W_z_x_to_dsum_W_n_x_ = dsum_W_z_x_dsum_W_n_x.reshape(-1, 2, 1)
+    dW_z_x_to_dW_n_x = dW_z_x_dW_n_x.reshape(-1, 2, H)
+    np.add(dsum_W_z_x_to_dsum_W_n_x_, dcentred_W_z_x_to_dcentred_W_n_x_, out=dW_z_x_to_dW_n_x)
+    if need_x:
+        # dx[t] = W_z.T @ dW_z_x[t] + W_n.T @ dW_n_x[t]
+        dW_z_x_to_dW_n_x_ = dW_z_x_dW_n_x
+        np.matmul(dW_z_x_to_dW_n_x_, W_z_to_W_n, out=dx_)
+    # dW_z = sum of outer(dW_z_x[t], x[t])
+    # dW_n = sum of outer(dW_n_x[t], x[t])
+    dW_z_x_to_dW_n_x_2 = dW_z_x_dW_n_x
+    np.matmul(dW_z_x_to_dW_n_x_2.T, x_, out=dW_z_to_dW_n)
+
+    dh_first = np.zeros((1, batch, H), dtype)
+    dh_first += dh_back[pack.first(1)]
+    dh_first += dh_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    W_z_x_W_n_x = np.empty((batch, 2*H), dtype)
+    a_n_z = np.empty((batch, 2*H), dtype)
+    sum_W_n_x_sum_W_z_x = np.empty((batch, 2), dtype)
+    centred_W_n_x_to_centred_W_z_x = np.empty((batch, 2*H), dtype)
+    square_W_n_x_to_square_W_z_x = np.empty((batch, 2*H), dtype)
+    std_W_n_x_std_W_z_x = np.empty((batch, 2), dtype)
+    a_n_in_a_z_in = np.empty((batch, 2*H), dtype)
+    h = np.empty((batch, H), dtype)
+    work1 = np.empty((batch, H), dtype)
+    g_z = params.stack("g_z", "g_z")
+    b_z = params.stack("b_z", "b_z")
+    g_n = params.stack("g_n", "g_n")
+    b_n = params.stack("b_n", "b_n")
+    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
+    W_z_to_W_n_T = params.stack("W_z", "W_n").T
+    h_t1 = h_before[0]
+    U_n_to_U_z_T = params.stack("U_n", "U_z").T
+
+    # W_z_x[t] = W_z @ x[t]
+    # W_n_x[t] = W_n @ x[t]
+    W_z_x_to_W_n_x_t = W_z_x_W_n_x
+    np.matmul(x_t_, W_z_to_W_n_T, out=W_z_x_to_W_n_x_t)
+    # sum_W_z_x[t] = sum(W_z_x[t])
+    sum_W_z_x_t = sum_W_n_x_sum_W_z_x[:, 1 :]
+    W_z_x_t = W_z_x_W_n_x[:, : H]
+    np.add.reduce(W_z_x_t, axis=1, keepdims=True, out=sum_W_z_x_t)
+    # sum_W_n_x[t] = sum(W_n_x[t])
+    sum_W_n_x_t = sum_W_n_x_sum_W_z_x[:, : 1]
+    W_n_x_t = W_z_x_W_n_x[:, H :]
+    np.add.reduce(W_n_x_t, axis=1, keepdims=True, out=sum_W_n_x_t)
+    # centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H
+    centred_W_z_x_t = centred_W_n_x_to_centred_W_z_x[:, H :]
+    np.divide(sum_W_z_x_t, H, out=centred_W_z_x_t)
+    np.subtract(W_z_x_t, centred_W_z_x_t, out=centred_W_z_x_t)
+    # centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H
+    centred_W_n_x_t = centred_W_n_x_to_centred_W_z_x[:, : H]
+    np.divide(sum_W_n_x_t, H, out=centred_W_n_x_t)
+    np.subtract(W_n_x_t, centred_W_n_x_t, out=centred_W_n_x_t)
+    # square_W_n_x[t] = centred_W_n_x[t]**2
+    # square_W_z_x[t] = centred_W_z_x[t]**2
+    np.square(centred_W_n_x_to_centred_W_z_x, out=square_W_n_x_to_square_W_z_x)
+    # sum_square_W_n_x[t] = sum(square_W_n_x[t])
+    # sum_square_W_z_x[t] = sum(square_W_z_x[t])
+    sum_square_W_n_x_to_sum_square_W_z_x_t = std_W_n_x_std_W_z_x
+    square_W_n_x_to_square_W_z_x_t = square_W_n_x_to_square_W_z_x.reshape(-1, 2, H)
+    np.add.reduce(square_W_n_x_to_square_W_z_x_t, axis=2, out=sum_square_W_n_x_to_sum_square_W_z_x_t)
+    # std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05
+    # std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05
+    std_squared_W_n_x_to_std_squared_W_z_x_t = sum_square_W_n_x_to_sum_square_W_z_x_t
+    np.divide(sum_square_W_n_x_to_sum_square_W_z_x_t, H, out=std_squared_W_n_x_to_std_squared_W_z_x_t)
+    np.add(std_squared_W_n_x_to_std_squared_W_z_x_t, 1e-05, out=std_squared_W_n_x_to_std_squared_W_z_x_t)
+    # std_W_n_x[t] = sqrt(std_squared_W_n_x[t])
+    # std_W_z_x[t] = sqrt(std_squared_W_z_x[t])
+    std_W_n_x_to_std_W_z_x_t = sum_square_W_n_x_to_sum_square_W_z_x_t
+    np.sqrt(std_squared_W_n_x_to_std_squared_W_z_x_t, out=std_W_n_x_to_std_W_z_x_t)
+    # a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z
+    std_W_z_x_t = std_W_n_x_std_W_z_x[:, 1 :]
+    a_z_in_t = a_n_in_a_z_in[:, H :]
+    np.multiply(centred_W_z_x_t, g_z, out=a_z_in_t)
+    np.divide(a_z_in_t, std_W_z_x_t, out=a_z_in_t)
+    np.add(a_z_in_t, b_z, out=a_z_in_t)
+    # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n
+    std_W_n_x_t = std_W_n_x_std_W_z_x[:, : 1]
+    a_n_in_t = a_n_in_a_z_in[:, : H]
+    np.multiply(centred_W_n_x_t, g_n, out=a_n_in_t)
+    np.divide(a_n_in_t, std_W_n_x_t, out=a_n_in_t)
+    np.add(a_n_in_t, b_n, out=a_n_in_t)
+    # U_n_h[t] = U_n @ h[t-1]
+    # U_z_h[t] = U_z @ h[t-1]
+    U_n_h_to_U_z_h_t = a_n_z
+    np.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
+    # a_n[t] = U_n_h[t] + a_n_in[t]
+    # a_z[t] = U_z_h[t] + a_z_in[t]
+    a_n_in_to_a_z_in_t = a_n_in_a_z_in
+    a_n_to_a_z_t = U_n_h_to_U_z_h_t
+    np.add(U_n_h_to_U_z_h_t, a_n_in_to_a_z_in_t, out=a_n_to_a_z_t)
+    # z[t] = sigmoid(a_z[t]) (update gate)
+    a_z_t = a_n_z[:, H :]
+    z_t = a_z_t
+    np.subtract(0, a_z_t, out=z_t)
+    np.exp(z_t, out=z_t)
+    np.add(z_t, 1, out=z_t)
+    np.divide(1, z_t, out=z_t)
+    # n[t] = relu(a_n[t]) (candidate)
+    a_n_t = a_n_z[:, : H]
+    n_t = h
+    np.maximum(a_n_t, 0, out=n_t)
+    # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+    h_t = n_t
+    np.subtract(1, z_t, out=work1)
+    np.multiply(work1, n_t, out=h_t)
+    np.multiply(z_t, h_t1, out=work1)
+    np.add(work1, h_t, out=h_t)
+
+    state = {
+        "h": h,
+    }
+    return h_t.copy(), state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value)[None]
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found

@@ -1,0 +1,841 @@
+"""Legendre memory unit
+
+Voelker, Kajić & Eliasmith (2019), Legendre memory units: continuous-time representation in recurrent neural networks,
+equations 4, 6 and 7. The memory m holds N Legendre coefficients of the last theta seconds of u; the caller sets A and
+B, the discretised matrices of the delay.
+
+The cell lmu as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import cupy as cp
+import numpy as np
+
+SIZES = ("D", "H", "N")
+PARAMS = {
+    "W_x": ("H", "D"),
+    "e_x": (1, "D"),
+    "W_h": ("H", "H"),
+    "e_h": (1, "H"),
+    "e_m": (1, "N"),
+    "W_m": ("H", "N"),
+}
+CONSTANTS = {"A": ("N", "N"), "B": ("N",)}
+START = {
+    "W_x": "glorot",
+    "e_x": "uniform",
+    "W_h": "glorot",
+    "e_h": "zeros",
+    "e_m": "zeros",
+    "W_m": "glorot",
+}
+INPUTS = {"x": ("D",)}
+STATES = {"h": ("H",), "m": ("N",)}
+LAGS = {}
+OUTPUT = "h"
+EQUATIONS = (
+    '"""Legendre memory unit\n'
+    "\n"
+    "Voelker, Kajić & Eliasmith (2019), Legendre memory units: continuous-time representation in recurrent neural "
+    "networks,\n"
+    "equations 4, 6 and 7. The memory m holds N Legendre coefficients of the last theta seconds of u; the caller sets "
+    "A and\n"
+    "B, the discretised matrices of the delay.\n"
+    '"""\n'
+    "A: const(N, N)\n"
+    "B: const(N)\n"
+    "u: 1\n"
+    "u[t] = e_x @ x[t] + e_h @ h[t-1] + e_m @ m[t-1]       # written value\n"
+    "m[t] = A @ m[t-1] + B * u[t]                          # memory\n"
+    "h[t] = tanh(W_x @ x[t] + W_h @ h[t-1] + W_m @ m[t])   # hidden state\n"
+    "e_h: (1, H) = zeros\n"
+    "e_m: (1, N) = zeros\n"
+    "W_x: (H, D) = glorot\n"
+    "W_h: (H, H) = glorot\n"
+    "W_m: (H, N) = glorot\n"
+)
+STAMP = "f4bbe812aa9d3ef4"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``; and the constant
+    arrays, which lie elsewhere and have no gradient."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int], constants: Mapping[str, Any] | None = None) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+        self.constants = dict(constants or {})
+        self._views |= self.constants
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes, self.constants)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes, {name: array.copy() for name, array in self.constants.items()})
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: Any) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer, and every array in ``CONSTANTS``.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a keyword that is missing, unknown or does not fit.
+    """
+    arrays = {name: sizes.pop(name) for name in CONSTANTS if name in sizes}
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    for name, shape in CONSTANTS.items():
+        if name not in arrays:
+            raise TypeError(f"init_params: expected the array {name} of shape {_shape(shape, sizes)}, got none")
+        _array(name, arrays[name], (), _shape(shape, sizes), None)
+        arrays[name] = arrays[name].astype(kind)
+    return Params(cp.asarray(flat), sizes, arrays)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "zeros":
+        return np.zeros(shape)
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    bound = math.sqrt(6 / sum(shape))  # Glorot & Bengio (2010)
+    return rng.uniform(-bound, bound, shape)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = cp.asarray(order), cp.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return cp.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = cp.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return cp.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return cp.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+    N = params.sizes["N"]
+    at_0 = pack.slots(0, 0, True)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
+
+    x_rows = pack.rows(inputs["x"][1])
+    W_x_x_e_x_x = cp.empty((pack.size, H + 1), dtype)
+    W_h_h_e_h_h = cp.empty((batch, H + 1), dtype)
+    e_m_m = cp.empty((batch, 1), dtype)
+    m = cp.empty((pack.size + batch if keep_tape else 2 * batch, N), dtype)
+    h = cp.empty((pack.size + batch, H), dtype)
+    B = params["B"]
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    m[pack.first(1)] = pack.sort(given["m"]) if "m" in given else 0
+    W_x_to_e_x_T = params.stack("W_x", "e_x").T
+    W_h_to_e_h_T = params.stack("W_h", "e_h").T
+    e_m_T = params.stack("e_m", "e_m").T
+    A_T = params["A"].T
+    kernels = _kernels(dtype)
+    W_m_T = params.stack("W_m", "W_m").T
+
+    # W_x_x[t] = W_x @ x[t]
+    # e_x_x[t] = e_x @ x[t]
+    W_x_x_to_e_x_x = W_x_x_e_x_x
+    cp.matmul(x_rows, W_x_to_e_x_T, out=W_x_x_to_e_x_x)
+
+    samples = -1
+    for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            W_h_h_to_e_h_h_t = W_h_h_e_h_h[:n]
+            e_m_m_t = e_m_m[:n]
+        # W_h_h[t] = W_h @ h[t-1]
+        # e_h_h[t] = e_h @ h[t-1]
+        h_t1 = h[at_1_0[t]]
+        cp.matmul(h_t1, W_h_to_e_h_T, out=W_h_h_to_e_h_h_t)
+        # e_m_m[t] = e_m @ m[t-1]
+        m_t1 = m[kept_1_0[t]]
+        cp.matmul(m_t1, e_m_T, out=e_m_m_t)
+        # A_m[t] = A @ m[t-1]
+        A_m_t = m[kept_1[t]]
+        cp.matmul(m_t1, A_T, out=A_m_t)
+        # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value)
+        # m[t] = A_m[t] + B*u[t] (memory)
+        _launch_rows(
+            kernels.forward_1, n, N, 256, H, N, W_x_x_e_x_x, at_0[t].start, W_h_h_e_h_h, e_m_m, m, kept_1[t].start,
+            B,
+        )
+        # W_m_m[t] = W_m @ m[t]
+        m_t = A_m_t
+        W_m_m_t = h[at_1[t]]
+        cp.matmul(m_t, W_m_T, out=W_m_m_t)
+        # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t]
+        # h[t] = tanh(a_h[t]) (hidden state)
+        _launch_units(kernels.forward_2, n, H, H, W_x_x_e_x_x, at_0[t].start, W_h_h_e_h_h, h, at_1[t].start)
+
+    h_last = h[pack.last(1, 1, True)]
+    m_last = m[pack.last(1, 1, keep_tape)]
+    h_ = h[batch :]
+
+    last = {
+        "h": pack.unsort(h_last)[0],
+        "m": pack.unsort(m_last)[0],
+    }
+    arrays = {
+        "h": h,
+        "m": m,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
+
+
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("H",), params.sizes)
+    dy = cp.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    N = params.sizes["N"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1 = pack.slots(1, 1, True)
+
+    dy_rows = pack.rows(dy)
+    h = tape.arrays["h"]
+    m = tape.arrays["m"]
+    x_ = tape.arrays["x_rows"]
+    da_h_de_m_m_dm = cp.empty((pack.size, H + N + 1), dtype)
+    dx_ = cp.empty((pack.size, D), dtype)
+    dh_back = cp.zeros((2 * batch, H), dtype)
+    dm_back = cp.zeros((2 * batch, N), dtype)
+    partial = cp.empty((batch, N), dtype)
+    W_m = params.stack("W_m", "W_m")
+    B = params["B"]
+    W_h_to_e_h = params.stack("W_h", "e_h")
+    e_m = params.stack("e_m", "e_m")
+    A = params["A"]
+    W_x_to_e_x = params.stack("W_x", "e_x")
+    dW_x_to_de_x = grads.stack("W_x", "e_x")
+    dW_h_to_de_h = grads.stack("W_h", "e_h")
+    de_m = grads.stack("e_m", "e_m")
+    dW_m = grads.stack("W_m", "W_m")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    dm_back[pack.last(1, 1, False)] = pack.sort(given["m"]) if "m" in given else 0
+    kernels = _kernels(dtype)
+    da_h = da_h_de_m_m_dm[:, : H]
+    dm = da_h_de_m_m_dm[:, H + 1 :]
+    da_h_to_de_m_m = da_h_de_m_m_dm[:, : H + 1]
+    de_m_m = da_h_de_m_m_dm[:, H : H + 1]
+
+    samples = -1
+    for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            partial_t = partial[:n]
+        # dh[t] = dy[t] + dh_back[t+1]
+        # da_h[t] = dh[t]*(1 - h[t]**2)
+        _launch_units(
+            kernels.backward_1, n, H, H, N, dy_rows, at_0[t].start, dh_back, ring_1[t].start, h, at_1[t].start,
+            da_h_de_m_m_dm, at_0[t].start,
+        )
+        # dm_back_2[t] = W_m.T @ da_h[t]
+        da_h_t = da_h[at_0[t]]
+        dm_back_2_t = dm[at_0[t]]
+        cp.matmul(da_h_t, W_m, out=dm_back_2_t)
+        # dm[t] = dm_back_2[t] + dm_back[t+1]
+        # du_each[t] = dm[t]*B
+        # du_sum[t] = sum(du_each[t])
+        # de_m_m[t] = du_sum[t]
+        _launch_rows(
+            kernels.backward_2, n, max(N, 1), 256, H, N, da_h_de_m_m_dm, at_0[t].start, dm_back, ring_1[t].start, B,
+        )
+        # dh_back[t] = e_h.T @ de_m_m[t] + W_h.T @ da_h[t]
+        da_h_to_de_m_m_t = da_h_to_de_m_m[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
+        cp.matmul(da_h_to_de_m_m_t, W_h_to_e_h, out=dh_back_t)
+        # dm_back[t] = e_m.T @ de_m_m[t] + A.T @ dm[t]
+        de_m_m_t = de_m_m[at_0[t]]
+        dm_back_t = dm_back[ring_1_0[t]]
+        cp.matmul(de_m_m_t, e_m, out=dm_back_t)
+        # dm_back[t] += e_m.T @ de_m_m[t] + A.T @ dm[t]
+        de_m_m_t_ = dm_back_2_t
+        cp.matmul(de_m_m_t_, A, out=partial_t)
+        cp.add(dm_back_t, partial_t, out=dm_back_t)
+
+    if need_x:
+        # dx[t] = e_x.T @ de_m_m[t] + W_x.T @ da_h[t]
+        da_h_to_de_m_m_ = da_h_de_m_m_dm[:, : H + 1]
+        cp.matmul(da_h_to_de_m_m_, W_x_to_e_x, out=dx_)
+    # dW_x = sum of outer(da_h[t], x[t])
+    # de_x = sum of outer(de_m_m[t], x[t])
+    da_h_to_de_m_m_2 = da_h_de_m_m_dm[:, : H + 1]
+    cp.matmul(da_h_to_de_m_m_2.T, x_, out=dW_x_to_de_x)
+    # dW_h = sum of outer(da_h[t], h[t-1])
+    # de_h = sum of outer(de_m_m[t], h[t-1])
+    h_t1 = h[pack.past(1, 0)]
+    cp.matmul(da_h_to_de_m_m_2.T, h_t1, out=dW_h_to_de_h)
+    # de_m = sum of outer(de_m_m[t], m[t-1])
+    de_m_m_ = da_h_de_m_m_dm[:, H : H + 1]
+    m_t1 = m[pack.past(1, 0)]
+    cp.matmul(de_m_m_.T, m_t1, out=de_m)
+    # dW_m = sum of outer(da_h[t], m[t])
+    da_h_ = da_h_de_m_m_dm[:, : H]
+    m_ = m[batch :]
+    cp.matmul(da_h_.T, m_, out=dW_m)
+
+    dh_first = dh_back[pack.first(1)]
+    dm_first = dm_back[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+        "m": pack.unsort(dm_first)[0],
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+    N = params.sizes["N"]
+
+    x_t_ = cp.ascontiguousarray(inputs["x"][1])
+    W_x_x_e_x_x = cp.empty((batch, H + 1), dtype)
+    W_h_h_e_h_h = cp.empty((batch, H + 1), dtype)
+    e_m_m = cp.empty((batch, 1), dtype)
+    m = cp.empty((batch, N), dtype)
+    h = cp.empty((batch, H), dtype)
+    B = params["B"]
+    h_before = given["h"] if "h" in given else cp.zeros((1, batch, H), dtype)
+    m_before = given["m"] if "m" in given else cp.zeros((1, batch, N), dtype)
+    W_x_to_e_x_T = params.stack("W_x", "e_x").T
+    h_t1 = h_before[0]
+    W_h_to_e_h_T = params.stack("W_h", "e_h").T
+    m_t1 = m_before[0]
+    e_m_T = params.stack("e_m", "e_m").T
+    A_T = params["A"].T
+    kernels = _kernels(dtype)
+    W_m_T = params.stack("W_m", "W_m").T
+
+    # W_x_x[t] = W_x @ x[t]
+    # e_x_x[t] = e_x @ x[t]
+    W_x_x_to_e_x_x_t = W_x_x_e_x_x
+    cp.matmul(x_t_, W_x_to_e_x_T, out=W_x_x_to_e_x_x_t)
+    # W_h_h[t] = W_h @ h[t-1]
+    # e_h_h[t] = e_h @ h[t-1]
+    W_h_h_to_e_h_h_t = W_h_h_e_h_h
+    cp.matmul(h_t1, W_h_to_e_h_T, out=W_h_h_to_e_h_h_t)
+    # e_m_m[t] = e_m @ m[t-1]
+    cp.matmul(m_t1, e_m_T, out=e_m_m)
+    # A_m[t] = A @ m[t-1]
+    A_m_t = m
+    cp.matmul(m_t1, A_T, out=A_m_t)
+    # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value)
+    # m[t] = A_m[t] + B*u[t] (memory)
+    _launch_rows(kernels.forward_1, batch, N, 256, H, N, W_x_x_e_x_x, 0, W_h_h_e_h_h, e_m_m, m, 0, B)
+    # W_m_m[t] = W_m @ m[t]
+    m_t = A_m_t
+    W_m_m_t = h
+    cp.matmul(m_t, W_m_T, out=W_m_m_t)
+    # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t]
+    # h[t] = tanh(a_h[t]) (hidden state)
+    _launch_units(kernels.forward_2, batch, H, H, W_x_x_e_x_x, 0, W_h_h_e_h_h, h, 0)
+    h_t = W_m_m_t
+
+    state = {
+        "h": h,
+        "m": m,
+    }
+    return h_t.copy(), state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, cp.ndarray):
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = {**PARAMS, **CONSTANTS}
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = cp.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found, {name: params[name].astype(kind) for name in CONSTANTS})
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = cp.ascontiguousarray(value)[None]
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = cp.asnumpy(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found
+
+
+KERNELS = ("forward_1", "forward_2", "backward_1", "backward_2")
+CUDA = r"""
+// The sum of one value per thread of a warp, known to all of them.
+__device__ inline real warp_sum(real value) {
+    for (int k = 16; k > 0; k /= 2) value += __shfl_xor_sync(0xffffffffu, value, k);
+    return value;
+}
+
+// The sum of one value per thread of a block, known to all of them; a block is whole warps.
+__device__ inline real block_sum(real value) {
+    __shared__ real warps[32];
+    value = warp_sum(value);
+    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
+    __syncthreads();
+    value = warps[0];
+    for (int k = 1; k < blockDim.x / 32; ++k) value += warps[k];
+    __syncthreads();
+    return value;
+}
+
+extern "C" __global__ void forward_1(
+    long long H,
+    long long N,
+    const real* __restrict__ W_x_x_e_x_x_t_rows,
+    long long W_x_x_e_x_x_t_at,
+    const real* __restrict__ W_h_h_e_h_h_t_rows,
+    const real* __restrict__ e_m_m_t_rows,
+    real* m_t_rows,
+    long long m_t_at,
+    const real* __restrict__ B) {
+    const long long row = blockIdx.x;
+    const real* W_x_x_e_x_x_t_row = W_x_x_e_x_x_t_rows + (W_x_x_e_x_x_t_at + row) * (H + 1);
+    const real* W_h_h_e_h_h_t_row = W_h_h_e_h_h_t_rows + row * (H + 1);
+    const real* e_m_m_t_row = e_m_m_t_rows + row;
+    real* m_t_row = m_t_rows + (m_t_at + row) * N;
+    const real e_x_x_t = W_x_x_e_x_x_t_row[H];
+    const real e_h_h_t = W_h_h_e_h_h_t_row[H];
+    const real e_m_m_t = e_m_m_t_row[0];
+    // u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value)
+    const real u_t = e_x_x_t + e_h_h_t + e_m_m_t;
+    for (int unit = threadIdx.x; unit < N; unit += blockDim.x) {
+        const real A_m_t = m_t_row[unit];
+        // m[t] = A_m[t] + B*u[t] (memory)
+        const real m_t = A_m_t + B[unit] * u_t;
+        m_t_row[unit] = m_t;
+    }
+}
+
+extern "C" __global__ void forward_2(
+    long long rows,
+    long long H,
+    const real* __restrict__ W_x_x_e_x_x_t_rows,
+    long long W_x_x_e_x_x_t_at,
+    const real* __restrict__ W_h_h_e_h_h_t_rows,
+    real* h_t_rows,
+    long long h_t_at) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* W_x_x_e_x_x_t_row = W_x_x_e_x_x_t_rows + (W_x_x_e_x_x_t_at + row) * (H + 1);
+    const real* W_h_h_e_h_h_t_row = W_h_h_e_h_h_t_rows + row * (H + 1);
+    real* h_t_row = h_t_rows + (h_t_at + row) * H;
+    const real W_x_x_t = W_x_x_e_x_x_t_row[unit];
+    const real W_h_h_t = W_h_h_e_h_h_t_row[unit];
+    const real W_m_m_t = h_t_row[unit];
+    // a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t]
+    const real a_h_t = W_x_x_t + W_h_h_t + W_m_m_t;
+    // h[t] = tanh(a_h[t]) (hidden state)
+    const real h_t = tanh(a_h_t);
+    h_t_row[unit] = h_t;
+}
+
+extern "C" __global__ void backward_1(
+    long long rows,
+    long long H,
+    long long N,
+    const real* __restrict__ dy_t_rows,
+    long long dy_t_at,
+    const real* __restrict__ dh_back_next_rows,
+    long long dh_back_next_at,
+    const real* __restrict__ h_t_rows,
+    long long h_t_at,
+    real* __restrict__ da_h_de_m_m_dm_t_rows,
+    long long da_h_de_m_m_dm_t_at) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* dy_t_row = dy_t_rows + (dy_t_at + row) * H;
+    const real* dh_back_next_row = dh_back_next_rows + (dh_back_next_at + row) * H;
+    const real* h_t_row = h_t_rows + (h_t_at + row) * H;
+    real* da_h_de_m_m_dm_t_row = da_h_de_m_m_dm_t_rows + (da_h_de_m_m_dm_t_at + row) * (H + N + 1);
+    const real dy_t = dy_t_row[unit];
+    const real dh_back_next = dh_back_next_row[unit];
+    const real h_t = h_t_row[unit];
+    // dh[t] = dy[t] + dh_back[t+1]
+    const real dh_t = dy_t + dh_back_next;
+    // da_h[t] = dh[t]*(1 - h[t]**2)
+    const real da_h_t = dh_t * (1 - h_t * h_t);
+    da_h_de_m_m_dm_t_row[unit] = da_h_t;
+}
+
+extern "C" __global__ void backward_2(
+    long long H,
+    long long N,
+    real* da_h_de_m_m_dm_t_rows,
+    long long da_h_de_m_m_dm_t_at,
+    const real* __restrict__ dm_back_next_rows,
+    long long dm_back_next_at,
+    const real* __restrict__ B) {
+    const long long row = blockIdx.x;
+    real* da_h_de_m_m_dm_t_row = da_h_de_m_m_dm_t_rows + (da_h_de_m_m_dm_t_at + row) * (H + N + 1);
+    const real* dm_back_next_row = dm_back_next_rows + (dm_back_next_at + row) * N;
+    real partial_du_sum = 0;
+    for (int unit = threadIdx.x; unit < N; unit += blockDim.x) {
+        const real dm_back_2_t = da_h_de_m_m_dm_t_row[H + 1 + unit];
+        const real dm_back_next = dm_back_next_row[unit];
+        // dm[t] = dm_back_2[t] + dm_back[t+1]
+        const real dm_t = dm_back_2_t + dm_back_next;
+        // du_each[t] = dm[t]*B
+        const real du_each_t = dm_t * B[unit];
+        partial_du_sum += du_each_t;
+        da_h_de_m_m_dm_t_row[H + 1 + unit] = dm_t;
+    }
+    // du_sum[t] = sum(du_each[t])
+    const real du_sum_t = block_sum(partial_du_sum);
+    // de_m_m[t] = du_sum[t]
+    const real de_m_m_t = du_sum_t;
+    if (threadIdx.x == 0) da_h_de_m_m_dm_t_row[H] = de_m_m_t;
+}
+"""
+
+
+@functools.lru_cache(maxsize=None)
+def _compiled(real: str, device: int) -> Any:
+    """The kernels for one type of number, compiled when they are first needed (once per device)."""
+    module = cp.RawModule(code=f"typedef {real} real;\n{CUDA}", options=("--std=c++17",))
+    return types.SimpleNamespace(**{name: module.get_function(name) for name in KERNELS})
+
+
+def _kernels(dtype: Any) -> Any:
+    return _compiled("float" if dtype == np.float32 else "double", cp.cuda.Device().id)
+
+
+def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
+    """One thread per unit of every row: a block has several short rows, or part of a long one."""
+    if rows:
+        wide = min(units, 256)
+        tall = 256 // wide
+        kernel((-(-rows // tall), -(-units // wide)), (wide, tall), (rows, *args))
+
+
+def _launch_rows(kernel: Any, rows: int, units: int, most: int, *args: Any) -> None:
+    """One block per row, of whole warps and ``most`` threads at most."""
+    if rows:
+        kernel((rows,), (min(-(-units // 32) * 32, most),), args)

@@ -1,0 +1,1237 @@
+"""Mamba: a selective state space
+
+Gu & Dao (2023), Mamba: linear-time sequence modeling with selective state spaces, equation 2 and algorithm 2. Each of
+H channels has N states, which decay at the rates exp(A_log); step size, B and C depend on the input. A is discretised
+by a zero-order hold and B by Euler's method, as in the published code; the step size passes a bottleneck of R units.
+One block without its convolution.
+
+The cell mamba as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import cupy as cp
+import numpy as np
+
+SIZES = ("D", "H", "N", "R")
+PARAMS = {
+    "W_z": ("H", "D"),
+    "W_u": ("H", "D"),
+    "W_B": ("N", "H"),
+    "W_C": ("N", "H"),
+    "W_dt": ("R", "H"),
+    "b_dt": ("H",),
+    "skip": ("H",),
+    "V_dt": ("H", "R"),
+    "A_log": ("H", "N"),
+    "W_y": ("D", "H"),
+}
+CONSTANTS = {}
+START = {
+    "W_z": "uniform",
+    "W_u": "uniform",
+    "W_B": "uniform",
+    "W_C": "uniform",
+    "W_dt": "uniform",
+    "b_dt": -4.6,
+    "skip": 1.0,
+    "V_dt": "uniform",
+    "A_log": ("uniform", 1.0),
+    "W_y": "uniform",
+}
+INPUTS = {"x": ("D",)}
+STATES = {"S": ("H", "N")}
+LAGS = {}
+OUTPUT = "y"
+EQUATIONS = (
+    '"""Mamba: a selective state space\n'
+    "\n"
+    "Gu & Dao (2023), Mamba: linear-time sequence modeling with selective state spaces, equation 2 and algorithm 2. "
+    "Each of\n"
+    "H channels has N states, which decay at the rates exp(A_log); step size, B and C depend on the input. A is "
+    "discretised\n"
+    "by a zero-order hold and B by Euler's method, as in the published code; the step size passes a bottleneck of R "
+    "units.\n"
+    "One block without its convolution.\n"
+    '"""\n'
+    "S: (H, N)\n"
+    "W_dt: (R, H)\n"
+    "u[t] = silu(W_u @ x[t])                                                        # channels\n"
+    "B[t] = W_B @ u[t]                                                              # what enters each state\n"
+    "C[t] = W_C @ u[t]                                                              # what is read of each state\n"
+    "dt[t] = softplus(V_dt @ (W_dt @ u[t]) + b_dt)                                  # step size\n"
+    "S[t] = exp(-(diag(dt[t]) @ exp(A_log))) * S[t-1] + outer(dt[t] * u[t], B[t])   # states\n"
+    "s[t] = S[t] @ C[t] + skip * u[t]                                               # read states\n"
+    "y[t] = W_y @ (s[t] * silu(W_z @ x[t]))                                         # gated output\n"
+    "y: D\n"
+    "A_log: (H, N) = uniform(1)\n"
+    "b_dt: H = -4.6\n"
+    "skip: H = 1\n"
+)
+STAMP = "b2234ad54c043070"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(cp.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    if isinstance(start, tuple) and start[0] == "uniform":
+        return rng.uniform(-start[1], start[1], shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = cp.asarray(order), cp.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return cp.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = cp.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return cp.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return cp.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    N = params.sizes["N"]
+    R = params.sizes["R"]
+    at_0 = pack.slots(0, 0, True)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    W_z_x_W_u_x = cp.empty((pack.size, 2*H), dtype)
+    B_C_W_dt_u = cp.empty((pack.size, 2*N + R), dtype)
+    sigmoid_W_z_x = cp.empty((pack.size, H), dtype)
+    u = cp.empty((pack.size, H), dtype)
+    a_dt = cp.empty((pack.size, H), dtype)
+    dt = cp.empty((pack.size, H), dtype)
+    left_in_S = cp.empty((pack.size, H), dtype)
+    memory = cp.empty(max(pack.size * H*N, pack.size * H), dtype)
+    exp_a_S = memory[: pack.size * H*N].reshape(pack.size, H*N)
+    s = cp.empty((pack.size, H), dtype)
+    a_y = memory[: pack.size * H].reshape(pack.size, H)
+    S = cp.empty((pack.size + batch, H*N), dtype)
+    y = cp.empty((pack.size, D), dtype)
+    exp_A_log = cp.empty((H, N), dtype)
+    A_log = params.stack("A_log", "A_log")
+    b_dt = params.stack("b_dt", "b_dt")
+    skip = params.stack("skip", "skip")
+    S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
+    W_z_to_W_u_T = params.stack("W_z", "W_u").T
+    kernels = _kernels(dtype)
+    W_B_to_W_dt_T = params.stack("W_B", "W_dt").T
+    V_dt_T = params.stack("V_dt", "V_dt").T
+    W_y_T = params.stack("W_y", "W_y").T
+
+    # exp_A_log = exp(A_log)
+    cp.exp(A_log, out=exp_A_log)
+    # W_z_x[t] = W_z @ x[t]
+    # W_u_x[t] = W_u @ x[t]
+    W_z_x_to_W_u_x = W_z_x_W_u_x
+    cp.matmul(x_rows, W_z_to_W_u_T, out=W_z_x_to_W_u_x)
+    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    _launch_units(kernels.forward_1, pack.size, H, H, W_z_x_W_u_x, sigmoid_W_z_x, u)
+    # B[t] = W_B @ u[t] (what enters each state)
+    # C[t] = W_C @ u[t] (what is read of each state)
+    # W_dt_u[t] = W_dt @ u[t]
+    B_to_W_dt_u = B_C_W_dt_u
+    cp.matmul(u, W_B_to_W_dt_T, out=B_to_W_dt_u)
+    # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t]
+    W_dt_u = B_C_W_dt_u[:, 2*N :]
+    V_dt_W_dt_u = a_dt
+    cp.matmul(W_dt_u, V_dt_T, out=V_dt_W_dt_u)
+    # a_dt[t] = V_dt_W_dt_u[t] + b_dt
+    # dt[t] = softplus(a_dt[t]) (step size)
+    # left_in_S[t] = dt[t]*u[t]
+    # a_S[t] = -dt[t][:,None]*exp_A_log
+    # exp_a_S[t] = exp(a_S[t])
+    _launch_rows(
+        kernels.forward_2, pack.size, max(H, H*N), 1024, H, N, a_dt, b_dt, dt, u, left_in_S, exp_A_log, exp_a_S,
+    )
+
+    for t, n in enumerate(pack.counts):
+        # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
+        _launch_units(
+            kernels.forward_3, n, H*N, H, N, R, exp_a_S, at_0[t].start, S, at_1_0[t].start, left_in_S,
+            at_0[t].start, B_C_W_dt_u, at_0[t].start, S, at_1[t].start,
+        )
+
+    # S_C[t] = S[t] @ C[t]
+    # s[t] = S_C[t] + skip*u[t] (read states)
+    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    _launch_units(
+        kernels.forward_4, pack.size, 32*H, H, N, R, S, 1 * batch, B_C_W_dt_u, skip, u, s, W_z_x_W_u_x,
+        sigmoid_W_z_x, a_y,
+    )
+    # y[t] = W_y @ a_y[t] (gated output)
+    cp.matmul(a_y, W_y_T, out=y)
+
+    S_last = S[pack.last(1, 1, True)]
+
+    last = {
+        "S": pack.unsort(S_last).reshape(batch, H, N),
+    }
+    arrays = {
+        "B_C_W_dt_u": B_C_W_dt_u,
+        "S": S,
+        "W_z_x_W_u_x": W_z_x_W_u_x,
+        "a_dt": a_dt,
+        "s": s,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(y), last, tape
+
+
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("D",), params.sizes)
+    dy = cp.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    N = params.sizes["N"]
+    R = params.sizes["R"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+
+    dy_rows = pack.rows(dy)
+    B_C_W_dt_u = tape.arrays["B_C_W_dt_u"]
+    S = tape.arrays["S"]
+    W_z_x_W_u_x = tape.arrays["W_z_x_W_u_x"]
+    a_dt = tape.arrays["a_dt"]
+    s = tape.arrays["s"]
+    x_ = tape.arrays["x_rows"]
+    dB_along_dC_dW_dt_u = cp.empty((pack.size, 2*N + R), dtype)
+    dW_z_x_dW_u_x = cp.empty((pack.size, 2*H), dtype)
+    sigmoid_W_u_x_to_sigmoid_W_z_x = cp.empty((pack.size, 2*H), dtype)
+    u = cp.empty((pack.size, H), dtype)
+    memory = cp.empty(max(pack.size * H, pack.size * H*N), dtype)
+    a_y = memory[: pack.size * H].reshape(pack.size, H)
+    ds = cp.empty((pack.size, H), dtype)
+    memory_ = cp.empty(max(pack.size * H, pack.size * H*N), dtype)
+    dskip_each = memory_[: pack.size * H].reshape(pack.size, H)
+    dt = cp.empty((pack.size, H), dtype)
+    memory_2 = cp.empty(max(pack.size * H*N, pack.size * H), dtype)
+    dS = memory_2[: pack.size * H*N].reshape(pack.size, H*N)
+    exp_a_S = cp.empty((pack.size, H*N), dtype)
+    left_in_S = cp.empty((pack.size, H), dtype)
+    dexp_A_log_each = memory[: pack.size * H*N].reshape(pack.size, H*N)
+    ddt_each = memory_[: pack.size * H*N].reshape(pack.size, H*N)
+    da_dt = cp.empty((pack.size, H), dtype)
+    da_y = memory_2[: pack.size * H].reshape(pack.size, H)
+    dleft_in_S_along = cp.empty((pack.size, H), dtype)
+    du_2 = memory_2[: pack.size * H].reshape(pack.size, H)
+    dx_ = cp.empty((pack.size, D), dtype)
+    dS_via = cp.zeros((2 * batch, H*N), dtype)
+    exp_A_log = cp.empty((H, N), dtype)
+    dexp_A_log = cp.empty((H, N), dtype)
+    A_log = params.stack("A_log", "A_log")
+    W_y = params.stack("W_y", "W_y")
+    dW_y = grads.stack("W_y", "W_y")
+    dskip = grads.stack("skip", "skip")
+    V_dt = params.stack("V_dt", "V_dt")
+    dW_B_to_dW_dt = grads.stack("W_B", "W_dt")
+    W_B_to_W_dt = params.stack("W_B", "W_dt")
+    skip = params.stack("skip", "skip")
+    W_z_to_W_u = params.stack("W_z", "W_u")
+    dW_z_to_dW_u = grads.stack("W_z", "W_u")
+    dV_dt = grads.stack("V_dt", "V_dt")
+    db_dt = grads.stack("b_dt", "b_dt")
+    dA_log = grads.stack("A_log", "A_log")
+    dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
+    kernels = _kernels(dtype)
+    ones = cp.ones((1, pack.size), dtype)
+
+    # exp_A_log = exp(A_log)
+    cp.exp(A_log, out=exp_A_log)
+    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    _launch_units(kernels.backward_1, pack.size, H, H, W_z_x_W_u_x, sigmoid_W_u_x_to_sigmoid_W_z_x, u, s, a_y)
+    # da_y[t] = W_y.T @ dy[t]
+    cp.matmul(dy_rows, W_y, out=da_y)
+    # dsigmoid_W_z_x[t] = da_y[t]*s[t]*W_z_x[t]
+    # ds[t] = da_y[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    # dW_z_x[t] = dsigmoid_W_z_x[t]*sigmoid_W_z_x[t]*(1 - sigmoid_W_z_x[t]) + da_y[t]*sigmoid_W_z_x[t]*s[t]
+    # dskip_each[t] = ds[t]*u[t]
+    # dC[t] = S[t].T @ ds[t]
+    _launch_rows(
+        kernels.backward_2, pack.size, max(H, N), 256, H, N, R, da_y, s, W_z_x_W_u_x,
+        sigmoid_W_u_x_to_sigmoid_W_z_x, ds, dW_z_x_dW_u_x, u, dskip_each, S, 1 * batch, dB_along_dC_dW_dt_u,
+    )
+
+    for t, n in reversed(list(enumerate(pack.counts))):
+        # dt[t] = softplus(a_dt[t]) (step size)
+        # dS[t] = ds[t][:,None]*C[t][None,:] + dS_via[t+1]
+        # a_S[t] = -dt[t][:,None]*exp_A_log
+        # exp_a_S[t] = exp(a_S[t])
+        # dS_via[t] = dS[t]*exp_a_S[t]
+        _launch_rows(
+            kernels.backward_3, n, max(H, H*N), 1024, H, N, R, a_dt, at_0[t].start, dt, at_0[t].start, ds,
+            at_0[t].start, B_C_W_dt_u, at_0[t].start, dS_via, ring_1[t].start, dS, at_0[t].start, exp_A_log,
+            exp_a_S, at_0[t].start, dS_via, ring_1_0[t].start,
+        )
+
+    # dW_y = sum of outer(dy[t], a_y[t])
+    cp.matmul(dy_rows.T, a_y, out=dW_y)
+    # dskip = sum of dskip_each[t]
+    cp.matmul(ones, dskip_each, out=dskip.reshape(1, -1))
+    # left_in_S[t] = dt[t]*u[t]
+    # dleft_in_S_along[t] = dS[t] @ B[t]
+    # dexp_a_S[t] = dS[t]*S[t-1]
+    # da_S[t] = dexp_a_S[t]*exp_a_S[t]
+    # dexp_A_log_each[t] = -da_S[t]*dt[t][:,None]
+    # ddt_each[t] = da_S[t]*exp_A_log
+    # dB_along[t] = dS[t].T @ left_in_S[t]
+    # ddt_along[t] = sum(ddt_each[t], axis=1)
+    # ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t]
+    # da_dt[t] = ddt[t]*sigmoid(a_dt[t])
+    S_t1 = S[pack.past(1, 0)]
+    _launch_rows(
+        kernels.backward_4, pack.size, max(32*H, H*N, N), 1024, H, N, R, dt, u, left_in_S, dS, B_C_W_dt_u,
+        dleft_in_S_along, S_t1, exp_a_S, dexp_A_log_each, exp_A_log, ddt_each, dB_along_dC_dW_dt_u, a_dt, da_dt,
+    )
+    # dexp_A_log = sum of dexp_A_log_each[t]
+    cp.matmul(ones, dexp_A_log_each, out=dexp_A_log.reshape(1, -1))
+    # dW_dt_u[t] = V_dt.T @ da_dt[t]
+    dW_dt_u = dB_along_dC_dW_dt_u[:, 2*N :]
+    cp.matmul(da_dt, V_dt, out=dW_dt_u)
+    # dW_B = sum of outer(dB_along[t], u[t])
+    # dW_C = sum of outer(dC[t], u[t])
+    # dW_dt = sum of outer(dW_dt_u[t], u[t])
+    dB_along_to_dW_dt_u = dB_along_dC_dW_dt_u
+    cp.matmul(dB_along_to_dW_dt_u.T, u, out=dW_B_to_dW_dt)
+    # du_back[t] = W_B.T @ dB_along[t] + W_C.T @ dC[t] + W_dt.T @ dW_dt_u[t]
+    du_back = du_2
+    cp.matmul(dB_along_to_dW_dt_u, W_B_to_W_dt, out=du_back)
+    # du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t]
+    # dsigmoid_W_u_x[t] = du[t]*W_u_x[t]
+    # dW_u_x[t] = dsigmoid_W_u_x[t]*sigmoid_W_u_x[t]*(1 - sigmoid_W_u_x[t]) + du[t]*sigmoid_W_u_x[t]
+    _launch_units(
+        kernels.backward_5, pack.size, H, H, dleft_in_S_along, dt, ds, skip, du_2, W_z_x_W_u_x,
+        sigmoid_W_u_x_to_sigmoid_W_z_x, dW_z_x_dW_u_x,
+    )
+    if need_x:
+        # dx[t] = W_u.T @ dW_u_x[t] + W_z.T @ dW_z_x[t]
+        dW_z_x_to_dW_u_x = dW_z_x_dW_u_x
+        cp.matmul(dW_z_x_to_dW_u_x, W_z_to_W_u, out=dx_)
+    # dW_z = sum of outer(dW_z_x[t], x[t])
+    # dW_u = sum of outer(dW_u_x[t], x[t])
+    dW_z_x_to_dW_u_x_ = dW_z_x_dW_u_x
+    cp.matmul(dW_z_x_to_dW_u_x_.T, x_, out=dW_z_to_dW_u)
+    # dV_dt = sum of outer(da_dt[t], W_dt_u[t])
+    W_dt_u = B_C_W_dt_u[:, 2*N :]
+    cp.matmul(da_dt.T, W_dt_u, out=dV_dt)
+    # db_dt = sum of da_dt[t]
+    cp.matmul(ones, da_dt, out=db_dt.reshape(1, -1))
+    # dA_log = dexp_A_log*exp_A_log
+    cp.multiply(dexp_A_log, exp_A_log, out=dA_log)
+
+    dS_first = dS_via[pack.first(1)]
+
+    dstate = {
+        "S": pack.unsort(dS_first).reshape(batch, H, N),
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    N = params.sizes["N"]
+    R = params.sizes["R"]
+
+    x_t_ = cp.ascontiguousarray(inputs["x"][1])
+    W_z_x_W_u_x = cp.empty((batch, 2*H), dtype)
+    B_C_W_dt_u = cp.empty((batch, 2*N + R), dtype)
+    sigmoid_W_z_x = cp.empty((batch, H), dtype)
+    u = cp.empty((batch, H), dtype)
+    a_dt = cp.empty((batch, H), dtype)
+    dt = cp.empty((batch, H), dtype)
+    left_in_S = cp.empty((batch, H), dtype)
+    exp_a_S = cp.empty((batch, H*N), dtype)
+    s = cp.empty((batch, H), dtype)
+    a_y = cp.empty((batch, H), dtype)
+    S = cp.empty((batch, H*N), dtype)
+    y = cp.empty((batch, D), dtype)
+    exp_A_log = cp.empty((H, N), dtype)
+    A_log = params.stack("A_log", "A_log")
+    b_dt = params.stack("b_dt", "b_dt")
+    skip = params.stack("skip", "skip")
+    S_before = given["S"] if "S" in given else cp.zeros((1, batch, H*N), dtype)
+    W_z_to_W_u_T = params.stack("W_z", "W_u").T
+    kernels = _kernels(dtype)
+    W_B_to_W_dt_T = params.stack("W_B", "W_dt").T
+    V_dt_T = params.stack("V_dt", "V_dt").T
+    S_t1 = S_before[0]
+    W_y_T = params.stack("W_y", "W_y").T
+
+    # exp_A_log = exp(A_log)
+    cp.exp(A_log, out=exp_A_log)
+    # W_z_x[t] = W_z @ x[t]
+    # W_u_x[t] = W_u @ x[t]
+    W_z_x_to_W_u_x_t = W_z_x_W_u_x
+    cp.matmul(x_t_, W_z_to_W_u_T, out=W_z_x_to_W_u_x_t)
+    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    _launch_units(kernels.forward_1, batch, H, H, W_z_x_W_u_x, sigmoid_W_z_x, u)
+    # B[t] = W_B @ u[t] (what enters each state)
+    # C[t] = W_C @ u[t] (what is read of each state)
+    # W_dt_u[t] = W_dt @ u[t]
+    B_to_W_dt_u_t = B_C_W_dt_u
+    cp.matmul(u, W_B_to_W_dt_T, out=B_to_W_dt_u_t)
+    # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t]
+    W_dt_u_t = B_C_W_dt_u[:, 2*N :]
+    V_dt_W_dt_u_t = a_dt
+    cp.matmul(W_dt_u_t, V_dt_T, out=V_dt_W_dt_u_t)
+    # a_dt[t] = V_dt_W_dt_u[t] + b_dt
+    # dt[t] = softplus(a_dt[t]) (step size)
+    # left_in_S[t] = dt[t]*u[t]
+    # a_S[t] = -dt[t][:,None]*exp_A_log
+    # exp_a_S[t] = exp(a_S[t])
+    _launch_rows(
+        kernels.forward_2, batch, max(H, H*N), 1024, H, N, a_dt, b_dt, dt, u, left_in_S, exp_A_log, exp_a_S,
+    )
+    # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
+    _launch_units(
+        kernels.forward_3, batch, H*N, H, N, R, exp_a_S, 0, S_t1, 0, left_in_S, 0, B_C_W_dt_u, 0, S, 0,
+    )
+    # S_C[t] = S[t] @ C[t]
+    # s[t] = S_C[t] + skip*u[t] (read states)
+    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    _launch_units(
+        kernels.forward_4, batch, 32*H, H, N, R, S, 0, B_C_W_dt_u, skip, u, s, W_z_x_W_u_x, sigmoid_W_z_x, a_y,
+    )
+    # y[t] = W_y @ a_y[t] (gated output)
+    cp.matmul(a_y, W_y_T, out=y)
+
+    state = {
+        "S": S.reshape(batch, H, N),
+    }
+    return y, state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, cp.ndarray):
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = cp.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = cp.ascontiguousarray(value).reshape(1, batch, math.prod(shape))
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = cp.asnumpy(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found
+
+
+KERNELS = (
+    "forward_1",
+    "forward_2",
+    "forward_3",
+    "forward_4",
+    "backward_1",
+    "backward_2",
+    "backward_3",
+    "backward_4",
+    "backward_5"
+)
+CUDA = r"""
+__device__ inline real sigmoid(real v) { return 1 / (1 + exp(-v)); }
+__device__ inline real softplus(real v) { return (v > 0 ? v : 0) + log1p(exp(v > 0 ? -v : v)); }
+
+// The sum of one value per thread of a warp, known to all of them.
+__device__ inline real warp_sum(real value) {
+    for (int k = 16; k > 0; k /= 2) value += __shfl_xor_sync(0xffffffffu, value, k);
+    return value;
+}
+
+extern "C" __global__ void forward_1(
+    long long rows,
+    long long H,
+    const real* __restrict__ W_z_x_W_u_x_t_rows,
+    real* __restrict__ sigmoid_W_z_x_t_rows,
+    real* __restrict__ u_t_rows) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* W_z_x_W_u_x_t_row = W_z_x_W_u_x_t_rows + row * (2*H);
+    real* sigmoid_W_z_x_t_row = sigmoid_W_z_x_t_rows + row * H;
+    real* u_t_row = u_t_rows + row * H;
+    const real W_u_x_t = W_z_x_W_u_x_t_row[H + unit];
+    const real W_z_x_t = W_z_x_W_u_x_t_row[unit];
+    // sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+    const real sigmoid_W_u_x_t = sigmoid(W_u_x_t);
+    // sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+    const real sigmoid_W_z_x_t = sigmoid(W_z_x_t);
+    // u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    const real u_t = W_u_x_t * sigmoid_W_u_x_t;
+    sigmoid_W_z_x_t_row[unit] = sigmoid_W_z_x_t;
+    u_t_row[unit] = u_t;
+}
+
+extern "C" __global__ void __launch_bounds__(1024) forward_2(
+    long long H,
+    long long N,
+    real* a_dt_t_rows,
+    const real* __restrict__ b_dt,
+    real* dt_t_rows,
+    const real* __restrict__ u_t_rows,
+    real* __restrict__ left_in_S_t_rows,
+    const real* __restrict__ exp_A_log,
+    real* __restrict__ exp_a_S_t_rows) {
+    const long long row = blockIdx.x;
+    real* a_dt_t_row = a_dt_t_rows + row * H;
+    real* dt_t_row = dt_t_rows + row * H;
+    const real* u_t_row = u_t_rows + row * H;
+    real* left_in_S_t_row = left_in_S_t_rows + row * H;
+    real* exp_a_S_t_row = exp_a_S_t_rows + row * (H*N);
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real V_dt_W_dt_u_t = a_dt_t_row[unit];
+        const real u_t = u_t_row[unit];
+        // a_dt[t] = V_dt_W_dt_u[t] + b_dt
+        const real a_dt_t = V_dt_W_dt_u_t + b_dt[unit];
+        // dt[t] = softplus(a_dt[t]) (step size)
+        const real dt_t = softplus(a_dt_t);
+        // left_in_S[t] = dt[t]*u[t]
+        const real left_in_S_t = dt_t * u_t;
+        a_dt_t_row[unit] = a_dt_t;
+        dt_t_row[unit] = dt_t;
+        left_in_S_t_row[unit] = left_in_S_t;
+    }
+    __syncthreads();
+    for (int unit = threadIdx.x; unit < H*N; unit += blockDim.x) {
+        const int i = unit / (int)N;
+        const real dt_t_i = dt_t_row[i];
+        // a_S[t] = -dt[t][:,None]*exp_A_log
+        const real a_S_t = -dt_t_i * exp_A_log[unit];
+        // exp_a_S[t] = exp(a_S[t])
+        const real exp_a_S_t = exp(a_S_t);
+        exp_a_S_t_row[unit] = exp_a_S_t;
+    }
+}
+
+extern "C" __global__ void forward_3(
+    long long rows,
+    long long H,
+    long long N,
+    long long R,
+    const real* __restrict__ exp_a_S_t_rows,
+    long long exp_a_S_t_at,
+    const real* S_t1_rows,
+    long long S_t1_at,
+    const real* __restrict__ left_in_S_t_rows,
+    long long left_in_S_t_at,
+    const real* __restrict__ B_C_W_dt_u_t_rows,
+    long long B_C_W_dt_u_t_at,
+    real* S_t_rows,
+    long long S_t_at) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H*N) return;
+    const int i = unit / (int)N;
+    const int j = unit % (int)N;
+    const real* exp_a_S_t_row = exp_a_S_t_rows + (exp_a_S_t_at + row) * (H*N);
+    const real* S_t1_row = S_t1_rows + (S_t1_at + row) * (H*N);
+    const real* left_in_S_t_row = left_in_S_t_rows + (left_in_S_t_at + row) * H;
+    const real* B_C_W_dt_u_t_row = B_C_W_dt_u_t_rows + (B_C_W_dt_u_t_at + row) * (2*N + R);
+    real* S_t_row = S_t_rows + (S_t_at + row) * (H*N);
+    const real exp_a_S_t = exp_a_S_t_row[unit];
+    const real S_t1 = S_t1_row[unit];
+    const real left_in_S_t_i = left_in_S_t_row[i];
+    const real B_t_j = B_C_W_dt_u_t_row[j];
+    // S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
+    const real S_t = exp_a_S_t * S_t1 + left_in_S_t_i * B_t_j;
+    S_t_row[unit] = S_t;
+}
+
+extern "C" __global__ void forward_4(
+    long long rows,
+    long long H,
+    long long N,
+    long long R,
+    const real* __restrict__ S_t_rows,
+    long long S_t_at,
+    const real* __restrict__ B_C_W_dt_u_t_rows,
+    const real* __restrict__ skip,
+    const real* __restrict__ u_t_rows,
+    real* __restrict__ s_t_rows,
+    const real* __restrict__ W_z_x_W_u_x_t_rows,
+    const real* __restrict__ sigmoid_W_z_x_t_rows,
+    real* __restrict__ a_y_t_rows) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = (blockIdx.y * blockDim.x + threadIdx.x) / 32;
+    const int lane = threadIdx.x % 32;
+    if (row >= rows || unit >= H) return;
+    const real* S_t_row = S_t_rows + (S_t_at + row) * (H*N);
+    const real* B_C_W_dt_u_t_row = B_C_W_dt_u_t_rows + row * (2*N + R);
+    const real* u_t_row = u_t_rows + row * H;
+    real* s_t_row = s_t_rows + row * H;
+    const real* W_z_x_W_u_x_t_row = W_z_x_W_u_x_t_rows + row * (2*H);
+    const real* sigmoid_W_z_x_t_row = sigmoid_W_z_x_t_rows + row * H;
+    real* a_y_t_row = a_y_t_rows + row * H;
+    const real u_t = u_t_row[unit];
+    const real W_z_x_t = W_z_x_W_u_x_t_row[unit];
+    const real sigmoid_W_z_x_t = sigmoid_W_z_x_t_row[unit];
+    // S_C[t] = S[t] @ C[t]
+    real S_C_t = 0;
+    for (int k = lane; k < N; k += 32) S_C_t += S_t_row[unit*N + k] * B_C_W_dt_u_t_row[N + k];
+    S_C_t = warp_sum(S_C_t);
+    // s[t] = S_C[t] + skip*u[t] (read states)
+    const real s_t = S_C_t + skip[unit] * u_t;
+    // a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    const real a_y_t = s_t * W_z_x_t * sigmoid_W_z_x_t;
+    if (lane == 0) s_t_row[unit] = s_t;
+    if (lane == 0) a_y_t_row[unit] = a_y_t;
+}
+
+extern "C" __global__ void backward_1(
+    long long rows,
+    long long H,
+    const real* __restrict__ W_z_x_W_u_x_t_rows,
+    real* __restrict__ sigmoid_W_u_x_to_sigmoid_W_z_x_t_rows,
+    real* __restrict__ u_t_rows,
+    const real* __restrict__ s_t_rows,
+    real* __restrict__ a_y_t_rows) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* W_z_x_W_u_x_t_row = W_z_x_W_u_x_t_rows + row * (2*H);
+    real* sigmoid_W_u_x_to_sigmoid_W_z_x_t_row = sigmoid_W_u_x_to_sigmoid_W_z_x_t_rows + row * (2*H);
+    real* u_t_row = u_t_rows + row * H;
+    const real* s_t_row = s_t_rows + row * H;
+    real* a_y_t_row = a_y_t_rows + row * H;
+    const real W_u_x_t = W_z_x_W_u_x_t_row[H + unit];
+    const real W_z_x_t = W_z_x_W_u_x_t_row[unit];
+    const real s_t = s_t_row[unit];
+    // sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+    const real sigmoid_W_u_x_t = sigmoid(W_u_x_t);
+    // sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+    const real sigmoid_W_z_x_t = sigmoid(W_z_x_t);
+    // u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    const real u_t = W_u_x_t * sigmoid_W_u_x_t;
+    // a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    const real a_y_t = s_t * W_z_x_t * sigmoid_W_z_x_t;
+    sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[unit] = sigmoid_W_u_x_t;
+    sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[H + unit] = sigmoid_W_z_x_t;
+    u_t_row[unit] = u_t;
+    a_y_t_row[unit] = a_y_t;
+}
+
+extern "C" __global__ void backward_2(
+    long long H,
+    long long N,
+    long long R,
+    const real* __restrict__ da_y_t_rows,
+    const real* __restrict__ s_t_rows,
+    const real* __restrict__ W_z_x_W_u_x_t_rows,
+    const real* __restrict__ sigmoid_W_u_x_to_sigmoid_W_z_x_t_rows,
+    real* ds_t_rows,
+    real* __restrict__ dW_z_x_dW_u_x_t_rows,
+    const real* __restrict__ u_t_rows,
+    real* __restrict__ dskip_each_t_rows,
+    const real* __restrict__ S_t_rows,
+    long long S_t_at,
+    real* __restrict__ dB_along_dC_dW_dt_u_t_rows) {
+    const long long row = blockIdx.x;
+    const real* da_y_t_row = da_y_t_rows + row * H;
+    const real* s_t_row = s_t_rows + row * H;
+    const real* W_z_x_W_u_x_t_row = W_z_x_W_u_x_t_rows + row * (2*H);
+    const real* sigmoid_W_u_x_to_sigmoid_W_z_x_t_row = sigmoid_W_u_x_to_sigmoid_W_z_x_t_rows + row * (2*H);
+    real* ds_t_row = ds_t_rows + row * H;
+    real* dW_z_x_dW_u_x_t_row = dW_z_x_dW_u_x_t_rows + row * (2*H);
+    const real* u_t_row = u_t_rows + row * H;
+    real* dskip_each_t_row = dskip_each_t_rows + row * H;
+    const real* S_t_row = S_t_rows + (S_t_at + row) * (H*N);
+    real* dB_along_dC_dW_dt_u_t_row = dB_along_dC_dW_dt_u_t_rows + row * (2*N + R);
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real da_y_t = da_y_t_row[unit];
+        const real s_t = s_t_row[unit];
+        const real W_z_x_t = W_z_x_W_u_x_t_row[unit];
+        const real sigmoid_W_z_x_t = sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[H + unit];
+        const real u_t = u_t_row[unit];
+        // dsigmoid_W_z_x[t] = da_y[t]*s[t]*W_z_x[t]
+        const real dsigmoid_W_z_x_t = da_y_t * s_t * W_z_x_t;
+        // ds[t] = da_y[t]*W_z_x[t]*sigmoid_W_z_x[t]
+        const real ds_t = da_y_t * W_z_x_t * sigmoid_W_z_x_t;
+        // dW_z_x[t] = dsigmoid_W_z_x[t]*sigmoid_W_z_x[t]*(1 - sigmoid_W_z_x[t]) + da_y[t]*sigmoid_W_z_x[t]*s[t]
+        const real dW_z_x_t =
+            dsigmoid_W_z_x_t * sigmoid_W_z_x_t * (1 - sigmoid_W_z_x_t) + da_y_t * sigmoid_W_z_x_t * s_t;
+        // dskip_each[t] = ds[t]*u[t]
+        const real dskip_each_t = ds_t * u_t;
+        ds_t_row[unit] = ds_t;
+        dW_z_x_dW_u_x_t_row[unit] = dW_z_x_t;
+        dskip_each_t_row[unit] = dskip_each_t;
+    }
+    __syncthreads();
+    for (int unit = threadIdx.x; unit < N; unit += blockDim.x) {
+        // dC[t] = S[t].T @ ds[t]
+        real dC_t = 0;
+        for (int k = 0; k < H; ++k) dC_t += S_t_row[k*N + unit] * ds_t_row[k];
+        dB_along_dC_dW_dt_u_t_row[N + unit] = dC_t;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(1024) backward_3(
+    long long H,
+    long long N,
+    long long R,
+    const real* __restrict__ a_dt_t_rows,
+    long long a_dt_t_at,
+    real* dt_t_rows,
+    long long dt_t_at,
+    const real* __restrict__ ds_t_rows,
+    long long ds_t_at,
+    const real* __restrict__ B_C_W_dt_u_t_rows,
+    long long B_C_W_dt_u_t_at,
+    const real* dS_via_next_rows,
+    long long dS_via_next_at,
+    real* dS_t_rows,
+    long long dS_t_at,
+    const real* __restrict__ exp_A_log,
+    real* __restrict__ exp_a_S_t_rows,
+    long long exp_a_S_t_at,
+    real* dS_via_t_rows,
+    long long dS_via_t_at) {
+    const long long row = blockIdx.x;
+    const real* a_dt_t_row = a_dt_t_rows + (a_dt_t_at + row) * H;
+    real* dt_t_row = dt_t_rows + (dt_t_at + row) * H;
+    const real* ds_t_row = ds_t_rows + (ds_t_at + row) * H;
+    const real* B_C_W_dt_u_t_row = B_C_W_dt_u_t_rows + (B_C_W_dt_u_t_at + row) * (2*N + R);
+    const real* dS_via_next_row = dS_via_next_rows + (dS_via_next_at + row) * (H*N);
+    real* dS_t_row = dS_t_rows + (dS_t_at + row) * (H*N);
+    real* exp_a_S_t_row = exp_a_S_t_rows + (exp_a_S_t_at + row) * (H*N);
+    real* dS_via_t_row = dS_via_t_rows + (dS_via_t_at + row) * (H*N);
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real a_dt_t = a_dt_t_row[unit];
+        // dt[t] = softplus(a_dt[t]) (step size)
+        const real dt_t = softplus(a_dt_t);
+        dt_t_row[unit] = dt_t;
+    }
+    for (int unit = threadIdx.x; unit < H*N; unit += blockDim.x) {
+        const int i = unit / (int)N;
+        const int j = unit % (int)N;
+        const real ds_t_i = ds_t_row[i];
+        const real C_t_j = B_C_W_dt_u_t_row[N + j];
+        const real dS_via_next = dS_via_next_row[unit];
+        // dS[t] = ds[t][:,None]*C[t][None,:] + dS_via[t+1]
+        const real dS_t = ds_t_i * C_t_j + dS_via_next;
+        dS_t_row[unit] = dS_t;
+    }
+    __syncthreads();
+    for (int unit = threadIdx.x; unit < H*N; unit += blockDim.x) {
+        const int i = unit / (int)N;
+        const real dt_t_i = dt_t_row[i];
+        const real dS_t = dS_t_row[unit];
+        // a_S[t] = -dt[t][:,None]*exp_A_log
+        const real a_S_t = -dt_t_i * exp_A_log[unit];
+        // exp_a_S[t] = exp(a_S[t])
+        const real exp_a_S_t = exp(a_S_t);
+        // dS_via[t] = dS[t]*exp_a_S[t]
+        const real dS_via_t = dS_t * exp_a_S_t;
+        exp_a_S_t_row[unit] = exp_a_S_t;
+        dS_via_t_row[unit] = dS_via_t;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(1024) backward_4(
+    long long H,
+    long long N,
+    long long R,
+    const real* __restrict__ dt_t_rows,
+    const real* __restrict__ u_t_rows,
+    real* left_in_S_t_rows,
+    const real* __restrict__ dS_t_rows,
+    const real* __restrict__ B_C_W_dt_u_t_rows,
+    real* dleft_in_S_along_t_rows,
+    const real* __restrict__ S_t1_rows,
+    const real* __restrict__ exp_a_S_t_rows,
+    real* __restrict__ dexp_A_log_each_t_rows,
+    const real* __restrict__ exp_A_log,
+    real* ddt_each_t_rows,
+    real* __restrict__ dB_along_dC_dW_dt_u_t_rows,
+    const real* __restrict__ a_dt_t_rows,
+    real* __restrict__ da_dt_t_rows) {
+    const long long row = blockIdx.x;
+    const int lane = threadIdx.x % 32;
+    const real* dt_t_row = dt_t_rows + row * H;
+    const real* u_t_row = u_t_rows + row * H;
+    real* left_in_S_t_row = left_in_S_t_rows + row * H;
+    const real* dS_t_row = dS_t_rows + row * (H*N);
+    const real* B_C_W_dt_u_t_row = B_C_W_dt_u_t_rows + row * (2*N + R);
+    real* dleft_in_S_along_t_row = dleft_in_S_along_t_rows + row * H;
+    const real* S_t1_row = S_t1_rows + row * (H*N);
+    const real* exp_a_S_t_row = exp_a_S_t_rows + row * (H*N);
+    real* dexp_A_log_each_t_row = dexp_A_log_each_t_rows + row * (H*N);
+    real* ddt_each_t_row = ddt_each_t_rows + row * (H*N);
+    real* dB_along_dC_dW_dt_u_t_row = dB_along_dC_dW_dt_u_t_rows + row * (2*N + R);
+    const real* a_dt_t_row = a_dt_t_rows + row * H;
+    real* da_dt_t_row = da_dt_t_rows + row * H;
+    for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
+        const real dt_t = dt_t_row[unit];
+        const real u_t = u_t_row[unit];
+        // left_in_S[t] = dt[t]*u[t]
+        const real left_in_S_t = dt_t * u_t;
+        // dleft_in_S_along[t] = dS[t] @ B[t]
+        real dleft_in_S_along_t = 0;
+        for (int k = lane; k < N; k += 32) dleft_in_S_along_t += dS_t_row[unit*N + k] * B_C_W_dt_u_t_row[k];
+        dleft_in_S_along_t = warp_sum(dleft_in_S_along_t);
+        if (lane == 0) left_in_S_t_row[unit] = left_in_S_t;
+        if (lane == 0) dleft_in_S_along_t_row[unit] = dleft_in_S_along_t;
+    }
+    __syncthreads();
+    for (int unit = threadIdx.x; unit < H*N; unit += blockDim.x) {
+        const int i = unit / (int)N;
+        const real dS_t = dS_t_row[unit];
+        const real S_t1 = S_t1_row[unit];
+        const real exp_a_S_t = exp_a_S_t_row[unit];
+        const real dt_t_i = dt_t_row[i];
+        // dexp_a_S[t] = dS[t]*S[t-1]
+        const real dexp_a_S_t = dS_t * S_t1;
+        // da_S[t] = dexp_a_S[t]*exp_a_S[t]
+        const real da_S_t = dexp_a_S_t * exp_a_S_t;
+        // dexp_A_log_each[t] = -da_S[t]*dt[t][:,None]
+        const real dexp_A_log_each_t = -da_S_t * dt_t_i;
+        // ddt_each[t] = da_S[t]*exp_A_log
+        const real ddt_each_t = da_S_t * exp_A_log[unit];
+        dexp_A_log_each_t_row[unit] = dexp_A_log_each_t;
+        ddt_each_t_row[unit] = ddt_each_t;
+    }
+    __syncthreads();
+    for (int unit = threadIdx.x; unit < N; unit += blockDim.x) {
+        // dB_along[t] = dS[t].T @ left_in_S[t]
+        real dB_along_t = 0;
+        for (int k = 0; k < H; ++k) dB_along_t += dS_t_row[k*N + unit] * left_in_S_t_row[k];
+        dB_along_dC_dW_dt_u_t_row[unit] = dB_along_t;
+    }
+    __syncthreads();
+    for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
+        const real dleft_in_S_along_t = dleft_in_S_along_t_row[unit];
+        const real u_t = u_t_row[unit];
+        const real a_dt_t = a_dt_t_row[unit];
+        // ddt_along[t] = sum(ddt_each[t], axis=1)
+        real ddt_along_t = 0;
+        for (int k = lane; k < N; k += 32) ddt_along_t += ddt_each_t_row[unit*N + k];
+        ddt_along_t = warp_sum(ddt_along_t);
+        // ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t]
+        const real ddt_t = -ddt_along_t + dleft_in_S_along_t * u_t;
+        // da_dt[t] = ddt[t]*sigmoid(a_dt[t])
+        const real da_dt_t = ddt_t * sigmoid(a_dt_t);
+        if (lane == 0) da_dt_t_row[unit] = da_dt_t;
+    }
+}
+
+extern "C" __global__ void backward_5(
+    long long rows,
+    long long H,
+    const real* __restrict__ dleft_in_S_along_t_rows,
+    const real* __restrict__ dt_t_rows,
+    const real* __restrict__ ds_t_rows,
+    const real* __restrict__ skip,
+    const real* __restrict__ du_2_t_rows,
+    const real* __restrict__ W_z_x_W_u_x_t_rows,
+    const real* __restrict__ sigmoid_W_u_x_to_sigmoid_W_z_x_t_rows,
+    real* __restrict__ dW_z_x_dW_u_x_t_rows) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* dleft_in_S_along_t_row = dleft_in_S_along_t_rows + row * H;
+    const real* dt_t_row = dt_t_rows + row * H;
+    const real* ds_t_row = ds_t_rows + row * H;
+    const real* du_2_t_row = du_2_t_rows + row * H;
+    const real* W_z_x_W_u_x_t_row = W_z_x_W_u_x_t_rows + row * (2*H);
+    const real* sigmoid_W_u_x_to_sigmoid_W_z_x_t_row = sigmoid_W_u_x_to_sigmoid_W_z_x_t_rows + row * (2*H);
+    real* dW_z_x_dW_u_x_t_row = dW_z_x_dW_u_x_t_rows + row * (2*H);
+    const real dleft_in_S_along_t = dleft_in_S_along_t_row[unit];
+    const real dt_t = dt_t_row[unit];
+    const real ds_t = ds_t_row[unit];
+    const real du_back_t = du_2_t_row[unit];
+    const real W_u_x_t = W_z_x_W_u_x_t_row[H + unit];
+    const real sigmoid_W_u_x_t = sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[unit];
+    // du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t]
+    const real du_t = dleft_in_S_along_t * dt_t + ds_t * skip[unit] + du_back_t;
+    // dsigmoid_W_u_x[t] = du[t]*W_u_x[t]
+    const real dsigmoid_W_u_x_t = du_t * W_u_x_t;
+    // dW_u_x[t] = dsigmoid_W_u_x[t]*sigmoid_W_u_x[t]*(1 - sigmoid_W_u_x[t]) + du[t]*sigmoid_W_u_x[t]
+    const real dW_u_x_t = dsigmoid_W_u_x_t * sigmoid_W_u_x_t * (1 - sigmoid_W_u_x_t) + du_t * sigmoid_W_u_x_t;
+    dW_z_x_dW_u_x_t_row[H + unit] = dW_u_x_t;
+}
+"""
+
+
+@functools.lru_cache(maxsize=None)
+def _compiled(real: str, device: int) -> Any:
+    """The kernels for one type of number, compiled when they are first needed (once per device)."""
+    module = cp.RawModule(code=f"typedef {real} real;\n{CUDA}", options=("--std=c++17",))
+    return types.SimpleNamespace(**{name: module.get_function(name) for name in KERNELS})
+
+
+def _kernels(dtype: Any) -> Any:
+    return _compiled("float" if dtype == np.float32 else "double", cp.cuda.Device().id)
+
+
+def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
+    """One thread per unit of every row: a block has several short rows, or part of a long one."""
+    if rows:
+        wide = min(units, 256)
+        tall = 256 // wide
+        kernel((-(-rows // tall), -(-units // wide)), (wide, tall), (rows, *args))
+
+
+def _launch_rows(kernel: Any, rows: int, units: int, most: int, *args: Any) -> None:
+    """One block per row, of whole warps and ``most`` threads at most."""
+    if rows:
+        kernel((rows,), (min(-(-units // 32) * 32, most),), args)

@@ -1,0 +1,952 @@
+"""Mamba: a selective state space
+
+Gu & Dao (2023), Mamba: linear-time sequence modeling with selective state spaces, equation 2 and algorithm 2. Each of
+H channels has N states, which decay at the rates exp(A_log); step size, B and C depend on the input. A is discretised
+by a zero-order hold and B by Euler's method, as in the published code; the step size passes a bottleneck of R units.
+One block without its convolution.
+
+The cell mamba as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("D", "H", "N", "R")
+PARAMS = {
+    "W_z": ("H", "D"),
+    "W_u": ("H", "D"),
+    "W_B": ("N", "H"),
+    "W_C": ("N", "H"),
+    "W_dt": ("R", "H"),
+    "b_dt": ("H",),
+    "skip": ("H",),
+    "V_dt": ("H", "R"),
+    "A_log": ("H", "N"),
+    "W_y": ("D", "H"),
+}
+CONSTANTS = {}
+START = {
+    "W_z": "uniform",
+    "W_u": "uniform",
+    "W_B": "uniform",
+    "W_C": "uniform",
+    "W_dt": "uniform",
+    "b_dt": -4.6,
+    "skip": 1.0,
+    "V_dt": "uniform",
+    "A_log": ("uniform", 1.0),
+    "W_y": "uniform",
+}
+INPUTS = {"x": ("D",)}
+STATES = {"S": ("H", "N")}
+LAGS = {}
+OUTPUT = "y"
+EQUATIONS = (
+    '"""Mamba: a selective state space\n'
+    "\n"
+    "Gu & Dao (2023), Mamba: linear-time sequence modeling with selective state spaces, equation 2 and algorithm 2. "
+    "Each of\n"
+    "H channels has N states, which decay at the rates exp(A_log); step size, B and C depend on the input. A is "
+    "discretised\n"
+    "by a zero-order hold and B by Euler's method, as in the published code; the step size passes a bottleneck of R "
+    "units.\n"
+    "One block without its convolution.\n"
+    '"""\n'
+    "S: (H, N)\n"
+    "W_dt: (R, H)\n"
+    "u[t] = silu(W_u @ x[t])                                                        # channels\n"
+    "B[t] = W_B @ u[t]                                                              # what enters each state\n"
+    "C[t] = W_C @ u[t]                                                              # what is read of each state\n"
+    "dt[t] = softplus(V_dt @ (W_dt @ u[t]) + b_dt)                                  # step size\n"
+    "S[t] = exp(-(diag(dt[t]) @ exp(A_log))) * S[t-1] + outer(dt[t] * u[t], B[t])   # states\n"
+    "s[t] = S[t] @ C[t] + skip * u[t]                                               # read states\n"
+    "y[t] = W_y @ (s[t] * silu(W_z @ x[t]))                                         # gated output\n"
+    "y: D\n"
+    "A_log: (H, N) = uniform(1)\n"
+    "b_dt: H = -4.6\n"
+    "skip: H = 1\n"
+)
+STAMP = "06fa2c9dcf3651aa"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    if isinstance(start, tuple) and start[0] == "uniform":
+        return rng.uniform(-start[1], start[1], shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    N = params.sizes["N"]
+    R = params.sizes["R"]
+    at_0 = pack.slots(0, 0, True)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    W_z_x_W_u_x = np.empty((pack.size, 2*H), dtype)
+    B_C_W_dt_u = np.empty((pack.size, 2*N + R), dtype)
+    sigmoid_W_z_x = np.empty((pack.size, H), dtype)
+    u = np.empty((pack.size, H), dtype)
+    a_dt = np.empty((pack.size, H), dtype)
+    dt = np.empty((pack.size, H), dtype)
+    left_in_S = dt
+    memory = np.empty(max(pack.size * H*N, pack.size * H), dtype)
+    exp_a_S = memory[: pack.size * H*N].reshape(pack.size, H*N)
+    s = np.empty((pack.size, H), dtype)
+    a_y = memory[: pack.size * H].reshape(pack.size, H)
+    S = np.empty((pack.size + batch, H*N), dtype)
+    y = np.empty((pack.size, D), dtype)
+    exp_A_log = np.empty((H, N), dtype)
+    work1 = np.empty((batch, H*N), dtype)
+    work1_ = memory[: pack.size * H].reshape(pack.size, H)
+    A_log = params.stack("A_log", "A_log")
+    b_dt = params.stack("b_dt", "b_dt")
+    skip = params.stack("skip", "skip")
+    S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
+    W_z_to_W_u_T = params.stack("W_z", "W_u").T
+    W_B_to_W_dt_T = params.stack("W_B", "W_dt").T
+    V_dt_T = params.stack("V_dt", "V_dt").T
+    exp_a_S_HxN = exp_a_S.reshape(-1, H, N)
+    S_HxN = S.reshape(-1, H, N)
+    left_in_S_Hx1 = left_in_S.reshape(-1, H, 1)
+    B_1xN = B_C_W_dt_u[:, : N].reshape(-1, 1, N)
+    W_y_T = params.stack("W_y", "W_y").T
+
+    # exp_A_log = exp(A_log)
+    np.exp(A_log, out=exp_A_log)
+    # W_z_x[t] = W_z @ x[t]
+    # W_u_x[t] = W_u @ x[t]
+    W_z_x_to_W_u_x = W_z_x_W_u_x
+    np.matmul(x_rows, W_z_to_W_u_T, out=W_z_x_to_W_u_x)
+    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+    W_u_x = W_z_x_W_u_x[:, H :]
+    sigmoid_W_u_x = u
+    np.subtract(0, W_u_x, out=sigmoid_W_u_x)
+    np.exp(sigmoid_W_u_x, out=sigmoid_W_u_x)
+    np.add(sigmoid_W_u_x, 1, out=sigmoid_W_u_x)
+    np.divide(1, sigmoid_W_u_x, out=sigmoid_W_u_x)
+    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+    W_z_x = W_z_x_W_u_x[:, : H]
+    np.subtract(0, W_z_x, out=sigmoid_W_z_x)
+    np.exp(sigmoid_W_z_x, out=sigmoid_W_z_x)
+    np.add(sigmoid_W_z_x, 1, out=sigmoid_W_z_x)
+    np.divide(1, sigmoid_W_z_x, out=sigmoid_W_z_x)
+    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    u_ = sigmoid_W_u_x
+    np.multiply(W_u_x, sigmoid_W_u_x, out=u_)
+    # B[t] = W_B @ u[t] (what enters each state)
+    # C[t] = W_C @ u[t] (what is read of each state)
+    # W_dt_u[t] = W_dt @ u[t]
+    B_to_W_dt_u = B_C_W_dt_u
+    np.matmul(u_, W_B_to_W_dt_T, out=B_to_W_dt_u)
+    # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t]
+    W_dt_u = B_C_W_dt_u[:, 2*N :]
+    V_dt_W_dt_u = a_dt
+    np.matmul(W_dt_u, V_dt_T, out=V_dt_W_dt_u)
+    # a_dt[t] = V_dt_W_dt_u[t] + b_dt
+    a_dt_ = V_dt_W_dt_u
+    np.add(V_dt_W_dt_u, b_dt, out=a_dt_)
+    # dt[t] = softplus(a_dt[t]) (step size)
+    _in_parts(_softplus, a_dt_, dt)
+    # a_S[t] = -dt[t][:,None]*exp_A_log
+    dt_ = dt.reshape(-1, H, 1)
+    a_S = exp_a_S.reshape(-1, H, N)
+    np.multiply(dt_, exp_A_log.reshape(H, N), out=a_S)
+    np.multiply(a_S, -1, out=a_S)
+    # left_in_S[t] = dt[t]*u[t]
+    np.multiply(dt, u_, out=left_in_S)
+    # exp_a_S[t] = exp(a_S[t])
+    a_S_ = exp_a_S
+    exp_a_S_ = a_S_
+    np.exp(a_S_, out=exp_a_S_)
+
+    samples = -1
+    for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            work1_t = work1[:n].reshape(-1, H, N)
+        # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
+        exp_a_S_t = exp_a_S_HxN[at_0[t]]
+        S_t1 = S_HxN[at_1_0[t]]
+        left_in_S_t = left_in_S_Hx1[at_0[t]]
+        B_t = B_1xN[at_0[t]]
+        S_t = S_HxN[at_1[t]]
+        np.multiply(exp_a_S_t, S_t1, out=S_t)
+        np.multiply(left_in_S_t, B_t, out=work1_t)
+        np.add(S_t, work1_t, out=S_t)
+
+    # S_C[t] = S[t] @ C[t]
+    S_C = s.reshape(-1, H, 1)
+    S_ = S[batch :].reshape(-1, H, N)
+    C = B_C_W_dt_u[:, N : 2*N].reshape(-1, N, 1)
+    np.matmul(S_, C, out=S_C)
+    # s[t] = S_C[t] + skip*u[t] (read states)
+    S_C_ = s
+    s_ = S_C_
+    np.multiply(skip, u, out=work1_)
+    np.add(S_C_, work1_, out=s_)
+    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    W_z_x_ = W_z_x_W_u_x[:, : H]
+    np.multiply(s_, sigmoid_W_z_x, out=a_y)
+    np.multiply(W_z_x_, a_y, out=a_y)
+    # y[t] = W_y @ a_y[t] (gated output)
+    np.matmul(a_y, W_y_T, out=y)
+
+    S_last = S[pack.last(1, 1, True)]
+
+    last = {
+        "S": pack.unsort(S_last).reshape(batch, H, N),
+    }
+    arrays = {
+        "B_C_W_dt_u": B_C_W_dt_u,
+        "S": S,
+        "W_z_x_W_u_x": W_z_x_W_u_x,
+        "a_dt": a_dt,
+        "s": s,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(y), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("D",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    N = params.sizes["N"]
+    R = params.sizes["R"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+
+    dy_rows = pack.rows(dy)
+    B_C_W_dt_u = tape.arrays["B_C_W_dt_u"]
+    S = tape.arrays["S"]
+    W_z_x_W_u_x = tape.arrays["W_z_x_W_u_x"]
+    a_dt = tape.arrays["a_dt"]
+    s = tape.arrays["s"]
+    x_ = tape.arrays["x_rows"]
+    dB_along_dC_dW_dt_u = np.empty((pack.size, 2*N + R), dtype)
+    dW_z_x_dW_u_x = np.empty((pack.size, 2*H), dtype)
+    sigmoid_W_u_x_to_sigmoid_W_z_x = np.empty((pack.size, 2*H), dtype)
+    u = np.empty((pack.size, H), dtype)
+    memory = np.empty(max(pack.size * H, pack.size * H*N), dtype)
+    a_y = memory[: pack.size * H].reshape(pack.size, H)
+    ds = np.empty((pack.size, H), dtype)
+    dskip_each = np.empty((pack.size, H), dtype)
+    dt = np.empty((pack.size, H), dtype)
+    memory_ = np.empty(max(pack.size * H*N, pack.size * H), dtype)
+    dS = memory_[: pack.size * H*N].reshape(pack.size, H*N)
+    memory_2 = np.empty(max(pack.size * H*N, pack.size * H), dtype)
+    exp_a_S = memory_2[: pack.size * H*N].reshape(pack.size, H*N)
+    left_in_S = dskip_each
+    da_S = memory[: pack.size * H*N].reshape(pack.size, H*N)
+    dexp_A_log_each = memory_[: pack.size * H*N].reshape(pack.size, H*N)
+    ddt_each = memory_[: pack.size * H*N].reshape(pack.size, H*N)
+    da_dt = memory_2[: pack.size * H].reshape(pack.size, H)
+    du = memory_[: pack.size * H].reshape(pack.size, H)
+    da_y = memory_[: pack.size * H].reshape(pack.size, H)
+    dleft_in_S_along = np.empty((pack.size, H), dtype)
+    dx_ = np.empty((pack.size, D), dtype)
+    dS_via = np.zeros((2 * batch, H*N), dtype)
+    exp_A_log = np.empty((H, N), dtype)
+    dexp_A_log = np.empty((H, N), dtype)
+    work1 = dskip_each
+    A_log = params.stack("A_log", "A_log")
+    W_y = params.stack("W_y", "W_y")
+    dW_y = grads.stack("W_y", "W_y")
+    dskip = grads.stack("skip", "skip")
+    V_dt = params.stack("V_dt", "V_dt")
+    dW_B_to_dW_dt = grads.stack("W_B", "W_dt")
+    W_B_to_W_dt = params.stack("W_B", "W_dt")
+    skip = params.stack("skip", "skip")
+    dV_dt = grads.stack("V_dt", "V_dt")
+    db_dt = grads.stack("b_dt", "b_dt")
+    dA_log = grads.stack("A_log", "A_log")
+    W_z_to_W_u = params.stack("W_z", "W_u")
+    dW_z_to_dW_u = grads.stack("W_z", "W_u")
+    dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
+    ds_Hx1 = ds.reshape(-1, H, 1)
+    C_1xN = B_C_W_dt_u[:, N : 2*N].reshape(-1, 1, N)
+    dS_via_HxN = dS_via.reshape(-1, H, N)
+    dS_HxN = dS.reshape(-1, H, N)
+    dt_Hx1 = dt.reshape(-1, H, 1)
+    exp_a_S_HxN = exp_a_S.reshape(-1, H, N)
+    ones = np.ones((1, pack.size), dtype)
+
+    # exp_A_log = exp(A_log)
+    np.exp(A_log, out=exp_A_log)
+    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+    W_u_x = W_z_x_W_u_x[:, H :]
+    sigmoid_W_u_x = sigmoid_W_u_x_to_sigmoid_W_z_x[:, : H]
+    np.subtract(0, W_u_x, out=sigmoid_W_u_x)
+    np.exp(sigmoid_W_u_x, out=sigmoid_W_u_x)
+    np.add(sigmoid_W_u_x, 1, out=sigmoid_W_u_x)
+    np.divide(1, sigmoid_W_u_x, out=sigmoid_W_u_x)
+    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+    W_z_x = W_z_x_W_u_x[:, : H]
+    sigmoid_W_z_x = sigmoid_W_u_x_to_sigmoid_W_z_x[:, H :]
+    np.subtract(0, W_z_x, out=sigmoid_W_z_x)
+    np.exp(sigmoid_W_z_x, out=sigmoid_W_z_x)
+    np.add(sigmoid_W_z_x, 1, out=sigmoid_W_z_x)
+    np.divide(1, sigmoid_W_z_x, out=sigmoid_W_z_x)
+    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    np.multiply(W_u_x, sigmoid_W_u_x, out=u)
+    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    np.multiply(s, W_z_x, out=a_y)
+    np.multiply(a_y, sigmoid_W_z_x, out=a_y)
+    # da_y[t] = W_y.T @ dy[t]
+    np.matmul(dy_rows, W_y, out=da_y)
+    # dsigmoid_W_z_x[t] = da_y[t]*s[t]*W_z_x[t]
+    dsigmoid_W_z_x = dW_z_x_dW_u_x[:, : H]
+    np.multiply(da_y, s, out=dsigmoid_W_z_x)
+    np.multiply(dsigmoid_W_z_x, W_z_x, out=dsigmoid_W_z_x)
+    # ds[t] = da_y[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    np.multiply(da_y, W_z_x, out=ds)
+    np.multiply(ds, sigmoid_W_z_x, out=ds)
+    # dW_z_x[t] = dsigmoid_W_z_x[t]*sigmoid_W_z_x[t]*(1 - sigmoid_W_z_x[t]) + da_y[t]*sigmoid_W_z_x[t]*s[t]
+    dW_z_x = dsigmoid_W_z_x
+    np.multiply(dsigmoid_W_z_x, sigmoid_W_z_x, out=dW_z_x)
+    np.subtract(1, sigmoid_W_z_x, out=work1)
+    np.multiply(dW_z_x, work1, out=dW_z_x)
+    np.multiply(da_y, sigmoid_W_z_x, out=work1)
+    np.multiply(work1, s, out=work1)
+    np.add(dW_z_x, work1, out=dW_z_x)
+    # dC[t] = S[t].T @ ds[t]
+    dC = dB_along_dC_dW_dt_u[:, N : 2*N].reshape(-1, N, 1)
+    S_ = S[batch :].reshape(-1, H, N)
+    ds_ = ds.reshape(-1, H, 1)
+    np.matmul(S_.transpose(0, 2, 1), ds_, out=dC)
+    # dskip_each[t] = ds[t]*u[t]
+    np.multiply(ds, u, out=dskip_each)
+
+    for t in reversed(range(len(pack.counts))):
+        # dt[t] = softplus(a_dt[t]) (step size)
+        a_dt_t = a_dt[at_0[t]]
+        dt_t = dt[at_0[t]]
+        _in_parts(_softplus, a_dt_t, dt_t)
+        # dS[t] = ds[t][:,None]*C[t][None,:] + dS_via[t+1]
+        ds_t = ds_Hx1[at_0[t]]
+        C_t = C_1xN[at_0[t]]
+        dS_via_next = dS_via_HxN[ring_1[t]]
+        dS_t = dS_HxN[at_0[t]]
+        np.multiply(ds_t, C_t, out=dS_t)
+        np.add(dS_t, dS_via_next, out=dS_t)
+        # a_S[t] = -dt[t][:,None]*exp_A_log
+        dt_t_ = dt_Hx1[at_0[t]]
+        a_S_t = exp_a_S_HxN[at_0[t]]
+        np.multiply(dt_t_, exp_A_log.reshape(H, N), out=a_S_t)
+        np.multiply(a_S_t, -1, out=a_S_t)
+        # exp_a_S[t] = exp(a_S[t])
+        a_S_t_ = exp_a_S[at_0[t]]
+        exp_a_S_t = a_S_t_
+        np.exp(a_S_t_, out=exp_a_S_t)
+        # dS_via[t] = dS[t]*exp_a_S[t]
+        dS_t_ = dS[at_0[t]]
+        dS_via_t = dS_via[ring_1_0[t]]
+        np.multiply(dS_t_, exp_a_S_t, out=dS_via_t)
+
+    # dW_y = sum of outer(dy[t], a_y[t])
+    np.matmul(dy_rows.T, a_y, out=dW_y)
+    # dskip = sum of dskip_each[t]
+    np.matmul(ones, dskip_each, out=dskip.reshape(1, -1))
+    # left_in_S[t] = dt[t]*u[t]
+    np.multiply(dt, u, out=left_in_S)
+    # dleft_in_S_along[t] = dS[t] @ B[t]
+    dleft_in_S_along_ = dleft_in_S_along.reshape(-1, H, 1)
+    dS_ = dS.reshape(-1, H, N)
+    B = B_C_W_dt_u[:, : N].reshape(-1, N, 1)
+    np.matmul(dS_, B, out=dleft_in_S_along_)
+    # dexp_a_S[t] = dS[t]*S[t-1]
+    S_t1 = S[pack.past(1, 0)]
+    dexp_a_S = da_S
+    np.multiply(dS, S_t1, out=dexp_a_S)
+    # dB_along[t] = dS[t].T @ left_in_S[t]
+    dB_along = dB_along_dC_dW_dt_u[:, : N].reshape(-1, N, 1)
+    left_in_S_ = left_in_S.reshape(-1, H, 1)
+    np.matmul(dS_.transpose(0, 2, 1), left_in_S_, out=dB_along)
+    # da_S[t] = dexp_a_S[t]*exp_a_S[t]
+    da_S_ = dexp_a_S
+    np.multiply(dexp_a_S, exp_a_S, out=da_S_)
+    # dexp_A_log_each[t] = -da_S[t]*dt[t][:,None]
+    da_S_2 = da_S.reshape(-1, H, N)
+    dt_ = dt.reshape(-1, H, 1)
+    dexp_A_log_each_ = dexp_A_log_each.reshape(-1, H, N)
+    np.multiply(da_S_2, dt_, out=dexp_A_log_each_)
+    np.multiply(dexp_A_log_each_, -1, out=dexp_A_log_each_)
+    # dexp_A_log = sum of dexp_A_log_each[t]
+    np.matmul(ones, dexp_A_log_each, out=dexp_A_log.reshape(1, -1))
+    # ddt_each[t] = da_S[t]*exp_A_log
+    np.multiply(da_S_, exp_A_log.reshape(-1), out=ddt_each)
+    # ddt_along[t] = sum(ddt_each[t], axis=1)
+    ddt_along = da_dt
+    ddt_each_ = ddt_each.reshape(-1, H, N)
+    np.add.reduce(ddt_each_, axis=2, out=ddt_along)
+    # ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t]
+    ddt = ddt_along
+    np.multiply(dleft_in_S_along, u, out=work1)
+    np.subtract(work1, ddt_along, out=ddt)
+    # da_dt[t] = ddt[t]*sigmoid(a_dt[t])
+    da_dt_ = ddt_along
+    np.subtract(0, a_dt, out=work1)
+    np.exp(work1, out=work1)
+    np.add(work1, 1, out=work1)
+    np.divide(1, work1, out=work1)
+    np.multiply(ddt, work1, out=da_dt_)
+    # dW_dt_u[t] = V_dt.T @ da_dt[t]
+    dW_dt_u = dB_along_dC_dW_dt_u[:, 2*N :]
+    np.matmul(da_dt_, V_dt, out=dW_dt_u)
+    # dW_B = sum of outer(dB_along[t], u[t])
+    # dW_C = sum of outer(dC[t], u[t])
+    # dW_dt = sum of outer(dW_dt_u[t], u[t])
+    dB_along_to_dW_dt_u = dB_along_dC_dW_dt_u
+    np.matmul(dB_along_to_dW_dt_u.T, u, out=dW_B_to_dW_dt)
+    # du_back[t] = W_B.T @ dB_along[t] + W_C.T @ dC[t] + W_dt.T @ dW_dt_u[t]
+    du_back = du
+    np.matmul(dB_along_to_dW_dt_u, W_B_to_W_dt, out=du_back)
+    # du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t]
+    du_ = du_back
+    np.multiply(dleft_in_S_along, dt, out=work1)
+    np.add(work1, du_back, out=du_)
+    np.multiply(ds, skip, out=work1)
+    np.add(work1, du_, out=du_)
+    # dV_dt = sum of outer(da_dt[t], W_dt_u[t])
+    W_dt_u = B_C_W_dt_u[:, 2*N :]
+    np.matmul(da_dt_.T, W_dt_u, out=dV_dt)
+    # db_dt = sum of da_dt[t]
+    np.matmul(ones, da_dt_, out=db_dt.reshape(1, -1))
+    # dA_log = dexp_A_log*exp_A_log
+    np.multiply(dexp_A_log, exp_A_log, out=dA_log)
+    # dsigmoid_W_u_x[t] = du[t]*W_u_x[t]
+    W_u_x_ = W_z_x_W_u_x[:, H :]
+    dsigmoid_W_u_x = dW_z_x_dW_u_x[:, H :]
+    np.multiply(du_, W_u_x_, out=dsigmoid_W_u_x)
+    # dW_u_x[t] = dsigmoid_W_u_x[t]*sigmoid_W_u_x[t]*(1 - sigmoid_W_u_x[t]) + du[t]*sigmoid_W_u_x[t]
+    sigmoid_W_u_x_ = sigmoid_W_u_x_to_sigmoid_W_z_x[:, : H]
+    dW_u_x = dsigmoid_W_u_x
+    np.multiply(dsigmoid_W_u_x, sigmoid_W_u_x_, out=dW_u_x)
+    np.subtract(1, sigmoid_W_u_x_, out=work1)
+    np.multiply(dW_u_x, work1, out=dW_u_x)
+    np.multiply(du_, sigmoid_W_u_x_, out=work1)
+    np.add(dW_u_x, work1, out=dW_u_x)
+    if need_x:
+        # dx[t] = W_u.T @ dW_u_x[t] + W_z.T @ dW_z_x[t]
+        dW_z_x_to_dW_u_x = dW_z_x_dW_u_x
+        np.matmul(dW_z_x_to_dW_u_x, W_z_to_W_u, out=dx_)
+    # dW_z = sum of outer(dW_z_x[t], x[t])
+    # dW_u = sum of outer(dW_u_x[t], x[t])
+    dW_z_x_to_dW_u_x_ = dW_z_x_dW_u_x
+    np.matmul(dW_z_x_to_dW_u_x_.T, x_, out=dW_z_to_dW_u)
+
+    dS_first = dS_via[pack.first(1)]
+
+    dstate = {
+        "S": pack.unsort(dS_first).reshape(batch, H, N),
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    N = params.sizes["N"]
+    R = params.sizes["R"]
+
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    W_z_x_W_u_x = np.empty((batch, 2*H), dtype)
+    B_C_W_dt_u = np.empty((batch, 2*N + R), dtype)
+    sigmoid_W_z_x = np.empty((batch, H), dtype)
+    u = np.empty((batch, H), dtype)
+    a_dt = np.empty((batch, H), dtype)
+    dt = np.empty((batch, H), dtype)
+    left_in_S = np.empty((batch, H), dtype)
+    exp_a_S = np.empty((batch, H*N), dtype)
+    s = np.empty((batch, H), dtype)
+    a_y = np.empty((batch, H), dtype)
+    S = np.empty((batch, H*N), dtype)
+    y = np.empty((batch, D), dtype)
+    exp_A_log = np.empty((H, N), dtype)
+    work1 = np.empty((batch, H*N), dtype)
+    work1_ = np.empty((batch, H), dtype)
+    A_log = params.stack("A_log", "A_log")
+    b_dt = params.stack("b_dt", "b_dt")
+    skip = params.stack("skip", "skip")
+    S_before = given["S"] if "S" in given else np.zeros((1, batch, H*N), dtype)
+    W_z_to_W_u_T = params.stack("W_z", "W_u").T
+    W_B_to_W_dt_T = params.stack("W_B", "W_dt").T
+    V_dt_T = params.stack("V_dt", "V_dt").T
+    S_t1 = S_before[0]
+    W_y_T = params.stack("W_y", "W_y").T
+
+    # exp_A_log = exp(A_log)
+    np.exp(A_log, out=exp_A_log)
+    # W_z_x[t] = W_z @ x[t]
+    # W_u_x[t] = W_u @ x[t]
+    W_z_x_to_W_u_x_t = W_z_x_W_u_x
+    np.matmul(x_t_, W_z_to_W_u_T, out=W_z_x_to_W_u_x_t)
+    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+    W_u_x_t = W_z_x_W_u_x[:, H :]
+    sigmoid_W_u_x_t = u
+    np.subtract(0, W_u_x_t, out=sigmoid_W_u_x_t)
+    np.exp(sigmoid_W_u_x_t, out=sigmoid_W_u_x_t)
+    np.add(sigmoid_W_u_x_t, 1, out=sigmoid_W_u_x_t)
+    np.divide(1, sigmoid_W_u_x_t, out=sigmoid_W_u_x_t)
+    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+    W_z_x_t = W_z_x_W_u_x[:, : H]
+    np.subtract(0, W_z_x_t, out=sigmoid_W_z_x)
+    np.exp(sigmoid_W_z_x, out=sigmoid_W_z_x)
+    np.add(sigmoid_W_z_x, 1, out=sigmoid_W_z_x)
+    np.divide(1, sigmoid_W_z_x, out=sigmoid_W_z_x)
+    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    u_t = sigmoid_W_u_x_t
+    np.multiply(W_u_x_t, sigmoid_W_u_x_t, out=u_t)
+    # B[t] = W_B @ u[t] (what enters each state)
+    # C[t] = W_C @ u[t] (what is read of each state)
+    # W_dt_u[t] = W_dt @ u[t]
+    B_to_W_dt_u_t = B_C_W_dt_u
+    np.matmul(u_t, W_B_to_W_dt_T, out=B_to_W_dt_u_t)
+    # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t]
+    W_dt_u_t = B_C_W_dt_u[:, 2*N :]
+    V_dt_W_dt_u_t = a_dt
+    np.matmul(W_dt_u_t, V_dt_T, out=V_dt_W_dt_u_t)
+    # a_dt[t] = V_dt_W_dt_u[t] + b_dt
+    a_dt_t = V_dt_W_dt_u_t
+    np.add(V_dt_W_dt_u_t, b_dt, out=a_dt_t)
+    # dt[t] = softplus(a_dt[t]) (step size)
+    _in_parts(_softplus, a_dt_t, dt)
+    # a_S[t] = -dt[t][:,None]*exp_A_log
+    dt_t = dt.reshape(-1, H, 1)
+    a_S_t = exp_a_S.reshape(-1, H, N)
+    np.multiply(dt_t, exp_A_log.reshape(H, N), out=a_S_t)
+    np.multiply(a_S_t, -1, out=a_S_t)
+    # left_in_S[t] = dt[t]*u[t]
+    np.multiply(dt, u_t, out=left_in_S)
+    # exp_a_S[t] = exp(a_S[t])
+    a_S_t_ = exp_a_S
+    exp_a_S_t = a_S_t_
+    np.exp(a_S_t_, out=exp_a_S_t)
+    # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
+    exp_a_S_t_ = a_S_t
+    S_t1_ = S_t1.reshape(-1, H, N)
+    left_in_S_t = left_in_S.reshape(-1, H, 1)
+    B_t = B_C_W_dt_u[:, : N].reshape(-1, 1, N)
+    work1_t = work1.reshape(-1, H, N)
+    S_t = S.reshape(-1, H, N)
+    np.multiply(exp_a_S_t_, S_t1_, out=S_t)
+    np.multiply(left_in_S_t, B_t, out=work1_t)
+    np.add(S_t, work1_t, out=S_t)
+    # S_C[t] = S[t] @ C[t]
+    S_C_t = s.reshape(-1, H, 1)
+    C_t = B_C_W_dt_u[:, N : 2*N].reshape(-1, N, 1)
+    np.matmul(S_t, C_t, out=S_C_t)
+    # s[t] = S_C[t] + skip*u[t] (read states)
+    S_C_t_ = s
+    s_t = S_C_t_
+    np.multiply(skip, u_t, out=work1_)
+    np.add(S_C_t_, work1_, out=s_t)
+    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    np.multiply(s_t, sigmoid_W_z_x, out=a_y)
+    np.multiply(W_z_x_t, a_y, out=a_y)
+    # y[t] = W_y @ a_y[t] (gated output)
+    np.matmul(a_y, W_y_T, out=y)
+
+    state = {
+        "S": S.reshape(batch, H, N),
+    }
+    return y, state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value).reshape(1, batch, math.prod(shape))
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found
+
+
+def _in_parts(function: Any, v: Any, out: Any) -> None:
+    """out[...] = function(v), a few thousand numbers at a time: intermediate results stay in the cache."""
+    v = np.broadcast_to(np.asarray(v, out.dtype), out.shape)
+    if out.size <= 16384:
+        out[...] = function(v)
+        return
+    rows = max(1, 16384 * len(out) // out.size)
+    for k in range(0, len(out), rows):
+        out[k : k + rows] = function(v[k : k + rows])
+
+
+def _softplus(v: Any) -> Any:
+    """log(1 + e^v) = max(v, 0) + log(1 + e^-|v|)."""
+    return np.maximum(v, 0) + np.log1p(np.exp(-np.absolute(v)))

@@ -1,0 +1,1105 @@
+"""LSTM with multiplicative integration
+
+Wu, Zhang, Zhang, Bengio & Salakhutdinov (2016), On multiplicative integration with recurrent neural networks, in its
+general form in each gate. It starts with all coefficients 1 and biases 0, the forget gate's 1.
+
+The cell mi_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("D", "H")
+PARAMS = {
+    "W_i": ("H", "D"),
+    "W_f": ("H", "D"),
+    "W_g": ("H", "D"),
+    "W_o": ("H", "D"),
+    "U_i": ("H", "H"),
+    "U_f": ("H", "H"),
+    "U_g": ("H", "H"),
+    "U_o": ("H", "H"),
+    "a_i": ("H",),
+    "a_f": ("H",),
+    "a_g": ("H",),
+    "a_o": ("H",),
+    "p_i": ("H",),
+    "p_f": ("H",),
+    "p_g": ("H",),
+    "p_o": ("H",),
+    "q_i": ("H",),
+    "q_f": ("H",),
+    "q_g": ("H",),
+    "q_o": ("H",),
+    "b_i": ("H",),
+    "b_f": ("H",),
+    "b_g": ("H",),
+    "b_o": ("H",),
+}
+CONSTANTS = {}
+START = {
+    "W_i": "uniform",
+    "W_f": "uniform",
+    "W_g": "uniform",
+    "W_o": "uniform",
+    "U_i": "uniform",
+    "U_f": "uniform",
+    "U_g": "uniform",
+    "U_o": "uniform",
+    "a_i": 1.0,
+    "a_f": 1.0,
+    "a_g": 1.0,
+    "a_o": 1.0,
+    "p_i": 1.0,
+    "p_f": 1.0,
+    "p_g": 1.0,
+    "p_o": 1.0,
+    "q_i": 1.0,
+    "q_f": 1.0,
+    "q_g": 1.0,
+    "q_o": 1.0,
+    "b_i": 0.0,
+    "b_f": 1.0,
+    "b_g": 0.0,
+    "b_o": 0.0,
+}
+INPUTS = {"x": ("D",)}
+STATES = {"h": ("H",), "c": ("H",)}
+LAGS = {}
+OUTPUT = "h"
+EQUATIONS = (
+    '"""LSTM with multiplicative integration\n'
+    "\n"
+    "Wu, Zhang, Zhang, Bengio & Salakhutdinov (2016), On multiplicative integration with recurrent neural networks, in "
+    "its\n"
+    "general form in each gate. It starts with all coefficients 1 and biases 0, the forget gate's 1.\n"
+    '"""\n'
+    "i[t] = sigmoid(a_i * (W_i @ x[t]) * (U_i @ h[t-1]) + p_i * (U_i @ h[t-1]) + q_i * (W_i @ x[t]) + b_i)   # input "
+    "gate\n"
+    "f[t] = sigmoid(a_f * (W_f @ x[t]) * (U_f @ h[t-1]) + p_f * (U_f @ h[t-1]) + q_f * (W_f @ x[t]) + b_f)   # forget "
+    "gate\n"
+    "g[t] = tanh(a_g * (W_g @ x[t]) * (U_g @ h[t-1]) + p_g * (U_g @ h[t-1]) + q_g * (W_g @ x[t]) + b_g)      # "
+    "candidate\n"
+    "o[t] = sigmoid(a_o * (W_o @ x[t]) * (U_o @ h[t-1]) + p_o * (U_o @ h[t-1]) + q_o * (W_o @ x[t]) + b_o)   # output "
+    "gate\n"
+    "c[t] = f[t] * c[t-1] + i[t] * g[t]                                                                      # cell "
+    "state\n"
+    "h[t] = o[t] * tanh(c[t])                                                                                # hidden "
+    "state\n"
+    "a_i: H = 1\n"
+    "p_i: H = 1\n"
+    "q_i: H = 1\n"
+    "b_i: H = 0\n"
+    "a_f: H = 1\n"
+    "p_f: H = 1\n"
+    "q_f: H = 1\n"
+    "b_f: H = 1\n"
+    "a_g: H = 1\n"
+    "p_g: H = 1\n"
+    "q_g: H = 1\n"
+    "b_g: H = 0\n"
+    "a_o: H = 1\n"
+    "p_o: H = 1\n"
+    "q_o: H = 1\n"
+    "b_o: H = 0\n"
+)
+STAMP = "964a52895e243beb"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
+
+    x_rows = pack.rows(inputs["x"][1])
+    W_i_x_W_f_x_W_g_x_W_o_x = np.empty((pack.size, 4*H), dtype)
+    U_i_h_U_f_h_U_g_h_U_o_h = np.empty((pack.size if keep_tape else batch, 4*H), dtype)
+    sigmoid_in_i_in_to_sigmoid_in_o_in = np.empty((pack.size, 4*H), dtype)
+    i = np.empty((batch, H), dtype)
+    g = np.empty((batch, H), dtype)
+    tanh_c = i
+    c = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
+    h = np.empty((pack.size + batch, H), dtype)
+    work1 = np.empty((batch, H), dtype)
+    q_i_to_q_o = params.stack("q_i", "q_o")
+    b_i_to_b_o = params.stack("b_i", "b_o")
+    a_i = params.stack("a_i", "a_i")
+    p_i = params.stack("p_i", "p_i")
+    a_f = params.stack("a_f", "a_f")
+    p_f = params.stack("p_f", "p_f")
+    a_g = params.stack("a_g", "a_g")
+    p_g = params.stack("p_g", "p_g")
+    a_o = params.stack("a_o", "a_o")
+    p_o = params.stack("p_o", "p_o")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
+    W_i_to_W_o_T = params.stack("W_i", "W_o").T
+    U_i_to_U_o_T = params.stack("U_i", "U_o").T
+    W_i_x = W_i_x_W_f_x_W_g_x_W_o_x[:, : H]
+    U_i_h = U_i_h_U_f_h_U_g_h_U_o_h[:, : H]
+    sigmoid_in_i_in = sigmoid_in_i_in_to_sigmoid_in_o_in[:, : H]
+    W_f_x = W_i_x_W_f_x_W_g_x_W_o_x[:, H : 2*H]
+    U_f_h = U_i_h_U_f_h_U_g_h_U_o_h[:, H : 2*H]
+    sigmoid_in_f_in = sigmoid_in_i_in_to_sigmoid_in_o_in[:, H : 2*H]
+    W_g_x = W_i_x_W_f_x_W_g_x_W_o_x[:, 2*H : 3*H]
+    U_g_h = U_i_h_U_f_h_U_g_h_U_o_h[:, 2*H : 3*H]
+    tanh_in_g_in = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 2*H : 3*H]
+    W_o_x = W_i_x_W_f_x_W_g_x_W_o_x[:, 3*H :]
+    U_o_h = U_i_h_U_f_h_U_g_h_U_o_h[:, 3*H :]
+    sigmoid_in_o_in = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 3*H :]
+
+    # W_i_x[t] = W_i @ x[t]
+    # W_f_x[t] = W_f @ x[t]
+    # W_g_x[t] = W_g @ x[t]
+    # W_o_x[t] = W_o @ x[t]
+    W_i_x_to_W_o_x = W_i_x_W_f_x_W_g_x_W_o_x
+    np.matmul(x_rows, W_i_to_W_o_T, out=W_i_x_to_W_o_x)
+    # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i
+    # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f
+    # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g
+    # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o
+    np.multiply(W_i_x_to_W_o_x, q_i_to_q_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
+    np.add(sigmoid_in_i_in_to_sigmoid_in_o_in, b_i_to_b_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
+
+    samples = -1
+    for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            work1_t = work1[:n]
+            sigmoid_in_i_t = i[:n]
+            tanh_in_g_t = g[:n]
+            i_t = sigmoid_in_i_t
+            g_t = tanh_in_g_t
+            tanh_c_t = tanh_c[:n]
+        # U_i_h[t] = U_i @ h[t-1]
+        # U_f_h[t] = U_f @ h[t-1]
+        # U_g_h[t] = U_g @ h[t-1]
+        # U_o_h[t] = U_o @ h[t-1]
+        h_t1 = h[at_1_0[t]]
+        U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[kept_0[t]]
+        np.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
+        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t]
+        W_i_x_t = W_i_x[at_0[t]]
+        U_i_h_t = U_i_h[kept_0[t]]
+        sigmoid_in_i_in_t = sigmoid_in_i_in[at_0[t]]
+        np.multiply(a_i, W_i_x_t, out=sigmoid_in_i_t)
+        np.multiply(sigmoid_in_i_t, U_i_h_t, out=sigmoid_in_i_t)
+        np.multiply(U_i_h_t, p_i, out=work1_t)
+        np.add(sigmoid_in_i_t, work1_t, out=sigmoid_in_i_t)
+        np.add(sigmoid_in_i_t, sigmoid_in_i_in_t, out=sigmoid_in_i_t)
+        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t]
+        W_f_x_t = W_f_x[at_0[t]]
+        U_f_h_t = U_f_h[kept_0[t]]
+        sigmoid_in_f_in_t = sigmoid_in_f_in[at_0[t]]
+        sigmoid_in_f_t = c[kept_1[t]]
+        np.multiply(a_f, W_f_x_t, out=sigmoid_in_f_t)
+        np.multiply(sigmoid_in_f_t, U_f_h_t, out=sigmoid_in_f_t)
+        np.multiply(U_f_h_t, p_f, out=work1_t)
+        np.add(sigmoid_in_f_t, work1_t, out=sigmoid_in_f_t)
+        np.add(sigmoid_in_f_t, sigmoid_in_f_in_t, out=sigmoid_in_f_t)
+        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t]
+        W_g_x_t = W_g_x[at_0[t]]
+        U_g_h_t = U_g_h[kept_0[t]]
+        tanh_in_g_in_t = tanh_in_g_in[at_0[t]]
+        np.multiply(a_g, W_g_x_t, out=tanh_in_g_t)
+        np.multiply(tanh_in_g_t, U_g_h_t, out=tanh_in_g_t)
+        np.multiply(U_g_h_t, p_g, out=work1_t)
+        np.add(tanh_in_g_t, work1_t, out=tanh_in_g_t)
+        np.add(tanh_in_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
+        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t]
+        W_o_x_t = W_o_x[at_0[t]]
+        U_o_h_t = U_o_h[kept_0[t]]
+        sigmoid_in_o_in_t = sigmoid_in_o_in[at_0[t]]
+        sigmoid_in_o_t = h[at_1[t]]
+        np.multiply(a_o, W_o_x_t, out=sigmoid_in_o_t)
+        np.multiply(sigmoid_in_o_t, U_o_h_t, out=sigmoid_in_o_t)
+        np.multiply(U_o_h_t, p_o, out=work1_t)
+        np.add(sigmoid_in_o_t, work1_t, out=sigmoid_in_o_t)
+        np.add(sigmoid_in_o_t, sigmoid_in_o_in_t, out=sigmoid_in_o_t)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        np.subtract(0, sigmoid_in_i_t, out=i_t)
+        np.exp(i_t, out=i_t)
+        np.add(i_t, 1, out=i_t)
+        np.divide(1, i_t, out=i_t)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        f_t = sigmoid_in_f_t
+        np.subtract(0, sigmoid_in_f_t, out=f_t)
+        np.exp(f_t, out=f_t)
+        np.add(f_t, 1, out=f_t)
+        np.divide(1, f_t, out=f_t)
+        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        np.tanh(tanh_in_g_t, out=g_t)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        o_t = sigmoid_in_o_t
+        np.subtract(0, sigmoid_in_o_t, out=o_t)
+        np.exp(o_t, out=o_t)
+        np.add(o_t, 1, out=o_t)
+        np.divide(1, o_t, out=o_t)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        c_t1 = c[kept_1_0[t]]
+        c_t = sigmoid_in_f_t
+        np.multiply(f_t, c_t1, out=c_t)
+        np.multiply(i_t, g_t, out=work1_t)
+        np.add(c_t, work1_t, out=c_t)
+        # tanh_c[t] = tanh(c[t])
+        np.tanh(c_t, out=tanh_c_t)
+        # h[t] = o[t]*tanh_c[t] (hidden state)
+        h_t = sigmoid_in_o_t
+        np.multiply(o_t, tanh_c_t, out=h_t)
+
+    h_last = h[pack.last(1, 1, True)]
+    c_last = c[pack.last(1, 1, keep_tape)]
+    h_ = h[batch :]
+
+    last = {
+        "h": pack.unsort(h_last)[0],
+        "c": pack.unsort(c_last)[0],
+    }
+    arrays = {
+        "U_i_h_U_f_h_U_g_h_U_o_h": U_i_h_U_f_h_U_g_h_U_o_h,
+        "W_i_x_W_f_x_W_g_x_W_o_x": W_i_x_W_f_x_W_g_x_W_o_x,
+        "c": c,
+        "h": h,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("H",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    dy_rows = pack.rows(dy)
+    U_i_h_U_f_h_U_g_h_U_o_h = tape.arrays["U_i_h_U_f_h_U_g_h_U_o_h"]
+    W_i_x_W_f_x_W_g_x_W_o_x = tape.arrays["W_i_x_W_f_x_W_g_x_W_o_x"]
+    c = tape.arrays["c"]
+    h = tape.arrays["h"]
+    x_ = tape.arrays["x_rows"]
+    dU_i_h_to_dU_o_h = np.empty((pack.size, 4*H), dtype)
+    dW_i_x_to_dW_o_x = dU_i_h_to_dU_o_h
+    tanh_c_g = np.empty((batch, 2*H), dtype)
+    dh = np.empty((batch, H), dtype)
+    i_o_f = np.empty((batch, 3*H), dtype)
+    dsigmoid_in_i_to_dsigmoid_in_o = np.empty((pack.size, 3*H), dtype)
+    dc = np.empty((batch, H), dtype)
+    dtanh_in_g = np.empty((pack.size, H), dtype)
+    da_i_each_to_da_o_each = dU_i_h_to_dU_o_h
+    dp_i_each_to_dp_o_each = dU_i_h_to_dU_o_h
+    dq_i_each_to_dq_o_each = dU_i_h_to_dU_o_h
+    dx_ = np.empty((pack.size, D), dtype)
+    dh_back = np.zeros((2 * batch, H), dtype)
+    dc_via = np.zeros((2 * batch, H), dtype)
+    work1 = dh
+    a_i = params.stack("a_i", "a_i")
+    p_i = params.stack("p_i", "p_i")
+    q_i = params.stack("q_i", "q_i")
+    b_i = params.stack("b_i", "b_i")
+    a_f = params.stack("a_f", "a_f")
+    p_f = params.stack("p_f", "p_f")
+    q_f = params.stack("q_f", "q_f")
+    b_f = params.stack("b_f", "b_f")
+    a_g = params.stack("a_g", "a_g")
+    p_g = params.stack("p_g", "p_g")
+    q_g = params.stack("q_g", "q_g")
+    b_g = params.stack("b_g", "b_g")
+    a_o = params.stack("a_o", "a_o")
+    p_o = params.stack("p_o", "p_o")
+    q_o = params.stack("q_o", "q_o")
+    b_o = params.stack("b_o", "b_o")
+    a_i_to_a_f = params.stack("a_i", "a_f")
+    p_i_to_p_f = params.stack("p_i", "p_f")
+    U_i_to_U_o = params.stack("U_i", "U_o")
+    dU_i_to_dU_o = grads.stack("U_i", "U_o")
+    q_i_to_q_f = params.stack("q_i", "q_f")
+    db_i_to_db_f = grads.stack("b_i", "b_f")
+    db_o = grads.stack("b_o", "b_o")
+    W_i_to_W_o = params.stack("W_i", "W_o")
+    dW_i_to_dW_o = grads.stack("W_i", "W_o")
+    db_g = grads.stack("b_g", "b_g")
+    da_i_to_da_o = grads.stack("a_i", "a_o")
+    dp_i_to_dp_o = grads.stack("p_i", "p_o")
+    dq_i_to_dq_o = grads.stack("q_i", "q_o")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    W_i_x = W_i_x_W_f_x_W_g_x_W_o_x[:, : H]
+    U_i_h = U_i_h_U_f_h_U_g_h_U_o_h[:, : H]
+    W_f_x = W_i_x_W_f_x_W_g_x_W_o_x[:, H : 2*H]
+    U_f_h = U_i_h_U_f_h_U_g_h_U_o_h[:, H : 2*H]
+    W_g_x = W_i_x_W_f_x_W_g_x_W_o_x[:, 2*H : 3*H]
+    U_g_h = U_i_h_U_f_h_U_g_h_U_o_h[:, 2*H : 3*H]
+    W_o_x = W_i_x_W_f_x_W_g_x_W_o_x[:, 3*H :]
+    U_o_h = U_i_h_U_f_h_U_g_h_U_o_h[:, 3*H :]
+    dsigmoid_in_o = dsigmoid_in_i_to_dsigmoid_in_o[:, 2*H :]
+    dU_o_h = dU_i_h_to_dU_o_h[:, 3*H :]
+    dsigmoid_in_f = dsigmoid_in_i_to_dsigmoid_in_o[:, H : 2*H]
+    dsigmoid_in_i = dsigmoid_in_i_to_dsigmoid_in_o[:, : H]
+    dU_g_h = dU_i_h_to_dU_o_h[:, 2*H : 3*H]
+    dsigmoid_in_i_to_dsigmoid_in_f = dsigmoid_in_i_to_dsigmoid_in_o[:, : 2*H]
+    W_i_x_to_W_f_x = W_i_x_W_f_x_W_g_x_W_o_x[:, : 2*H]
+    dU_i_h_to_dU_f_h = dU_i_h_to_dU_o_h[:, : 2*H]
+    ones = np.ones((1, pack.size), dtype)
+
+    samples = -1
+    for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            work1_t = work1[:n]
+            sigmoid_in_i_t = i_o_f[:n, : H]
+            sigmoid_in_f_t = i_o_f[:n, 2*H :]
+            tanh_in_g_t = tanh_c_g[:n, H :]
+            sigmoid_in_o_t = i_o_f[:n, H : 2*H]
+            tanh_c_t = tanh_c_g[:n, : H]
+            dh_t = dh[:n]
+            g_t = tanh_in_g_t
+            sigmoid_in_i_to_sigmoid_in_f_t = i_o_f[:n]
+            i_to_f_t = sigmoid_in_i_to_sigmoid_in_f_t
+            o_t = sigmoid_in_o_t
+            dtanh_c_t = dc[:n]
+            dc_t = dtanh_c_t
+            i_t = sigmoid_in_i_t
+            f_t = sigmoid_in_f_t
+        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + W_i_x[t]*q_i + U_i_h[t]*p_i + b_i
+        W_i_x_t = W_i_x[at_0[t]]
+        U_i_h_t = U_i_h[at_0[t]]
+        np.multiply(a_i, W_i_x_t, out=sigmoid_in_i_t)
+        np.multiply(sigmoid_in_i_t, U_i_h_t, out=sigmoid_in_i_t)
+        np.multiply(W_i_x_t, q_i, out=work1_t)
+        np.add(sigmoid_in_i_t, work1_t, out=sigmoid_in_i_t)
+        np.multiply(U_i_h_t, p_i, out=work1_t)
+        np.add(sigmoid_in_i_t, work1_t, out=sigmoid_in_i_t)
+        np.add(sigmoid_in_i_t, b_i, out=sigmoid_in_i_t)
+        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + W_f_x[t]*q_f + U_f_h[t]*p_f + b_f
+        W_f_x_t = W_f_x[at_0[t]]
+        U_f_h_t = U_f_h[at_0[t]]
+        np.multiply(a_f, W_f_x_t, out=sigmoid_in_f_t)
+        np.multiply(sigmoid_in_f_t, U_f_h_t, out=sigmoid_in_f_t)
+        np.multiply(W_f_x_t, q_f, out=work1_t)
+        np.add(sigmoid_in_f_t, work1_t, out=sigmoid_in_f_t)
+        np.multiply(U_f_h_t, p_f, out=work1_t)
+        np.add(sigmoid_in_f_t, work1_t, out=sigmoid_in_f_t)
+        np.add(sigmoid_in_f_t, b_f, out=sigmoid_in_f_t)
+        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + W_g_x[t]*q_g + U_g_h[t]*p_g + b_g
+        W_g_x_t = W_g_x[at_0[t]]
+        U_g_h_t = U_g_h[at_0[t]]
+        np.multiply(a_g, W_g_x_t, out=tanh_in_g_t)
+        np.multiply(tanh_in_g_t, U_g_h_t, out=tanh_in_g_t)
+        np.multiply(W_g_x_t, q_g, out=work1_t)
+        np.add(tanh_in_g_t, work1_t, out=tanh_in_g_t)
+        np.multiply(U_g_h_t, p_g, out=work1_t)
+        np.add(tanh_in_g_t, work1_t, out=tanh_in_g_t)
+        np.add(tanh_in_g_t, b_g, out=tanh_in_g_t)
+        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + W_o_x[t]*q_o + U_o_h[t]*p_o + b_o
+        W_o_x_t = W_o_x[at_0[t]]
+        U_o_h_t = U_o_h[at_0[t]]
+        np.multiply(a_o, W_o_x_t, out=sigmoid_in_o_t)
+        np.multiply(sigmoid_in_o_t, U_o_h_t, out=sigmoid_in_o_t)
+        np.multiply(W_o_x_t, q_o, out=work1_t)
+        np.add(sigmoid_in_o_t, work1_t, out=sigmoid_in_o_t)
+        np.multiply(U_o_h_t, p_o, out=work1_t)
+        np.add(sigmoid_in_o_t, work1_t, out=sigmoid_in_o_t)
+        np.add(sigmoid_in_o_t, b_o, out=sigmoid_in_o_t)
+        # tanh_c[t] = tanh(c[t])
+        c_t = c[at_1[t]]
+        np.tanh(c_t, out=tanh_c_t)
+        # dh[t] = dy[t] + dh_back[t+1]
+        dy_t = dy_rows[at_0[t]]
+        dh_back_next = dh_back[ring_1[t]]
+        np.add(dy_t, dh_back_next, out=dh_t)
+        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        np.tanh(tanh_in_g_t, out=g_t)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        np.subtract(0, sigmoid_in_i_to_sigmoid_in_f_t, out=i_to_f_t)
+        np.exp(i_to_f_t, out=i_to_f_t)
+        np.add(i_to_f_t, 1, out=i_to_f_t)
+        np.divide(1, i_to_f_t, out=i_to_f_t)
+        # do[t] = dh[t]*tanh_c[t]
+        do_t = dsigmoid_in_o[at_0[t]]
+        np.multiply(dh_t, tanh_c_t, out=do_t)
+        # dtanh_c[t] = dh[t]*o[t]
+        np.multiply(dh_t, o_t, out=dtanh_c_t)
+        # dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t])
+        dsigmoid_in_o_t = do_t
+        np.multiply(do_t, o_t, out=dsigmoid_in_o_t)
+        np.subtract(1, o_t, out=work1_t)
+        np.multiply(dsigmoid_in_o_t, work1_t, out=dsigmoid_in_o_t)
+        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+        dc_via_next = dc_via[ring_1[t]]
+        np.square(tanh_c_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dtanh_c_t, work1_t, out=dc_t)
+        np.add(dc_t, dc_via_next, out=dc_t)
+        # dU_o_h[t] = dsigmoid_in_o[t]*(a_o*W_o_x[t] + p_o)
+        dU_o_h_t = dU_o_h[at_0[t]]
+        np.multiply(a_o, W_o_x_t, out=dU_o_h_t)
+        np.add(dU_o_h_t, p_o, out=dU_o_h_t)
+        np.multiply(dsigmoid_in_o_t, dU_o_h_t, out=dU_o_h_t)
+        # dg[t] = dc[t]*i[t]
+        dg_t = dtanh_in_g[at_0[t]]
+        np.multiply(dc_t, i_t, out=dg_t)
+        # df[t] = dc[t]*c[t-1]
+        c_t1 = c[at_1_0[t]]
+        df_t = dsigmoid_in_f[at_0[t]]
+        np.multiply(dc_t, c_t1, out=df_t)
+        # di[t] = dc[t]*g[t]
+        di_t = dsigmoid_in_i[at_0[t]]
+        np.multiply(dc_t, g_t, out=di_t)
+        # dc_via[t] = dc[t]*f[t]
+        dc_via_t = dc_via[ring_1_0[t]]
+        np.multiply(dc_t, f_t, out=dc_via_t)
+        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
+        dtanh_in_g_t = dg_t
+        np.square(g_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dg_t, work1_t, out=dtanh_in_g_t)
+        # dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t])
+        dsigmoid_in_f_t = df_t
+        np.multiply(df_t, f_t, out=dsigmoid_in_f_t)
+        np.subtract(1, f_t, out=work1_t)
+        np.multiply(dsigmoid_in_f_t, work1_t, out=dsigmoid_in_f_t)
+        # dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t])
+        dsigmoid_in_i_t = di_t
+        np.multiply(di_t, i_t, out=dsigmoid_in_i_t)
+        np.subtract(1, i_t, out=work1_t)
+        np.multiply(dsigmoid_in_i_t, work1_t, out=dsigmoid_in_i_t)
+        # dU_g_h[t] = dtanh_in_g[t]*(a_g*W_g_x[t] + p_g)
+        dU_g_h_t = dU_g_h[at_0[t]]
+        np.multiply(a_g, W_g_x_t, out=dU_g_h_t)
+        np.add(dU_g_h_t, p_g, out=dU_g_h_t)
+        np.multiply(dtanh_in_g_t, dU_g_h_t, out=dU_g_h_t)
+        # dU_i_h[t] = dsigmoid_in_i[t]*(a_i*W_i_x[t] + p_i)
+        # dU_f_h[t] = dsigmoid_in_f[t]*(a_f*W_f_x[t] + p_f)
+        dsigmoid_in_i_to_dsigmoid_in_f_t = dsigmoid_in_i_to_dsigmoid_in_f[at_0[t]]
+        W_i_x_to_W_f_x_t = W_i_x_to_W_f_x[at_0[t]]
+        dU_i_h_to_dU_f_h_t = dU_i_h_to_dU_f_h[at_0[t]]
+        np.multiply(a_i_to_a_f, W_i_x_to_W_f_x_t, out=dU_i_h_to_dU_f_h_t)
+        np.add(dU_i_h_to_dU_f_h_t, p_i_to_p_f, out=dU_i_h_to_dU_f_h_t)
+        np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_t, dU_i_h_to_dU_f_h_t, out=dU_i_h_to_dU_f_h_t)
+        # dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t]
+        dU_i_h_to_dU_o_h_t = dU_i_h_to_dU_o_h[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
+        np.matmul(dU_i_h_to_dU_o_h_t, U_i_to_U_o, out=dh_back_t)
+
+    # dU_i = sum of outer(dU_i_h[t], h[t-1])
+    # dU_f = sum of outer(dU_f_h[t], h[t-1])
+    # dU_g = sum of outer(dU_g_h[t], h[t-1])
+    # dU_o = sum of outer(dU_o_h[t], h[t-1])
+    h_t1 = h[pack.past(1, 0)]
+    np.matmul(dU_i_h_to_dU_o_h.T, h_t1, out=dU_i_to_dU_o)
+    # dW_o_x[t] = dsigmoid_in_o[t]*(a_o*U_o_h[t] + q_o)
+    dsigmoid_in_o_ = dsigmoid_in_i_to_dsigmoid_in_o[:, 2*H :]
+    U_o_h_ = U_i_h_U_f_h_U_g_h_U_o_h[:, 3*H :]
+    dW_o_x = dW_i_x_to_dW_o_x[:, 3*H :]
+    np.multiply(a_o, U_o_h_, out=dW_o_x)
+    np.add(dW_o_x, q_o, out=dW_o_x)
+    np.multiply(dsigmoid_in_o_, dW_o_x, out=dW_o_x)
+    # dW_i_x[t] = dsigmoid_in_i[t]*(a_i*U_i_h[t] + q_i)
+    # dW_f_x[t] = dsigmoid_in_f[t]*(a_f*U_f_h[t] + q_f)
+    dsigmoid_in_i_to_dsigmoid_in_f_ = dsigmoid_in_i_to_dsigmoid_in_o[:, : 2*H]
+    U_i_h_to_U_f_h = U_i_h_U_f_h_U_g_h_U_o_h[:, : 2*H]
+    dW_i_x_to_dW_f_x = dW_i_x_to_dW_o_x[:, : 2*H]
+    np.multiply(a_i_to_a_f, U_i_h_to_U_f_h, out=dW_i_x_to_dW_f_x)
+    np.add(dW_i_x_to_dW_f_x, q_i_to_q_f, out=dW_i_x_to_dW_f_x)
+    np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, dW_i_x_to_dW_f_x, out=dW_i_x_to_dW_f_x)
+    # db_i = sum of dsigmoid_in_i[t]
+    # db_f = sum of dsigmoid_in_f[t]
+    np.matmul(ones, dsigmoid_in_i_to_dsigmoid_in_f_, out=db_i_to_db_f.reshape(1, -1))
+    # db_o = sum of dsigmoid_in_o[t]
+    np.matmul(ones, dsigmoid_in_o_, out=db_o.reshape(1, -1))
+    # dW_g_x[t] = dtanh_in_g[t]*(a_g*U_g_h[t] + q_g)
+    U_g_h_ = U_i_h_U_f_h_U_g_h_U_o_h[:, 2*H : 3*H]
+    dW_g_x = dW_i_x_to_dW_o_x[:, 2*H : 3*H]
+    np.multiply(a_g, U_g_h_, out=dW_g_x)
+    np.add(dW_g_x, q_g, out=dW_g_x)
+    np.multiply(dtanh_in_g, dW_g_x, out=dW_g_x)
+    if need_x:
+        # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t]
+        np.matmul(dW_i_x_to_dW_o_x, W_i_to_W_o, out=dx_)
+    # dW_i = sum of outer(dW_i_x[t], x[t])
+    # dW_f = sum of outer(dW_f_x[t], x[t])
+    # dW_g = sum of outer(dW_g_x[t], x[t])
+    # dW_o = sum of outer(dW_o_x[t], x[t])
+    np.matmul(dW_i_x_to_dW_o_x.T, x_, out=dW_i_to_dW_o)
+    # db_g = sum of dtanh_in_g[t]
+    np.matmul(ones, dtanh_in_g, out=db_g.reshape(1, -1))
+    # da_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]*U_i_h[t]
+    # da_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]*U_f_h[t]
+    W_i_x_to_W_f_x_ = W_i_x_W_f_x_W_g_x_W_o_x[:, : 2*H]
+    da_i_each_to_da_f_each = da_i_each_to_da_o_each[:, : 2*H]
+    np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, W_i_x_to_W_f_x_, out=da_i_each_to_da_f_each)
+    np.multiply(da_i_each_to_da_f_each, U_i_h_to_U_f_h, out=da_i_each_to_da_f_each)
+    # da_g_each[t] = dtanh_in_g[t]*W_g_x[t]*U_g_h[t]
+    W_g_x_ = W_i_x_W_f_x_W_g_x_W_o_x[:, 2*H : 3*H]
+    da_g_each = da_i_each_to_da_o_each[:, 2*H : 3*H]
+    np.multiply(dtanh_in_g, W_g_x_, out=da_g_each)
+    np.multiply(da_g_each, U_g_h_, out=da_g_each)
+    # da_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]*U_o_h[t]
+    W_o_x_ = W_i_x_W_f_x_W_g_x_W_o_x[:, 3*H :]
+    da_o_each = da_i_each_to_da_o_each[:, 3*H :]
+    np.multiply(dsigmoid_in_o_, W_o_x_, out=da_o_each)
+    np.multiply(da_o_each, U_o_h_, out=da_o_each)
+    # da_i = sum of da_i_each[t]
+    # da_f = sum of da_f_each[t]
+    # da_g = sum of da_g_each[t]
+    # da_o = sum of da_o_each[t]
+    np.matmul(ones, da_i_each_to_da_o_each, out=da_i_to_da_o.reshape(1, -1))
+    # dp_i_each[t] = dsigmoid_in_i[t]*U_i_h[t]
+    # dp_f_each[t] = dsigmoid_in_f[t]*U_f_h[t]
+    dp_i_each_to_dp_f_each = dp_i_each_to_dp_o_each[:, : 2*H]
+    np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, U_i_h_to_U_f_h, out=dp_i_each_to_dp_f_each)
+    # dp_g_each[t] = dtanh_in_g[t]*U_g_h[t]
+    dp_g_each = dp_i_each_to_dp_o_each[:, 2*H : 3*H]
+    np.multiply(dtanh_in_g, U_g_h_, out=dp_g_each)
+    # dp_o_each[t] = dsigmoid_in_o[t]*U_o_h[t]
+    dp_o_each = dp_i_each_to_dp_o_each[:, 3*H :]
+    np.multiply(dsigmoid_in_o_, U_o_h_, out=dp_o_each)
+    # dp_i = sum of dp_i_each[t]
+    # dp_f = sum of dp_f_each[t]
+    # dp_g = sum of dp_g_each[t]
+    # dp_o = sum of dp_o_each[t]
+    np.matmul(ones, dp_i_each_to_dp_o_each, out=dp_i_to_dp_o.reshape(1, -1))
+    # dq_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]
+    # dq_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]
+    dq_i_each_to_dq_f_each = dq_i_each_to_dq_o_each[:, : 2*H]
+    np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, W_i_x_to_W_f_x_, out=dq_i_each_to_dq_f_each)
+    # dq_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]
+    dq_o_each = dq_i_each_to_dq_o_each[:, 3*H :]
+    np.multiply(dsigmoid_in_o_, W_o_x_, out=dq_o_each)
+    # dq_g_each[t] = dtanh_in_g[t]*W_g_x[t]
+    dq_g_each = dq_i_each_to_dq_o_each[:, 2*H : 3*H]
+    np.multiply(dtanh_in_g, W_g_x_, out=dq_g_each)
+    # dq_i = sum of dq_i_each[t]
+    # dq_f = sum of dq_f_each[t]
+    # dq_g = sum of dq_g_each[t]
+    # dq_o = sum of dq_o_each[t]
+    np.matmul(ones, dq_i_each_to_dq_o_each, out=dq_i_to_dq_o.reshape(1, -1))
+
+    dh_first = dh_back[pack.first(1)]
+    dc_first = dc_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+        "c": pack.unsort(dc_first)[0],
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    W_i_x_W_f_x_W_g_x_W_o_x = np.empty((batch, 4*H), dtype)
+    U_i_h_U_f_h_U_g_h_U_o_h = np.empty((batch, 4*H), dtype)
+    sigmoid_in_i_in_to_sigmoid_in_o_in = np.empty((batch, 4*H), dtype)
+    i = np.empty((batch, H), dtype)
+    g = np.empty((batch, H), dtype)
+    tanh_c = np.empty((batch, H), dtype)
+    c = np.empty((batch, H), dtype)
+    h = np.empty((batch, H), dtype)
+    work1 = np.empty((batch, H), dtype)
+    q_i_to_q_o = params.stack("q_i", "q_o")
+    b_i_to_b_o = params.stack("b_i", "b_o")
+    a_i = params.stack("a_i", "a_i")
+    p_i = params.stack("p_i", "p_i")
+    a_f = params.stack("a_f", "a_f")
+    p_f = params.stack("p_f", "p_f")
+    a_g = params.stack("a_g", "a_g")
+    p_g = params.stack("p_g", "p_g")
+    a_o = params.stack("a_o", "a_o")
+    p_o = params.stack("p_o", "p_o")
+    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
+    c_before = given["c"] if "c" in given else np.zeros((1, batch, H), dtype)
+    W_i_to_W_o_T = params.stack("W_i", "W_o").T
+    h_t1 = h_before[0]
+    U_i_to_U_o_T = params.stack("U_i", "U_o").T
+    c_t1 = c_before[0]
+
+    # W_i_x[t] = W_i @ x[t]
+    # W_f_x[t] = W_f @ x[t]
+    # W_g_x[t] = W_g @ x[t]
+    # W_o_x[t] = W_o @ x[t]
+    W_i_x_to_W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x
+    np.matmul(x_t_, W_i_to_W_o_T, out=W_i_x_to_W_o_x_t)
+    # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i
+    # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f
+    # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g
+    # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o
+    np.multiply(W_i_x_to_W_o_x_t, q_i_to_q_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
+    np.add(sigmoid_in_i_in_to_sigmoid_in_o_in, b_i_to_b_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
+    # U_i_h[t] = U_i @ h[t-1]
+    # U_f_h[t] = U_f @ h[t-1]
+    # U_g_h[t] = U_g @ h[t-1]
+    # U_o_h[t] = U_o @ h[t-1]
+    U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h
+    np.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
+    # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t]
+    W_i_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, : H]
+    U_i_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, : H]
+    sigmoid_in_i_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, : H]
+    sigmoid_in_i_t = i
+    np.multiply(a_i, W_i_x_t, out=sigmoid_in_i_t)
+    np.multiply(sigmoid_in_i_t, U_i_h_t, out=sigmoid_in_i_t)
+    np.multiply(U_i_h_t, p_i, out=work1)
+    np.add(sigmoid_in_i_t, work1, out=sigmoid_in_i_t)
+    np.add(sigmoid_in_i_t, sigmoid_in_i_in_t, out=sigmoid_in_i_t)
+    # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t]
+    W_f_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, H : 2*H]
+    U_f_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, H : 2*H]
+    sigmoid_in_f_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, H : 2*H]
+    sigmoid_in_f_t = c
+    np.multiply(a_f, W_f_x_t, out=sigmoid_in_f_t)
+    np.multiply(sigmoid_in_f_t, U_f_h_t, out=sigmoid_in_f_t)
+    np.multiply(U_f_h_t, p_f, out=work1)
+    np.add(sigmoid_in_f_t, work1, out=sigmoid_in_f_t)
+    np.add(sigmoid_in_f_t, sigmoid_in_f_in_t, out=sigmoid_in_f_t)
+    # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t]
+    W_g_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, 2*H : 3*H]
+    U_g_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, 2*H : 3*H]
+    tanh_in_g_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 2*H : 3*H]
+    tanh_in_g_t = g
+    np.multiply(a_g, W_g_x_t, out=tanh_in_g_t)
+    np.multiply(tanh_in_g_t, U_g_h_t, out=tanh_in_g_t)
+    np.multiply(U_g_h_t, p_g, out=work1)
+    np.add(tanh_in_g_t, work1, out=tanh_in_g_t)
+    np.add(tanh_in_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
+    # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t]
+    W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, 3*H :]
+    U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, 3*H :]
+    sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 3*H :]
+    sigmoid_in_o_t = h
+    np.multiply(a_o, W_o_x_t, out=sigmoid_in_o_t)
+    np.multiply(sigmoid_in_o_t, U_o_h_t, out=sigmoid_in_o_t)
+    np.multiply(U_o_h_t, p_o, out=work1)
+    np.add(sigmoid_in_o_t, work1, out=sigmoid_in_o_t)
+    np.add(sigmoid_in_o_t, sigmoid_in_o_in_t, out=sigmoid_in_o_t)
+    # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+    i_t = sigmoid_in_i_t
+    np.subtract(0, sigmoid_in_i_t, out=i_t)
+    np.exp(i_t, out=i_t)
+    np.add(i_t, 1, out=i_t)
+    np.divide(1, i_t, out=i_t)
+    # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+    f_t = sigmoid_in_f_t
+    np.subtract(0, sigmoid_in_f_t, out=f_t)
+    np.exp(f_t, out=f_t)
+    np.add(f_t, 1, out=f_t)
+    np.divide(1, f_t, out=f_t)
+    # g[t] = tanh(tanh_in_g[t]) (candidate)
+    g_t = tanh_in_g_t
+    np.tanh(tanh_in_g_t, out=g_t)
+    # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+    o_t = sigmoid_in_o_t
+    np.subtract(0, sigmoid_in_o_t, out=o_t)
+    np.exp(o_t, out=o_t)
+    np.add(o_t, 1, out=o_t)
+    np.divide(1, o_t, out=o_t)
+    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+    c_t = sigmoid_in_f_t
+    np.multiply(f_t, c_t1, out=c_t)
+    np.multiply(i_t, g_t, out=work1)
+    np.add(c_t, work1, out=c_t)
+    # tanh_c[t] = tanh(c[t])
+    np.tanh(c_t, out=tanh_c)
+    # h[t] = o[t]*tanh_c[t] (hidden state)
+    h_t = sigmoid_in_o_t
+    np.multiply(o_t, tanh_c, out=h_t)
+
+    state = {
+        "h": h,
+        "c": c,
+    }
+    return h_t.copy(), state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value)[None]
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found

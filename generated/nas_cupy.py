@@ -1,0 +1,1054 @@
+"""Cell found by neural architecture search
+
+Zoph & Le (2017), Neural architecture search with reinforcement learning, figure 8; as in TensorFlow's NASCell without
+projection and biases.
+
+The cell nas as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import cupy as cp
+import numpy as np
+
+SIZES = ("D", "H")
+PARAMS = {
+    "W_4": ("H", "D"),
+    "W_6": ("H", "D"),
+    "W_0": ("H", "D"),
+    "W_2": ("H", "D"),
+    "W_5": ("H", "D"),
+    "W_7": ("H", "D"),
+    "W_1": ("H", "D"),
+    "W_3": ("H", "D"),
+    "U_3": ("H", "H"),
+    "U_4": ("H", "H"),
+    "U_6": ("H", "H"),
+    "U_0": ("H", "H"),
+    "U_2": ("H", "H"),
+    "U_5": ("H", "H"),
+    "U_7": ("H", "H"),
+    "U_1": ("H", "H"),
+}
+CONSTANTS = {}
+START = {
+    "W_4": "uniform",
+    "W_6": "uniform",
+    "W_0": "uniform",
+    "W_2": "uniform",
+    "W_5": "uniform",
+    "W_7": "uniform",
+    "W_1": "uniform",
+    "W_3": "uniform",
+    "U_3": "uniform",
+    "U_4": "uniform",
+    "U_6": "uniform",
+    "U_0": "uniform",
+    "U_2": "uniform",
+    "U_5": "uniform",
+    "U_7": "uniform",
+    "U_1": "uniform",
+}
+INPUTS = {"x": ("D",)}
+STATES = {"h": ("H",), "c": ("H",)}
+LAGS = {}
+OUTPUT = "h"
+EQUATIONS = (
+    '"""Cell found by neural architecture search\n'
+    "\n"
+    "Zoph & Le (2017), Neural architecture search with reinforcement learning, figure 8; as in TensorFlow's NASCell "
+    "without\n"
+    "projection and biases.\n"
+    '"""\n'
+    "a0[t] = sigmoid(W_0 @ x[t] + U_0 @ h[t-1])    # first layer, node 0\n"
+    "a1[t] = relu(W_1 @ x[t] + U_1 @ h[t-1])       # first layer, node 1\n"
+    "a2[t] = sigmoid(W_2 @ x[t] + U_2 @ h[t-1])    # first layer, node 2\n"
+    "a3[t] = relu((W_3 @ x[t]) * (U_3 @ h[t-1]))   # first layer, node 3\n"
+    "a4[t] = tanh(W_4 @ x[t] + U_4 @ h[t-1])       # first layer, node 4\n"
+    "a5[t] = sigmoid(W_5 @ x[t] + U_5 @ h[t-1])    # first layer, node 5\n"
+    "a6[t] = tanh(W_6 @ x[t] + U_6 @ h[t-1])       # first layer, node 6\n"
+    "a7[t] = sigmoid(W_7 @ x[t] + U_7 @ h[t-1])    # first layer, node 7\n"
+    "s0[t] = tanh(a0[t] * a1[t])                   # second layer, node 0\n"
+    "s1[t] = tanh(a2[t] + a3[t])                   # second layer, node 1\n"
+    "s2[t] = tanh(a4[t] * a5[t])                   # second layer, node 2\n"
+    "s3[t] = sigmoid(a6[t] + a7[t])                # second layer, node 3\n"
+    "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
+    "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
+)
+STAMP = "dc1c829a14ced26d"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(cp.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+    return rng.uniform(-bound, bound, shape)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = cp.asarray(order), cp.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return cp.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = cp.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return cp.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return cp.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    W_4_x_to_W_3_x = cp.empty((pack.size, 8*H), dtype)
+    U_3_h_to_a_a1 = cp.empty((pack.size if keep_tape else batch, 8*H), dtype)
+    tanh_a_c = cp.empty((pack.size if keep_tape else batch, H), dtype)
+    c = cp.empty((2 * batch, H), dtype)
+    h = cp.empty((pack.size + batch, H), dtype)
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
+    W_4_to_W_3_T = params.stack("W_4", "W_3").T
+    U_3_to_U_1_T = params.stack("U_3", "U_1").T
+    kernels = _kernels(dtype)
+
+    # W_4_x[t] = W_4 @ x[t]
+    # W_6_x[t] = W_6 @ x[t]
+    # W_0_x[t] = W_0 @ x[t]
+    # W_2_x[t] = W_2 @ x[t]
+    # W_5_x[t] = W_5 @ x[t]
+    # W_7_x[t] = W_7 @ x[t]
+    # W_1_x[t] = W_1 @ x[t]
+    # W_3_x[t] = W_3 @ x[t]
+    cp.matmul(x_rows, W_4_to_W_3_T, out=W_4_x_to_W_3_x)
+
+    for t, n in enumerate(pack.counts):
+        # U_3_h[t] = U_3 @ h[t-1]
+        # U_4_h[t] = U_4 @ h[t-1]
+        # U_6_h[t] = U_6 @ h[t-1]
+        # U_0_h[t] = U_0 @ h[t-1]
+        # U_2_h[t] = U_2 @ h[t-1]
+        # U_5_h[t] = U_5 @ h[t-1]
+        # U_7_h[t] = U_7 @ h[t-1]
+        # U_1_h[t] = U_1 @ h[t-1]
+        h_t1 = h[at_1_0[t]]
+        U_3_h_to_U_1_h_t = U_3_h_to_a_a1[kept_0[t]]
+        cp.matmul(h_t1, U_3_to_U_1_T, out=U_3_h_to_U_1_h_t)
+        # a_a0[t] = W_0_x[t] + U_0_h[t]
+        # a_a1[t] = W_1_x[t] + U_1_h[t]
+        # a_a2[t] = W_2_x[t] + U_2_h[t]
+        # a_a3[t] = W_3_x[t]*U_3_h[t]
+        # a_a4[t] = W_4_x[t] + U_4_h[t]
+        # a_a5[t] = W_5_x[t] + U_5_h[t]
+        # a_a6[t] = W_6_x[t] + U_6_h[t]
+        # a_a7[t] = W_7_x[t] + U_7_h[t]
+        # a0[t] = sigmoid(a_a0[t]) (first layer, node 0)
+        # a1[t] = relu(a_a1[t]) (first layer, node 1)
+        # a2[t] = sigmoid(a_a2[t]) (first layer, node 2)
+        # a3[t] = relu(a_a3[t]) (first layer, node 3)
+        # a4[t] = tanh(a_a4[t]) (first layer, node 4)
+        # a5[t] = sigmoid(a_a5[t]) (first layer, node 5)
+        # a6[t] = tanh(a_a6[t]) (first layer, node 6)
+        # a7[t] = sigmoid(a_a7[t]) (first layer, node 7)
+        # a_s0[t] = a0[t]*a1[t]
+        # a_s1[t] = a2[t] + a3[t]
+        # a_s2[t] = a4[t]*a5[t]
+        # a_s3[t] = a6[t] + a7[t]
+        # s0[t] = tanh(a_s0[t]) (second layer, node 0)
+        # s1[t] = tanh(a_s1[t]) (second layer, node 1)
+        # s2[t] = tanh(a_s2[t]) (second layer, node 2)
+        # s3[t] = sigmoid(a_s3[t]) (second layer, node 3)
+        # a_c[t] = s0[t] + c[t-1]
+        # a_h[t] = s2[t] + s3[t]
+        # tanh_a_c[t] = tanh(a_c[t])
+        # tanh_a_h[t] = tanh(a_h[t])
+        # c[t] = tanh_a_c[t]*s1[t] (cell state)
+        # tanh_in_h[t] = c[t]*tanh_a_h[t]
+        # h[t] = tanh(tanh_in_h[t]) (hidden state)
+        _launch_units(
+            kernels.forward_1, n, H, H, W_4_x_to_W_3_x, at_0[t].start, U_3_h_to_a_a1, kept_0[t].start, c,
+            ring_1_0[t].start, tanh_a_c, kept_0[t].start, c, ring_1[t].start, h, at_1[t].start,
+        )
+
+    h_last = h[pack.last(1, 1, True)]
+    c_last = c[pack.last(1, 1, False)]
+    h_ = h[batch :]
+
+    last = {
+        "h": pack.unsort(h_last)[0],
+        "c": pack.unsort(c_last)[0],
+    }
+    arrays = {
+        "U_3_h_to_a_a1": U_3_h_to_a_a1,
+        "W_4_x_to_W_3_x": W_4_x_to_W_3_x,
+        "h": h,
+        "tanh_a_c": tanh_a_c,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
+
+
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("H",), params.sizes)
+    dy = cp.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1 = pack.slots(1, 1, True)
+
+    dy_rows = pack.rows(dy)
+    U_3_h_to_a_a1 = tape.arrays["U_3_h_to_a_a1"]
+    W_4_x_to_W_3_x = tape.arrays["W_4_x_to_W_3_x"]
+    h = tape.arrays["h"]
+    tanh_a_c = tape.arrays["tanh_a_c"]
+    x_ = tape.arrays["x_rows"]
+    dU_3_h_to_dW_3_x = cp.empty((pack.size, 9*H), dtype)
+    da_a3 = cp.empty((pack.size, H), dtype)
+    dx_ = cp.empty((pack.size, D), dtype)
+    dh_back = cp.zeros((2 * batch, H), dtype)
+    dc_via = cp.zeros((2 * batch, H), dtype)
+    U_3_to_U_1 = params.stack("U_3", "U_1")
+    W_4_to_W_3 = params.stack("W_4", "W_3")
+    dW_4_to_dW_3 = grads.stack("W_4", "W_3")
+    dU_3_to_dU_1 = grads.stack("U_3", "U_1")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    kernels = _kernels(dtype)
+    dU_3_h_to_da_a1 = dU_3_h_to_dW_3_x[:, : 8*H]
+
+    for t, n in reversed(list(enumerate(pack.counts))):
+        # a1[t] = relu(a_a1[t]) (first layer, node 1)
+        # a_a3[t] = W_3_x[t]*U_3_h[t]
+        # a_s2[t] = a4[t]*a5[t]
+        # a_s3[t] = a6[t] + a7[t]
+        # dh[t] = dy[t] + dh_back[t+1]
+        # a3[t] = relu(a_a3[t]) (first layer, node 3)
+        # a_s0[t] = a0[t]*a1[t]
+        # s2[t] = tanh(a_s2[t]) (second layer, node 2)
+        # s3[t] = sigmoid(a_s3[t]) (second layer, node 3)
+        # dtanh_in_h[t] = dh[t]*(1 - h[t]**2)
+        # s0[t] = tanh(a_s0[t]) (second layer, node 0)
+        # a_s1[t] = a2[t] + a3[t]
+        # a_h[t] = s2[t] + s3[t]
+        # s1[t] = tanh(a_s1[t]) (second layer, node 1)
+        # tanh_a_h[t] = tanh(a_h[t])
+        # c[t] = tanh_a_c[t]*s1[t] (cell state)
+        # dc[t] = dtanh_in_h[t]*tanh_a_h[t] + dc_via[t+1]
+        # dtanh_a_h[t] = dtanh_in_h[t]*c[t]
+        # dtanh_a_c[t] = dc[t]*s1[t]
+        # ds1[t] = dc[t]*tanh_a_c[t]
+        # da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
+        # da_c[t] = dtanh_a_c[t]*(1 - tanh_a_c[t]**2)
+        # da_s1[t] = ds1[t]*(1 - s1[t]**2)
+        # da_s3[t] = da_h[t]*s3[t]*(1 - s3[t])
+        # da_s2[t] = da_h[t]*(1 - s2[t]**2)
+        # da_s0[t] = da_c[t]*(1 - s0[t]**2)
+        # da_a3[t] = da_s1[t]*greater(a_a3[t], 0)
+        # da_a2[t] = da_s1[t]*a2[t]*(1 - a2[t])
+        # dc_via[t] = da_c[t]
+        # da_a7[t] = da_s3[t]*a7[t]*(1 - a7[t])
+        # da_a6[t] = da_s3[t]*(1 - a6[t]**2)
+        # da5[t] = da_s2[t]*a4[t]
+        # da4[t] = da_s2[t]*a5[t]
+        # dU_3_h[t] = da_a3[t]*W_3_x[t]
+        # da1[t] = da_s0[t]*a0[t]
+        # da0[t] = da_s0[t]*a1[t]
+        # da_a5[t] = da5[t]*a5[t]*(1 - a5[t])
+        # da_a4[t] = da4[t]*(1 - a4[t]**2)
+        # da_a1[t] = da1[t]*greater(a_a1[t], 0)
+        # da_a0[t] = da0[t]*a0[t]*(1 - a0[t])
+        _launch_units(
+            kernels.backward_1, n, H, H, U_3_h_to_a_a1, at_0[t].start, W_4_x_to_W_3_x, at_0[t].start, dy_rows,
+            at_0[t].start, dh_back, ring_1[t].start, h, at_1[t].start, tanh_a_c, at_0[t].start, dc_via,
+            ring_1[t].start, da_a3, at_0[t].start, dU_3_h_to_dW_3_x, at_0[t].start, dc_via, ring_1_0[t].start,
+        )
+        # dh_back[t] = U_0.T @ da_a0[t] + U_1.T @ da_a1[t] + U_2.T @ da_a2[t] + U_3.T @ dU_3_h[t] + U_4.T @ da_a4[t] +
+        #     U_5.T @ da_a5[t] + U_6.T @ da_a6[t] + U_7.T @ da_a7[t]
+        dU_3_h_to_da_a1_t = dU_3_h_to_da_a1[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
+        cp.matmul(dU_3_h_to_da_a1_t, U_3_to_U_1, out=dh_back_t)
+
+    # dW_3_x[t] = da_a3[t]*U_3_h[t]
+    _launch_units(kernels.backward_2, pack.size, H, H, da_a3, U_3_h_to_a_a1, dU_3_h_to_dW_3_x)
+    if need_x:
+        # dx[t] = W_0.T @ da_a0[t] + W_1.T @ da_a1[t] + W_2.T @ da_a2[t] + W_3.T @ dW_3_x[t] + W_4.T @ da_a4[t] + W_5.T
+        #     @ da_a5[t] + W_6.T @ da_a6[t] + W_7.T @ da_a7[t]
+        da_a4_to_dW_3_x = dU_3_h_to_dW_3_x[:, H :]
+        cp.matmul(da_a4_to_dW_3_x, W_4_to_W_3, out=dx_)
+    # dW_4 = sum of outer(da_a4[t], x[t])
+    # dW_6 = sum of outer(da_a6[t], x[t])
+    # dW_0 = sum of outer(da_a0[t], x[t])
+    # dW_2 = sum of outer(da_a2[t], x[t])
+    # dW_5 = sum of outer(da_a5[t], x[t])
+    # dW_7 = sum of outer(da_a7[t], x[t])
+    # dW_1 = sum of outer(da_a1[t], x[t])
+    # dW_3 = sum of outer(dW_3_x[t], x[t])
+    da_a4_to_dW_3_x_ = dU_3_h_to_dW_3_x[:, H :]
+    cp.matmul(da_a4_to_dW_3_x_.T, x_, out=dW_4_to_dW_3)
+    # dU_3 = sum of outer(dU_3_h[t], h[t-1])
+    # dU_4 = sum of outer(da_a4[t], h[t-1])
+    # dU_6 = sum of outer(da_a6[t], h[t-1])
+    # dU_0 = sum of outer(da_a0[t], h[t-1])
+    # dU_2 = sum of outer(da_a2[t], h[t-1])
+    # dU_5 = sum of outer(da_a5[t], h[t-1])
+    # dU_7 = sum of outer(da_a7[t], h[t-1])
+    # dU_1 = sum of outer(da_a1[t], h[t-1])
+    dU_3_h_to_da_a1_ = dU_3_h_to_dW_3_x[:, : 8*H]
+    h_t1 = h[pack.past(1, 0)]
+    cp.matmul(dU_3_h_to_da_a1_.T, h_t1, out=dU_3_to_dU_1)
+
+    dh_first = dh_back[pack.first(1)]
+    dc_first = dc_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+        "c": pack.unsort(dc_first)[0],
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+
+    x_t_ = cp.ascontiguousarray(inputs["x"][1])
+    W_4_x_to_W_3_x = cp.empty((batch, 8*H), dtype)
+    U_3_h_to_a_a1 = cp.empty((batch, 8*H), dtype)
+    tanh_a_c = cp.empty((batch, H), dtype)
+    c = cp.empty((batch, H), dtype)
+    h = cp.empty((batch, H), dtype)
+    h_before = given["h"] if "h" in given else cp.zeros((1, batch, H), dtype)
+    c_before = given["c"] if "c" in given else cp.zeros((1, batch, H), dtype)
+    W_4_to_W_3_T = params.stack("W_4", "W_3").T
+    h_t1 = h_before[0]
+    U_3_to_U_1_T = params.stack("U_3", "U_1").T
+    kernels = _kernels(dtype)
+    c_t1 = c_before[0]
+
+    # W_4_x[t] = W_4 @ x[t]
+    # W_6_x[t] = W_6 @ x[t]
+    # W_0_x[t] = W_0 @ x[t]
+    # W_2_x[t] = W_2 @ x[t]
+    # W_5_x[t] = W_5 @ x[t]
+    # W_7_x[t] = W_7 @ x[t]
+    # W_1_x[t] = W_1 @ x[t]
+    # W_3_x[t] = W_3 @ x[t]
+    cp.matmul(x_t_, W_4_to_W_3_T, out=W_4_x_to_W_3_x)
+    # U_3_h[t] = U_3 @ h[t-1]
+    # U_4_h[t] = U_4 @ h[t-1]
+    # U_6_h[t] = U_6 @ h[t-1]
+    # U_0_h[t] = U_0 @ h[t-1]
+    # U_2_h[t] = U_2 @ h[t-1]
+    # U_5_h[t] = U_5 @ h[t-1]
+    # U_7_h[t] = U_7 @ h[t-1]
+    # U_1_h[t] = U_1 @ h[t-1]
+    U_3_h_to_U_1_h_t = U_3_h_to_a_a1
+    cp.matmul(h_t1, U_3_to_U_1_T, out=U_3_h_to_U_1_h_t)
+    # a_a0[t] = W_0_x[t] + U_0_h[t]
+    # a_a1[t] = W_1_x[t] + U_1_h[t]
+    # a_a2[t] = W_2_x[t] + U_2_h[t]
+    # a_a3[t] = W_3_x[t]*U_3_h[t]
+    # a_a4[t] = W_4_x[t] + U_4_h[t]
+    # a_a5[t] = W_5_x[t] + U_5_h[t]
+    # a_a6[t] = W_6_x[t] + U_6_h[t]
+    # a_a7[t] = W_7_x[t] + U_7_h[t]
+    # a0[t] = sigmoid(a_a0[t]) (first layer, node 0)
+    # a1[t] = relu(a_a1[t]) (first layer, node 1)
+    # a2[t] = sigmoid(a_a2[t]) (first layer, node 2)
+    # a3[t] = relu(a_a3[t]) (first layer, node 3)
+    # a4[t] = tanh(a_a4[t]) (first layer, node 4)
+    # a5[t] = sigmoid(a_a5[t]) (first layer, node 5)
+    # a6[t] = tanh(a_a6[t]) (first layer, node 6)
+    # a7[t] = sigmoid(a_a7[t]) (first layer, node 7)
+    # a_s0[t] = a0[t]*a1[t]
+    # a_s1[t] = a2[t] + a3[t]
+    # a_s2[t] = a4[t]*a5[t]
+    # a_s3[t] = a6[t] + a7[t]
+    # s0[t] = tanh(a_s0[t]) (second layer, node 0)
+    # s1[t] = tanh(a_s1[t]) (second layer, node 1)
+    # s2[t] = tanh(a_s2[t]) (second layer, node 2)
+    # s3[t] = sigmoid(a_s3[t]) (second layer, node 3)
+    # a_c[t] = s0[t] + c[t-1]
+    # a_h[t] = s2[t] + s3[t]
+    # tanh_a_c[t] = tanh(a_c[t])
+    # tanh_a_h[t] = tanh(a_h[t])
+    # c[t] = tanh_a_c[t]*s1[t] (cell state)
+    # tanh_in_h[t] = c[t]*tanh_a_h[t]
+    # h[t] = tanh(tanh_in_h[t]) (hidden state)
+    _launch_units(
+        kernels.forward_1, batch, H, H, W_4_x_to_W_3_x, 0, U_3_h_to_a_a1, 0, c_t1, 0, tanh_a_c, 0, c, 0, h, 0,
+    )
+
+    state = {
+        "h": h,
+        "c": c,
+    }
+    return h.copy(), state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, cp.ndarray):
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = cp.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = cp.ascontiguousarray(value)[None]
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = cp.asnumpy(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found
+
+
+KERNELS = ("forward_1", "backward_1", "backward_2")
+CUDA = r"""
+__device__ inline real relu(real v) { return v < 0 ? 0 : v; }
+__device__ inline real sigmoid(real v) { return 1 / (1 + exp(-v)); }
+
+extern "C" __global__ void forward_1(
+    long long rows,
+    long long H,
+    const real* __restrict__ W_4_x_to_W_3_x_t_rows,
+    long long W_4_x_to_W_3_x_t_at,
+    real* U_3_h_to_a_a1_t_rows,
+    long long U_3_h_to_a_a1_t_at,
+    const real* c_t1_rows,
+    long long c_t1_at,
+    real* __restrict__ tanh_a_c_t_rows,
+    long long tanh_a_c_t_at,
+    real* c_t_rows,
+    long long c_t_at,
+    real* __restrict__ h_t_rows,
+    long long h_t_at) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* W_4_x_to_W_3_x_t_row = W_4_x_to_W_3_x_t_rows + (W_4_x_to_W_3_x_t_at + row) * (8*H);
+    real* U_3_h_to_a_a1_t_row = U_3_h_to_a_a1_t_rows + (U_3_h_to_a_a1_t_at + row) * (8*H);
+    const real* c_t1_row = c_t1_rows + (c_t1_at + row) * H;
+    real* tanh_a_c_t_row = tanh_a_c_t_rows + (tanh_a_c_t_at + row) * H;
+    real* c_t_row = c_t_rows + (c_t_at + row) * H;
+    real* h_t_row = h_t_rows + (h_t_at + row) * H;
+    const real W_0_x_t = W_4_x_to_W_3_x_t_row[2*H + unit];
+    const real U_0_h_t = U_3_h_to_a_a1_t_row[3*H + unit];
+    const real W_1_x_t = W_4_x_to_W_3_x_t_row[6*H + unit];
+    const real U_1_h_t = U_3_h_to_a_a1_t_row[7*H + unit];
+    const real W_2_x_t = W_4_x_to_W_3_x_t_row[3*H + unit];
+    const real U_2_h_t = U_3_h_to_a_a1_t_row[4*H + unit];
+    const real W_3_x_t = W_4_x_to_W_3_x_t_row[7*H + unit];
+    const real U_3_h_t = U_3_h_to_a_a1_t_row[unit];
+    const real W_4_x_t = W_4_x_to_W_3_x_t_row[unit];
+    const real U_4_h_t = U_3_h_to_a_a1_t_row[H + unit];
+    const real W_5_x_t = W_4_x_to_W_3_x_t_row[4*H + unit];
+    const real U_5_h_t = U_3_h_to_a_a1_t_row[5*H + unit];
+    const real W_6_x_t = W_4_x_to_W_3_x_t_row[H + unit];
+    const real U_6_h_t = U_3_h_to_a_a1_t_row[2*H + unit];
+    const real W_7_x_t = W_4_x_to_W_3_x_t_row[5*H + unit];
+    const real U_7_h_t = U_3_h_to_a_a1_t_row[6*H + unit];
+    const real c_t1 = c_t1_row[unit];
+    // a_a0[t] = W_0_x[t] + U_0_h[t]
+    const real a_a0_t = W_0_x_t + U_0_h_t;
+    // a_a1[t] = W_1_x[t] + U_1_h[t]
+    const real a_a1_t = W_1_x_t + U_1_h_t;
+    // a_a2[t] = W_2_x[t] + U_2_h[t]
+    const real a_a2_t = W_2_x_t + U_2_h_t;
+    // a_a3[t] = W_3_x[t]*U_3_h[t]
+    const real a_a3_t = W_3_x_t * U_3_h_t;
+    // a_a4[t] = W_4_x[t] + U_4_h[t]
+    const real a_a4_t = W_4_x_t + U_4_h_t;
+    // a_a5[t] = W_5_x[t] + U_5_h[t]
+    const real a_a5_t = W_5_x_t + U_5_h_t;
+    // a_a6[t] = W_6_x[t] + U_6_h[t]
+    const real a_a6_t = W_6_x_t + U_6_h_t;
+    // a_a7[t] = W_7_x[t] + U_7_h[t]
+    const real a_a7_t = W_7_x_t + U_7_h_t;
+    // a0[t] = sigmoid(a_a0[t]) (first layer, node 0)
+    const real a0_t = sigmoid(a_a0_t);
+    // a1[t] = relu(a_a1[t]) (first layer, node 1)
+    const real a1_t = relu(a_a1_t);
+    // a2[t] = sigmoid(a_a2[t]) (first layer, node 2)
+    const real a2_t = sigmoid(a_a2_t);
+    // a3[t] = relu(a_a3[t]) (first layer, node 3)
+    const real a3_t = relu(a_a3_t);
+    // a4[t] = tanh(a_a4[t]) (first layer, node 4)
+    const real a4_t = tanh(a_a4_t);
+    // a5[t] = sigmoid(a_a5[t]) (first layer, node 5)
+    const real a5_t = sigmoid(a_a5_t);
+    // a6[t] = tanh(a_a6[t]) (first layer, node 6)
+    const real a6_t = tanh(a_a6_t);
+    // a7[t] = sigmoid(a_a7[t]) (first layer, node 7)
+    const real a7_t = sigmoid(a_a7_t);
+    // a_s0[t] = a0[t]*a1[t]
+    const real a_s0_t = a0_t * a1_t;
+    // a_s1[t] = a2[t] + a3[t]
+    const real a_s1_t = a2_t + a3_t;
+    // a_s2[t] = a4[t]*a5[t]
+    const real a_s2_t = a4_t * a5_t;
+    // a_s3[t] = a6[t] + a7[t]
+    const real a_s3_t = a6_t + a7_t;
+    // s0[t] = tanh(a_s0[t]) (second layer, node 0)
+    const real s0_t = tanh(a_s0_t);
+    // s1[t] = tanh(a_s1[t]) (second layer, node 1)
+    const real s1_t = tanh(a_s1_t);
+    // s2[t] = tanh(a_s2[t]) (second layer, node 2)
+    const real s2_t = tanh(a_s2_t);
+    // s3[t] = sigmoid(a_s3[t]) (second layer, node 3)
+    const real s3_t = sigmoid(a_s3_t);
+    // a_c[t] = s0[t] + c[t-1]
+    const real a_c_t = s0_t + c_t1;
+    // a_h[t] = s2[t] + s3[t]
+    const real a_h_t = s2_t + s3_t;
+    // tanh_a_c[t] = tanh(a_c[t])
+    const real tanh_a_c_t = tanh(a_c_t);
+    // tanh_a_h[t] = tanh(a_h[t])
+    const real tanh_a_h_t = tanh(a_h_t);
+    // c[t] = tanh_a_c[t]*s1[t] (cell state)
+    const real c_t = tanh_a_c_t * s1_t;
+    // tanh_in_h[t] = c[t]*tanh_a_h[t]
+    const real tanh_in_h_t = c_t * tanh_a_h_t;
+    // h[t] = tanh(tanh_in_h[t]) (hidden state)
+    const real h_t = tanh(tanh_in_h_t);
+    U_3_h_to_a_a1_t_row[7*H + unit] = a_a1_t;
+    U_3_h_to_a_a1_t_row[3*H + unit] = a0_t;
+    U_3_h_to_a_a1_t_row[4*H + unit] = a2_t;
+    U_3_h_to_a_a1_t_row[H + unit] = a4_t;
+    U_3_h_to_a_a1_t_row[5*H + unit] = a5_t;
+    U_3_h_to_a_a1_t_row[2*H + unit] = a6_t;
+    U_3_h_to_a_a1_t_row[6*H + unit] = a7_t;
+    tanh_a_c_t_row[unit] = tanh_a_c_t;
+    c_t_row[unit] = c_t;
+    h_t_row[unit] = h_t;
+}
+
+extern "C" __global__ void backward_1(
+    long long rows,
+    long long H,
+    const real* __restrict__ U_3_h_to_a_a1_t_rows,
+    long long U_3_h_to_a_a1_t_at,
+    const real* __restrict__ W_4_x_to_W_3_x_t_rows,
+    long long W_4_x_to_W_3_x_t_at,
+    const real* __restrict__ dy_t_rows,
+    long long dy_t_at,
+    const real* __restrict__ dh_back_next_rows,
+    long long dh_back_next_at,
+    const real* __restrict__ h_t_rows,
+    long long h_t_at,
+    const real* __restrict__ tanh_a_c_t_rows,
+    long long tanh_a_c_t_at,
+    const real* dc_via_next_rows,
+    long long dc_via_next_at,
+    real* __restrict__ da_a3_t_rows,
+    long long da_a3_t_at,
+    real* __restrict__ dU_3_h_to_dW_3_x_t_rows,
+    long long dU_3_h_to_dW_3_x_t_at,
+    real* dc_via_t_rows,
+    long long dc_via_t_at) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* U_3_h_to_a_a1_t_row = U_3_h_to_a_a1_t_rows + (U_3_h_to_a_a1_t_at + row) * (8*H);
+    const real* W_4_x_to_W_3_x_t_row = W_4_x_to_W_3_x_t_rows + (W_4_x_to_W_3_x_t_at + row) * (8*H);
+    const real* dy_t_row = dy_t_rows + (dy_t_at + row) * H;
+    const real* dh_back_next_row = dh_back_next_rows + (dh_back_next_at + row) * H;
+    const real* h_t_row = h_t_rows + (h_t_at + row) * H;
+    const real* tanh_a_c_t_row = tanh_a_c_t_rows + (tanh_a_c_t_at + row) * H;
+    const real* dc_via_next_row = dc_via_next_rows + (dc_via_next_at + row) * H;
+    real* da_a3_t_row = da_a3_t_rows + (da_a3_t_at + row) * H;
+    real* dU_3_h_to_dW_3_x_t_row = dU_3_h_to_dW_3_x_t_rows + (dU_3_h_to_dW_3_x_t_at + row) * (9*H);
+    real* dc_via_t_row = dc_via_t_rows + (dc_via_t_at + row) * H;
+    const real a_a1_t = U_3_h_to_a_a1_t_row[7*H + unit];
+    const real W_3_x_t = W_4_x_to_W_3_x_t_row[7*H + unit];
+    const real U_3_h_t = U_3_h_to_a_a1_t_row[unit];
+    const real a4_t = U_3_h_to_a_a1_t_row[H + unit];
+    const real a5_t = U_3_h_to_a_a1_t_row[5*H + unit];
+    const real a6_t = U_3_h_to_a_a1_t_row[2*H + unit];
+    const real a7_t = U_3_h_to_a_a1_t_row[6*H + unit];
+    const real dy_t = dy_t_row[unit];
+    const real dh_back_next = dh_back_next_row[unit];
+    const real a0_t = U_3_h_to_a_a1_t_row[3*H + unit];
+    const real h_t = h_t_row[unit];
+    const real a2_t = U_3_h_to_a_a1_t_row[4*H + unit];
+    const real tanh_a_c_t = tanh_a_c_t_row[unit];
+    const real dc_via_next = dc_via_next_row[unit];
+    // a1[t] = relu(a_a1[t]) (first layer, node 1)
+    const real a1_t = relu(a_a1_t);
+    // a_a3[t] = W_3_x[t]*U_3_h[t]
+    const real a_a3_t = W_3_x_t * U_3_h_t;
+    // a_s2[t] = a4[t]*a5[t]
+    const real a_s2_t = a4_t * a5_t;
+    // a_s3[t] = a6[t] + a7[t]
+    const real a_s3_t = a6_t + a7_t;
+    // dh[t] = dy[t] + dh_back[t+1]
+    const real dh_t = dy_t + dh_back_next;
+    // a3[t] = relu(a_a3[t]) (first layer, node 3)
+    const real a3_t = relu(a_a3_t);
+    // a_s0[t] = a0[t]*a1[t]
+    const real a_s0_t = a0_t * a1_t;
+    // s2[t] = tanh(a_s2[t]) (second layer, node 2)
+    const real s2_t = tanh(a_s2_t);
+    // s3[t] = sigmoid(a_s3[t]) (second layer, node 3)
+    const real s3_t = sigmoid(a_s3_t);
+    // dtanh_in_h[t] = dh[t]*(1 - h[t]**2)
+    const real dtanh_in_h_t = dh_t * (1 - h_t * h_t);
+    // s0[t] = tanh(a_s0[t]) (second layer, node 0)
+    const real s0_t = tanh(a_s0_t);
+    // a_s1[t] = a2[t] + a3[t]
+    const real a_s1_t = a2_t + a3_t;
+    // a_h[t] = s2[t] + s3[t]
+    const real a_h_t = s2_t + s3_t;
+    // s1[t] = tanh(a_s1[t]) (second layer, node 1)
+    const real s1_t = tanh(a_s1_t);
+    // tanh_a_h[t] = tanh(a_h[t])
+    const real tanh_a_h_t = tanh(a_h_t);
+    // c[t] = tanh_a_c[t]*s1[t] (cell state)
+    const real c_t = tanh_a_c_t * s1_t;
+    // dc[t] = dtanh_in_h[t]*tanh_a_h[t] + dc_via[t+1]
+    const real dc_t = dtanh_in_h_t * tanh_a_h_t + dc_via_next;
+    // dtanh_a_h[t] = dtanh_in_h[t]*c[t]
+    const real dtanh_a_h_t = dtanh_in_h_t * c_t;
+    // dtanh_a_c[t] = dc[t]*s1[t]
+    const real dtanh_a_c_t = dc_t * s1_t;
+    // ds1[t] = dc[t]*tanh_a_c[t]
+    const real ds1_t = dc_t * tanh_a_c_t;
+    // da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
+    const real da_h_t = dtanh_a_h_t * (1 - tanh_a_h_t * tanh_a_h_t);
+    // da_c[t] = dtanh_a_c[t]*(1 - tanh_a_c[t]**2)
+    const real da_c_t = dtanh_a_c_t * (1 - tanh_a_c_t * tanh_a_c_t);
+    // da_s1[t] = ds1[t]*(1 - s1[t]**2)
+    const real da_s1_t = ds1_t * (1 - s1_t * s1_t);
+    // da_s3[t] = da_h[t]*s3[t]*(1 - s3[t])
+    const real da_s3_t = da_h_t * s3_t * (1 - s3_t);
+    // da_s2[t] = da_h[t]*(1 - s2[t]**2)
+    const real da_s2_t = da_h_t * (1 - s2_t * s2_t);
+    // da_s0[t] = da_c[t]*(1 - s0[t]**2)
+    const real da_s0_t = da_c_t * (1 - s0_t * s0_t);
+    // da_a3[t] = da_s1[t]*greater(a_a3[t], 0)
+    const real da_a3_t = da_s1_t * (real)(a_a3_t > 0);
+    // da_a2[t] = da_s1[t]*a2[t]*(1 - a2[t])
+    const real da_a2_t = da_s1_t * a2_t * (1 - a2_t);
+    // dc_via[t] = da_c[t]
+    const real dc_via_t = da_c_t;
+    // da_a7[t] = da_s3[t]*a7[t]*(1 - a7[t])
+    const real da_a7_t = da_s3_t * a7_t * (1 - a7_t);
+    // da_a6[t] = da_s3[t]*(1 - a6[t]**2)
+    const real da_a6_t = da_s3_t * (1 - a6_t * a6_t);
+    // da5[t] = da_s2[t]*a4[t]
+    const real da5_t = da_s2_t * a4_t;
+    // da4[t] = da_s2[t]*a5[t]
+    const real da4_t = da_s2_t * a5_t;
+    // dU_3_h[t] = da_a3[t]*W_3_x[t]
+    const real dU_3_h_t = da_a3_t * W_3_x_t;
+    // da1[t] = da_s0[t]*a0[t]
+    const real da1_t = da_s0_t * a0_t;
+    // da0[t] = da_s0[t]*a1[t]
+    const real da0_t = da_s0_t * a1_t;
+    // da_a5[t] = da5[t]*a5[t]*(1 - a5[t])
+    const real da_a5_t = da5_t * a5_t * (1 - a5_t);
+    // da_a4[t] = da4[t]*(1 - a4[t]**2)
+    const real da_a4_t = da4_t * (1 - a4_t * a4_t);
+    // da_a1[t] = da1[t]*greater(a_a1[t], 0)
+    const real da_a1_t = da1_t * (real)(a_a1_t > 0);
+    // da_a0[t] = da0[t]*a0[t]*(1 - a0[t])
+    const real da_a0_t = da0_t * a0_t * (1 - a0_t);
+    da_a3_t_row[unit] = da_a3_t;
+    dU_3_h_to_dW_3_x_t_row[4*H + unit] = da_a2_t;
+    dc_via_t_row[unit] = dc_via_t;
+    dU_3_h_to_dW_3_x_t_row[6*H + unit] = da_a7_t;
+    dU_3_h_to_dW_3_x_t_row[2*H + unit] = da_a6_t;
+    dU_3_h_to_dW_3_x_t_row[unit] = dU_3_h_t;
+    dU_3_h_to_dW_3_x_t_row[5*H + unit] = da_a5_t;
+    dU_3_h_to_dW_3_x_t_row[H + unit] = da_a4_t;
+    dU_3_h_to_dW_3_x_t_row[7*H + unit] = da_a1_t;
+    dU_3_h_to_dW_3_x_t_row[3*H + unit] = da_a0_t;
+}
+
+extern "C" __global__ void backward_2(
+    long long rows,
+    long long H,
+    const real* __restrict__ da_a3_t_rows,
+    const real* __restrict__ U_3_h_to_a_a1_t_rows,
+    real* __restrict__ dU_3_h_to_dW_3_x_t_rows) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* da_a3_t_row = da_a3_t_rows + row * H;
+    const real* U_3_h_to_a_a1_t_row = U_3_h_to_a_a1_t_rows + row * (8*H);
+    real* dU_3_h_to_dW_3_x_t_row = dU_3_h_to_dW_3_x_t_rows + row * (9*H);
+    const real da_a3_t = da_a3_t_row[unit];
+    const real U_3_h_t = U_3_h_to_a_a1_t_row[unit];
+    // dW_3_x[t] = da_a3[t]*U_3_h[t]
+    const real dW_3_x_t = da_a3_t * U_3_h_t;
+    dU_3_h_to_dW_3_x_t_row[8*H + unit] = dW_3_x_t;
+}
+"""
+
+
+@functools.lru_cache(maxsize=None)
+def _compiled(real: str, device: int) -> Any:
+    """The kernels for one type of number, compiled when they are first needed (once per device)."""
+    module = cp.RawModule(code=f"typedef {real} real;\n{CUDA}", options=("--std=c++17",))
+    return types.SimpleNamespace(**{name: module.get_function(name) for name in KERNELS})
+
+
+def _kernels(dtype: Any) -> Any:
+    return _compiled("float" if dtype == np.float32 else "double", cp.cuda.Device().id)
+
+
+def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
+    """One thread per unit of every row: a block has several short rows, or part of a long one."""
+    if rows:
+        wide = min(units, 256)
+        tall = 256 // wide
+        kernel((-(-rows // tall), -(-units // wide)), (wide, tall), (rows, *args))

@@ -1,0 +1,1039 @@
+"""Cell found by neural architecture search
+
+Zoph & Le (2017), Neural architecture search with reinforcement learning, figure 8; as in TensorFlow's NASCell without
+projection and biases.
+
+The cell nas as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("D", "H")
+PARAMS = {
+    "W_4": ("H", "D"),
+    "W_6": ("H", "D"),
+    "W_0": ("H", "D"),
+    "W_2": ("H", "D"),
+    "W_5": ("H", "D"),
+    "W_7": ("H", "D"),
+    "W_1": ("H", "D"),
+    "W_3": ("H", "D"),
+    "U_3": ("H", "H"),
+    "U_4": ("H", "H"),
+    "U_6": ("H", "H"),
+    "U_0": ("H", "H"),
+    "U_2": ("H", "H"),
+    "U_5": ("H", "H"),
+    "U_7": ("H", "H"),
+    "U_1": ("H", "H"),
+}
+CONSTANTS = {}
+START = {
+    "W_4": "uniform",
+    "W_6": "uniform",
+    "W_0": "uniform",
+    "W_2": "uniform",
+    "W_5": "uniform",
+    "W_7": "uniform",
+    "W_1": "uniform",
+    "W_3": "uniform",
+    "U_3": "uniform",
+    "U_4": "uniform",
+    "U_6": "uniform",
+    "U_0": "uniform",
+    "U_2": "uniform",
+    "U_5": "uniform",
+    "U_7": "uniform",
+    "U_1": "uniform",
+}
+INPUTS = {"x": ("D",)}
+STATES = {"h": ("H",), "c": ("H",)}
+LAGS = {}
+OUTPUT = "h"
+EQUATIONS = (
+    '"""Cell found by neural architecture search\n'
+    "\n"
+    "Zoph & Le (2017), Neural architecture search with reinforcement learning, figure 8; as in TensorFlow's NASCell "
+    "without\n"
+    "projection and biases.\n"
+    '"""\n'
+    "a0[t] = sigmoid(W_0 @ x[t] + U_0 @ h[t-1])    # first layer, node 0\n"
+    "a1[t] = relu(W_1 @ x[t] + U_1 @ h[t-1])       # first layer, node 1\n"
+    "a2[t] = sigmoid(W_2 @ x[t] + U_2 @ h[t-1])    # first layer, node 2\n"
+    "a3[t] = relu((W_3 @ x[t]) * (U_3 @ h[t-1]))   # first layer, node 3\n"
+    "a4[t] = tanh(W_4 @ x[t] + U_4 @ h[t-1])       # first layer, node 4\n"
+    "a5[t] = sigmoid(W_5 @ x[t] + U_5 @ h[t-1])    # first layer, node 5\n"
+    "a6[t] = tanh(W_6 @ x[t] + U_6 @ h[t-1])       # first layer, node 6\n"
+    "a7[t] = sigmoid(W_7 @ x[t] + U_7 @ h[t-1])    # first layer, node 7\n"
+    "s0[t] = tanh(a0[t] * a1[t])                   # second layer, node 0\n"
+    "s1[t] = tanh(a2[t] + a3[t])                   # second layer, node 1\n"
+    "s2[t] = tanh(a4[t] * a5[t])                   # second layer, node 2\n"
+    "s3[t] = sigmoid(a6[t] + a7[t])                # second layer, node 3\n"
+    "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
+    "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
+)
+STAMP = "807c6b893537de31"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+    return rng.uniform(-bound, bound, shape)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    W_4_x_to_W_3_x = np.empty((pack.size, 8*H), dtype)
+    U_3_h_to_a_a1 = np.empty((pack.size if keep_tape else batch, 8*H), dtype)
+    s3 = np.empty((batch, H), dtype)
+    tanh_a_c = np.empty((pack.size if keep_tape else batch, H), dtype)
+    c = np.empty((2 * batch, H), dtype)
+    h = np.empty((pack.size + batch, H), dtype)
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
+    W_4_to_W_3_T = params.stack("W_4", "W_3").T
+    U_3_to_U_1_T = params.stack("U_3", "U_1").T
+    W_3_x = W_4_x_to_W_3_x[:, 7*H :]
+    U_3_h = U_3_h_to_a_a1[:, : H]
+    W_4_x_to_W_1_x = W_4_x_to_W_3_x[:, : 7*H]
+    a4_to_a_a1 = U_3_h_to_a_a1[:, H :]
+    a0_to_a7 = U_3_h_to_a_a1[:, 3*H : 7*H]
+    a_a1 = U_3_h_to_a_a1[:, 7*H :]
+    a4_to_a6 = U_3_h_to_a_a1[:, H : 3*H]
+    a2 = U_3_h_to_a_a1[:, 4*H : 5*H]
+    a0 = U_3_h_to_a_a1[:, 3*H : 4*H]
+    a4 = U_3_h_to_a_a1[:, H : 2*H]
+    a5 = U_3_h_to_a_a1[:, 5*H : 6*H]
+    a6 = U_3_h_to_a_a1[:, 2*H : 3*H]
+    a7 = U_3_h_to_a_a1[:, 6*H : 7*H]
+
+    # W_4_x[t] = W_4 @ x[t]
+    # W_6_x[t] = W_6 @ x[t]
+    # W_0_x[t] = W_0 @ x[t]
+    # W_2_x[t] = W_2 @ x[t]
+    # W_5_x[t] = W_5 @ x[t]
+    # W_7_x[t] = W_7 @ x[t]
+    # W_1_x[t] = W_1 @ x[t]
+    # W_3_x[t] = W_3 @ x[t]
+    np.matmul(x_rows, W_4_to_W_3_T, out=W_4_x_to_W_3_x)
+
+    samples = -1
+    for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            a_s3_t = s3[:n]
+            s3_t = a_s3_t
+        # U_3_h[t] = U_3 @ h[t-1]
+        # U_4_h[t] = U_4 @ h[t-1]
+        # U_6_h[t] = U_6 @ h[t-1]
+        # U_0_h[t] = U_0 @ h[t-1]
+        # U_2_h[t] = U_2 @ h[t-1]
+        # U_5_h[t] = U_5 @ h[t-1]
+        # U_7_h[t] = U_7 @ h[t-1]
+        # U_1_h[t] = U_1 @ h[t-1]
+        h_t1 = h[at_1_0[t]]
+        U_3_h_to_U_1_h_t = U_3_h_to_a_a1[kept_0[t]]
+        np.matmul(h_t1, U_3_to_U_1_T, out=U_3_h_to_U_1_h_t)
+        # a_a3[t] = W_3_x[t]*U_3_h[t]
+        W_3_x_t = W_3_x[at_0[t]]
+        U_3_h_t = U_3_h[kept_0[t]]
+        a_a3_t = c[ring_1[t]]
+        np.multiply(W_3_x_t, U_3_h_t, out=a_a3_t)
+        # a_a4[t] = W_4_x[t] + U_4_h[t]
+        # a_a6[t] = W_6_x[t] + U_6_h[t]
+        # a_a0[t] = W_0_x[t] + U_0_h[t]
+        # a_a2[t] = W_2_x[t] + U_2_h[t]
+        # a_a5[t] = W_5_x[t] + U_5_h[t]
+        # a_a7[t] = W_7_x[t] + U_7_h[t]
+        # a_a1[t] = W_1_x[t] + U_1_h[t]
+        W_4_x_to_W_1_x_t = W_4_x_to_W_1_x[at_0[t]]
+        U_4_h_to_U_1_h_t = a4_to_a_a1[kept_0[t]]
+        a_a4_to_a_a1_t = U_4_h_to_U_1_h_t
+        np.add(W_4_x_to_W_1_x_t, U_4_h_to_U_1_h_t, out=a_a4_to_a_a1_t)
+        # a3[t] = relu(a_a3[t]) (first layer, node 3)
+        a3_t = a_a3_t
+        np.maximum(a_a3_t, 0, out=a3_t)
+        # a0[t] = sigmoid(a_a0[t]) (first layer, node 0)
+        # a2[t] = sigmoid(a_a2[t]) (first layer, node 2)
+        # a5[t] = sigmoid(a_a5[t]) (first layer, node 5)
+        # a7[t] = sigmoid(a_a7[t]) (first layer, node 7)
+        a_a0_to_a_a7_t = a0_to_a7[kept_0[t]]
+        a0_to_a7_t = a_a0_to_a_a7_t
+        np.subtract(0, a_a0_to_a_a7_t, out=a0_to_a7_t)
+        np.exp(a0_to_a7_t, out=a0_to_a7_t)
+        np.add(a0_to_a7_t, 1, out=a0_to_a7_t)
+        np.divide(1, a0_to_a7_t, out=a0_to_a7_t)
+        # a1[t] = relu(a_a1[t]) (first layer, node 1)
+        a_a1_t = a_a1[kept_0[t]]
+        a1_t = tanh_a_c[kept_0[t]]
+        np.maximum(a_a1_t, 0, out=a1_t)
+        # a4[t] = tanh(a_a4[t]) (first layer, node 4)
+        # a6[t] = tanh(a_a6[t]) (first layer, node 6)
+        a_a4_to_a_a6_t = a4_to_a6[kept_0[t]]
+        a4_to_a6_t = a_a4_to_a_a6_t
+        np.tanh(a_a4_to_a_a6_t, out=a4_to_a6_t)
+        # a_s1[t] = a2[t] + a3[t]
+        a2_t = a2[kept_0[t]]
+        a_s1_t = a_a3_t
+        np.add(a2_t, a3_t, out=a_s1_t)
+        # a_s0[t] = a0[t]*a1[t]
+        a0_t = a0[kept_0[t]]
+        a_s0_t = a1_t
+        np.multiply(a0_t, a1_t, out=a_s0_t)
+        # a_s2[t] = a4[t]*a5[t]
+        a4_t = a4[kept_0[t]]
+        a5_t = a5[kept_0[t]]
+        a_s2_t = h[at_1[t]]
+        np.multiply(a4_t, a5_t, out=a_s2_t)
+        # a_s3[t] = a6[t] + a7[t]
+        a6_t = a6[kept_0[t]]
+        a7_t = a7[kept_0[t]]
+        np.add(a6_t, a7_t, out=a_s3_t)
+        # s1[t] = tanh(a_s1[t]) (second layer, node 1)
+        s1_t = a_a3_t
+        np.tanh(a_s1_t, out=s1_t)
+        # s0[t] = tanh(a_s0[t]) (second layer, node 0)
+        s0_t = a1_t
+        np.tanh(a_s0_t, out=s0_t)
+        # s2[t] = tanh(a_s2[t]) (second layer, node 2)
+        s2_t = a_s2_t
+        np.tanh(a_s2_t, out=s2_t)
+        # s3[t] = sigmoid(a_s3[t]) (second layer, node 3)
+        np.subtract(0, a_s3_t, out=s3_t)
+        np.exp(s3_t, out=s3_t)
+        np.add(s3_t, 1, out=s3_t)
+        np.divide(1, s3_t, out=s3_t)
+        # a_c[t] = s0[t] + c[t-1]
+        c_t1 = c[ring_1_0[t]]
+        a_c_t = a1_t
+        np.add(s0_t, c_t1, out=a_c_t)
+        # a_h[t] = s2[t] + s3[t]
+        a_h_t = a_s2_t
+        np.add(s2_t, s3_t, out=a_h_t)
+        # tanh_a_c[t] = tanh(a_c[t])
+        tanh_a_c_t = a1_t
+        np.tanh(a_c_t, out=tanh_a_c_t)
+        # tanh_a_h[t] = tanh(a_h[t])
+        tanh_a_h_t = a_s2_t
+        np.tanh(a_h_t, out=tanh_a_h_t)
+        # c[t] = tanh_a_c[t]*s1[t] (cell state)
+        c_t = a_a3_t
+        np.multiply(tanh_a_c_t, s1_t, out=c_t)
+        # tanh_in_h[t] = c[t]*tanh_a_h[t]
+        tanh_in_h_t = a_s2_t
+        np.multiply(c_t, tanh_a_h_t, out=tanh_in_h_t)
+        # h[t] = tanh(tanh_in_h[t]) (hidden state)
+        h_t = a_s2_t
+        np.tanh(tanh_in_h_t, out=h_t)
+
+    h_last = h[pack.last(1, 1, True)]
+    c_last = c[pack.last(1, 1, False)]
+    h_ = h[batch :]
+
+    last = {
+        "h": pack.unsort(h_last)[0],
+        "c": pack.unsort(c_last)[0],
+    }
+    arrays = {
+        "U_3_h_to_a_a1": U_3_h_to_a_a1,
+        "W_4_x_to_W_3_x": W_4_x_to_W_3_x,
+        "h": h,
+        "tanh_a_c": tanh_a_c,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("H",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1 = pack.slots(1, 1, True)
+
+    dy_rows = pack.rows(dy)
+    U_3_h_to_a_a1 = tape.arrays["U_3_h_to_a_a1"]
+    W_4_x_to_W_3_x = tape.arrays["W_4_x_to_W_3_x"]
+    h = tape.arrays["h"]
+    tanh_a_c = tape.arrays["tanh_a_c"]
+    x_ = tape.arrays["x_rows"]
+    dU_3_h_to_dW_3_x = np.empty((pack.size, 9*H), dtype)
+    a1 = np.empty((batch, H), dtype)
+    a_a3 = np.empty((batch, H), dtype)
+    s2_s1 = np.empty((batch, 2*H), dtype)
+    tanh_a_h = np.empty((batch, H), dtype)
+    s3 = np.empty((batch, H), dtype)
+    dtanh_in_h = np.empty((batch, H), dtype)
+    da_s1_da_h_da_c = np.empty((batch, 3*H), dtype)
+    da_s2_da_s0 = np.empty((batch, 2*H), dtype)
+    dc = np.empty((batch, H), dtype)
+    da_s3 = tanh_a_h
+    da_a3 = np.empty((pack.size, H), dtype)
+    dx_ = np.empty((pack.size, D), dtype)
+    dh_back = np.zeros((2 * batch, H), dtype)
+    dc_via = np.zeros((2 * batch, H), dtype)
+    work1 = np.empty((batch, H), dtype)
+    U_3_to_U_1 = params.stack("U_3", "U_1")
+    W_4_to_W_3 = params.stack("W_4", "W_3")
+    dW_4_to_dW_3 = grads.stack("W_4", "W_3")
+    dU_3_to_dU_1 = grads.stack("U_3", "U_1")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    a_a1 = U_3_h_to_a_a1[:, 7*H :]
+    W_3_x = W_4_x_to_W_3_x[:, 7*H :]
+    U_3_h = U_3_h_to_a_a1[:, : H]
+    a4 = U_3_h_to_a_a1[:, H : 2*H]
+    a5 = U_3_h_to_a_a1[:, 5*H : 6*H]
+    a6 = U_3_h_to_a_a1[:, 2*H : 3*H]
+    a7 = U_3_h_to_a_a1[:, 6*H : 7*H]
+    a0 = U_3_h_to_a_a1[:, 3*H : 4*H]
+    a2 = U_3_h_to_a_a1[:, 4*H : 5*H]
+    da_a7 = dU_3_h_to_dW_3_x[:, 6*H : 7*H]
+    da_a6 = dU_3_h_to_dW_3_x[:, 2*H : 3*H]
+    da_a5 = dU_3_h_to_dW_3_x[:, 5*H : 6*H]
+    da_a4 = dU_3_h_to_dW_3_x[:, H : 2*H]
+    da_a2 = dU_3_h_to_dW_3_x[:, 4*H : 5*H]
+    da_a1 = dU_3_h_to_dW_3_x[:, 7*H : 8*H]
+    da_a0 = dU_3_h_to_dW_3_x[:, 3*H : 4*H]
+    dU_3_h = dU_3_h_to_dW_3_x[:, : H]
+    dU_3_h_to_da_a1 = dU_3_h_to_dW_3_x[:, : 8*H]
+
+    samples = -1
+    for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            a1_t = a1[:n]
+            a_a3_t = a_a3[:n]
+            a_s2_t = s2_s1[:n, : H]
+            a_s3_t = s3[:n]
+            dh_t = dtanh_in_h[:n]
+            a_s0_t = da_s2_da_s0[:n, H :]
+            a3_t = s2_s1[:n, H :]
+            s3_t = a_s3_t
+            work1_t = work1[:n]
+            dtanh_in_h_t = dh_t
+            s0_t = a_s0_t
+            a_s1_t = a3_t
+            a_s2_to_a_s1_t = s2_s1[:n]
+            s2_to_s1_t = a_s2_to_a_s1_t
+            s2_t = a_s2_t
+            a_h_t = tanh_a_h[:n]
+            s1_t = a3_t
+            c_t = da_s1_da_h_da_c[:n, H : 2*H]
+            tanh_a_h_t = a_h_t
+            dtanh_a_h_t = c_t
+            dc_t = dc[:n]
+            da_h_t = c_t
+            dtanh_a_c_t = da_s1_da_h_da_c[:n, 2*H :]
+            ds1_t = da_s1_da_h_da_c[:n, : H]
+            da_s3_t = da_s3[:n]
+            da_s2_t = da_s2_da_s0[:n, : H]
+            da_c_t = dtanh_a_c_t
+            da_s1_t = ds1_t
+            da_s0_t = a_s0_t
+        # a1[t] = relu(a_a1[t]) (first layer, node 1)
+        a_a1_t = a_a1[at_0[t]]
+        np.maximum(a_a1_t, 0, out=a1_t)
+        # a_a3[t] = W_3_x[t]*U_3_h[t]
+        W_3_x_t = W_3_x[at_0[t]]
+        U_3_h_t = U_3_h[at_0[t]]
+        np.multiply(W_3_x_t, U_3_h_t, out=a_a3_t)
+        # a_s2[t] = a4[t]*a5[t]
+        a4_t = a4[at_0[t]]
+        a5_t = a5[at_0[t]]
+        np.multiply(a4_t, a5_t, out=a_s2_t)
+        # a_s3[t] = a6[t] + a7[t]
+        a6_t = a6[at_0[t]]
+        a7_t = a7[at_0[t]]
+        np.add(a6_t, a7_t, out=a_s3_t)
+        # dh[t] = dy[t] + dh_back[t+1]
+        dy_t = dy_rows[at_0[t]]
+        dh_back_next = dh_back[ring_1[t]]
+        np.add(dy_t, dh_back_next, out=dh_t)
+        # a_s0[t] = a0[t]*a1[t]
+        a0_t = a0[at_0[t]]
+        np.multiply(a0_t, a1_t, out=a_s0_t)
+        # a3[t] = relu(a_a3[t]) (first layer, node 3)
+        np.maximum(a_a3_t, 0, out=a3_t)
+        # s3[t] = sigmoid(a_s3[t]) (second layer, node 3)
+        np.subtract(0, a_s3_t, out=s3_t)
+        np.exp(s3_t, out=s3_t)
+        np.add(s3_t, 1, out=s3_t)
+        np.divide(1, s3_t, out=s3_t)
+        # dtanh_in_h[t] = dh[t]*(1 - h[t]**2)
+        h_t = h[at_1[t]]
+        np.square(h_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dh_t, work1_t, out=dtanh_in_h_t)
+        # s0[t] = tanh(a_s0[t]) (second layer, node 0)
+        np.tanh(a_s0_t, out=s0_t)
+        # a_s1[t] = a2[t] + a3[t]
+        a2_t = a2[at_0[t]]
+        np.add(a2_t, a3_t, out=a_s1_t)
+        # s2[t] = tanh(a_s2[t]) (second layer, node 2)
+        # s1[t] = tanh(a_s1[t]) (second layer, node 1)
+        np.tanh(a_s2_to_a_s1_t, out=s2_to_s1_t)
+        # a_h[t] = s2[t] + s3[t]
+        np.add(s2_t, s3_t, out=a_h_t)
+        # c[t] = tanh_a_c[t]*s1[t] (cell state)
+        tanh_a_c_t = tanh_a_c[at_0[t]]
+        np.multiply(tanh_a_c_t, s1_t, out=c_t)
+        # tanh_a_h[t] = tanh(a_h[t])
+        np.tanh(a_h_t, out=tanh_a_h_t)
+        # dtanh_a_h[t] = dtanh_in_h[t]*c[t]
+        np.multiply(dtanh_in_h_t, c_t, out=dtanh_a_h_t)
+        # dc[t] = dtanh_in_h[t]*tanh_a_h[t] + dc_via[t+1]
+        dc_via_next = dc_via[ring_1[t]]
+        np.multiply(dtanh_in_h_t, tanh_a_h_t, out=dc_t)
+        np.add(dc_t, dc_via_next, out=dc_t)
+        # da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
+        np.square(tanh_a_h_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dtanh_a_h_t, work1_t, out=da_h_t)
+        # dtanh_a_c[t] = dc[t]*s1[t]
+        np.multiply(dc_t, s1_t, out=dtanh_a_c_t)
+        # ds1[t] = dc[t]*tanh_a_c[t]
+        np.multiply(dc_t, tanh_a_c_t, out=ds1_t)
+        # da_s3[t] = da_h[t]*s3[t]*(1 - s3[t])
+        np.multiply(da_h_t, s3_t, out=da_s3_t)
+        np.subtract(1, s3_t, out=work1_t)
+        np.multiply(da_s3_t, work1_t, out=da_s3_t)
+        # da_s2[t] = da_h[t]*(1 - s2[t]**2)
+        np.square(s2_t, out=da_s2_t)
+        np.subtract(1, da_s2_t, out=da_s2_t)
+        np.multiply(da_h_t, da_s2_t, out=da_s2_t)
+        # da_c[t] = dtanh_a_c[t]*(1 - tanh_a_c[t]**2)
+        np.square(tanh_a_c_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dtanh_a_c_t, work1_t, out=da_c_t)
+        # da_s1[t] = ds1[t]*(1 - s1[t]**2)
+        np.square(s1_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(ds1_t, work1_t, out=da_s1_t)
+        # da_a7[t] = da_s3[t]*a7[t]*(1 - a7[t])
+        da_a7_t = da_a7[at_0[t]]
+        np.multiply(da_s3_t, a7_t, out=da_a7_t)
+        np.subtract(1, a7_t, out=work1_t)
+        np.multiply(da_a7_t, work1_t, out=da_a7_t)
+        # da_a6[t] = da_s3[t]*(1 - a6[t]**2)
+        da_a6_t = da_a6[at_0[t]]
+        np.square(a6_t, out=da_a6_t)
+        np.subtract(1, da_a6_t, out=da_a6_t)
+        np.multiply(da_s3_t, da_a6_t, out=da_a6_t)
+        # da5[t] = da_s2[t]*a4[t]
+        da5_t = da_a5[at_0[t]]
+        np.multiply(da_s2_t, a4_t, out=da5_t)
+        # da4[t] = da_s2[t]*a5[t]
+        da4_t = da_a4[at_0[t]]
+        np.multiply(da_s2_t, a5_t, out=da4_t)
+        # da_s0[t] = da_c[t]*(1 - s0[t]**2)
+        np.square(s0_t, out=da_s0_t)
+        np.subtract(1, da_s0_t, out=da_s0_t)
+        np.multiply(da_c_t, da_s0_t, out=da_s0_t)
+        # dc_via[t] = da_c[t]
+        dc_via_t = dc_via[ring_1_0[t]]
+        np.copyto(dc_via_t, da_c_t)
+        # da_a3[t] = da_s1[t]*greater(a_a3[t], 0)
+        da_a3_t = da_a3[at_0[t]]
+        np.greater(a_a3_t, 0, out=da_a3_t)
+        np.multiply(da_s1_t, da_a3_t, out=da_a3_t)
+        # da_a2[t] = da_s1[t]*a2[t]*(1 - a2[t])
+        da_a2_t = da_a2[at_0[t]]
+        np.multiply(da_s1_t, a2_t, out=da_a2_t)
+        np.subtract(1, a2_t, out=work1_t)
+        np.multiply(da_a2_t, work1_t, out=da_a2_t)
+        # da_a5[t] = da5[t]*a5[t]*(1 - a5[t])
+        da_a5_t = da5_t
+        np.multiply(da5_t, a5_t, out=da_a5_t)
+        np.subtract(1, a5_t, out=work1_t)
+        np.multiply(da_a5_t, work1_t, out=da_a5_t)
+        # da_a4[t] = da4[t]*(1 - a4[t]**2)
+        da_a4_t = da4_t
+        np.square(a4_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(da4_t, work1_t, out=da_a4_t)
+        # da1[t] = da_s0[t]*a0[t]
+        da1_t = da_a1[at_0[t]]
+        np.multiply(da_s0_t, a0_t, out=da1_t)
+        # da0[t] = da_s0[t]*a1[t]
+        da0_t = da_a0[at_0[t]]
+        np.multiply(da_s0_t, a1_t, out=da0_t)
+        # dU_3_h[t] = da_a3[t]*W_3_x[t]
+        dU_3_h_t = dU_3_h[at_0[t]]
+        np.multiply(da_a3_t, W_3_x_t, out=dU_3_h_t)
+        # da_a1[t] = da1[t]*greater(a_a1[t], 0)
+        da_a1_t = da1_t
+        np.greater(a_a1_t, 0, out=work1_t)
+        np.multiply(da1_t, work1_t, out=da_a1_t)
+        # da_a0[t] = da0[t]*a0[t]*(1 - a0[t])
+        da_a0_t = da0_t
+        np.multiply(da0_t, a0_t, out=da_a0_t)
+        np.subtract(1, a0_t, out=work1_t)
+        np.multiply(da_a0_t, work1_t, out=da_a0_t)
+        # dh_back[t] = U_0.T @ da_a0[t] + U_1.T @ da_a1[t] + U_2.T @ da_a2[t] + U_3.T @ dU_3_h[t] + U_4.T @ da_a4[t] +
+        #     U_5.T @ da_a5[t] + U_6.T @ da_a6[t] + U_7.T @ da_a7[t]
+        dU_3_h_to_da_a1_t = dU_3_h_to_da_a1[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
+        np.matmul(dU_3_h_to_da_a1_t, U_3_to_U_1, out=dh_back_t)
+
+    # dW_3_x[t] = da_a3[t]*U_3_h[t]
+    U_3_h_ = U_3_h_to_a_a1[:, : H]
+    dW_3_x = dU_3_h_to_dW_3_x[:, 8*H :]
+    np.multiply(da_a3, U_3_h_, out=dW_3_x)
+    if need_x:
+        # dx[t] = W_0.T @ da_a0[t] + W_1.T @ da_a1[t] + W_2.T @ da_a2[t] + W_3.T @ dW_3_x[t] + W_4.T @ da_a4[t] + W_5.T
+        #     @ da_a5[t] + W_6.T @ da_a6[t] + W_7.T @ da_a7[t]
+        da_a4_to_dW_3_x = dU_3_h_to_dW_3_x[:, H :]
+        np.matmul(da_a4_to_dW_3_x, W_4_to_W_3, out=dx_)
+    # dW_4 = sum of outer(da_a4[t], x[t])
+    # dW_6 = sum of outer(da_a6[t], x[t])
+    # dW_0 = sum of outer(da_a0[t], x[t])
+    # dW_2 = sum of outer(da_a2[t], x[t])
+    # dW_5 = sum of outer(da_a5[t], x[t])
+    # dW_7 = sum of outer(da_a7[t], x[t])
+    # dW_1 = sum of outer(da_a1[t], x[t])
+    # dW_3 = sum of outer(dW_3_x[t], x[t])
+    da_a4_to_dW_3_x_ = dU_3_h_to_dW_3_x[:, H :]
+    np.matmul(da_a4_to_dW_3_x_.T, x_, out=dW_4_to_dW_3)
+    # dU_3 = sum of outer(dU_3_h[t], h[t-1])
+    # dU_4 = sum of outer(da_a4[t], h[t-1])
+    # dU_6 = sum of outer(da_a6[t], h[t-1])
+    # dU_0 = sum of outer(da_a0[t], h[t-1])
+    # dU_2 = sum of outer(da_a2[t], h[t-1])
+    # dU_5 = sum of outer(da_a5[t], h[t-1])
+    # dU_7 = sum of outer(da_a7[t], h[t-1])
+    # dU_1 = sum of outer(da_a1[t], h[t-1])
+    dU_3_h_to_da_a1_ = dU_3_h_to_dW_3_x[:, : 8*H]
+    h_t1 = h[pack.past(1, 0)]
+    np.matmul(dU_3_h_to_da_a1_.T, h_t1, out=dU_3_to_dU_1)
+
+    dh_first = dh_back[pack.first(1)]
+    dc_first = dc_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+        "c": pack.unsort(dc_first)[0],
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    W_4_x_to_W_3_x = np.empty((batch, 8*H), dtype)
+    U_3_h_to_a_a1 = np.empty((batch, 8*H), dtype)
+    s3 = np.empty((batch, H), dtype)
+    tanh_a_c = np.empty((batch, H), dtype)
+    c = np.empty((batch, H), dtype)
+    h = np.empty((batch, H), dtype)
+    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
+    c_before = given["c"] if "c" in given else np.zeros((1, batch, H), dtype)
+    W_4_to_W_3_T = params.stack("W_4", "W_3").T
+    h_t1 = h_before[0]
+    U_3_to_U_1_T = params.stack("U_3", "U_1").T
+    c_t1 = c_before[0]
+
+    # W_4_x[t] = W_4 @ x[t]
+    # W_6_x[t] = W_6 @ x[t]
+    # W_0_x[t] = W_0 @ x[t]
+    # W_2_x[t] = W_2 @ x[t]
+    # W_5_x[t] = W_5 @ x[t]
+    # W_7_x[t] = W_7 @ x[t]
+    # W_1_x[t] = W_1 @ x[t]
+    # W_3_x[t] = W_3 @ x[t]
+    np.matmul(x_t_, W_4_to_W_3_T, out=W_4_x_to_W_3_x)
+    # U_3_h[t] = U_3 @ h[t-1]
+    # U_4_h[t] = U_4 @ h[t-1]
+    # U_6_h[t] = U_6 @ h[t-1]
+    # U_0_h[t] = U_0 @ h[t-1]
+    # U_2_h[t] = U_2 @ h[t-1]
+    # U_5_h[t] = U_5 @ h[t-1]
+    # U_7_h[t] = U_7 @ h[t-1]
+    # U_1_h[t] = U_1 @ h[t-1]
+    U_3_h_to_U_1_h_t = U_3_h_to_a_a1
+    np.matmul(h_t1, U_3_to_U_1_T, out=U_3_h_to_U_1_h_t)
+    # a_a3[t] = W_3_x[t]*U_3_h[t]
+    W_3_x_t = W_4_x_to_W_3_x[:, 7*H :]
+    U_3_h_t = U_3_h_to_a_a1[:, : H]
+    a_a3_t = c
+    np.multiply(W_3_x_t, U_3_h_t, out=a_a3_t)
+    # a_a4[t] = W_4_x[t] + U_4_h[t]
+    # a_a6[t] = W_6_x[t] + U_6_h[t]
+    # a_a0[t] = W_0_x[t] + U_0_h[t]
+    # a_a2[t] = W_2_x[t] + U_2_h[t]
+    # a_a5[t] = W_5_x[t] + U_5_h[t]
+    # a_a7[t] = W_7_x[t] + U_7_h[t]
+    # a_a1[t] = W_1_x[t] + U_1_h[t]
+    W_4_x_to_W_1_x_t = W_4_x_to_W_3_x[:, : 7*H]
+    U_4_h_to_U_1_h_t = U_3_h_to_a_a1[:, H :]
+    a_a4_to_a_a1_t = U_4_h_to_U_1_h_t
+    np.add(W_4_x_to_W_1_x_t, U_4_h_to_U_1_h_t, out=a_a4_to_a_a1_t)
+    # a3[t] = relu(a_a3[t]) (first layer, node 3)
+    a3_t = a_a3_t
+    np.maximum(a_a3_t, 0, out=a3_t)
+    # a0[t] = sigmoid(a_a0[t]) (first layer, node 0)
+    # a2[t] = sigmoid(a_a2[t]) (first layer, node 2)
+    # a5[t] = sigmoid(a_a5[t]) (first layer, node 5)
+    # a7[t] = sigmoid(a_a7[t]) (first layer, node 7)
+    a_a0_to_a_a7_t = U_3_h_to_a_a1[:, 3*H : 7*H]
+    a0_to_a7_t = a_a0_to_a_a7_t
+    np.subtract(0, a_a0_to_a_a7_t, out=a0_to_a7_t)
+    np.exp(a0_to_a7_t, out=a0_to_a7_t)
+    np.add(a0_to_a7_t, 1, out=a0_to_a7_t)
+    np.divide(1, a0_to_a7_t, out=a0_to_a7_t)
+    # a1[t] = relu(a_a1[t]) (first layer, node 1)
+    a_a1_t = U_3_h_to_a_a1[:, 7*H :]
+    a1_t = tanh_a_c
+    np.maximum(a_a1_t, 0, out=a1_t)
+    # a4[t] = tanh(a_a4[t]) (first layer, node 4)
+    # a6[t] = tanh(a_a6[t]) (first layer, node 6)
+    a_a4_to_a_a6_t = U_3_h_to_a_a1[:, H : 3*H]
+    a4_to_a6_t = a_a4_to_a_a6_t
+    np.tanh(a_a4_to_a_a6_t, out=a4_to_a6_t)
+    # a_s1[t] = a2[t] + a3[t]
+    a2_t = U_3_h_to_a_a1[:, 4*H : 5*H]
+    a_s1_t = a_a3_t
+    np.add(a2_t, a3_t, out=a_s1_t)
+    # a_s0[t] = a0[t]*a1[t]
+    a0_t = U_3_h_to_a_a1[:, 3*H : 4*H]
+    a_s0_t = a1_t
+    np.multiply(a0_t, a1_t, out=a_s0_t)
+    # a_s2[t] = a4[t]*a5[t]
+    a4_t = U_3_h_to_a_a1[:, H : 2*H]
+    a5_t = U_3_h_to_a_a1[:, 5*H : 6*H]
+    a_s2_t = h
+    np.multiply(a4_t, a5_t, out=a_s2_t)
+    # a_s3[t] = a6[t] + a7[t]
+    a6_t = U_3_h_to_a_a1[:, 2*H : 3*H]
+    a7_t = U_3_h_to_a_a1[:, 6*H : 7*H]
+    a_s3_t = s3
+    np.add(a6_t, a7_t, out=a_s3_t)
+    # s1[t] = tanh(a_s1[t]) (second layer, node 1)
+    s1_t = a_a3_t
+    np.tanh(a_s1_t, out=s1_t)
+    # s0[t] = tanh(a_s0[t]) (second layer, node 0)
+    s0_t = a1_t
+    np.tanh(a_s0_t, out=s0_t)
+    # s2[t] = tanh(a_s2[t]) (second layer, node 2)
+    s2_t = a_s2_t
+    np.tanh(a_s2_t, out=s2_t)
+    # s3[t] = sigmoid(a_s3[t]) (second layer, node 3)
+    s3_t = a_s3_t
+    np.subtract(0, a_s3_t, out=s3_t)
+    np.exp(s3_t, out=s3_t)
+    np.add(s3_t, 1, out=s3_t)
+    np.divide(1, s3_t, out=s3_t)
+    # a_c[t] = s0[t] + c[t-1]
+    a_c_t = a1_t
+    np.add(s0_t, c_t1, out=a_c_t)
+    # a_h[t] = s2[t] + s3[t]
+    a_h_t = a_s2_t
+    np.add(s2_t, s3_t, out=a_h_t)
+    # tanh_a_c[t] = tanh(a_c[t])
+    tanh_a_c_t = a1_t
+    np.tanh(a_c_t, out=tanh_a_c_t)
+    # tanh_a_h[t] = tanh(a_h[t])
+    tanh_a_h_t = a_s2_t
+    np.tanh(a_h_t, out=tanh_a_h_t)
+    # c[t] = tanh_a_c[t]*s1[t] (cell state)
+    c_t = a_a3_t
+    np.multiply(tanh_a_c_t, s1_t, out=c_t)
+    # tanh_in_h[t] = c[t]*tanh_a_h[t]
+    tanh_in_h_t = a_s2_t
+    np.multiply(c_t, tanh_a_h_t, out=tanh_in_h_t)
+    # h[t] = tanh(tanh_in_h[t]) (hidden state)
+    h_t = a_s2_t
+    np.tanh(tanh_in_h_t, out=h_t)
+
+    state = {
+        "h": h,
+        "c": c,
+    }
+    return h_t.copy(), state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value)[None]
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found

@@ -1,0 +1,1155 @@
+"""Phased LSTM
+
+Neil, Pfeiffer & Liu (2016), Phased LSTM: accelerating recurrent network training for long or event-based sequences,
+section 2. A time gate k lets a unit change for a part r_on of its period exp(rho) and leaks alpha otherwise (set alpha
+to 0 for use); the time of each step is an input, the phase of each unit s.
+
+The cell phased_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("D", "H")
+PARAMS = {
+    "W_i": ("H", "D"),
+    "W_f": ("H", "D"),
+    "W_o": ("H", "D"),
+    "W_c": ("H", "D"),
+    "U_i": ("H", "H"),
+    "U_f": ("H", "H"),
+    "U_o": ("H", "H"),
+    "U_c": ("H", "H"),
+    "s": ("H",),
+    "rho": ("H",),
+    "p_i": ("H",),
+    "p_f": ("H",),
+    "b_i": ("H",),
+    "b_f": ("H",),
+    "b_c": ("H",),
+    "p_o": ("H",),
+    "b_o": ("H",),
+}
+CONSTANTS = {}
+START = {
+    "W_i": "uniform",
+    "W_f": "uniform",
+    "W_o": "uniform",
+    "W_c": "uniform",
+    "U_i": "uniform",
+    "U_f": "uniform",
+    "U_o": "uniform",
+    "U_c": "uniform",
+    "s": ("uniform", 4.0),
+    "rho": 2.0,
+    "p_i": "uniform",
+    "p_f": "uniform",
+    "b_i": "uniform",
+    "b_f": 1.0,
+    "b_c": "uniform",
+    "p_o": "uniform",
+    "b_o": "uniform",
+}
+INPUTS = {"time": (1,), "x": ("D",)}
+STATES = {"h": ("H",), "c": ("H",)}
+LAGS = {}
+OUTPUT = "h"
+EQUATIONS = (
+    '"""Phased LSTM\n'
+    "\n"
+    "Neil, Pfeiffer & Liu (2016), Phased LSTM: accelerating recurrent network training for long or event-based "
+    "sequences,\n"
+    "section 2. A time gate k lets a unit change for a part r_on of its period exp(rho) and leaks alpha otherwise (set "
+    "alpha\n"
+    "to 0 for use); the time of each step is an input, the phase of each unit s.\n"
+    '"""\n'
+    "r_on: const = 0.05\n"
+    "alpha: const = 0.001\n"
+    "time: 1\n"
+    "phi[t] = mod(time[t] - s, exp(rho)) / exp(rho)                        # phase within the period\n"
+    "j[t] = where(phi[t] < r_on, 2 - 2 * phi[t] / r_on, alpha * phi[t])    # time gate, closing or closed\n"
+    "k[t] = where(phi[t] < r_on / 2, 2 * phi[t] / r_on, j[t])              # time gate\n"
+    "i[t] = sigmoid(W_i @ x[t] + U_i @ h[t-1] + p_i * c[t-1] + b_i)        # input gate\n"
+    "f[t] = sigmoid(W_f @ x[t] + U_f @ h[t-1] + p_f * c[t-1] + b_f)        # forget gate\n"
+    "d[t] = f[t] * c[t-1] + i[t] * tanh(W_c @ x[t] + U_c @ h[t-1] + b_c)   # proposed cell state\n"
+    "c[t] = k[t] * d[t] + (1 - k[t]) * c[t-1]                              # cell state\n"
+    "o[t] = sigmoid(W_o @ x[t] + U_o @ h[t-1] + p_o * d[t] + b_o)          # output gate\n"
+    "h[t] = k[t] * o[t] * tanh(d[t]) + (1 - k[t]) * h[t-1]                 # hidden state\n"
+    "b_f: H = 1\n"
+    "rho: H = 2\n"
+    "s: H = uniform(4)\n"
+)
+STAMP = "45bbf6322a6bbcad"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    if isinstance(start, tuple) and start[0] == "uniform":
+        return rng.uniform(-start[1], start[1], shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
+
+    time_rows = pack.rows(inputs["time"][1])
+    x_rows = pack.rows(inputs["x"][1])
+    a_i_in_to_a_d_in = np.empty((pack.size, 4*H), dtype)
+    i_f_o_tanh_a_d = np.empty((pack.size if keep_tape else batch, 4*H), dtype)
+    a_phi = np.empty((pack.size, H), dtype)
+    phi = np.empty((pack.size, H), dtype)
+    a_j = a_phi
+    where_in_j = np.empty((pack.size, H), dtype)
+    a_k = a_phi
+    j = where_in_j
+    k = phi
+    d = np.empty((batch, H), dtype)
+    c = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
+    h = np.empty((pack.size + batch, H), dtype)
+    exp_rho = np.empty((H,), dtype)
+    mask = np.empty((pack.size, H), bool)
+    work1 = np.empty((batch, H), dtype)
+    rho = params.stack("rho", "rho")
+    b_i_to_b_f = params.stack("b_i", "b_f")
+    b_c = params.stack("b_c", "b_c")
+    b_o = params.stack("b_o", "b_o")
+    s = params.stack("s", "s")
+    p_i = params.stack("p_i", "p_i")
+    p_f = params.stack("p_f", "p_f")
+    p_o = params.stack("p_o", "p_o")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
+    W_i_to_W_c_T = params.stack("W_i", "W_c").T
+    r_on = 0.05
+    alpha = 0.001
+    U_i_to_U_c_T = params.stack("U_i", "U_c").T
+    i = i_f_o_tanh_a_d[:, : H]
+    a_i_in = a_i_in_to_a_d_in[:, : H]
+    f = i_f_o_tanh_a_d[:, H : 2*H]
+    a_f_in = a_i_in_to_a_d_in[:, H : 2*H]
+    tanh_a_d = i_f_o_tanh_a_d[:, 3*H :]
+    a_d_in_ = a_i_in_to_a_d_in[:, 3*H :]
+    i_to_f = i_f_o_tanh_a_d[:, : 2*H]
+    o = i_f_o_tanh_a_d[:, 2*H : 3*H]
+    a_o_in_ = a_i_in_to_a_d_in[:, 2*H : 3*H]
+
+    # exp_rho = exp(rho)
+    np.exp(rho, out=exp_rho)
+    # W_i_x[t] = W_i @ x[t]
+    # W_f_x[t] = W_f @ x[t]
+    # W_o_x[t] = W_o @ x[t]
+    # W_c_x[t] = W_c @ x[t]
+    W_i_x_to_W_c_x = a_i_in_to_a_d_in
+    np.matmul(x_rows, W_i_to_W_c_T, out=W_i_x_to_W_c_x)
+    # a_i_in[t] = W_i_x[t] + b_i
+    # a_f_in[t] = W_f_x[t] + b_f
+    W_i_x_to_W_f_x = a_i_in_to_a_d_in[:, : 2*H]
+    a_i_in_to_a_f_in = W_i_x_to_W_f_x
+    np.add(W_i_x_to_W_f_x, b_i_to_b_f, out=a_i_in_to_a_f_in)
+    # a_d_in[t] = W_c_x[t] + b_c
+    W_c_x = a_i_in_to_a_d_in[:, 3*H :]
+    a_d_in = W_c_x
+    np.add(W_c_x, b_c, out=a_d_in)
+    # a_o_in[t] = W_o_x[t] + b_o
+    W_o_x = a_i_in_to_a_d_in[:, 2*H : 3*H]
+    a_o_in = W_o_x
+    np.add(W_o_x, b_o, out=a_o_in)
+    # a_phi[t] = time[t] - s
+    np.subtract(time_rows, s, out=a_phi)
+    # mod_a_phi[t] = mod(a_phi[t], exp_rho)
+    mod_a_phi = phi
+    np.remainder(a_phi, exp_rho, out=mod_a_phi)
+    # phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
+    phi_ = mod_a_phi
+    np.divide(mod_a_phi, exp_rho, out=phi_)
+    # a_j[t] = 2 - 2*phi[t]/r_on
+    np.multiply(2, phi_, out=a_j)
+    np.divide(a_j, r_on, out=a_j)
+    np.subtract(2, a_j, out=a_j)
+    # where_in_j[t] = alpha*phi[t]
+    np.multiply(alpha, phi_, out=where_in_j)
+    # j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
+    np.greater(r_on, phi_, out=mask)
+    np.copyto(j, where_in_j)
+    np.copyto(j, a_j, where=mask)
+    # a_k[t] = 2*phi[t]/r_on
+    np.multiply(2, phi_, out=a_k)
+    np.divide(a_k, r_on, out=a_k)
+    # k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
+    np.greater((0.5 * r_on), phi_, out=mask)
+    np.copyto(k, j)
+    np.copyto(k, a_k, where=mask)
+
+    samples = -1
+    for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            work1_t = work1[:n]
+            d_t = d[:n]
+        # U_i_h[t] = U_i @ h[t-1]
+        # U_f_h[t] = U_f @ h[t-1]
+        # U_o_h[t] = U_o @ h[t-1]
+        # U_c_h[t] = U_c @ h[t-1]
+        h_t1 = h[at_1_0[t]]
+        U_i_h_to_U_c_h_t = i_f_o_tanh_a_d[kept_0[t]]
+        np.matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
+        # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
+        U_i_h_t = i[kept_0[t]]
+        c_t1 = c[kept_1_0[t]]
+        a_i_in_t = a_i_in[at_0[t]]
+        a_i_t = U_i_h_t
+        np.multiply(p_i, c_t1, out=work1_t)
+        np.add(U_i_h_t, work1_t, out=a_i_t)
+        np.add(a_i_t, a_i_in_t, out=a_i_t)
+        # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
+        U_f_h_t = f[kept_0[t]]
+        a_f_in_t = a_f_in[at_0[t]]
+        a_f_t = U_f_h_t
+        np.multiply(p_f, c_t1, out=work1_t)
+        np.add(U_f_h_t, work1_t, out=a_f_t)
+        np.add(a_f_t, a_f_in_t, out=a_f_t)
+        # a_d[t] = U_c_h[t] + a_d_in[t]
+        U_c_h_t = tanh_a_d[kept_0[t]]
+        a_d_in_t = a_d_in_[at_0[t]]
+        a_d_t = U_c_h_t
+        np.add(U_c_h_t, a_d_in_t, out=a_d_t)
+        # i[t] = sigmoid(a_i[t]) (input gate)
+        # f[t] = sigmoid(a_f[t]) (forget gate)
+        a_i_to_a_f_t = i_to_f[kept_0[t]]
+        i_to_f_t = a_i_to_a_f_t
+        np.subtract(0, a_i_to_a_f_t, out=i_to_f_t)
+        np.exp(i_to_f_t, out=i_to_f_t)
+        np.add(i_to_f_t, 1, out=i_to_f_t)
+        np.divide(1, i_to_f_t, out=i_to_f_t)
+        # tanh_a_d[t] = tanh(a_d[t])
+        tanh_a_d_t = U_c_h_t
+        np.tanh(a_d_t, out=tanh_a_d_t)
+        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
+        f_t = U_f_h_t
+        i_t = U_i_h_t
+        np.multiply(f_t, c_t1, out=d_t)
+        np.multiply(i_t, tanh_a_d_t, out=work1_t)
+        np.add(d_t, work1_t, out=d_t)
+        # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state)
+        k_t = k[at_0[t]]
+        c_t = c[kept_1[t]]
+        np.multiply(k_t, d_t, out=c_t)
+        np.subtract(1, k_t, out=work1_t)
+        np.multiply(work1_t, c_t1, out=work1_t)
+        np.add(c_t, work1_t, out=c_t)
+        # a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t]
+        U_o_h_t = o[kept_0[t]]
+        a_o_in_t = a_o_in_[at_0[t]]
+        a_o_t = U_o_h_t
+        np.multiply(p_o, d_t, out=work1_t)
+        np.add(U_o_h_t, work1_t, out=a_o_t)
+        np.add(a_o_t, a_o_in_t, out=a_o_t)
+        # tanh_d[t] = tanh(d[t])
+        tanh_d_t = h[at_1[t]]
+        np.tanh(d_t, out=tanh_d_t)
+        # o[t] = sigmoid(a_o[t]) (output gate)
+        o_t = U_o_h_t
+        np.subtract(0, a_o_t, out=o_t)
+        np.exp(o_t, out=o_t)
+        np.add(o_t, 1, out=o_t)
+        np.divide(1, o_t, out=o_t)
+        # h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state)
+        h_t = tanh_d_t
+        np.multiply(k_t, tanh_d_t, out=h_t)
+        np.multiply(o_t, h_t, out=h_t)
+        np.subtract(1, k_t, out=work1_t)
+        np.multiply(work1_t, h_t1, out=work1_t)
+        np.add(h_t, work1_t, out=h_t)
+
+    h_last = h[pack.last(1, 1, True)]
+    c_last = c[pack.last(1, 1, keep_tape)]
+    h_ = h[batch :]
+
+    last = {
+        "h": pack.unsort(h_last)[0],
+        "c": pack.unsort(c_last)[0],
+    }
+    arrays = {
+        "c": c,
+        "i_f_o_tanh_a_d": i_f_o_tanh_a_d,
+        "h": h,
+        "x_rows": x_rows,
+        "time_rows": time_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("H",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+
+    dy_rows = pack.rows(dy)
+    c = tape.arrays["c"]
+    i_f_o_tanh_a_d = tape.arrays["i_f_o_tanh_a_d"]
+    h = tape.arrays["h"]
+    x_ = tape.arrays["x_rows"]
+    time = tape.arrays["time_rows"]
+    memory = np.empty(max(pack.size * 4*H, pack.size * H), dtype)
+    da_i_da_f_da_o_da_d = memory[: pack.size * 4*H].reshape(pack.size, 4*H)
+    a_phi = np.empty((pack.size, H), dtype)
+    d = np.empty((pack.size, H), dtype)
+    memory_ = np.empty(max(pack.size * H, pack.size * 2*H, pack.size), dtype)
+    dh = memory_[: pack.size * H].reshape(pack.size, H)
+    dc = np.empty((pack.size, H), dtype)
+    mod_a_phi = np.empty((pack.size, H), dtype)
+    tanh_d = np.empty((pack.size, H), dtype)
+    phi = np.empty((pack.size, H), dtype)
+    memory_2 = np.empty(max(batch * H, batch * 2*H), dtype)
+    a_j = memory_2[: batch * H].reshape(batch, H)
+    where_in_j = np.empty((batch, H), dtype)
+    a_k = np.empty((batch, H), dtype)
+    j = np.empty((batch, H), dtype)
+    k = where_in_j
+    dd = a_k
+    dk = dc
+    dp_i_each_dp_f_each = memory_[: pack.size * 2*H].reshape(pack.size, 2*H)
+    dp_o_each = memory_[: pack.size * H].reshape(pack.size, H)
+    da_k = memory[: pack.size * H].reshape(pack.size, H)
+    dj = memory_[: pack.size * H].reshape(pack.size, H)
+    dwhere_in_j = d
+    dphi = dc
+    dmod_a_phi = memory[: pack.size * H].reshape(pack.size, H)
+    dexp_rho_each = memory_[: pack.size * H].reshape(pack.size, H)
+    dtime_sum = memory_[: pack.size].reshape(pack.size, 1)
+    ds_each = memory[: pack.size * H].reshape(pack.size, H)
+    dtime = np.empty((pack.size, 1), dtype)
+    dx_ = np.empty((pack.size, D), dtype)
+    dh_back = np.zeros((2 * batch, H), dtype)
+    dc_via = np.zeros((2 * batch, H), dtype)
+    dh_via = np.zeros((2 * batch, H), dtype)
+    exp_rho = np.empty((H,), dtype)
+    dexp_rho = np.empty((H,), dtype)
+    work1 = memory_2[: batch * H].reshape(batch, H)
+    mask = np.empty((batch, H), bool)
+    work1_ = memory_2[: batch * 2*H].reshape(batch, 2*H)
+    work1_2 = np.empty((pack.size, H), dtype)
+    work2 = memory_[: pack.size * H].reshape(pack.size, H)
+    rho = params.stack("rho", "rho")
+    s = params.stack("s", "s")
+    p_o = params.stack("p_o", "p_o")
+    p_i = params.stack("p_i", "p_i")
+    p_f = params.stack("p_f", "p_f")
+    U_i_to_U_c = params.stack("U_i", "U_c")
+    dp_i_to_dp_f = grads.stack("p_i", "p_f")
+    dp_o = grads.stack("p_o", "p_o")
+    W_i_to_W_c = params.stack("W_i", "W_c")
+    dW_i_to_dW_c = grads.stack("W_i", "W_c")
+    dU_i_to_dU_c = grads.stack("U_i", "U_c")
+    db_i_to_db_f = grads.stack("b_i", "b_f")
+    db_c = grads.stack("b_c", "b_c")
+    db_o = grads.stack("b_o", "b_o")
+    drho = grads.stack("rho", "rho")
+    ds = grads.stack("s", "s")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    f = i_f_o_tanh_a_d[:, H : 2*H]
+    i = i_f_o_tanh_a_d[:, : H]
+    tanh_a_d = i_f_o_tanh_a_d[:, 3*H :]
+    r_on = 0.05
+    alpha = 0.001
+    o = i_f_o_tanh_a_d[:, 2*H : 3*H]
+    da_o = da_i_da_f_da_o_da_d[:, 2*H : 3*H]
+    da_d = da_i_da_f_da_o_da_d[:, 3*H :]
+    da_f = da_i_da_f_da_o_da_d[:, H : 2*H]
+    da_i = da_i_da_f_da_o_da_d[:, : H]
+    da_i_to_da_f = da_i_da_f_da_o_da_d[:, : 2*H]
+    i_to_f = i_f_o_tanh_a_d[:, : 2*H]
+    ones = np.ones((1, pack.size), dtype)
+
+    # exp_rho = exp(rho)
+    np.exp(rho, out=exp_rho)
+
+    samples = -1
+    for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            work1_t = work1[:n]
+            a_j_t = a_j[:n]
+            where_in_j_t = where_in_j[:n]
+            a_k_t = a_k[:n]
+            mask_t = mask[:n]
+            j_t = j[:n]
+            k_t = k[:n]
+            dtanh_d_t = dd[:n]
+            dd_t = dtanh_d_t
+            work1_t_ = work1_[:n]
+        # a_phi[t] = time[t] - s
+        time_t = time[at_0[t]]
+        a_phi_t = a_phi[at_0[t]]
+        np.subtract(time_t, s, out=a_phi_t)
+        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
+        f_t = f[at_0[t]]
+        c_t1 = c[at_1_0[t]]
+        i_t = i[at_0[t]]
+        tanh_a_d_t = tanh_a_d[at_0[t]]
+        d_t = d[at_0[t]]
+        np.multiply(f_t, c_t1, out=d_t)
+        np.multiply(i_t, tanh_a_d_t, out=work1_t)
+        np.add(d_t, work1_t, out=d_t)
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        dy_t = dy_rows[at_0[t]]
+        dh_back_next = dh_back[ring_1[t]]
+        dh_via_next = dh_via[ring_1[t]]
+        dh_t = dh[at_0[t]]
+        np.add(dy_t, dh_back_next, out=dh_t)
+        np.add(dh_t, dh_via_next, out=dh_t)
+        # dc[t] = dc_via[t+1]
+        dc_via_next = dc_via[ring_1[t]]
+        dc_t = dc[at_0[t]]
+        np.copyto(dc_t, dc_via_next)
+        # mod_a_phi[t] = mod(a_phi[t], exp_rho)
+        mod_a_phi_t = mod_a_phi[at_0[t]]
+        np.remainder(a_phi_t, exp_rho, out=mod_a_phi_t)
+        # tanh_d[t] = tanh(d[t])
+        tanh_d_t = tanh_d[at_0[t]]
+        np.tanh(d_t, out=tanh_d_t)
+        # phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
+        phi_t = phi[at_0[t]]
+        np.divide(mod_a_phi_t, exp_rho, out=phi_t)
+        # a_j[t] = 2 - 2*phi[t]/r_on
+        np.multiply(2, phi_t, out=a_j_t)
+        np.divide(a_j_t, r_on, out=a_j_t)
+        np.subtract(2, a_j_t, out=a_j_t)
+        # where_in_j[t] = alpha*phi[t]
+        np.multiply(alpha, phi_t, out=where_in_j_t)
+        # a_k[t] = 2*phi[t]/r_on
+        np.multiply(2, phi_t, out=a_k_t)
+        np.divide(a_k_t, r_on, out=a_k_t)
+        # j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
+        np.greater(r_on, phi_t, out=mask_t)
+        np.copyto(j_t, where_in_j_t)
+        np.copyto(j_t, a_j_t, where=mask_t)
+        # k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
+        np.greater((0.5 * r_on), phi_t, out=mask_t)
+        np.copyto(k_t, j_t)
+        np.copyto(k_t, a_k_t, where=mask_t)
+        # dtanh_d[t] = dh[t]*k[t]*o[t]
+        o_t = o[at_0[t]]
+        np.multiply(dh_t, k_t, out=dtanh_d_t)
+        np.multiply(dtanh_d_t, o_t, out=dtanh_d_t)
+        # do[t] = dh[t]*k[t]*tanh_d[t]
+        do_t = da_o[at_0[t]]
+        np.multiply(dh_t, k_t, out=do_t)
+        np.multiply(do_t, tanh_d_t, out=do_t)
+        # dh_via[t] = dh[t]*(1 - k[t])
+        dh_via_t = dh_via[ring_1_0[t]]
+        np.subtract(1, k_t, out=dh_via_t)
+        np.multiply(dh_t, dh_via_t, out=dh_via_t)
+        # da_o[t] = do[t]*o[t]*(1 - o[t])
+        da_o_t = do_t
+        np.multiply(do_t, o_t, out=da_o_t)
+        np.subtract(1, o_t, out=work1_t)
+        np.multiply(da_o_t, work1_t, out=da_o_t)
+        # dd[t] = dc[t]*k[t] + da_o[t]*p_o + dtanh_d[t]*(1 - tanh_d[t]**2)
+        np.square(tanh_d_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dtanh_d_t, work1_t, out=dd_t)
+        np.multiply(dc_t, k_t, out=work1_t)
+        np.add(work1_t, dd_t, out=dd_t)
+        np.multiply(da_o_t, p_o, out=work1_t)
+        np.add(work1_t, dd_t, out=dd_t)
+        # dtanh_a_d[t] = dd[t]*i[t]
+        dtanh_a_d_t = da_d[at_0[t]]
+        np.multiply(dd_t, i_t, out=dtanh_a_d_t)
+        # df[t] = dd[t]*c[t-1]
+        df_t = da_f[at_0[t]]
+        np.multiply(dd_t, c_t1, out=df_t)
+        # di[t] = dd[t]*tanh_a_d[t]
+        di_t = da_i[at_0[t]]
+        np.multiply(dd_t, tanh_a_d_t, out=di_t)
+        # da_d[t] = dtanh_a_d[t]*(1 - tanh_a_d[t]**2)
+        da_d_t = dtanh_a_d_t
+        np.square(tanh_a_d_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dtanh_a_d_t, work1_t, out=da_d_t)
+        # da_i[t] = di[t]*i[t]*(1 - i[t])
+        # da_f[t] = df[t]*f[t]*(1 - f[t])
+        di_to_df_t = da_i_to_da_f[at_0[t]]
+        i_to_f_t = i_to_f[at_0[t]]
+        da_i_to_da_f_t = di_to_df_t
+        np.multiply(di_to_df_t, i_to_f_t, out=da_i_to_da_f_t)
+        np.subtract(1, i_to_f_t, out=work1_t_)
+        np.multiply(da_i_to_da_f_t, work1_t_, out=da_i_to_da_f_t)
+        # dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dd[t]*f[t] + dc[t]*(1 - k[t])
+        da_i_t = di_t
+        da_f_t = df_t
+        dc_via_t = dc_via[ring_1_0[t]]
+        np.multiply(da_i_t, p_i, out=dc_via_t)
+        np.multiply(da_f_t, p_f, out=work1_t)
+        np.add(dc_via_t, work1_t, out=dc_via_t)
+        np.multiply(dd_t, f_t, out=work1_t)
+        np.add(dc_via_t, work1_t, out=dc_via_t)
+        np.subtract(1, k_t, out=work1_t)
+        np.multiply(dc_t, work1_t, out=work1_t)
+        np.add(dc_via_t, work1_t, out=dc_via_t)
+        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_c.T @ da_d[t] + U_o.T @ da_o[t]
+        da_i_to_da_d_t = da_i_da_f_da_o_da_d[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
+        np.matmul(da_i_to_da_d_t, U_i_to_U_c, out=dh_back_t)
+
+    # dk[t] = dc[t]*(d[t] - c[t-1]) + dh[t]*(o[t]*tanh_d[t] - h[t-1])
+    c_t1_ = c[pack.past(1, 0)]
+    o_ = i_f_o_tanh_a_d[:, 2*H : 3*H]
+    h_t1 = h[pack.past(1, 0)]
+    np.subtract(d, c_t1_, out=work1_2)
+    np.multiply(dc, work1_2, out=dk)
+    np.multiply(o_, tanh_d, out=work1_2)
+    np.subtract(work1_2, h_t1, out=work1_2)
+    np.multiply(dh, work1_2, out=work1_2)
+    np.add(dk, work1_2, out=dk)
+    # dp_i_each[t] = da_i[t]*c[t-1]
+    da_i_ = da_i_da_f_da_o_da_d[:, : H]
+    dp_i_each = dp_i_each_dp_f_each[:, : H]
+    np.multiply(da_i_, c_t1_, out=dp_i_each)
+    # dp_f_each[t] = da_f[t]*c[t-1]
+    da_f_ = da_i_da_f_da_o_da_d[:, H : 2*H]
+    dp_f_each = dp_i_each_dp_f_each[:, H :]
+    np.multiply(da_f_, c_t1_, out=dp_f_each)
+    # dp_i = sum of dp_i_each[t]
+    # dp_f = sum of dp_f_each[t]
+    dp_i_each_to_dp_f_each = dp_i_each_dp_f_each
+    np.matmul(ones, dp_i_each_to_dp_f_each, out=dp_i_to_dp_f.reshape(1, -1))
+    # dp_o_each[t] = da_o[t]*d[t]
+    da_o_ = da_i_da_f_da_o_da_d[:, 2*H : 3*H]
+    np.multiply(da_o_, d, out=dp_o_each)
+    # dp_o = sum of dp_o_each[t]
+    np.matmul(ones, dp_o_each, out=dp_o.reshape(1, -1))
+    if need_x:
+        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_c.T @ da_d[t] + W_o.T @ da_o[t]
+        da_i_to_da_d = da_i_da_f_da_o_da_d
+        np.matmul(da_i_to_da_d, W_i_to_W_c, out=dx_)
+    # dW_i = sum of outer(da_i[t], x[t])
+    # dW_f = sum of outer(da_f[t], x[t])
+    # dW_o = sum of outer(da_o[t], x[t])
+    # dW_c = sum of outer(da_d[t], x[t])
+    da_i_to_da_d_ = da_i_da_f_da_o_da_d
+    np.matmul(da_i_to_da_d_.T, x_, out=dW_i_to_dW_c)
+    # dU_i = sum of outer(da_i[t], h[t-1])
+    # dU_f = sum of outer(da_f[t], h[t-1])
+    # dU_o = sum of outer(da_o[t], h[t-1])
+    # dU_c = sum of outer(da_d[t], h[t-1])
+    np.matmul(da_i_to_da_d_.T, h_t1, out=dU_i_to_dU_c)
+    # db_i = sum of da_i[t]
+    # db_f = sum of da_f[t]
+    da_i_to_da_f_ = da_i_da_f_da_o_da_d[:, : 2*H]
+    np.matmul(ones, da_i_to_da_f_, out=db_i_to_db_f.reshape(1, -1))
+    # db_c = sum of da_d[t]
+    da_d_ = da_i_da_f_da_o_da_d[:, 3*H :]
+    np.matmul(ones, da_d_, out=db_c.reshape(1, -1))
+    # db_o = sum of da_o[t]
+    np.matmul(ones, da_o_, out=db_o.reshape(1, -1))
+    # da_k[t] = dk[t]*greater(r_on/2, phi[t])
+    np.greater((0.5 * r_on), phi, out=da_k)
+    np.multiply(dk, da_k, out=da_k)
+    # dj[t] = dk[t]*(1 - greater(r_on/2, phi[t]))
+    np.greater((0.5 * r_on), phi, out=dj)
+    np.subtract(1, dj, out=dj)
+    np.multiply(dk, dj, out=dj)
+    # dwhere_in_j[t] = dj[t]*(1 - greater(r_on, phi[t]))
+    np.greater(r_on, phi, out=dwhere_in_j)
+    np.subtract(1, dwhere_in_j, out=dwhere_in_j)
+    np.multiply(dj, dwhere_in_j, out=dwhere_in_j)
+    # da_j[t] = dj[t]*greater(r_on, phi[t])
+    da_j = dphi
+    np.greater(r_on, phi, out=da_j)
+    np.multiply(dj, da_j, out=da_j)
+    # dphi[t] = -2*da_j[t]/r_on + alpha*dwhere_in_j[t] + 2*da_k[t]/r_on
+    dphi_ = da_j
+    np.multiply(2, da_j, out=dphi_)
+    np.divide(dphi_, r_on, out=dphi_)
+    np.multiply(alpha, dwhere_in_j, out=work1_2)
+    np.subtract(work1_2, dphi_, out=dphi_)
+    np.multiply(2, da_k, out=work2)
+    np.divide(work2, r_on, out=work2)
+    np.add(dphi_, work2, out=dphi_)
+    # dmod_a_phi[t] = dphi[t]/exp_rho
+    np.divide(dphi_, exp_rho, out=dmod_a_phi)
+    # dexp_rho_each[t] = dmod_a_phi[t]*(-a_phi[t] + mod_a_phi[t])/exp_rho - dphi[t]*mod_a_phi[t]/exp_rho**2
+    np.multiply(dphi_, mod_a_phi, out=dexp_rho_each)
+    np.square(exp_rho, out=work1_2)
+    np.divide(dexp_rho_each, work1_2, out=dexp_rho_each)
+    np.subtract(mod_a_phi, a_phi, out=work1_2)
+    np.multiply(dmod_a_phi, work1_2, out=work1_2)
+    np.divide(work1_2, exp_rho, out=work1_2)
+    np.subtract(work1_2, dexp_rho_each, out=dexp_rho_each)
+    # dexp_rho = sum of dexp_rho_each[t]
+    np.matmul(ones, dexp_rho_each, out=dexp_rho.reshape(1, -1))
+    # drho = dexp_rho*exp_rho
+    np.multiply(dexp_rho, exp_rho, out=drho)
+    if need_x:
+        # dtime_sum[t] = sum(dmod_a_phi[t])
+        np.add.reduce(dmod_a_phi, axis=1, keepdims=True, out=dtime_sum)
+        # dtime[t] = dtime_sum[t]
+        np.copyto(dtime, dtime_sum)
+    # ds_each[t] = -dmod_a_phi[t]
+    np.multiply(dmod_a_phi, -1, out=ds_each)
+    # ds = sum of ds_each[t]
+    np.matmul(ones, ds_each, out=ds.reshape(1, -1))
+
+    dh_first = np.zeros((1, batch, H), dtype)
+    dh_first += dh_back[pack.first(1)]
+    dh_first += dh_via[pack.first(1)]
+    dc_first = dc_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+        "c": pack.unsort(dc_first)[0],
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    dx = {
+        "time": pack.sequence(dtime),
+        "x": pack.sequence(dx_),
+    }
+    return Grads(grads, dx, dstate)
+
+
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+
+    time_t = np.ascontiguousarray(inputs["time"][1])
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    a_i_in_to_a_d_in = np.empty((batch, 4*H), dtype)
+    i_f_o_tanh_a_d = np.empty((batch, 4*H), dtype)
+    a_phi = np.empty((batch, H), dtype)
+    phi = np.empty((batch, H), dtype)
+    a_j = np.empty((batch, H), dtype)
+    where_in_j = np.empty((batch, H), dtype)
+    a_k = np.empty((batch, H), dtype)
+    j = np.empty((batch, H), dtype)
+    k = np.empty((batch, H), dtype)
+    d = np.empty((batch, H), dtype)
+    c = np.empty((batch, H), dtype)
+    h = np.empty((batch, H), dtype)
+    exp_rho = np.empty((H,), dtype)
+    mask = np.empty((batch, H), bool)
+    work1 = np.empty((batch, H), dtype)
+    rho = params.stack("rho", "rho")
+    b_i_to_b_f = params.stack("b_i", "b_f")
+    b_c = params.stack("b_c", "b_c")
+    b_o = params.stack("b_o", "b_o")
+    s = params.stack("s", "s")
+    p_i = params.stack("p_i", "p_i")
+    p_f = params.stack("p_f", "p_f")
+    p_o = params.stack("p_o", "p_o")
+    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
+    c_before = given["c"] if "c" in given else np.zeros((1, batch, H), dtype)
+    W_i_to_W_c_T = params.stack("W_i", "W_c").T
+    r_on = 0.05
+    alpha = 0.001
+    h_t1 = h_before[0]
+    U_i_to_U_c_T = params.stack("U_i", "U_c").T
+    c_t1 = c_before[0]
+
+    # exp_rho = exp(rho)
+    np.exp(rho, out=exp_rho)
+    # W_i_x[t] = W_i @ x[t]
+    # W_f_x[t] = W_f @ x[t]
+    # W_o_x[t] = W_o @ x[t]
+    # W_c_x[t] = W_c @ x[t]
+    W_i_x_to_W_c_x_t = a_i_in_to_a_d_in
+    np.matmul(x_t_, W_i_to_W_c_T, out=W_i_x_to_W_c_x_t)
+    # a_i_in[t] = W_i_x[t] + b_i
+    # a_f_in[t] = W_f_x[t] + b_f
+    W_i_x_to_W_f_x_t = a_i_in_to_a_d_in[:, : 2*H]
+    a_i_in_to_a_f_in_t = W_i_x_to_W_f_x_t
+    np.add(W_i_x_to_W_f_x_t, b_i_to_b_f, out=a_i_in_to_a_f_in_t)
+    # a_d_in[t] = W_c_x[t] + b_c
+    W_c_x_t = a_i_in_to_a_d_in[:, 3*H :]
+    a_d_in_t = W_c_x_t
+    np.add(W_c_x_t, b_c, out=a_d_in_t)
+    # a_o_in[t] = W_o_x[t] + b_o
+    W_o_x_t = a_i_in_to_a_d_in[:, 2*H : 3*H]
+    a_o_in_t = W_o_x_t
+    np.add(W_o_x_t, b_o, out=a_o_in_t)
+    # a_phi[t] = time[t] - s
+    np.subtract(time_t, s, out=a_phi)
+    # mod_a_phi[t] = mod(a_phi[t], exp_rho)
+    mod_a_phi_t = phi
+    np.remainder(a_phi, exp_rho, out=mod_a_phi_t)
+    # phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
+    phi_t = mod_a_phi_t
+    np.divide(mod_a_phi_t, exp_rho, out=phi_t)
+    # a_j[t] = 2 - 2*phi[t]/r_on
+    np.multiply(2, phi_t, out=a_j)
+    np.divide(a_j, r_on, out=a_j)
+    np.subtract(2, a_j, out=a_j)
+    # where_in_j[t] = alpha*phi[t]
+    np.multiply(alpha, phi_t, out=where_in_j)
+    # j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
+    np.greater(r_on, phi_t, out=mask)
+    np.copyto(j, where_in_j)
+    np.copyto(j, a_j, where=mask)
+    # a_k[t] = 2*phi[t]/r_on
+    np.multiply(2, phi_t, out=a_k)
+    np.divide(a_k, r_on, out=a_k)
+    # k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
+    np.greater((0.5 * r_on), phi_t, out=mask)
+    np.copyto(k, j)
+    np.copyto(k, a_k, where=mask)
+    # U_i_h[t] = U_i @ h[t-1]
+    # U_f_h[t] = U_f @ h[t-1]
+    # U_o_h[t] = U_o @ h[t-1]
+    # U_c_h[t] = U_c @ h[t-1]
+    U_i_h_to_U_c_h_t = i_f_o_tanh_a_d
+    np.matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
+    # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
+    U_i_h_t = i_f_o_tanh_a_d[:, : H]
+    a_i_in_t = a_i_in_to_a_d_in[:, : H]
+    a_i_t = U_i_h_t
+    np.multiply(p_i, c_t1, out=work1)
+    np.add(U_i_h_t, work1, out=a_i_t)
+    np.add(a_i_t, a_i_in_t, out=a_i_t)
+    # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
+    U_f_h_t = i_f_o_tanh_a_d[:, H : 2*H]
+    a_f_in_t = a_i_in_to_a_d_in[:, H : 2*H]
+    a_f_t = U_f_h_t
+    np.multiply(p_f, c_t1, out=work1)
+    np.add(U_f_h_t, work1, out=a_f_t)
+    np.add(a_f_t, a_f_in_t, out=a_f_t)
+    # a_d[t] = U_c_h[t] + a_d_in[t]
+    U_c_h_t = i_f_o_tanh_a_d[:, 3*H :]
+    a_d_t = U_c_h_t
+    np.add(U_c_h_t, a_d_in_t, out=a_d_t)
+    # i[t] = sigmoid(a_i[t]) (input gate)
+    # f[t] = sigmoid(a_f[t]) (forget gate)
+    a_i_to_a_f_t = i_f_o_tanh_a_d[:, : 2*H]
+    i_to_f_t = a_i_to_a_f_t
+    np.subtract(0, a_i_to_a_f_t, out=i_to_f_t)
+    np.exp(i_to_f_t, out=i_to_f_t)
+    np.add(i_to_f_t, 1, out=i_to_f_t)
+    np.divide(1, i_to_f_t, out=i_to_f_t)
+    # tanh_a_d[t] = tanh(a_d[t])
+    tanh_a_d_t = U_c_h_t
+    np.tanh(a_d_t, out=tanh_a_d_t)
+    # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
+    f_t = U_f_h_t
+    i_t = U_i_h_t
+    np.multiply(f_t, c_t1, out=d)
+    np.multiply(i_t, tanh_a_d_t, out=work1)
+    np.add(d, work1, out=d)
+    # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state)
+    np.multiply(k, d, out=c)
+    np.subtract(1, k, out=work1)
+    np.multiply(work1, c_t1, out=work1)
+    np.add(c, work1, out=c)
+    # a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t]
+    U_o_h_t = i_f_o_tanh_a_d[:, 2*H : 3*H]
+    a_o_t = U_o_h_t
+    np.multiply(p_o, d, out=work1)
+    np.add(U_o_h_t, work1, out=a_o_t)
+    np.add(a_o_t, a_o_in_t, out=a_o_t)
+    # tanh_d[t] = tanh(d[t])
+    tanh_d_t = h
+    np.tanh(d, out=tanh_d_t)
+    # o[t] = sigmoid(a_o[t]) (output gate)
+    o_t = U_o_h_t
+    np.subtract(0, a_o_t, out=o_t)
+    np.exp(o_t, out=o_t)
+    np.add(o_t, 1, out=o_t)
+    np.divide(1, o_t, out=o_t)
+    # h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state)
+    h_t = tanh_d_t
+    np.multiply(k, tanh_d_t, out=h_t)
+    np.multiply(o_t, h_t, out=h_t)
+    np.subtract(1, k, out=work1)
+    np.multiply(work1, h_t1, out=work1)
+    np.add(h_t, work1, out=h_t)
+
+    state = {
+        "h": h,
+        "c": c,
+    }
+    return h_t.copy(), state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value)[None]
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found

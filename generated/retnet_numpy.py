@@ -1,0 +1,749 @@
+"""Retention
+
+Sun, Dong, Huang, Ma, Xia, Xue, Wang & Wei (2023), Retentive network: a successor to transformer for large language
+models, equations 6 (recurrent form) and 8 (gate). One head, which decays by gamma = 1 - 2**-5; without the rotation of
+queries and keys by position (xPos); over one head, group normalisation is layer normalisation.
+
+The cell retnet as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("D", "K", "H")
+PARAMS = {
+    "W_g": ("H", "D"),
+    "W_k": ("K", "D"),
+    "W_q": ("K", "D"),
+    "W_v": ("H", "D"),
+    "W_o": ("D", "H"),
+}
+CONSTANTS = {}
+START = {"W_g": "uniform", "W_k": "uniform", "W_q": "uniform", "W_v": "uniform", "W_o": "uniform"}
+INPUTS = {"x": ("D",)}
+STATES = {"S": ("K", "H")}
+LAGS = {}
+OUTPUT = "y"
+EQUATIONS = (
+    '"""Retention\n'
+    "\n"
+    "Sun, Dong, Huang, Ma, Xia, Xue, Wang & Wei (2023), Retentive network: a successor to transformer for large "
+    "language\n"
+    "models, equations 6 (recurrent form) and 8 (gate). One head, which decays by gamma = 1 - 2**-5; without the "
+    "rotation of\n"
+    "queries and keys by position (xPos); over one head, group normalisation is layer normalisation.\n"
+    '"""\n'
+    "gamma: const = 0.96875\n"
+    "S: (K, H)\n"
+    "q[t] = W_q @ x[t]                                   # query\n"
+    "k[t] = W_k @ x[t]                                   # key\n"
+    "v[t] = W_v @ x[t]                                   # value\n"
+    "S[t] = gamma * S[t-1] + outer(k[t], v[t])           # memory\n"
+    "o[t] = S[t].T @ q[t]                                # retention\n"
+    "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
+    "y: D\n"
+)
+STAMP = "78d667f0727301be"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+    return rng.uniform(-bound, bound, shape)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    W_g_x_k_q_v = np.empty((pack.size, 2*H + 2*K), dtype)
+    sigmoid_W_g_x = np.empty((pack.size, H), dtype)
+    sum_o = np.empty((pack.size, 1), dtype)
+    centred_o = np.empty((pack.size, H), dtype)
+    square_o = np.empty((pack.size, H), dtype)
+    std_o = np.empty((pack.size, 1), dtype)
+    a_y = sigmoid_W_g_x
+    S = np.empty((pack.size + batch, H*K), dtype)
+    o = square_o
+    y = np.empty((pack.size, D), dtype)
+    work1 = np.empty((batch, H*K), dtype)
+    S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
+    W_g_to_W_v_T = params.stack("W_g", "W_v").T
+    S_KxH = S.reshape(-1, K, H)
+    k_Kx1 = W_g_x_k_q_v[:, H : H + K].reshape(-1, K, 1)
+    v_1xH = W_g_x_k_q_v[:, H + 2*K :].reshape(-1, 1, H)
+    gamma = 0.96875
+    W_o_T = params.stack("W_o", "W_o").T
+
+    # W_g_x[t] = W_g @ x[t]
+    # k[t] = W_k @ x[t] (key)
+    # q[t] = W_q @ x[t] (query)
+    # v[t] = W_v @ x[t] (value)
+    W_g_x_to_v = W_g_x_k_q_v
+    np.matmul(x_rows, W_g_to_W_v_T, out=W_g_x_to_v)
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    W_g_x = W_g_x_k_q_v[:, : H]
+    np.subtract(0, W_g_x, out=sigmoid_W_g_x)
+    np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
+    np.add(sigmoid_W_g_x, 1, out=sigmoid_W_g_x)
+    np.divide(1, sigmoid_W_g_x, out=sigmoid_W_g_x)
+
+    samples = -1
+    for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            work1_t = work1[:n].reshape(-1, K, H)
+        # S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+        S_t1 = S_KxH[at_1_0[t]]
+        k_t = k_Kx1[at_0[t]]
+        v_t = v_1xH[at_0[t]]
+        S_t = S_KxH[at_1[t]]
+        np.multiply(gamma, S_t1, out=S_t)
+        np.multiply(k_t, v_t, out=work1_t)
+        np.add(S_t, work1_t, out=S_t)
+
+    # o[t] = S[t].T @ q[t] (retention)
+    o_ = o.reshape(-1, H, 1)
+    S_ = S[batch :].reshape(-1, K, H)
+    q = W_g_x_k_q_v[:, H + K : H + 2*K].reshape(-1, K, 1)
+    np.matmul(S_.transpose(0, 2, 1), q, out=o_)
+    # sum_o[t] = sum(o[t])
+    np.add.reduce(o, axis=1, keepdims=True, out=sum_o)
+    # centred_o[t] = o[t] - sum_o[t]/H
+    np.divide(sum_o, H, out=centred_o)
+    np.subtract(o, centred_o, out=centred_o)
+    # square_o[t] = centred_o[t]**2
+    np.square(centred_o, out=square_o)
+    # sum_square_o[t] = sum(square_o[t])
+    sum_square_o = std_o
+    np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o)
+    # std_squared_o[t] = sum_square_o[t]/H + 1e-05
+    std_squared_o = sum_square_o
+    np.divide(sum_square_o, H, out=std_squared_o)
+    np.add(std_squared_o, 1e-05, out=std_squared_o)
+    # std_o[t] = sqrt(std_squared_o[t])
+    std_o_ = sum_square_o
+    np.sqrt(std_squared_o, out=std_o_)
+    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+    W_g_x_ = W_g_x_k_q_v[:, : H]
+    np.multiply(W_g_x_, sigmoid_W_g_x, out=a_y)
+    np.multiply(a_y, centred_o, out=a_y)
+    np.divide(a_y, std_o_, out=a_y)
+    # y[t] = W_o @ a_y[t] (gated output)
+    np.matmul(a_y, W_o_T, out=y)
+
+    S_last = S[pack.last(1, 1, True)]
+
+    last = {
+        "S": pack.unsort(S_last).reshape(batch, K, H),
+    }
+    arrays = {
+        "S": S,
+        "W_g_x_k_q_v": W_g_x_k_q_v,
+        "centred_o": centred_o,
+        "std_o": std_o,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(y), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("D",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+
+    dy_rows = pack.rows(dy)
+    S = tape.arrays["S"]
+    W_g_x_k_q_v = tape.arrays["W_g_x_k_q_v"]
+    centred_o = tape.arrays["centred_o"]
+    std_o = tape.arrays["std_o"]
+    x_ = tape.arrays["x_rows"]
+    dW_g_x_to_dv_along = np.empty((pack.size, 2*H + 2*K), dtype)
+    memory = np.empty(max(pack.size * H, pack.size, pack.size * H*K), dtype)
+    sigmoid_W_g_x = memory[: pack.size * H].reshape(pack.size, H)
+    a_y = np.empty((pack.size, H), dtype)
+    memory_ = np.empty(max(pack.size * H, pack.size), dtype)
+    dstd_o_each = memory_[: pack.size * H].reshape(pack.size, H)
+    dsum_square_o = np.empty((pack.size, 1), dtype)
+    dcentred_o = memory_[: pack.size * H].reshape(pack.size, H)
+    dsum_o = memory[: pack.size].reshape(pack.size, 1)
+    do = memory_[: pack.size * H].reshape(pack.size, H)
+    dS = memory[: pack.size * H*K].reshape(pack.size, H*K)
+    da_y = np.empty((pack.size, H), dtype)
+    dx_ = np.empty((pack.size, D), dtype)
+    dS_via = np.zeros((2 * batch, H*K), dtype)
+    work1 = np.empty((pack.size, H), dtype)
+    work1_ = memory_[: pack.size].reshape(pack.size, 1)
+    W_o = params.stack("W_o", "W_o")
+    dW_o = grads.stack("W_o", "W_o")
+    W_g_to_W_v = params.stack("W_g", "W_v")
+    dW_g_to_dW_v = grads.stack("W_g", "W_v")
+    dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
+    q_Kx1 = W_g_x_k_q_v[:, H + K : H + 2*K].reshape(-1, K, 1)
+    do_1xH = do.reshape(-1, 1, H)
+    dS_via_KxH = dS_via.reshape(-1, K, H)
+    dS_KxH = dS.reshape(-1, K, H)
+    gamma = 0.96875
+
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    W_g_x = W_g_x_k_q_v[:, : H]
+    np.subtract(0, W_g_x, out=sigmoid_W_g_x)
+    np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
+    np.add(sigmoid_W_g_x, 1, out=sigmoid_W_g_x)
+    np.divide(1, sigmoid_W_g_x, out=sigmoid_W_g_x)
+    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+    np.multiply(W_g_x, sigmoid_W_g_x, out=a_y)
+    np.multiply(a_y, centred_o, out=a_y)
+    np.divide(a_y, std_o, out=a_y)
+    # da_y[t] = W_o.T @ dy[t]
+    np.matmul(dy_rows, W_o, out=da_y)
+    # dsigmoid_W_g_x[t] = da_y[t]*W_g_x[t]*centred_o[t]/std_o[t]
+    dsigmoid_W_g_x = dW_g_x_to_dv_along[:, : H]
+    np.multiply(da_y, W_g_x, out=dsigmoid_W_g_x)
+    np.multiply(dsigmoid_W_g_x, centred_o, out=dsigmoid_W_g_x)
+    np.divide(dsigmoid_W_g_x, std_o, out=dsigmoid_W_g_x)
+    # dW_g_x[t] = dsigmoid_W_g_x[t]*sigmoid_W_g_x[t]*(1 - sigmoid_W_g_x[t]) +
+    #     da_y[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+    dW_g_x = dsigmoid_W_g_x
+    np.multiply(dsigmoid_W_g_x, sigmoid_W_g_x, out=dW_g_x)
+    np.subtract(1, sigmoid_W_g_x, out=work1)
+    np.multiply(dW_g_x, work1, out=dW_g_x)
+    np.multiply(da_y, sigmoid_W_g_x, out=work1)
+    np.multiply(work1, centred_o, out=work1)
+    np.divide(work1, std_o, out=work1)
+    np.add(dW_g_x, work1, out=dW_g_x)
+    # dstd_o_each[t] = da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]
+    np.multiply(da_y, W_g_x, out=dstd_o_each)
+    np.multiply(dstd_o_each, sigmoid_W_g_x, out=dstd_o_each)
+    np.multiply(dstd_o_each, centred_o, out=dstd_o_each)
+    # dstd_o_sum[t] = sum(dstd_o_each[t])
+    dstd_o_sum = dsum_square_o
+    np.add.reduce(dstd_o_each, axis=1, keepdims=True, out=dstd_o_sum)
+    # dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2
+    dstd_o = dstd_o_sum
+    np.square(std_o, out=work1_)
+    np.divide(dstd_o_sum, work1_, out=dstd_o)
+    np.multiply(dstd_o, -1, out=dstd_o)
+    # dstd_squared_o[t] = dstd_o[t]/(2*std_o[t])
+    dstd_squared_o = dstd_o_sum
+    np.divide(dstd_o, std_o, out=dstd_squared_o)
+    np.divide(dstd_squared_o, 2, out=dstd_squared_o)
+    # dsum_square_o[t] = dstd_squared_o[t]/H
+    dsum_square_o_ = dstd_o_sum
+    np.divide(dstd_squared_o, H, out=dsum_square_o_)
+    # dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]/std_o[t]
+    np.multiply(da_y, W_g_x, out=dcentred_o)
+    np.multiply(dcentred_o, sigmoid_W_g_x, out=dcentred_o)
+    np.divide(dcentred_o, std_o, out=dcentred_o)
+    np.multiply(2, dsum_square_o_, out=work1)
+    np.multiply(work1, centred_o, out=work1)
+    np.add(work1, dcentred_o, out=dcentred_o)
+    # dsum_o_sum[t] = sum(dcentred_o[t])
+    dsum_o_sum = dsum_o
+    np.add.reduce(dcentred_o, axis=1, keepdims=True, out=dsum_o_sum)
+    # dsum_o[t] = -dsum_o_sum[t]/H
+    dsum_o_ = dsum_o_sum
+    np.divide(dsum_o_sum, H, out=dsum_o_)
+    np.multiply(dsum_o_, -1, out=dsum_o_)
+    # do[t] = dsum_o[t] + dcentred_o[t]
+    np.add(dsum_o_, dcentred_o, out=do)
+    # dq[t] = S[t] @ do[t]
+    dq = dW_g_x_to_dv_along[:, H + K : H + 2*K].reshape(-1, K, 1)
+    S_ = S[batch :].reshape(-1, K, H)
+    do_ = do.reshape(-1, H, 1)
+    np.matmul(S_, do_, out=dq)
+
+    for t in reversed(range(len(pack.counts))):
+        # dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1]
+        q_t = q_Kx1[at_0[t]]
+        do_t = do_1xH[at_0[t]]
+        dS_via_next = dS_via_KxH[ring_1[t]]
+        dS_t = dS_KxH[at_0[t]]
+        np.multiply(q_t, do_t, out=dS_t)
+        np.add(dS_t, dS_via_next, out=dS_t)
+        # dS_via[t] = gamma*dS[t]
+        dS_t_ = dS[at_0[t]]
+        dS_via_t = dS_via[ring_1_0[t]]
+        np.multiply(gamma, dS_t_, out=dS_via_t)
+
+    # dW_o = sum of outer(dy[t], a_y[t])
+    np.matmul(dy_rows.T, a_y, out=dW_o)
+    # dv_along[t] = dS[t].T @ k[t]
+    dv_along = dW_g_x_to_dv_along[:, H + 2*K :].reshape(-1, H, 1)
+    dS_ = dS.reshape(-1, K, H)
+    k = W_g_x_k_q_v[:, H : H + K].reshape(-1, K, 1)
+    np.matmul(dS_.transpose(0, 2, 1), k, out=dv_along)
+    # dk_along[t] = dS[t] @ v[t]
+    dk_along = dW_g_x_to_dv_along[:, H : H + K].reshape(-1, K, 1)
+    v = W_g_x_k_q_v[:, H + 2*K :].reshape(-1, H, 1)
+    np.matmul(dS_, v, out=dk_along)
+    if need_x:
+        # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_g.T @ dW_g_x[t]
+        np.matmul(dW_g_x_to_dv_along, W_g_to_W_v, out=dx_)
+    # dW_g = sum of outer(dW_g_x[t], x[t])
+    # dW_k = sum of outer(dk_along[t], x[t])
+    # dW_q = sum of outer(dq[t], x[t])
+    # dW_v = sum of outer(dv_along[t], x[t])
+    np.matmul(dW_g_x_to_dv_along.T, x_, out=dW_g_to_dW_v)
+
+    dS_first = dS_via[pack.first(1)]
+
+    dstate = {
+        "S": pack.unsort(dS_first).reshape(batch, K, H),
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    K = params.sizes["K"]
+    H = params.sizes["H"]
+
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    W_g_x_k_q_v = np.empty((batch, 2*H + 2*K), dtype)
+    sigmoid_W_g_x = np.empty((batch, H), dtype)
+    sum_o = np.empty((batch, 1), dtype)
+    centred_o = np.empty((batch, H), dtype)
+    square_o = np.empty((batch, H), dtype)
+    std_o = np.empty((batch, 1), dtype)
+    a_y = np.empty((batch, H), dtype)
+    S = np.empty((batch, H*K), dtype)
+    o = np.empty((batch, H), dtype)
+    y = np.empty((batch, D), dtype)
+    work1 = np.empty((batch, H*K), dtype)
+    S_before = given["S"] if "S" in given else np.zeros((1, batch, H*K), dtype)
+    W_g_to_W_v_T = params.stack("W_g", "W_v").T
+    S_t1 = S_before[0]
+    gamma = 0.96875
+    W_o_T = params.stack("W_o", "W_o").T
+
+    # W_g_x[t] = W_g @ x[t]
+    # k[t] = W_k @ x[t] (key)
+    # q[t] = W_q @ x[t] (query)
+    # v[t] = W_v @ x[t] (value)
+    W_g_x_to_v_t = W_g_x_k_q_v
+    np.matmul(x_t_, W_g_to_W_v_T, out=W_g_x_to_v_t)
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    W_g_x_t = W_g_x_k_q_v[:, : H]
+    np.subtract(0, W_g_x_t, out=sigmoid_W_g_x)
+    np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
+    np.add(sigmoid_W_g_x, 1, out=sigmoid_W_g_x)
+    np.divide(1, sigmoid_W_g_x, out=sigmoid_W_g_x)
+    # S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+    S_t1_ = S_t1.reshape(-1, K, H)
+    k_t = W_g_x_k_q_v[:, H : H + K].reshape(-1, K, 1)
+    v_t = W_g_x_k_q_v[:, H + 2*K :].reshape(-1, 1, H)
+    work1_t = work1.reshape(-1, K, H)
+    S_t = S.reshape(-1, K, H)
+    np.multiply(gamma, S_t1_, out=S_t)
+    np.multiply(k_t, v_t, out=work1_t)
+    np.add(S_t, work1_t, out=S_t)
+    # o[t] = S[t].T @ q[t] (retention)
+    o_t = o.reshape(-1, H, 1)
+    q_t = W_g_x_k_q_v[:, H + K : H + 2*K].reshape(-1, K, 1)
+    np.matmul(S_t.transpose(0, 2, 1), q_t, out=o_t)
+    # sum_o[t] = sum(o[t])
+    np.add.reduce(o, axis=1, keepdims=True, out=sum_o)
+    # centred_o[t] = o[t] - sum_o[t]/H
+    np.divide(sum_o, H, out=centred_o)
+    np.subtract(o, centred_o, out=centred_o)
+    # square_o[t] = centred_o[t]**2
+    np.square(centred_o, out=square_o)
+    # sum_square_o[t] = sum(square_o[t])
+    sum_square_o_t = std_o
+    np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o_t)
+    # std_squared_o[t] = sum_square_o[t]/H + 1e-05
+    std_squared_o_t = sum_square_o_t
+    np.divide(sum_square_o_t, H, out=std_squared_o_t)
+    np.add(std_squared_o_t, 1e-05, out=std_squared_o_t)
+    # std_o[t] = sqrt(std_squared_o[t])
+    std_o_t = sum_square_o_t
+    np.sqrt(std_squared_o_t, out=std_o_t)
+    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+    np.multiply(W_g_x_t, sigmoid_W_g_x, out=a_y)
+    np.multiply(a_y, centred_o, out=a_y)
+    np.divide(a_y, std_o_t, out=a_y)
+    # y[t] = W_o @ a_y[t] (gated output)
+    np.matmul(a_y, W_o_T, out=y)
+
+    state = {
+        "S": S.reshape(batch, K, H),
+    }
+    return y, state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value).reshape(1, batch, math.prod(shape))
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found

@@ -1,0 +1,1152 @@
+"""RWKV-4, time mixing
+
+Peng et al. (2023), RWKV: reinventing RNNs for the transformer era, section 3.1, in the stabilised form of its
+appendix: a and b are numerator and denominator, p the exponent that both are scaled by. As in the published code the
+decay is exp(w), so that it is positive.
+
+The cell rwkv4 as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("D", "H")
+PARAMS = {
+    "mu_r": ("D",),
+    "mu_k": ("D",),
+    "mu_v": ("D",),
+    "u": ("H",),
+    "w": ("H",),
+    "W_r": ("H", "D"),
+    "W_k": ("H", "D"),
+    "W_v": ("H", "D"),
+    "W_o": ("D", "H"),
+}
+CONSTANTS = {}
+START = {
+    "mu_r": 0.5,
+    "mu_k": 0.5,
+    "mu_v": 0.5,
+    "u": -1.2,
+    "w": -1.0,
+    "W_r": "uniform",
+    "W_k": "uniform",
+    "W_v": "uniform",
+    "W_o": "uniform",
+}
+INPUTS = {"x": ("D",)}
+STATES = {"x": ("D",), "p": ("H",), "a": ("H",), "b": ("H",)}
+LAGS = {}
+OUTPUT = "y"
+EQUATIONS = (
+    '"""RWKV-4, time mixing\n'
+    "\n"
+    "Peng et al. (2023), RWKV: reinventing RNNs for the transformer era, section 3.1, in the stabilised form of its\n"
+    "appendix: a and b are numerator and denominator, p the exponent that both are scaled by. As in the published code "
+    "the\n"
+    "decay is exp(w), so that it is positive.\n"
+    '"""\n'
+    "r[t] = sigmoid(W_r @ (mu_r * x[t] + (1 - mu_r) * x[t-1]))               # receptance\n"
+    "k[t] = W_k @ (mu_k * x[t] + (1 - mu_k) * x[t-1])                        # key\n"
+    "v[t] = W_v @ (mu_v * x[t] + (1 - mu_v) * x[t-1])                        # value\n"
+    "g[t] = maximum(p[t-1], u + k[t])                                        # exponent of the present mean\n"
+    "n[t] = exp(p[t-1] - g[t]) * a[t-1] + exp(u + k[t] - g[t]) * v[t]        # present numerator\n"
+    "d[t] = exp(p[t-1] - g[t]) * b[t-1] + exp(u + k[t] - g[t])               # present denominator\n"
+    "p[t] = maximum(p[t-1] - exp(w), k[t])                                   # carried exponent\n"
+    "a[t] = exp(p[t-1] - exp(w) - p[t]) * a[t-1] + exp(k[t] - p[t]) * v[t]   # numerator\n"
+    "b[t] = exp(p[t-1] - exp(w) - p[t]) * b[t-1] + exp(k[t] - p[t])          # denominator\n"
+    "y[t] = W_o @ (r[t] * n[t] / d[t])                                       # output\n"
+    "y: D\n"
+    "w: H = -1\n"
+    "u: H = -1.2\n"
+    "mu_r: D = 0.5\n"
+    "mu_k: D = 0.5\n"
+    "mu_v: D = 0.5\n"
+)
+STAMP = "bf77f58e9a27bcdc"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = np.empty((pack.size + 1 * batch, D), dtype)
+    x_rows[1 * batch :] = pack.rows(inputs["x"][1])
+    memory = np.empty(max(pack.size * 3*D, pack.size * H, pack.size * 2*H), dtype)
+    a_r_a_k_a_v = memory[: pack.size * 3*D].reshape(pack.size, 3*D)
+    r = np.empty((pack.size, H), dtype)
+    a_g = memory[: pack.size * H].reshape(pack.size, H)
+    memory_ = np.empty(max(batch * H, batch * 2*H), dtype)
+    a_p = memory_[: batch * H].reshape(batch, H)
+    exp_a_a_exp_exp_in_a = memory_[: batch * 2*H].reshape(batch, 2*H)
+    memory_2 = np.empty(max(pack.size * H, pack.size * D), dtype)
+    g = memory_2[: pack.size * H].reshape(pack.size, H)
+    exp_a_n_exp_exp_in_n = memory[: pack.size * 2*H].reshape(pack.size, 2*H)
+    n_ = memory_2[: pack.size * H].reshape(pack.size, H)
+    a_y = np.empty((pack.size, H), dtype)
+    k = np.empty((pack.size, H), dtype)
+    v = np.empty((pack.size, H), dtype)
+    p = np.empty((pack.size + batch, H), dtype)
+    a = np.empty((pack.size + batch, H), dtype)
+    b = np.empty((pack.size + batch, H), dtype)
+    y = np.empty((pack.size, D), dtype)
+    exp_w = np.empty((H,), dtype)
+    work1 = memory_2[: pack.size * D].reshape(pack.size, D)
+    work1_ = np.empty((batch, H), dtype)
+    work1_2 = a_y
+    w = params.stack("w", "w")
+    mu_r = params.stack("mu_r", "mu_r")
+    mu_k = params.stack("mu_k", "mu_k")
+    mu_v = params.stack("mu_v", "mu_v")
+    u = params.stack("u", "u")
+    x_rows[pack.first(1)] = pack.sort(given["x"]) if "x" in given else 0
+    p[pack.first(1)] = pack.sort(given["p"]) if "p" in given else 0
+    a[pack.first(1)] = pack.sort(given["a"]) if "a" in given else 0
+    b[pack.first(1)] = pack.sort(given["b"]) if "b" in given else 0
+    W_r_T = params.stack("W_r", "W_r").T
+    W_k_T = params.stack("W_k", "W_k").T
+    W_v_T = params.stack("W_v", "W_v").T
+    W_o_T = params.stack("W_o", "W_o").T
+
+    # exp_w = exp(w)
+    np.exp(w, out=exp_w)
+    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
+    x_ = x_rows[batch :]
+    x_t1 = x_rows[pack.past(1, 0)]
+    a_r = a_r_a_k_a_v[:, : D]
+    np.multiply(mu_r, x_, out=a_r)
+    np.subtract(1, mu_r, out=work1)
+    np.multiply(work1, x_t1, out=work1)
+    np.add(a_r, work1, out=a_r)
+    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
+    a_k = a_r_a_k_a_v[:, D : 2*D]
+    np.multiply(mu_k, x_, out=a_k)
+    np.subtract(1, mu_k, out=work1)
+    np.multiply(work1, x_t1, out=work1)
+    np.add(a_k, work1, out=a_k)
+    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+    a_v = a_r_a_k_a_v[:, 2*D :]
+    np.multiply(mu_v, x_, out=a_v)
+    np.subtract(1, mu_v, out=work1)
+    np.multiply(work1, x_t1, out=work1)
+    np.add(a_v, work1, out=a_v)
+    # W_r_a_r[t] = W_r @ a_r[t]
+    W_r_a_r = r
+    np.matmul(a_r, W_r_T, out=W_r_a_r)
+    # k[t] = W_k @ a_k[t] (key)
+    np.matmul(a_k, W_k_T, out=k)
+    # v[t] = W_v @ a_v[t] (value)
+    np.matmul(a_v, W_v_T, out=v)
+    # r[t] = sigmoid(W_r_a_r[t]) (receptance)
+    r_ = W_r_a_r
+    np.subtract(0, W_r_a_r, out=r_)
+    np.exp(r_, out=r_)
+    np.add(r_, 1, out=r_)
+    np.divide(1, r_, out=r_)
+    # a_g[t] = u + k[t]
+    np.add(u, k, out=a_g)
+
+    samples = -1
+    for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            a_p_t = a_p[:n]
+            a_a_t = exp_a_a_exp_exp_in_a[:n, : H]
+            exp_in_a_t = exp_a_a_exp_exp_in_a[:n, H :]
+            a_a_to_exp_in_a_t = exp_a_a_exp_exp_in_a[:n]
+            exp_a_a_to_exp_exp_in_a_t = a_a_to_exp_in_a_t
+            exp_a_a_t = a_a_t
+            exp_exp_in_a_t = exp_in_a_t
+            work1_t = work1_[:n]
+        # a_p[t] = p[t-1] - exp_w
+        p_t1 = p[at_1_0[t]]
+        np.subtract(p_t1, exp_w, out=a_p_t)
+        # p[t] = maximum(a_p[t], k[t]) (carried exponent)
+        k_t = k[at_0[t]]
+        p_t = p[at_1[t]]
+        np.maximum(a_p_t, k_t, out=p_t)
+        # a_a[t] = p[t-1] - exp_w - p[t]
+        np.subtract(p_t1, exp_w, out=a_a_t)
+        np.subtract(a_a_t, p_t, out=a_a_t)
+        # exp_in_a[t] = k[t] - p[t]
+        np.subtract(k_t, p_t, out=exp_in_a_t)
+        # exp_a_a[t] = exp(a_a[t])
+        # exp_exp_in_a[t] = exp(exp_in_a[t])
+        np.exp(a_a_to_exp_in_a_t, out=exp_a_a_to_exp_exp_in_a_t)
+        # a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator)
+        a_t1 = a[at_1_0[t]]
+        v_t = v[at_0[t]]
+        a_t = a[at_1[t]]
+        np.multiply(exp_a_a_t, a_t1, out=a_t)
+        np.multiply(exp_exp_in_a_t, v_t, out=work1_t)
+        np.add(a_t, work1_t, out=a_t)
+        # b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator)
+        b_t1 = b[at_1_0[t]]
+        b_t = b[at_1[t]]
+        np.multiply(exp_a_a_t, b_t1, out=b_t)
+        np.add(b_t, exp_exp_in_a_t, out=b_t)
+
+    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
+    p_t1_ = p[pack.past(1, 0)]
+    np.maximum(p_t1_, a_g, out=g)
+    # a_n[t] = p[t-1] - g[t]
+    a_n = exp_a_n_exp_exp_in_n[:, : H]
+    np.subtract(p_t1_, g, out=a_n)
+    # exp_in_n[t] = u + k[t] - g[t]
+    exp_in_n = exp_a_n_exp_exp_in_n[:, H :]
+    np.add(u, k, out=exp_in_n)
+    np.subtract(exp_in_n, g, out=exp_in_n)
+    # exp_a_n[t] = exp(a_n[t])
+    # exp_exp_in_n[t] = exp(exp_in_n[t])
+    a_n_to_exp_in_n = exp_a_n_exp_exp_in_n
+    exp_a_n_to_exp_exp_in_n = a_n_to_exp_in_n
+    np.exp(a_n_to_exp_in_n, out=exp_a_n_to_exp_exp_in_n)
+    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
+    exp_a_n = a_n
+    a_t1_ = a[pack.past(1, 0)]
+    exp_exp_in_n = exp_in_n
+    np.multiply(exp_a_n, a_t1_, out=n_)
+    np.multiply(exp_exp_in_n, v, out=work1_2)
+    np.add(n_, work1_2, out=n_)
+    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
+    b_t1_ = b[pack.past(1, 0)]
+    d = a_y
+    np.multiply(exp_a_n, b_t1_, out=d)
+    np.add(d, exp_exp_in_n, out=d)
+    # a_y[t] = r[t]*n[t]/d[t]
+    a_y_ = d
+    np.divide(r, d, out=a_y_)
+    np.multiply(n_, a_y_, out=a_y_)
+    # y[t] = W_o @ a_y[t] (output)
+    np.matmul(a_y_, W_o_T, out=y)
+
+    x_last = x_rows[pack.last(1, 1, True)]
+    p_last = p[pack.last(1, 1, True)]
+    a_last = a[pack.last(1, 1, True)]
+    b_last = b[pack.last(1, 1, True)]
+
+    last = {
+        "x": pack.unsort(x_last)[0],
+        "p": pack.unsort(p_last)[0],
+        "a": pack.unsort(a_last)[0],
+        "b": pack.unsort(b_last)[0],
+    }
+    arrays = {
+        "a": a,
+        "b": b,
+        "k": k,
+        "p": p,
+        "r": r,
+        "v": v,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(y), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("D",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    dy_rows = pack.rows(dy)
+    a = tape.arrays["a"]
+    b = tape.arrays["b"]
+    k = tape.arrays["k"]
+    p = tape.arrays["p"]
+    r = tape.arrays["r"]
+    v = tape.arrays["v"]
+    x_ = tape.arrays["x_rows"]
+    memory = np.empty(max(pack.size * D, pack.size * 2*D), dtype)
+    a_r = memory[: pack.size * D].reshape(pack.size, D)
+    memory_ = np.empty(max(pack.size * H, pack.size * D), dtype)
+    a_g = memory_[: pack.size * H].reshape(pack.size, H)
+    memory_2 = np.empty(max(pack.size * H, pack.size * 2*H), dtype)
+    g = memory_2[: pack.size * H].reshape(pack.size, H)
+    memory_3 = np.empty(max(pack.size * 2*H, pack.size * 2*D, pack.size * D), dtype)
+    exp_a_n_exp_exp_in_n_2 = memory_3[: pack.size * 2*H].reshape(pack.size, 2*H)
+    n_ = memory_2[: pack.size * H].reshape(pack.size, H)
+    memory_4 = np.empty(max(pack.size * H, pack.size * 2*H, pack.size * D), dtype)
+    d = memory_4[: pack.size * H].reshape(pack.size, H)
+    memory_5 = np.empty(max(pack.size * H, pack.size * D), dtype)
+    a_y = memory_5[: pack.size * H].reshape(pack.size, H)
+    dd = np.empty((pack.size, H), dtype)
+    dn = np.empty((pack.size, H), dtype)
+    dW_r_a_r = np.empty((pack.size, H), dtype)
+    da_n_dexp_in_n = memory_2[: pack.size * 2*H].reshape(pack.size, 2*H)
+    dg = np.empty((pack.size, H), dtype)
+    da_g = np.empty((pack.size, H), dtype)
+    du_each = np.empty((pack.size, H), dtype)
+    dmu_r_each = np.empty((pack.size, D), dtype)
+    a_p = np.empty((pack.size, H), dtype)
+    db = np.empty((batch, H), dtype)
+    da = np.empty((pack.size, H), dtype)
+    exp_a_a = np.empty((batch, H), dtype)
+    exp_exp_in_a = np.empty((pack.size, H), dtype)
+    da_a_dexp_in_a = memory_4[: pack.size * 2*H].reshape(pack.size, 2*H)
+    dp = np.empty((pack.size, H), dtype)
+    da_p = np.empty((pack.size, H), dtype)
+    a_k_a_v = memory[: pack.size * 2*D].reshape(pack.size, 2*D)
+    dexp_w_each = memory_[: pack.size * H].reshape(pack.size, H)
+    dv = memory_2[: pack.size * H].reshape(pack.size, H)
+    dk = memory_5[: pack.size * H].reshape(pack.size, H)
+    dmu_k_each_dmu_v_each = memory_3[: pack.size * 2*D].reshape(pack.size, 2*D)
+    dx_ = np.empty((pack.size, D), dtype)
+    da_y = dn
+    da_v = memory_4[: pack.size * D].reshape(pack.size, D)
+    da_k = memory_[: pack.size * D].reshape(pack.size, D)
+    da_r = np.empty((pack.size, D), dtype)
+    dx_via = np.zeros((pack.size + batch, D), dtype)
+    dp_via = np.zeros((2 * batch, H), dtype)
+    da_via = np.zeros((2 * batch, H), dtype)
+    db_via = np.zeros((2 * batch, H), dtype)
+    exp_w = np.empty((H,), dtype)
+    dexp_w = np.empty((H,), dtype)
+    work1 = memory_5[: pack.size * D].reshape(pack.size, D)
+    work1_ = du_each
+    work1_2 = np.empty((batch, H), dtype)
+    work2 = dd
+    dx_via_sent = memory_3[: pack.size * D].reshape(pack.size, D)
+    w = params.stack("w", "w")
+    mu_r = params.stack("mu_r", "mu_r")
+    u = params.stack("u", "u")
+    W_o = params.stack("W_o", "W_o")
+    W_r = params.stack("W_r", "W_r")
+    dW_r = grads.stack("W_r", "W_r")
+    dW_o = grads.stack("W_o", "W_o")
+    dmu_r = grads.stack("mu_r", "mu_r")
+    du = grads.stack("u", "u")
+    mu_k = params.stack("mu_k", "mu_k")
+    mu_v = params.stack("mu_v", "mu_v")
+    dW_k = grads.stack("W_k", "W_k")
+    W_k = params.stack("W_k", "W_k")
+    dw = grads.stack("w", "w")
+    dW_v = grads.stack("W_v", "W_v")
+    W_v = params.stack("W_v", "W_v")
+    dmu_k_to_dmu_v = grads.stack("mu_k", "mu_v")
+    dx_via[pack.last(1, 1, True)] = pack.sort(given["x"]) if "x" in given else 0
+    dp_via[pack.last(1, 1, False)] = pack.sort(given["p"]) if "p" in given else 0
+    da_via[pack.last(1, 1, False)] = pack.sort(given["a"]) if "a" in given else 0
+    db_via[pack.last(1, 1, False)] = pack.sort(given["b"]) if "b" in given else 0
+    dexp_in_a = da_a_dexp_in_a[:, H :]
+    da_a = da_a_dexp_in_a[:, : H]
+    exp_a_n_ = exp_a_n_exp_exp_in_n_2[:, : H]
+    da_n_ = da_n_dexp_in_n[:, : H]
+    ones = np.ones((1, pack.size), dtype)
+
+    # exp_w = exp(w)
+    np.exp(w, out=exp_w)
+    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
+    x_2 = x_[batch :]
+    x_t1 = x_[pack.past(1, 0)]
+    np.multiply(mu_r, x_2, out=a_r)
+    np.subtract(1, mu_r, out=work1)
+    np.multiply(work1, x_t1, out=work1)
+    np.add(a_r, work1, out=a_r)
+    # a_g[t] = u + k[t]
+    np.add(u, k, out=a_g)
+    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
+    p_t1 = p[pack.past(1, 0)]
+    np.maximum(p_t1, a_g, out=g)
+    # a_n[t] = p[t-1] - g[t]
+    a_n = exp_a_n_exp_exp_in_n_2[:, : H]
+    np.subtract(p_t1, g, out=a_n)
+    # exp_in_n[t] = u + k[t] - g[t]
+    exp_in_n = exp_a_n_exp_exp_in_n_2[:, H :]
+    np.add(u, k, out=exp_in_n)
+    np.subtract(exp_in_n, g, out=exp_in_n)
+    # exp_a_n[t] = exp(a_n[t])
+    # exp_exp_in_n[t] = exp(exp_in_n[t])
+    a_n_to_exp_in_n = exp_a_n_exp_exp_in_n_2
+    exp_a_n_to_exp_exp_in_n = a_n_to_exp_in_n
+    np.exp(a_n_to_exp_in_n, out=exp_a_n_to_exp_exp_in_n)
+    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
+    exp_a_n = a_n
+    a_t1 = a[pack.past(1, 0)]
+    exp_exp_in_n = exp_in_n
+    np.multiply(exp_a_n, a_t1, out=n_)
+    np.multiply(exp_exp_in_n, v, out=work1_)
+    np.add(n_, work1_, out=n_)
+    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
+    b_t1 = b[pack.past(1, 0)]
+    np.multiply(exp_a_n, b_t1, out=d)
+    np.add(d, exp_exp_in_n, out=d)
+    # a_y[t] = r[t]*n[t]/d[t]
+    np.multiply(r, n_, out=a_y)
+    np.divide(a_y, d, out=a_y)
+    # da_y[t] = W_o.T @ dy[t]
+    np.matmul(dy_rows, W_o, out=da_y)
+    # dd[t] = -da_y[t]*r[t]*n[t]/d[t]**2
+    np.multiply(da_y, r, out=dd)
+    np.multiply(dd, n_, out=dd)
+    np.square(d, out=work1_)
+    np.divide(dd, work1_, out=dd)
+    np.multiply(dd, -1, out=dd)
+    # dr[t] = da_y[t]*n[t]/d[t]
+    dr = dW_r_a_r
+    np.multiply(da_y, n_, out=dr)
+    np.divide(dr, d, out=dr)
+    # dn[t] = da_y[t]*r[t]/d[t]
+    np.multiply(da_y, r, out=dn)
+    np.divide(dn, d, out=dn)
+    # dexp_exp_in_n[t] = dn[t]*v[t] + dd[t]
+    dexp_exp_in_n = da_n_dexp_in_n[:, H :]
+    np.multiply(dn, v, out=dexp_exp_in_n)
+    np.add(dexp_exp_in_n, dd, out=dexp_exp_in_n)
+    # dexp_a_n[t] = dn[t]*a[t-1] + dd[t]*b[t-1]
+    dexp_a_n = da_n_dexp_in_n[:, : H]
+    np.multiply(dn, a_t1, out=dexp_a_n)
+    np.multiply(dd, b_t1, out=work1_)
+    np.add(dexp_a_n, work1_, out=dexp_a_n)
+    # dW_r_a_r[t] = dr[t]*r[t]*(1 - r[t])
+    dW_r_a_r_ = dr
+    np.multiply(dr, r, out=dW_r_a_r_)
+    np.subtract(1, r, out=work1_)
+    np.multiply(dW_r_a_r_, work1_, out=dW_r_a_r_)
+    # da_n[t] = dexp_a_n[t]*exp_a_n[t]
+    # dexp_in_n[t] = dexp_exp_in_n[t]*exp_exp_in_n[t]
+    dexp_a_n_to_dexp_exp_in_n = da_n_dexp_in_n
+    da_n_to_dexp_in_n = dexp_a_n_to_dexp_exp_in_n
+    np.multiply(dexp_a_n_to_dexp_exp_in_n, exp_a_n_to_exp_exp_in_n, out=da_n_to_dexp_in_n)
+    # dg[t] = -da_n[t] - dexp_in_n[t]
+    da_n = dexp_a_n
+    dexp_in_n = dexp_exp_in_n
+    np.add(da_n, dexp_in_n, out=dg)
+    np.multiply(dg, -1, out=dg)
+    # da_g[t] = dg[t]*(greater(a_g[t], p[t-1])/2 + greater_equal(a_g[t], p[t-1])/2)
+    np.greater(a_g, p_t1, out=da_g)
+    np.divide(da_g, 2, out=da_g)
+    np.greater_equal(a_g, p_t1, out=work1_)
+    np.divide(work1_, 2, out=work1_)
+    np.add(da_g, work1_, out=da_g)
+    np.multiply(dg, da_g, out=da_g)
+    # du_each[t] = da_g[t] + dexp_in_n[t]
+    np.add(da_g, dexp_in_n, out=du_each)
+    # da_r[t] = W_r.T @ dW_r_a_r[t]
+    np.matmul(dW_r_a_r_, W_r, out=da_r)
+    # dmu_r_each[t] = da_r[t]*(x[t] - x[t-1])
+    np.subtract(x_2, x_t1, out=dmu_r_each)
+    np.multiply(da_r, dmu_r_each, out=dmu_r_each)
+
+    samples = -1
+    for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            a_a_t = exp_a_a[:n]
+            db_t = db[:n]
+            exp_a_a_t = a_a_t
+            work1_t = work1_2[:n]
+        # a_p[t] = p[t-1] - exp_w
+        p_t1_ = p[at_1_0[t]]
+        a_p_t = a_p[at_0[t]]
+        np.subtract(p_t1_, exp_w, out=a_p_t)
+        # a_a[t] = p[t-1] - exp_w - p[t]
+        p_t = p[at_1[t]]
+        np.subtract(p_t1_, exp_w, out=a_a_t)
+        np.subtract(a_a_t, p_t, out=a_a_t)
+        # exp_in_a[t] = k[t] - p[t]
+        k_t = k[at_0[t]]
+        exp_in_a_t = exp_exp_in_a[at_0[t]]
+        np.subtract(k_t, p_t, out=exp_in_a_t)
+        # db[t] = db_via[t+1]
+        db_via_next = db_via[ring_1[t]]
+        np.copyto(db_t, db_via_next)
+        # da[t] = da_via[t+1]
+        da_via_next = da_via[ring_1[t]]
+        da_t = da[at_0[t]]
+        np.copyto(da_t, da_via_next)
+        # exp_a_a[t] = exp(a_a[t])
+        np.exp(a_a_t, out=exp_a_a_t)
+        # exp_exp_in_a[t] = exp(exp_in_a[t])
+        exp_exp_in_a_t = exp_in_a_t
+        np.exp(exp_in_a_t, out=exp_exp_in_a_t)
+        # dexp_exp_in_a[t] = da[t]*v[t] + db[t]
+        v_t = v[at_0[t]]
+        dexp_exp_in_a_t = dexp_in_a[at_0[t]]
+        np.multiply(da_t, v_t, out=dexp_exp_in_a_t)
+        np.add(dexp_exp_in_a_t, db_t, out=dexp_exp_in_a_t)
+        # dexp_a_a[t] = da[t]*a[t-1] + db[t]*b[t-1]
+        a_t1_ = a[at_1_0[t]]
+        b_t1_ = b[at_1_0[t]]
+        dexp_a_a_t = da_a[at_0[t]]
+        np.multiply(da_t, a_t1_, out=dexp_a_a_t)
+        np.multiply(db_t, b_t1_, out=work1_t)
+        np.add(dexp_a_a_t, work1_t, out=dexp_a_a_t)
+        # da_via[t] = dn[t]*exp_a_n[t] + da[t]*exp_a_a[t]
+        dn_t = dn[at_0[t]]
+        exp_a_n_t = exp_a_n_[at_0[t]]
+        da_via_t = da_via[ring_1_0[t]]
+        np.multiply(dn_t, exp_a_n_t, out=da_via_t)
+        np.multiply(da_t, exp_a_a_t, out=work1_t)
+        np.add(da_via_t, work1_t, out=da_via_t)
+        # db_via[t] = dd[t]*exp_a_n[t] + db[t]*exp_a_a[t]
+        dd_t = dd[at_0[t]]
+        db_via_t = db_via[ring_1_0[t]]
+        np.multiply(dd_t, exp_a_n_t, out=db_via_t)
+        np.multiply(db_t, exp_a_a_t, out=work1_t)
+        np.add(db_via_t, work1_t, out=db_via_t)
+        # dexp_in_a[t] = dexp_exp_in_a[t]*exp_exp_in_a[t]
+        dexp_in_a_t = dexp_exp_in_a_t
+        np.multiply(dexp_exp_in_a_t, exp_exp_in_a_t, out=dexp_in_a_t)
+        # da_a[t] = dexp_a_a[t]*exp_a_a[t]
+        da_a_t = dexp_a_a_t
+        np.multiply(dexp_a_a_t, exp_a_a_t, out=da_a_t)
+        # dp[t] = -da_a[t] - dexp_in_a[t] + dp_via[t+1]
+        dp_via_next = dp_via[ring_1[t]]
+        dp_t = dp[at_0[t]]
+        np.subtract(dp_via_next, da_a_t, out=dp_t)
+        np.subtract(dp_t, dexp_in_a_t, out=dp_t)
+        # da_p[t] = dp[t]*(greater(a_p[t], k[t])/2 + greater_equal(a_p[t], k[t])/2)
+        da_p_t = da_p[at_0[t]]
+        np.greater(a_p_t, k_t, out=da_p_t)
+        np.divide(da_p_t, 2, out=da_p_t)
+        np.greater_equal(a_p_t, k_t, out=work1_t)
+        np.divide(work1_t, 2, out=work1_t)
+        np.add(da_p_t, work1_t, out=da_p_t)
+        np.multiply(dp_t, da_p_t, out=da_p_t)
+        # dp_via[t] = dg[t]*(greater(p[t-1], a_g[t])/2 + greater_equal(p[t-1], a_g[t])/2) + da_n[t] + da_p[t] + da_a[t]
+        dg_t = dg[at_0[t]]
+        da_n_t = da_n_[at_0[t]]
+        a_g_t = a_g[at_0[t]]
+        dp_via_t = dp_via[ring_1_0[t]]
+        np.greater(p_t1_, a_g_t, out=dp_via_t)
+        np.divide(dp_via_t, 2, out=dp_via_t)
+        np.greater_equal(p_t1_, a_g_t, out=work1_t)
+        np.divide(work1_t, 2, out=work1_t)
+        np.add(dp_via_t, work1_t, out=dp_via_t)
+        np.multiply(dg_t, dp_via_t, out=dp_via_t)
+        np.add(dp_via_t, da_n_t, out=dp_via_t)
+        np.add(dp_via_t, da_p_t, out=dp_via_t)
+        np.add(dp_via_t, da_a_t, out=dp_via_t)
+
+    # dW_r = sum of outer(dW_r_a_r[t], a_r[t])
+    np.matmul(dW_r_a_r.T, a_r, out=dW_r)
+    # dW_o = sum of outer(dy[t], a_y[t])
+    np.matmul(dy_rows.T, a_y, out=dW_o)
+    # dmu_r = sum of dmu_r_each[t]
+    np.matmul(ones, dmu_r_each, out=dmu_r.reshape(1, -1))
+    # du = sum of du_each[t]
+    np.matmul(ones, du_each, out=du.reshape(1, -1))
+    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
+    x_3 = x_[batch :]
+    x_t1_ = x_[pack.past(1, 0)]
+    a_k = a_k_a_v[:, : D]
+    np.multiply(mu_k, x_3, out=a_k)
+    np.subtract(1, mu_k, out=work1)
+    np.multiply(work1, x_t1_, out=work1)
+    np.add(a_k, work1, out=a_k)
+    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+    a_v = a_k_a_v[:, D :]
+    np.multiply(mu_v, x_3, out=a_v)
+    np.subtract(1, mu_v, out=work1)
+    np.multiply(work1, x_t1_, out=work1)
+    np.add(a_v, work1, out=a_v)
+    # dexp_w_each[t] = -da_p[t] - da_a[t]
+    da_a_ = da_a_dexp_in_a[:, : H]
+    np.add(da_p, da_a_, out=dexp_w_each)
+    np.multiply(dexp_w_each, -1, out=dexp_w_each)
+    # dk[t] = da_g[t] + dexp_in_n[t] + dp[t]*(greater(k[t], a_p[t])/2 + greater_equal(k[t], a_p[t])/2) + dexp_in_a[t]
+    dexp_in_n_ = da_n_dexp_in_n[:, H :]
+    dexp_in_a_ = da_a_dexp_in_a[:, H :]
+    np.add(da_g, dexp_in_n_, out=dk)
+    np.greater(k, a_p, out=work1_)
+    np.divide(work1_, 2, out=work1_)
+    np.greater_equal(k, a_p, out=work2)
+    np.divide(work2, 2, out=work2)
+    np.add(work1_, work2, out=work1_)
+    np.multiply(dp, work1_, out=work1_)
+    np.add(dk, work1_, out=dk)
+    np.add(dk, dexp_in_a_, out=dk)
+    # dexp_w = sum of dexp_w_each[t]
+    np.matmul(ones, dexp_w_each, out=dexp_w.reshape(1, -1))
+    # dW_k = sum of outer(dk[t], a_k[t])
+    np.matmul(dk.T, a_k, out=dW_k)
+    # da_k[t] = W_k.T @ dk[t]
+    np.matmul(dk, W_k, out=da_k)
+    # dw = dexp_w*exp_w
+    np.multiply(dexp_w, exp_w, out=dw)
+    # dv[t] = dn[t]*exp_exp_in_n[t] + da[t]*exp_exp_in_a[t]
+    exp_exp_in_n_ = exp_a_n_exp_exp_in_n_2[:, H :]
+    np.multiply(dn, exp_exp_in_n_, out=dv)
+    np.multiply(da, exp_exp_in_a, out=work1_)
+    np.add(dv, work1_, out=dv)
+    # dW_v = sum of outer(dv[t], a_v[t])
+    np.matmul(dv.T, a_v, out=dW_v)
+    # da_v[t] = W_v.T @ dv[t]
+    np.matmul(dv, W_v, out=da_v)
+    # dmu_k_each[t] = da_k[t]*(x[t] - x[t-1])
+    dmu_k_each = dmu_k_each_dmu_v_each[:, : D]
+    np.subtract(x_3, x_t1_, out=dmu_k_each)
+    np.multiply(da_k, dmu_k_each, out=dmu_k_each)
+    # dmu_v_each[t] = da_v[t]*(x[t] - x[t-1])
+    dmu_v_each = dmu_k_each_dmu_v_each[:, D :]
+    np.subtract(x_3, x_t1_, out=dmu_v_each)
+    np.multiply(da_v, dmu_v_each, out=dmu_v_each)
+    # dmu_k = sum of dmu_k_each[t]
+    # dmu_v = sum of dmu_v_each[t]
+    dmu_k_each_to_dmu_v_each = dmu_k_each_dmu_v_each
+    np.matmul(ones, dmu_k_each_to_dmu_v_each, out=dmu_k_to_dmu_v.reshape(1, -1))
+    # dx_via[t] = da_r[t]*(1 - mu_r) + da_k[t]*(1 - mu_k) + da_v[t]*(1 - mu_v)
+    np.subtract(1, mu_r, out=dx_via_sent)
+    np.multiply(da_r, dx_via_sent, out=dx_via_sent)
+    np.subtract(1, mu_k, out=work1)
+    np.multiply(da_k, work1, out=work1)
+    np.add(dx_via_sent, work1, out=dx_via_sent)
+    np.subtract(1, mu_v, out=work1)
+    np.multiply(da_v, work1, out=work1)
+    np.add(dx_via_sent, work1, out=dx_via_sent)
+    dx_via[pack.past(1, 0)] = dx_via_sent
+    if need_x:
+        # dx[t] = da_r[t]*mu_r + da_k[t]*mu_k + da_v[t]*mu_v + dx_via[t+1]
+        dx_via_next = dx_via[batch :]
+        np.multiply(da_r, mu_r, out=dx_)
+        np.multiply(da_k, mu_k, out=work1)
+        np.add(dx_, work1, out=dx_)
+        np.multiply(da_v, mu_v, out=work1)
+        np.add(dx_, work1, out=dx_)
+        np.add(dx_, dx_via_next, out=dx_)
+
+    dx_first = dx_via[pack.first(1)]
+    dp_first = dp_via[pack.first(1)]
+    da_first = da_via[pack.first(1)]
+    db_first = db_via[pack.first(1)]
+
+    dstate = {
+        "x": pack.unsort(dx_first)[0],
+        "p": pack.unsort(dp_first)[0],
+        "a": pack.unsort(da_first)[0],
+        "b": pack.unsort(db_first)[0],
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    a_r_a_k_a_v = np.empty((batch, 3*D), dtype)
+    r = np.empty((batch, H), dtype)
+    a_g = np.empty((batch, H), dtype)
+    a_p = np.empty((batch, H), dtype)
+    exp_a_a_exp_exp_in_a = np.empty((batch, 2*H), dtype)
+    g = np.empty((batch, H), dtype)
+    exp_a_n_exp_exp_in_n = np.empty((batch, 2*H), dtype)
+    n_ = np.empty((batch, H), dtype)
+    a_y = np.empty((batch, H), dtype)
+    k = np.empty((batch, H), dtype)
+    v = np.empty((batch, H), dtype)
+    p = np.empty((batch, H), dtype)
+    a = np.empty((batch, H), dtype)
+    b = np.empty((batch, H), dtype)
+    y = np.empty((batch, D), dtype)
+    exp_w = np.empty((H,), dtype)
+    work1 = np.empty((batch, D), dtype)
+    work1_ = np.empty((batch, H), dtype)
+    work1_2 = np.empty((batch, H), dtype)
+    w = params.stack("w", "w")
+    mu_r = params.stack("mu_r", "mu_r")
+    mu_k = params.stack("mu_k", "mu_k")
+    mu_v = params.stack("mu_v", "mu_v")
+    u = params.stack("u", "u")
+    x_before = given["x"] if "x" in given else np.zeros((1, batch, D), dtype)
+    p_before = given["p"] if "p" in given else np.zeros((1, batch, H), dtype)
+    a_before = given["a"] if "a" in given else np.zeros((1, batch, H), dtype)
+    b_before = given["b"] if "b" in given else np.zeros((1, batch, H), dtype)
+    x_t1 = x_before[0]
+    W_r_T = params.stack("W_r", "W_r").T
+    W_k_T = params.stack("W_k", "W_k").T
+    W_v_T = params.stack("W_v", "W_v").T
+    p_t1 = p_before[0]
+    a_t1 = a_before[0]
+    b_t1 = b_before[0]
+    W_o_T = params.stack("W_o", "W_o").T
+
+    # exp_w = exp(w)
+    np.exp(w, out=exp_w)
+    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
+    a_r_t = a_r_a_k_a_v[:, : D]
+    np.multiply(mu_r, x_t_, out=a_r_t)
+    np.subtract(1, mu_r, out=work1)
+    np.multiply(work1, x_t1, out=work1)
+    np.add(a_r_t, work1, out=a_r_t)
+    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
+    a_k_t = a_r_a_k_a_v[:, D : 2*D]
+    np.multiply(mu_k, x_t_, out=a_k_t)
+    np.subtract(1, mu_k, out=work1)
+    np.multiply(work1, x_t1, out=work1)
+    np.add(a_k_t, work1, out=a_k_t)
+    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+    a_v_t = a_r_a_k_a_v[:, 2*D :]
+    np.multiply(mu_v, x_t_, out=a_v_t)
+    np.subtract(1, mu_v, out=work1)
+    np.multiply(work1, x_t1, out=work1)
+    np.add(a_v_t, work1, out=a_v_t)
+    # W_r_a_r[t] = W_r @ a_r[t]
+    W_r_a_r_t = r
+    np.matmul(a_r_t, W_r_T, out=W_r_a_r_t)
+    # k[t] = W_k @ a_k[t] (key)
+    np.matmul(a_k_t, W_k_T, out=k)
+    # v[t] = W_v @ a_v[t] (value)
+    np.matmul(a_v_t, W_v_T, out=v)
+    # r[t] = sigmoid(W_r_a_r[t]) (receptance)
+    r_t = W_r_a_r_t
+    np.subtract(0, W_r_a_r_t, out=r_t)
+    np.exp(r_t, out=r_t)
+    np.add(r_t, 1, out=r_t)
+    np.divide(1, r_t, out=r_t)
+    # a_g[t] = u + k[t]
+    np.add(u, k, out=a_g)
+    # a_p[t] = p[t-1] - exp_w
+    np.subtract(p_t1, exp_w, out=a_p)
+    # p[t] = maximum(a_p[t], k[t]) (carried exponent)
+    np.maximum(a_p, k, out=p)
+    # a_a[t] = p[t-1] - exp_w - p[t]
+    a_a_t = exp_a_a_exp_exp_in_a[:, : H]
+    np.subtract(p_t1, exp_w, out=a_a_t)
+    np.subtract(a_a_t, p, out=a_a_t)
+    # exp_in_a[t] = k[t] - p[t]
+    exp_in_a_t = exp_a_a_exp_exp_in_a[:, H :]
+    np.subtract(k, p, out=exp_in_a_t)
+    # exp_a_a[t] = exp(a_a[t])
+    # exp_exp_in_a[t] = exp(exp_in_a[t])
+    a_a_to_exp_in_a_t = exp_a_a_exp_exp_in_a
+    exp_a_a_to_exp_exp_in_a_t = a_a_to_exp_in_a_t
+    np.exp(a_a_to_exp_in_a_t, out=exp_a_a_to_exp_exp_in_a_t)
+    # a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator)
+    exp_a_a_t = a_a_t
+    exp_exp_in_a_t = exp_in_a_t
+    np.multiply(exp_a_a_t, a_t1, out=a)
+    np.multiply(exp_exp_in_a_t, v, out=work1_)
+    np.add(a, work1_, out=a)
+    # b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator)
+    np.multiply(exp_a_a_t, b_t1, out=b)
+    np.add(b, exp_exp_in_a_t, out=b)
+    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
+    np.maximum(p_t1, a_g, out=g)
+    # a_n[t] = p[t-1] - g[t]
+    a_n_t = exp_a_n_exp_exp_in_n[:, : H]
+    np.subtract(p_t1, g, out=a_n_t)
+    # exp_in_n[t] = u + k[t] - g[t]
+    exp_in_n_t = exp_a_n_exp_exp_in_n[:, H :]
+    np.add(u, k, out=exp_in_n_t)
+    np.subtract(exp_in_n_t, g, out=exp_in_n_t)
+    # exp_a_n[t] = exp(a_n[t])
+    # exp_exp_in_n[t] = exp(exp_in_n[t])
+    a_n_to_exp_in_n_t = exp_a_n_exp_exp_in_n
+    exp_a_n_to_exp_exp_in_n_t = a_n_to_exp_in_n_t
+    np.exp(a_n_to_exp_in_n_t, out=exp_a_n_to_exp_exp_in_n_t)
+    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
+    exp_a_n_t = a_n_t
+    exp_exp_in_n_t = exp_in_n_t
+    np.multiply(exp_a_n_t, a_t1, out=n_)
+    np.multiply(exp_exp_in_n_t, v, out=work1_2)
+    np.add(n_, work1_2, out=n_)
+    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
+    d_t = a_y
+    np.multiply(exp_a_n_t, b_t1, out=d_t)
+    np.add(d_t, exp_exp_in_n_t, out=d_t)
+    # a_y[t] = r[t]*n[t]/d[t]
+    a_y_t = d_t
+    np.divide(r_t, d_t, out=a_y_t)
+    np.multiply(n_, a_y_t, out=a_y_t)
+    # y[t] = W_o @ a_y[t] (output)
+    np.matmul(a_y_t, W_o_T, out=y)
+
+    state = {
+        "x": x_t_.copy(),
+        "p": p,
+        "a": a,
+        "b": b,
+    }
+    return y, state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value)[None]
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found

@@ -1,0 +1,976 @@
+"""Scalar LSTM with exponential gates
+
+Beck, Pöppel, Spanring, Auer, Prudnikova, Kopp, Klambauer, Brandstetter & Hochreiter (2024), xLSTM: extended long
+short-term memory, equations 8 to 17, with the sigmoid as forget gate. The stabiliser m keeps the exponential gate
+within range and leaves h as it would be without. One head: the recurrent matrices are full.
+
+The cell slstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("D", "H")
+PARAMS = {
+    "W_f": ("H", "D"),
+    "W_o": ("H", "D"),
+    "W_i": ("H", "D"),
+    "W_z": ("H", "D"),
+    "R_f": ("H", "H"),
+    "R_o": ("H", "H"),
+    "R_i": ("H", "H"),
+    "R_z": ("H", "H"),
+    "b_o": ("H",),
+    "b_i": ("H",),
+    "b_z": ("H",),
+    "b_f": ("H",),
+}
+CONSTANTS = {}
+START = {
+    "W_f": "uniform",
+    "W_o": "uniform",
+    "W_i": "uniform",
+    "W_z": "uniform",
+    "R_f": "uniform",
+    "R_o": "uniform",
+    "R_i": "uniform",
+    "R_z": "uniform",
+    "b_o": "uniform",
+    "b_i": "uniform",
+    "b_z": "uniform",
+    "b_f": 3.0,
+}
+INPUTS = {"x": ("D",)}
+STATES = {"h": ("H",), "m": ("H",), "c": ("H",), "n": ("H",)}
+LAGS = {}
+OUTPUT = "h"
+EQUATIONS = (
+    '"""Scalar LSTM with exponential gates\n'
+    "\n"
+    "Beck, Pöppel, Spanring, Auer, Prudnikova, Kopp, Klambauer, Brandstetter & Hochreiter (2024), xLSTM: extended "
+    "long\n"
+    "short-term memory, equations 8 to 17, with the sigmoid as forget gate. The stabiliser m keeps the exponential "
+    "gate\n"
+    "within range and leaves h as it would be without. One head: the recurrent matrices are full.\n"
+    '"""\n'
+    "z[t] = tanh(W_z @ x[t] + R_z @ h[t-1] + b_z)          # cell input\n"
+    "a[t] = W_i @ x[t] + R_i @ h[t-1] + b_i                # logarithm of the input gate\n"
+    "l[t] = log_sigmoid(W_f @ x[t] + R_f @ h[t-1] + b_f)   # logarithm of the forget gate\n"
+    "o[t] = sigmoid(W_o @ x[t] + R_o @ h[t-1] + b_o)       # output gate\n"
+    "m[t] = maximum(l[t] + m[t-1], a[t])                   # stabiliser\n"
+    "i[t] = exp(a[t] - m[t])                               # stabilised input gate\n"
+    "f[t] = exp(l[t] + m[t-1] - m[t])                      # stabilised forget gate\n"
+    "c[t] = f[t] * c[t-1] + i[t] * z[t]                    # cell state\n"
+    "n[t] = f[t] * n[t-1] + i[t]                           # normaliser\n"
+    "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
+    "b_f: H = 3\n"
+)
+STAMP = "1c0aef694884d0f1"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
+
+    x_rows = pack.rows(inputs["x"][1])
+    a_l_in_to_a_z_in = np.empty((pack.size, 4*H), dtype)
+    a_l_o_a_z = np.empty((pack.size if keep_tape else batch, 4*H), dtype)
+    l = np.empty((batch, H), dtype)
+    memory = np.empty(max(batch * H, batch * 2*H), dtype)
+    a_m = memory[: batch * H].reshape(batch, H)
+    i_f = memory[: batch * 2*H].reshape(batch, 2*H)
+    m = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
+    c = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
+    n_ = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
+    h = np.empty((pack.size + batch, H), dtype)
+    work1 = l
+    b_f = params.stack("b_f", "b_f")
+    b_o_to_b_z = params.stack("b_o", "b_z")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    m[pack.first(1)] = pack.sort(given["m"]) if "m" in given else 0
+    c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
+    n_[pack.first(1)] = pack.sort(given["n"]) if "n" in given else 0
+    W_f_to_W_z_T = params.stack("W_f", "W_z").T
+    R_f_to_R_z_T = params.stack("R_f", "R_z").T
+    a_l = a_l_o_a_z[:, : H]
+    a_l_in_ = a_l_in_to_a_z_in[:, : H]
+    o_to_z = a_l_o_a_z[:, H :]
+    a_o_in_to_a_z_in_ = a_l_in_to_a_z_in[:, H :]
+    z = a_l_o_a_z[:, 3*H :]
+    o = a_l_o_a_z[:, H : 2*H]
+    a = a_l_o_a_z[:, 2*H : 3*H]
+
+    # W_f_x[t] = W_f @ x[t]
+    # W_o_x[t] = W_o @ x[t]
+    # W_i_x[t] = W_i @ x[t]
+    # W_z_x[t] = W_z @ x[t]
+    W_f_x_to_W_z_x = a_l_in_to_a_z_in
+    np.matmul(x_rows, W_f_to_W_z_T, out=W_f_x_to_W_z_x)
+    # a_l_in[t] = -W_f_x[t] - b_f
+    W_f_x = a_l_in_to_a_z_in[:, : H]
+    a_l_in = W_f_x
+    np.add(W_f_x, b_f, out=a_l_in)
+    np.multiply(a_l_in, -1, out=a_l_in)
+    # a_o_in[t] = W_o_x[t] + b_o
+    # a_in[t] = W_i_x[t] + b_i
+    # a_z_in[t] = W_z_x[t] + b_z
+    W_o_x_to_W_z_x = a_l_in_to_a_z_in[:, H :]
+    a_o_in_to_a_z_in = W_o_x_to_W_z_x
+    np.add(W_o_x_to_W_z_x, b_o_to_b_z, out=a_o_in_to_a_z_in)
+
+    samples = -1
+    for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            softplus_a_l_t = l[:n]
+            l_t = softplus_a_l_t
+            a_m_t = a_m[:n]
+            a_i_t = i_f[:n, : H]
+            a_f_t = i_f[:n, H :]
+            a_i_to_a_f_t = i_f[:n]
+            i_to_f_t = a_i_to_a_f_t
+            f_t = a_f_t
+            i_t = a_i_t
+            work1_t = work1[:n]
+        # R_f_h[t] = R_f @ h[t-1]
+        # R_o_h[t] = R_o @ h[t-1]
+        # R_i_h[t] = R_i @ h[t-1]
+        # R_z_h[t] = R_z @ h[t-1]
+        h_t1 = h[at_1_0[t]]
+        R_f_h_to_R_z_h_t = a_l_o_a_z[kept_0[t]]
+        np.matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
+        # a_l[t] = -R_f_h[t] + a_l_in[t]
+        R_f_h_t = a_l[kept_0[t]]
+        a_l_in_t = a_l_in_[at_0[t]]
+        a_l_t = R_f_h_t
+        np.subtract(a_l_in_t, R_f_h_t, out=a_l_t)
+        # a_o[t] = R_o_h[t] + a_o_in[t]
+        # a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate)
+        # a_z[t] = R_z_h[t] + a_z_in[t]
+        R_o_h_to_R_z_h_t = o_to_z[kept_0[t]]
+        a_o_in_to_a_z_in_t = a_o_in_to_a_z_in_[at_0[t]]
+        a_o_to_a_z_t = R_o_h_to_R_z_h_t
+        np.add(R_o_h_to_R_z_h_t, a_o_in_to_a_z_in_t, out=a_o_to_a_z_t)
+        # softplus_a_l[t] = softplus(a_l[t])
+        _in_parts(_softplus, a_l_t, softplus_a_l_t)
+        # z[t] = tanh(a_z[t]) (cell input)
+        a_z_t = z[kept_0[t]]
+        z_t = a_z_t
+        np.tanh(a_z_t, out=z_t)
+        # o[t] = sigmoid(a_o[t]) (output gate)
+        a_o_t = o[kept_0[t]]
+        o_t = a_o_t
+        np.subtract(0, a_o_t, out=o_t)
+        np.exp(o_t, out=o_t)
+        np.add(o_t, 1, out=o_t)
+        np.divide(1, o_t, out=o_t)
+        # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+        np.multiply(softplus_a_l_t, -1, out=l_t)
+        # a_m[t] = l[t] + m[t-1]
+        m_t1 = m[kept_1_0[t]]
+        np.add(l_t, m_t1, out=a_m_t)
+        # m[t] = maximum(a_m[t], a[t]) (stabiliser)
+        a_t = a[kept_0[t]]
+        m_t = m[kept_1[t]]
+        np.maximum(a_m_t, a_t, out=m_t)
+        # a_i[t] = a[t] - m[t]
+        np.subtract(a_t, m_t, out=a_i_t)
+        # a_f[t] = l[t] + m[t-1] - m[t]
+        np.add(l_t, m_t1, out=a_f_t)
+        np.subtract(a_f_t, m_t, out=a_f_t)
+        # i[t] = exp(a_i[t]) (stabilised input gate)
+        # f[t] = exp(a_f[t]) (stabilised forget gate)
+        np.exp(a_i_to_a_f_t, out=i_to_f_t)
+        # c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state)
+        c_t1 = c[kept_1_0[t]]
+        c_t = c[kept_1[t]]
+        np.multiply(f_t, c_t1, out=c_t)
+        np.multiply(i_t, z_t, out=work1_t)
+        np.add(c_t, work1_t, out=c_t)
+        # n[t] = f[t]*n[t-1] + i[t] (normaliser)
+        n_t1 = n_[kept_1_0[t]]
+        n_t = n_[kept_1[t]]
+        np.multiply(f_t, n_t1, out=n_t)
+        np.add(n_t, i_t, out=n_t)
+        # h[t] = o[t]*c[t]/n[t] (hidden state)
+        h_t = h[at_1[t]]
+        np.multiply(o_t, c_t, out=h_t)
+        np.divide(h_t, n_t, out=h_t)
+
+    h_last = h[pack.last(1, 1, True)]
+    m_last = m[pack.last(1, 1, keep_tape)]
+    c_last = c[pack.last(1, 1, keep_tape)]
+    n_last = n_[pack.last(1, 1, keep_tape)]
+    h_ = h[batch :]
+
+    last = {
+        "h": pack.unsort(h_last)[0],
+        "m": pack.unsort(m_last)[0],
+        "c": pack.unsort(c_last)[0],
+        "n": pack.unsort(n_last)[0],
+    }
+    arrays = {
+        "a_l_o_a_z": a_l_o_a_z,
+        "c": c,
+        "h": h,
+        "n_": n_,
+        "x_rows": x_rows,
+        "m": m,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("H",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    dy_rows = pack.rows(dy)
+    a_l_o_a_z = tape.arrays["a_l_o_a_z"]
+    c = tape.arrays["c"]
+    h = tape.arrays["h"]
+    n_ = tape.arrays["n_"]
+    x_ = tape.arrays["x_rows"]
+    m = tape.arrays["m"]
+    dR_f_h_da_o_da_da_z = np.empty((pack.size, 4*H), dtype)
+    memory = np.empty(max(batch * H, batch * 2*H), dtype)
+    dh = memory[: batch * H].reshape(batch, H)
+    l = np.empty((batch, H), dtype)
+    memory_ = np.empty(max(batch * 2*H, batch * H), dtype)
+    i_f_2 = memory_[: batch * 2*H].reshape(batch, 2*H)
+    dn = np.empty((batch, H), dtype)
+    dc = np.empty((batch, H), dtype)
+    a_m = np.empty((batch, H), dtype)
+    da_i_da_f = memory[: batch * 2*H].reshape(batch, 2*H)
+    dm = memory_[: batch * H].reshape(batch, H)
+    da_m = l
+    dx_ = np.empty((pack.size, D), dtype)
+    dh_back = np.zeros((2 * batch, H), dtype)
+    dm_via = np.zeros((2 * batch, H), dtype)
+    dc_via = np.zeros((2 * batch, H), dtype)
+    dn_via = np.zeros((2 * batch, H), dtype)
+    work1 = np.empty((batch, H), dtype)
+    R_f_to_R_z = params.stack("R_f", "R_z")
+    W_f_to_W_z = params.stack("W_f", "W_z")
+    dW_f_to_dW_z = grads.stack("W_f", "W_z")
+    dR_f_to_dR_z = grads.stack("R_f", "R_z")
+    db_o_to_db_z = grads.stack("b_o", "b_z")
+    db_f = grads.stack("b_f", "b_f")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    dm_via[pack.last(1, 1, False)] = pack.sort(given["m"]) if "m" in given else 0
+    dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    dn_via[pack.last(1, 1, False)] = pack.sort(given["n"]) if "n" in given else 0
+    a_l = a_l_o_a_z[:, : H]
+    a = a_l_o_a_z[:, 2*H : 3*H]
+    o = a_l_o_a_z[:, H : 2*H]
+    da_o = dR_f_h_da_o_da_da_z[:, H : 2*H]
+    z = a_l_o_a_z[:, 3*H :]
+    da_z = dR_f_h_da_o_da_da_z[:, 3*H :]
+    da = dR_f_h_da_o_da_da_z[:, 2*H : 3*H]
+    dR_f_h = dR_f_h_da_o_da_da_z[:, : H]
+    ones = np.ones((1, pack.size), dtype)
+
+    samples = -1
+    for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            softplus_a_l_t = l[:n]
+            a_i_t = i_f_2[:n, : H]
+            dh_t = dh[:n]
+            l_t = softplus_a_l_t
+            work1_t = work1[:n]
+            dn_t = dn[:n]
+            dc_t = dc[:n]
+            a_m_t = a_m[:n]
+            a_f_t = i_f_2[:n, H :]
+            df_t = da_i_da_f[:n, H :]
+            di_t = da_i_da_f[:n, : H]
+            a_i_to_a_f_t = i_f_2[:n]
+            i_to_f_t = a_i_to_a_f_t
+            i_t = a_i_t
+            di_to_df_t = da_i_da_f[:n]
+            da_i_to_da_f_t = di_to_df_t
+            f_t = a_f_t
+            da_i_t = di_t
+            da_f_t = df_t
+            dm_t = dm[:n]
+            da_m_t = da_m[:n]
+        # softplus_a_l[t] = softplus(a_l[t])
+        a_l_t = a_l[at_0[t]]
+        _in_parts(_softplus, a_l_t, softplus_a_l_t)
+        # a_i[t] = a[t] - m[t]
+        a_t = a[at_0[t]]
+        m_t = m[at_1[t]]
+        np.subtract(a_t, m_t, out=a_i_t)
+        # dh[t] = dy[t] + dh_back[t+1]
+        dy_t = dy_rows[at_0[t]]
+        dh_back_next = dh_back[ring_1[t]]
+        np.add(dy_t, dh_back_next, out=dh_t)
+        # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+        np.multiply(softplus_a_l_t, -1, out=l_t)
+        # dn[t] = -dh[t]*o[t]*c[t]/n[t]**2 + dn_via[t+1]
+        dn_via_next = dn_via[ring_1[t]]
+        o_t = o[at_0[t]]
+        c_t = c[at_1[t]]
+        n_t = n_[at_1[t]]
+        np.multiply(dh_t, o_t, out=dn_t)
+        np.multiply(dn_t, c_t, out=dn_t)
+        np.square(n_t, out=work1_t)
+        np.divide(dn_t, work1_t, out=dn_t)
+        np.subtract(dn_via_next, dn_t, out=dn_t)
+        # dc[t] = dh[t]*o[t]/n[t] + dc_via[t+1]
+        dc_via_next = dc_via[ring_1[t]]
+        np.multiply(dh_t, o_t, out=dc_t)
+        np.divide(dc_t, n_t, out=dc_t)
+        np.add(dc_t, dc_via_next, out=dc_t)
+        # do[t] = dh[t]*c[t]/n[t]
+        do_t = da_o[at_0[t]]
+        np.multiply(dh_t, c_t, out=do_t)
+        np.divide(do_t, n_t, out=do_t)
+        # a_m[t] = l[t] + m[t-1]
+        m_t1 = m[at_1_0[t]]
+        np.add(l_t, m_t1, out=a_m_t)
+        # a_f[t] = l[t] + m[t-1] - m[t]
+        np.add(l_t, m_t1, out=a_f_t)
+        np.subtract(a_f_t, m_t, out=a_f_t)
+        # df[t] = dc[t]*c[t-1] + dn[t]*n[t-1]
+        c_t1 = c[at_1_0[t]]
+        n_t1 = n_[at_1_0[t]]
+        np.multiply(dc_t, c_t1, out=df_t)
+        np.multiply(dn_t, n_t1, out=work1_t)
+        np.add(df_t, work1_t, out=df_t)
+        # di[t] = dc[t]*z[t] + dn[t]
+        z_t = z[at_0[t]]
+        np.multiply(dc_t, z_t, out=di_t)
+        np.add(di_t, dn_t, out=di_t)
+        # da_o[t] = do[t]*o[t]*(1 - o[t])
+        da_o_t = do_t
+        np.multiply(do_t, o_t, out=da_o_t)
+        np.subtract(1, o_t, out=work1_t)
+        np.multiply(da_o_t, work1_t, out=da_o_t)
+        # i[t] = exp(a_i[t]) (stabilised input gate)
+        # f[t] = exp(a_f[t]) (stabilised forget gate)
+        np.exp(a_i_to_a_f_t, out=i_to_f_t)
+        # dz[t] = dc[t]*i[t]
+        dz_t = da_z[at_0[t]]
+        np.multiply(dc_t, i_t, out=dz_t)
+        # da_i[t] = di[t]*i[t]
+        # da_f[t] = df[t]*f[t]
+        np.multiply(di_to_df_t, i_to_f_t, out=da_i_to_da_f_t)
+        # dc_via[t] = dc[t]*f[t]
+        dc_via_t = dc_via[ring_1_0[t]]
+        np.multiply(dc_t, f_t, out=dc_via_t)
+        # dn_via[t] = dn[t]*f[t]
+        dn_via_t = dn_via[ring_1_0[t]]
+        np.multiply(dn_t, f_t, out=dn_via_t)
+        # da_z[t] = dz[t]*(1 - z[t]**2)
+        da_z_t = dz_t
+        np.square(z_t, out=work1_t)
+        np.subtract(1, work1_t, out=work1_t)
+        np.multiply(dz_t, work1_t, out=da_z_t)
+        # dm[t] = -da_i[t] - da_f[t] + dm_via[t+1]
+        dm_via_next = dm_via[ring_1[t]]
+        np.subtract(dm_via_next, da_i_t, out=dm_t)
+        np.subtract(dm_t, da_f_t, out=dm_t)
+        # da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2)
+        np.greater(a_m_t, a_t, out=da_m_t)
+        np.divide(da_m_t, 2, out=da_m_t)
+        np.greater_equal(a_m_t, a_t, out=work1_t)
+        np.divide(work1_t, 2, out=work1_t)
+        np.add(da_m_t, work1_t, out=da_m_t)
+        np.multiply(dm_t, da_m_t, out=da_m_t)
+        # da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t]
+        da_t = da[at_0[t]]
+        np.greater(a_t, a_m_t, out=da_t)
+        np.divide(da_t, 2, out=da_t)
+        np.greater_equal(a_t, a_m_t, out=work1_t)
+        np.divide(work1_t, 2, out=work1_t)
+        np.add(da_t, work1_t, out=da_t)
+        np.multiply(dm_t, da_t, out=da_t)
+        np.add(da_t, da_i_t, out=da_t)
+        # dl[t] = da_m[t] + da_f[t]
+        dl_t = dR_f_h[at_0[t]]
+        np.add(da_m_t, da_f_t, out=dl_t)
+        # dm_via[t] = da_m[t] + da_f[t]
+        dm_via_t = dm_via[ring_1_0[t]]
+        np.add(da_m_t, da_f_t, out=dm_via_t)
+        # dsoftplus_a_l[t] = -dl[t]
+        dsoftplus_a_l_t = dl_t
+        np.multiply(dl_t, -1, out=dsoftplus_a_l_t)
+        # da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t])
+        da_l_t = dl_t
+        np.subtract(0, a_l_t, out=work1_t)
+        np.exp(work1_t, out=work1_t)
+        np.add(work1_t, 1, out=work1_t)
+        np.divide(1, work1_t, out=work1_t)
+        np.multiply(dsoftplus_a_l_t, work1_t, out=da_l_t)
+        # dR_f_h[t] = -da_l[t]
+        dR_f_h_t = dl_t
+        np.multiply(da_l_t, -1, out=dR_f_h_t)
+        # dh_back[t] = R_z.T @ da_z[t] + R_i.T @ da[t] + R_f.T @ dR_f_h[t] + R_o.T @ da_o[t]
+        dR_f_h_to_da_z_t = dR_f_h_da_o_da_da_z[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
+        np.matmul(dR_f_h_to_da_z_t, R_f_to_R_z, out=dh_back_t)
+
+    if need_x:
+        # dx[t] = W_z.T @ da_z[t] + W_i.T @ da[t] + W_f.T @ dR_f_h[t] + W_o.T @ da_o[t]
+        dR_f_h_to_da_z = dR_f_h_da_o_da_da_z
+        np.matmul(dR_f_h_to_da_z, W_f_to_W_z, out=dx_)
+    # dW_f = sum of outer(dR_f_h[t], x[t])
+    # dW_o = sum of outer(da_o[t], x[t])
+    # dW_i = sum of outer(da[t], x[t])
+    # dW_z = sum of outer(da_z[t], x[t])
+    dR_f_h_to_da_z_ = dR_f_h_da_o_da_da_z
+    np.matmul(dR_f_h_to_da_z_.T, x_, out=dW_f_to_dW_z)
+    # dR_f = sum of outer(dR_f_h[t], h[t-1])
+    # dR_o = sum of outer(da_o[t], h[t-1])
+    # dR_i = sum of outer(da[t], h[t-1])
+    # dR_z = sum of outer(da_z[t], h[t-1])
+    h_t1 = h[pack.past(1, 0)]
+    np.matmul(dR_f_h_to_da_z_.T, h_t1, out=dR_f_to_dR_z)
+    # db_o = sum of da_o[t]
+    # db_i = sum of da[t]
+    # db_z = sum of da_z[t]
+    da_o_to_da_z = dR_f_h_da_o_da_da_z[:, H :]
+    np.matmul(ones, da_o_to_da_z, out=db_o_to_db_z.reshape(1, -1))
+    # db_f = sum of dR_f_h[t]
+    dR_f_h_ = dR_f_h_da_o_da_da_z[:, : H]
+    np.matmul(ones, dR_f_h_, out=db_f.reshape(1, -1))
+
+    dh_first = dh_back[pack.first(1)]
+    dm_first = dm_via[pack.first(1)]
+    dc_first = dc_via[pack.first(1)]
+    dn_first = dn_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+        "m": pack.unsort(dm_first)[0],
+        "c": pack.unsort(dc_first)[0],
+        "n": pack.unsort(dn_first)[0],
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    a_l_in_to_a_z_in = np.empty((batch, 4*H), dtype)
+    a_l_o_a_z = np.empty((batch, 4*H), dtype)
+    l = np.empty((batch, H), dtype)
+    a_m = np.empty((batch, H), dtype)
+    i_f = np.empty((batch, 2*H), dtype)
+    m = np.empty((batch, H), dtype)
+    c = np.empty((batch, H), dtype)
+    n_ = np.empty((batch, H), dtype)
+    h = np.empty((batch, H), dtype)
+    work1 = np.empty((batch, H), dtype)
+    b_f = params.stack("b_f", "b_f")
+    b_o_to_b_z = params.stack("b_o", "b_z")
+    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
+    m_before = given["m"] if "m" in given else np.zeros((1, batch, H), dtype)
+    c_before = given["c"] if "c" in given else np.zeros((1, batch, H), dtype)
+    n_before = given["n"] if "n" in given else np.zeros((1, batch, H), dtype)
+    W_f_to_W_z_T = params.stack("W_f", "W_z").T
+    h_t1 = h_before[0]
+    R_f_to_R_z_T = params.stack("R_f", "R_z").T
+    m_t1 = m_before[0]
+    c_t1 = c_before[0]
+    n_t1 = n_before[0]
+
+    # W_f_x[t] = W_f @ x[t]
+    # W_o_x[t] = W_o @ x[t]
+    # W_i_x[t] = W_i @ x[t]
+    # W_z_x[t] = W_z @ x[t]
+    W_f_x_to_W_z_x_t = a_l_in_to_a_z_in
+    np.matmul(x_t_, W_f_to_W_z_T, out=W_f_x_to_W_z_x_t)
+    # a_l_in[t] = -W_f_x[t] - b_f
+    W_f_x_t = a_l_in_to_a_z_in[:, : H]
+    a_l_in_t = W_f_x_t
+    np.add(W_f_x_t, b_f, out=a_l_in_t)
+    np.multiply(a_l_in_t, -1, out=a_l_in_t)
+    # a_o_in[t] = W_o_x[t] + b_o
+    # a_in[t] = W_i_x[t] + b_i
+    # a_z_in[t] = W_z_x[t] + b_z
+    W_o_x_to_W_z_x_t = a_l_in_to_a_z_in[:, H :]
+    a_o_in_to_a_z_in_t = W_o_x_to_W_z_x_t
+    np.add(W_o_x_to_W_z_x_t, b_o_to_b_z, out=a_o_in_to_a_z_in_t)
+    # R_f_h[t] = R_f @ h[t-1]
+    # R_o_h[t] = R_o @ h[t-1]
+    # R_i_h[t] = R_i @ h[t-1]
+    # R_z_h[t] = R_z @ h[t-1]
+    R_f_h_to_R_z_h_t = a_l_o_a_z
+    np.matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
+    # a_l[t] = -R_f_h[t] + a_l_in[t]
+    R_f_h_t = a_l_o_a_z[:, : H]
+    a_l_t = R_f_h_t
+    np.subtract(a_l_in_t, R_f_h_t, out=a_l_t)
+    # a_o[t] = R_o_h[t] + a_o_in[t]
+    # a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate)
+    # a_z[t] = R_z_h[t] + a_z_in[t]
+    R_o_h_to_R_z_h_t = a_l_o_a_z[:, H :]
+    a_o_to_a_z_t = R_o_h_to_R_z_h_t
+    np.add(R_o_h_to_R_z_h_t, a_o_in_to_a_z_in_t, out=a_o_to_a_z_t)
+    # softplus_a_l[t] = softplus(a_l[t])
+    softplus_a_l_t = l
+    _in_parts(_softplus, a_l_t, softplus_a_l_t)
+    # z[t] = tanh(a_z[t]) (cell input)
+    a_z_t = a_l_o_a_z[:, 3*H :]
+    z_t = a_z_t
+    np.tanh(a_z_t, out=z_t)
+    # o[t] = sigmoid(a_o[t]) (output gate)
+    a_o_t = a_l_o_a_z[:, H : 2*H]
+    o_t = a_o_t
+    np.subtract(0, a_o_t, out=o_t)
+    np.exp(o_t, out=o_t)
+    np.add(o_t, 1, out=o_t)
+    np.divide(1, o_t, out=o_t)
+    # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+    l_t = softplus_a_l_t
+    np.multiply(softplus_a_l_t, -1, out=l_t)
+    # a_m[t] = l[t] + m[t-1]
+    np.add(l_t, m_t1, out=a_m)
+    # m[t] = maximum(a_m[t], a[t]) (stabiliser)
+    a_t = a_l_o_a_z[:, 2*H : 3*H]
+    np.maximum(a_m, a_t, out=m)
+    # a_i[t] = a[t] - m[t]
+    a_i_t = i_f[:, : H]
+    np.subtract(a_t, m, out=a_i_t)
+    # a_f[t] = l[t] + m[t-1] - m[t]
+    a_f_t = i_f[:, H :]
+    np.add(l_t, m_t1, out=a_f_t)
+    np.subtract(a_f_t, m, out=a_f_t)
+    # i[t] = exp(a_i[t]) (stabilised input gate)
+    # f[t] = exp(a_f[t]) (stabilised forget gate)
+    a_i_to_a_f_t = i_f
+    i_to_f_t = a_i_to_a_f_t
+    np.exp(a_i_to_a_f_t, out=i_to_f_t)
+    # c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state)
+    f_t = a_f_t
+    i_t = a_i_t
+    np.multiply(f_t, c_t1, out=c)
+    np.multiply(i_t, z_t, out=work1)
+    np.add(c, work1, out=c)
+    # n[t] = f[t]*n[t-1] + i[t] (normaliser)
+    np.multiply(f_t, n_t1, out=n_)
+    np.add(n_, i_t, out=n_)
+    # h[t] = o[t]*c[t]/n[t] (hidden state)
+    np.multiply(o_t, c, out=h)
+    np.divide(h, n_, out=h)
+
+    state = {
+        "h": h,
+        "m": m,
+        "c": c,
+        "n": n_,
+    }
+    return h.copy(), state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value)[None]
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found
+
+
+def _in_parts(function: Any, v: Any, out: Any) -> None:
+    """out[...] = function(v), a few thousand numbers at a time: intermediate results stay in the cache."""
+    v = np.broadcast_to(np.asarray(v, out.dtype), out.shape)
+    if out.size <= 16384:
+        out[...] = function(v)
+        return
+    rows = max(1, 16384 * len(out) // out.size)
+    for k in range(0, len(out), rows):
+        out[k : k + rows] = function(v[k : k + rows])
+
+
+def _softplus(v: Any) -> Any:
+    """log(1 + e^v) = max(v, 0) + log(1 + e^-|v|)."""
+    return np.maximum(v, 0) + np.log1p(np.exp(-np.absolute(v)))

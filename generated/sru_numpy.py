@@ -1,0 +1,718 @@
+"""Simple recurrent unit
+
+Lei, Zhang, Wang, Dai & Artzi (2018), Simple recurrent units for highly parallelizable recurrence, equations 1 to 4.
+The input is as long as the state; the scaling of the highway connection by alpha is left out.
+
+The cell sru as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("H",)
+PARAMS = {
+    "W_f": ("H", "H"),
+    "W_r": ("H", "H"),
+    "W": ("H", "H"),
+    "v_f": ("H",),
+    "v_r": ("H",),
+    "b_f": ("H",),
+    "b_r": ("H",),
+}
+CONSTANTS = {}
+START = {
+    "W_f": "uniform",
+    "W_r": "uniform",
+    "W": "uniform",
+    "v_f": "uniform",
+    "v_r": "uniform",
+    "b_f": 0.0,
+    "b_r": 0.0,
+}
+INPUTS = {"x": ("H",)}
+STATES = {"c": ("H",)}
+LAGS = {}
+OUTPUT = "h"
+EQUATIONS = (
+    '"""Simple recurrent unit\n'
+    "\n"
+    "Lei, Zhang, Wang, Dai & Artzi (2018), Simple recurrent units for highly parallelizable recurrence, equations 1 to "
+    "4.\n"
+    "The input is as long as the state; the scaling of the highway connection by alpha is left out.\n"
+    '"""\n'
+    "x: H\n"
+    "f[t] = sigmoid(W_f @ x[t] + v_f * c[t-1] + b_f)   # forget gate\n"
+    "c[t] = f[t] * c[t-1] + (1 - f[t]) * (W @ x[t])    # internal state\n"
+    "r[t] = sigmoid(W_r @ x[t] + v_r * c[t-1] + b_r)   # reset gate\n"
+    "h[t] = r[t] * c[t] + (1 - r[t]) * x[t]            # hidden state\n"
+    "b_f: H = 0\n"
+    "b_r: H = 0\n"
+)
+STAMP = "c69491c758ba37cb"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+
+    x_rows = pack.rows(inputs["x"][1])
+    a_f_in_W_r_x_W_x = np.empty((pack.size, 3*H), dtype)
+    f = np.empty((pack.size if keep_tape else batch, H), dtype)
+    r = np.empty((pack.size, H), dtype)
+    h = np.empty((pack.size, H), dtype)
+    c = np.empty((pack.size + batch, H), dtype)
+    work1 = np.empty((batch, H), dtype)
+    work1_ = np.empty((pack.size, H), dtype)
+    b_f = params.stack("b_f", "b_f")
+    v_f = params.stack("v_f", "v_f")
+    v_r = params.stack("v_r", "v_r")
+    b_r = params.stack("b_r", "b_r")
+    c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
+    W_f_to_W_T = params.stack("W_f", "W").T
+    a_f_in_ = a_f_in_W_r_x_W_x[:, : H]
+    W_x = a_f_in_W_r_x_W_x[:, 2*H :]
+
+    # W_f_x[t] = W_f @ x[t]
+    # W_r_x[t] = W_r @ x[t]
+    # W_x[t] = W @ x[t]
+    W_f_x_to_W_x = a_f_in_W_r_x_W_x
+    np.matmul(x_rows, W_f_to_W_T, out=W_f_x_to_W_x)
+    # a_f_in[t] = W_f_x[t] + b_f
+    W_f_x = a_f_in_W_r_x_W_x[:, : H]
+    a_f_in = W_f_x
+    np.add(W_f_x, b_f, out=a_f_in)
+
+    samples = -1
+    for t, n in enumerate(pack.counts):
+        if n != samples:
+            samples = n
+            work1_t = work1[:n]
+        # a_f[t] = v_f*c[t-1] + a_f_in[t]
+        c_t1 = c[at_1_0[t]]
+        a_f_in_t = a_f_in_[at_0[t]]
+        a_f_t = f[kept_0[t]]
+        np.multiply(v_f, c_t1, out=a_f_t)
+        np.add(a_f_t, a_f_in_t, out=a_f_t)
+        # f[t] = sigmoid(a_f[t]) (forget gate)
+        f_t = a_f_t
+        np.subtract(0, a_f_t, out=f_t)
+        np.exp(f_t, out=f_t)
+        np.add(f_t, 1, out=f_t)
+        np.divide(1, f_t, out=f_t)
+        # c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state)
+        W_x_t = W_x[at_0[t]]
+        c_t = c[at_1[t]]
+        np.multiply(f_t, c_t1, out=c_t)
+        np.subtract(1, f_t, out=work1_t)
+        np.multiply(work1_t, W_x_t, out=work1_t)
+        np.add(c_t, work1_t, out=c_t)
+
+    # a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r
+    W_r_x = a_f_in_W_r_x_W_x[:, H : 2*H]
+    c_t1_ = c[pack.past(1, 0)]
+    a_r = r
+    np.multiply(v_r, c_t1_, out=a_r)
+    np.add(W_r_x, a_r, out=a_r)
+    np.add(a_r, b_r, out=a_r)
+    # r[t] = sigmoid(a_r[t]) (reset gate)
+    r_ = a_r
+    np.subtract(0, a_r, out=r_)
+    np.exp(r_, out=r_)
+    np.add(r_, 1, out=r_)
+    np.divide(1, r_, out=r_)
+    # h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state)
+    c_ = c[batch :]
+    np.multiply(r_, c_, out=h)
+    np.subtract(1, r_, out=work1_)
+    np.multiply(work1_, x_rows, out=work1_)
+    np.add(h, work1_, out=h)
+
+    c_last = c[pack.last(1, 1, True)]
+
+    last = {
+        "c": pack.unsort(c_last)[0],
+    }
+    arrays = {
+        "a_f_in_W_r_x_W_x": a_f_in_W_r_x_W_x,
+        "c": c,
+        "f": f,
+        "r": r,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("H",), params.sizes)
+    dy = np.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+
+    dy_rows = pack.rows(dy)
+    a_f_in_W_r_x_W_x = tape.arrays["a_f_in_W_r_x_W_x"]
+    c = tape.arrays["c"]
+    f = tape.arrays["f"]
+    r = tape.arrays["r"]
+    x_ = tape.arrays["x_rows"]
+    da_f_da_r_dW_x = np.empty((pack.size, 3*H), dtype)
+    dv_r_each = np.empty((pack.size, H), dtype)
+    dc = np.empty((pack.size, H), dtype)
+    dv_f_each = dv_r_each
+    dx_ = np.empty((pack.size, H), dtype)
+    dc_via = np.zeros((2 * batch, H), dtype)
+    work1 = dv_r_each
+    work1_ = np.empty((batch, H), dtype)
+    v_f = params.stack("v_f", "v_f")
+    v_r = params.stack("v_r", "v_r")
+    dv_r = grads.stack("v_r", "v_r")
+    W_f_to_W = params.stack("W_f", "W")
+    dW_f_to_dW = grads.stack("W_f", "W")
+    db_f_to_db_r = grads.stack("b_f", "b_r")
+    dv_f = grads.stack("v_f", "v_f")
+    dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    W_x = a_f_in_W_r_x_W_x[:, 2*H :]
+    da_f = da_f_da_r_dW_x[:, : H]
+    da_r_ = da_f_da_r_dW_x[:, H : 2*H]
+    ones = np.ones((1, pack.size), dtype)
+
+    # dr[t] = dy[t]*(c[t] - x[t])
+    c_ = c[batch :]
+    dr = da_f_da_r_dW_x[:, H : 2*H]
+    np.subtract(c_, x_, out=dr)
+    np.multiply(dy_rows, dr, out=dr)
+    # da_r[t] = dr[t]*r[t]*(1 - r[t])
+    da_r = dr
+    np.multiply(dr, r, out=da_r)
+    np.subtract(1, r, out=work1)
+    np.multiply(da_r, work1, out=da_r)
+    # dv_r_each[t] = da_r[t]*c[t-1]
+    c_t1 = c[pack.past(1, 0)]
+    np.multiply(da_r, c_t1, out=dv_r_each)
+
+    samples = -1
+    for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            work1_t = work1_[:n]
+        # dc[t] = dy[t]*r[t] + dc_via[t+1]
+        dy_t = dy_rows[at_0[t]]
+        dc_via_next = dc_via[ring_1[t]]
+        r_t = r[at_0[t]]
+        dc_t = dc[at_0[t]]
+        np.multiply(dy_t, r_t, out=dc_t)
+        np.add(dc_t, dc_via_next, out=dc_t)
+        # df[t] = dc[t]*(c[t-1] - W_x[t])
+        c_t1_ = c[at_1_0[t]]
+        W_x_t = W_x[at_0[t]]
+        df_t = da_f[at_0[t]]
+        np.subtract(c_t1_, W_x_t, out=df_t)
+        np.multiply(dc_t, df_t, out=df_t)
+        # da_f[t] = df[t]*f[t]*(1 - f[t])
+        f_t = f[at_0[t]]
+        da_f_t = df_t
+        np.multiply(df_t, f_t, out=da_f_t)
+        np.subtract(1, f_t, out=work1_t)
+        np.multiply(da_f_t, work1_t, out=da_f_t)
+        # dc_via[t] = da_f[t]*v_f + dc[t]*f[t] + da_r[t]*v_r
+        da_r_t = da_r_[at_0[t]]
+        dc_via_t = dc_via[ring_1_0[t]]
+        np.multiply(da_f_t, v_f, out=dc_via_t)
+        np.multiply(dc_t, f_t, out=work1_t)
+        np.add(dc_via_t, work1_t, out=dc_via_t)
+        np.multiply(da_r_t, v_r, out=work1_t)
+        np.add(dc_via_t, work1_t, out=dc_via_t)
+
+    # dv_r = sum of dv_r_each[t]
+    np.matmul(ones, dv_r_each, out=dv_r.reshape(1, -1))
+    # dW_x[t] = dc[t]*(1 - f[t])
+    dW_x = da_f_da_r_dW_x[:, 2*H :]
+    np.subtract(1, f, out=dW_x)
+    np.multiply(dc, dW_x, out=dW_x)
+    if need_x:
+        # dx_back[t] = W_f.T @ da_f[t] + W.T @ dW_x[t] + W_r.T @ da_r[t]
+        da_f_to_dW_x = da_f_da_r_dW_x
+        dx_back = dx_
+        np.matmul(da_f_to_dW_x, W_f_to_W, out=dx_back)
+        # dx[t] = dy[t]*(1 - r[t]) + dx_back[t]
+        dx_2 = dx_back
+        np.subtract(1, r, out=work1)
+        np.multiply(dy_rows, work1, out=work1)
+        np.add(work1, dx_back, out=dx_2)
+    # dW_f = sum of outer(da_f[t], x[t])
+    # dW_r = sum of outer(da_r[t], x[t])
+    # dW = sum of outer(dW_x[t], x[t])
+    da_f_to_dW_x_ = da_f_da_r_dW_x
+    np.matmul(da_f_to_dW_x_.T, x_, out=dW_f_to_dW)
+    # db_f = sum of da_f[t]
+    # db_r = sum of da_r[t]
+    da_f_to_da_r = da_f_da_r_dW_x[:, : 2*H]
+    np.matmul(ones, da_f_to_da_r, out=db_f_to_db_r.reshape(1, -1))
+    # dv_f_each[t] = da_f[t]*c[t-1]
+    da_f_ = da_f_da_r_dW_x[:, : H]
+    c_t1_2 = c[pack.past(1, 0)]
+    np.multiply(da_f_, c_t1_2, out=dv_f_each)
+    # dv_f = sum of dv_f_each[t]
+    np.matmul(ones, dv_f_each, out=dv_f.reshape(1, -1))
+
+    dc_first = dc_via[pack.first(1)]
+
+    dstate = {
+        "c": pack.unsort(dc_first)[0],
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    return Grads(grads, pack.sequence(dx_), dstate)
+
+
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    a_f_in_W_r_x_W_x = np.empty((batch, 3*H), dtype)
+    f = np.empty((batch, H), dtype)
+    r = np.empty((batch, H), dtype)
+    h = np.empty((batch, H), dtype)
+    c = np.empty((batch, H), dtype)
+    work1 = np.empty((batch, H), dtype)
+    work1_ = np.empty((batch, H), dtype)
+    b_f = params.stack("b_f", "b_f")
+    v_f = params.stack("v_f", "v_f")
+    v_r = params.stack("v_r", "v_r")
+    b_r = params.stack("b_r", "b_r")
+    c_before = given["c"] if "c" in given else np.zeros((1, batch, H), dtype)
+    W_f_to_W_T = params.stack("W_f", "W").T
+    c_t1 = c_before[0]
+
+    # W_f_x[t] = W_f @ x[t]
+    # W_r_x[t] = W_r @ x[t]
+    # W_x[t] = W @ x[t]
+    W_f_x_to_W_x_t = a_f_in_W_r_x_W_x
+    np.matmul(x_t_, W_f_to_W_T, out=W_f_x_to_W_x_t)
+    # a_f_in[t] = W_f_x[t] + b_f
+    W_f_x_t = a_f_in_W_r_x_W_x[:, : H]
+    a_f_in_t = W_f_x_t
+    np.add(W_f_x_t, b_f, out=a_f_in_t)
+    # a_f[t] = v_f*c[t-1] + a_f_in[t]
+    a_f_t = f
+    np.multiply(v_f, c_t1, out=a_f_t)
+    np.add(a_f_t, a_f_in_t, out=a_f_t)
+    # f[t] = sigmoid(a_f[t]) (forget gate)
+    f_t = a_f_t
+    np.subtract(0, a_f_t, out=f_t)
+    np.exp(f_t, out=f_t)
+    np.add(f_t, 1, out=f_t)
+    np.divide(1, f_t, out=f_t)
+    # c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state)
+    W_x_t = a_f_in_W_r_x_W_x[:, 2*H :]
+    np.multiply(f_t, c_t1, out=c)
+    np.subtract(1, f_t, out=work1)
+    np.multiply(work1, W_x_t, out=work1)
+    np.add(c, work1, out=c)
+    # a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r
+    W_r_x_t = a_f_in_W_r_x_W_x[:, H : 2*H]
+    a_r_t = r
+    np.multiply(v_r, c_t1, out=a_r_t)
+    np.add(W_r_x_t, a_r_t, out=a_r_t)
+    np.add(a_r_t, b_r, out=a_r_t)
+    # r[t] = sigmoid(a_r[t]) (reset gate)
+    r_t = a_r_t
+    np.subtract(0, a_r_t, out=r_t)
+    np.exp(r_t, out=r_t)
+    np.add(r_t, 1, out=r_t)
+    np.divide(1, r_t, out=r_t)
+    # h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state)
+    np.multiply(r_t, c, out=h)
+    np.subtract(1, r_t, out=work1_)
+    np.multiply(work1_, x_t_, out=work1_)
+    np.add(h, work1_, out=h)
+
+    state = {
+        "c": c,
+    }
+    return h, state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = np.ascontiguousarray(value)[None]
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found

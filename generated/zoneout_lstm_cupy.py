@@ -1,0 +1,978 @@
+"""LSTM with zoneout
+
+Krueger et al. (2017), Zoneout: regularizing RNNs by randomly preserving hidden activations, section 3.3. Where a mask
+is 1, the unit keeps the value of the step before. The masks are inputs: draw them with the rate of zoneout for
+training, and give the rate itself in every place for use.
+
+The cell zoneout_lstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import cupy as cp
+import numpy as np
+
+SIZES = ("D", "H")
+PARAMS = {
+    "W_i": ("H", "D"),
+    "W_f": ("H", "D"),
+    "W_o": ("H", "D"),
+    "W_g": ("H", "D"),
+    "U_i": ("H", "H"),
+    "U_f": ("H", "H"),
+    "U_o": ("H", "H"),
+    "U_g": ("H", "H"),
+    "b_i": ("H",),
+    "b_f": ("H",),
+    "b_o": ("H",),
+    "b_g": ("H",),
+}
+CONSTANTS = {}
+START = {
+    "W_i": "uniform",
+    "W_f": "uniform",
+    "W_o": "uniform",
+    "W_g": "uniform",
+    "U_i": "uniform",
+    "U_f": "uniform",
+    "U_o": "uniform",
+    "U_g": "uniform",
+    "b_i": "uniform",
+    "b_f": 1.0,
+    "b_o": "uniform",
+    "b_g": "uniform",
+}
+INPUTS = {"x": ("D",), "z_c": ("H",), "z_h": ("H",)}
+STATES = {"h": ("H",), "c": ("H",)}
+LAGS = {}
+OUTPUT = "h"
+EQUATIONS = (
+    '"""LSTM with zoneout\n'
+    "\n"
+    "Krueger et al. (2017), Zoneout: regularizing RNNs by randomly preserving hidden activations, section 3.3. Where a "
+    "mask\n"
+    "is 1, the unit keeps the value of the step before. The masks are inputs: draw them with the rate of zoneout for\n"
+    "training, and give the rate itself in every place for use.\n"
+    '"""\n'
+    "z_c: H\n"
+    "z_h: H\n"
+    "i[t] = sigmoid(W_i @ x[t] + U_i @ h[t-1] + b_i)             # input gate\n"
+    "f[t] = sigmoid(W_f @ x[t] + U_f @ h[t-1] + b_f)             # forget gate\n"
+    "g[t] = tanh(W_g @ x[t] + U_g @ h[t-1] + b_g)                # candidate\n"
+    "o[t] = sigmoid(W_o @ x[t] + U_o @ h[t-1] + b_o)             # output gate\n"
+    "d[t] = f[t] * c[t-1] + i[t] * g[t]                          # proposed cell state\n"
+    "c[t] = z_c[t] * c[t-1] + (1 - z_c[t]) * d[t]                # cell state\n"
+    "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
+    "b_f: H = 1\n"
+)
+STAMP = "f10a9c96b8abab61"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(cp.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    if start == "uniform":
+        bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+        return rng.uniform(-bound, bound, shape)
+    return np.full(shape, start, float)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = cp.asarray(order), cp.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
+        """By step t, its rows in slot t + ``shift`` of such a buffer."""
+        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return cp.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = cp.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return cp.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return cp.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x", x)
+    params = _params(params, inputs, {}, None, state)
+    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    kept_0 = pack.slots(0, 0, keep_tape)
+    at_1_0 = pack.slots(1, 0, True)
+    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
+
+    x_rows = pack.rows(inputs["x"][1])
+    z_c_rows = pack.rows(inputs["z_c"][1])
+    z_h_rows = pack.rows(inputs["z_h"][1])
+    a_i_in_to_a_g_in = cp.empty((pack.size, 4*H), dtype)
+    i_f_o_g = cp.empty((pack.size if keep_tape else batch, 4*H), dtype)
+    c = cp.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
+    h = cp.empty((pack.size + batch, H), dtype)
+    b_i = params.stack("b_i", "b_i")
+    b_f = params.stack("b_f", "b_f")
+    b_g = params.stack("b_g", "b_g")
+    b_o = params.stack("b_o", "b_o")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
+    W_i_to_W_g_T = params.stack("W_i", "W_g").T
+    kernels = _kernels(dtype)
+    U_i_to_U_g_T = params.stack("U_i", "U_g").T
+
+    # W_i_x[t] = W_i @ x[t]
+    # W_f_x[t] = W_f @ x[t]
+    # W_o_x[t] = W_o @ x[t]
+    # W_g_x[t] = W_g @ x[t]
+    W_i_x_to_W_g_x = a_i_in_to_a_g_in
+    cp.matmul(x_rows, W_i_to_W_g_T, out=W_i_x_to_W_g_x)
+    # a_i_in[t] = W_i_x[t] + b_i
+    # a_f_in[t] = W_f_x[t] + b_f
+    # a_g_in[t] = W_g_x[t] + b_g
+    # a_o_in[t] = W_o_x[t] + b_o
+    _launch_units(kernels.forward_1, pack.size, H, H, a_i_in_to_a_g_in, b_i, b_f, b_g, b_o)
+
+    for t, n in enumerate(pack.counts):
+        # U_i_h[t] = U_i @ h[t-1]
+        # U_f_h[t] = U_f @ h[t-1]
+        # U_o_h[t] = U_o @ h[t-1]
+        # U_g_h[t] = U_g @ h[t-1]
+        h_t1 = h[at_1_0[t]]
+        U_i_h_to_U_g_h_t = i_f_o_g[kept_0[t]]
+        cp.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
+        # a_i[t] = U_i_h[t] + a_i_in[t]
+        # a_f[t] = U_f_h[t] + a_f_in[t]
+        # a_g[t] = U_g_h[t] + a_g_in[t]
+        # a_o[t] = U_o_h[t] + a_o_in[t]
+        # i[t] = sigmoid(a_i[t]) (input gate)
+        # f[t] = sigmoid(a_f[t]) (forget gate)
+        # g[t] = tanh(a_g[t]) (candidate)
+        # o[t] = sigmoid(a_o[t]) (output gate)
+        # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
+        # c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state)
+        # tanh_d[t] = tanh(d[t])
+        # h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state)
+        _launch_units(
+            kernels.forward_2, n, H, H, i_f_o_g, kept_0[t].start, a_i_in_to_a_g_in, at_0[t].start, c,
+            kept_1_0[t].start, z_c_rows, at_0[t].start, c, kept_1[t].start, z_h_rows, at_0[t].start, h,
+            at_1_0[t].start, h, at_1[t].start,
+        )
+
+    h_last = h[pack.last(1, 1, True)]
+    c_last = c[pack.last(1, 1, keep_tape)]
+    h_ = h[batch :]
+
+    last = {
+        "h": pack.unsort(h_last)[0],
+        "c": pack.unsort(c_last)[0],
+    }
+    arrays = {
+        "c": c,
+        "i_f_o_g": i_f_o_g,
+        "h": h,
+        "x_rows": x_rows,
+        "z_c_rows": z_c_rows,
+        "z_h_rows": z_h_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
+
+
+def backward(
+    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    pack, dtype = tape.pack, tape.dtype
+    steps, batch = pack.steps, pack.batch
+    shape = _shape(("H",), params.sizes)
+    dy = cp.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+    at_0 = pack.slots(0, 0, True)
+    ring_1_0 = pack.slots(1, 0, False)
+    ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
+
+    dy_rows = pack.rows(dy)
+    c = tape.arrays["c"]
+    i_f_o_g = tape.arrays["i_f_o_g"]
+    h = tape.arrays["h"]
+    x_ = tape.arrays["x_rows"]
+    z_c = tape.arrays["z_c_rows"]
+    z_h = tape.arrays["z_h_rows"]
+    da_i_da_f_da_o_da_g = cp.empty((pack.size, 4*H), dtype)
+    d = cp.empty((pack.size, H), dtype)
+    dh = cp.empty((pack.size, H), dtype)
+    dc = cp.empty((pack.size, H), dtype)
+    tanh_d = cp.empty((pack.size, H), dtype)
+    dz_c = cp.empty((pack.size, H), dtype)
+    dz_h = cp.empty((pack.size, H), dtype)
+    dx_ = cp.empty((pack.size, D), dtype)
+    dh_back = cp.zeros((2 * batch, H), dtype)
+    dc_via = cp.zeros((2 * batch, H), dtype)
+    dh_via = cp.zeros((2 * batch, H), dtype)
+    U_i_to_U_g = params.stack("U_i", "U_g")
+    W_i_to_W_g = params.stack("W_i", "W_g")
+    dW_i_to_dW_g = grads.stack("W_i", "W_g")
+    dU_i_to_dU_g = grads.stack("U_i", "U_g")
+    db_i_to_db_g = grads.stack("b_i", "b_g")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    kernels = _kernels(dtype)
+    ones = cp.ones((1, pack.size), dtype)
+
+    for t, n in reversed(list(enumerate(pack.counts))):
+        # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # dc[t] = dc_via[t+1]
+        # tanh_d[t] = tanh(d[t])
+        # dtanh_d[t] = dh[t]*(1 - z_h[t])*o[t]
+        # dh_via[t] = dh[t]*z_h[t]
+        # dd[t] = dc[t]*(1 - z_c[t]) + dtanh_d[t]*(1 - tanh_d[t]**2)
+        # do[t] = dh[t]*(1 - z_h[t])*tanh_d[t]
+        # da_o[t] = do[t]*o[t]*(1 - o[t])
+        # dg[t] = dd[t]*i[t]
+        # df[t] = dd[t]*c[t-1]
+        # di[t] = dd[t]*g[t]
+        # dc_via[t] = dd[t]*f[t] + dc[t]*z_c[t]
+        # da_g[t] = dg[t]*(1 - g[t]**2)
+        # da_f[t] = df[t]*f[t]*(1 - f[t])
+        # da_i[t] = di[t]*i[t]*(1 - i[t])
+        _launch_units(
+            kernels.backward_1, n, H, H, i_f_o_g, at_0[t].start, c, at_1_0[t].start, d, at_0[t].start, dy_rows,
+            at_0[t].start, dh_back, ring_1[t].start, dh_via, ring_1[t].start, dh, at_0[t].start, dc_via,
+            ring_1[t].start, dc, at_0[t].start, tanh_d, at_0[t].start, z_h, at_0[t].start, dh_via,
+            ring_1_0[t].start, z_c, at_0[t].start, da_i_da_f_da_o_da_g, at_0[t].start, dc_via, ring_1_0[t].start,
+        )
+        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+        da_i_to_da_g_t = da_i_da_f_da_o_da_g[at_0[t]]
+        dh_back_t = dh_back[ring_1_0[t]]
+        cp.matmul(da_i_to_da_g_t, U_i_to_U_g, out=dh_back_t)
+
+    if need_x:
+        # dz_c[t] = dc[t]*(c[t-1] - d[t])
+        # dz_h[t] = dh[t]*(h[t-1] - o[t]*tanh_d[t])
+        c_t1 = c[pack.past(1, 0)]
+        h_t1 = h[pack.past(1, 0)]
+        _launch_units(kernels.backward_2, pack.size, H, H, dc, c_t1, d, dz_c, dh, h_t1, i_f_o_g, tanh_d, dz_h)
+        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+        da_i_to_da_g = da_i_da_f_da_o_da_g
+        cp.matmul(da_i_to_da_g, W_i_to_W_g, out=dx_)
+    # dW_i = sum of outer(da_i[t], x[t])
+    # dW_f = sum of outer(da_f[t], x[t])
+    # dW_o = sum of outer(da_o[t], x[t])
+    # dW_g = sum of outer(da_g[t], x[t])
+    da_i_to_da_g_ = da_i_da_f_da_o_da_g
+    cp.matmul(da_i_to_da_g_.T, x_, out=dW_i_to_dW_g)
+    # dU_i = sum of outer(da_i[t], h[t-1])
+    # dU_f = sum of outer(da_f[t], h[t-1])
+    # dU_o = sum of outer(da_o[t], h[t-1])
+    # dU_g = sum of outer(da_g[t], h[t-1])
+    h_t1_ = h[pack.past(1, 0)]
+    cp.matmul(da_i_to_da_g_.T, h_t1_, out=dU_i_to_dU_g)
+    # db_i = sum of da_i[t]
+    # db_f = sum of da_f[t]
+    # db_o = sum of da_o[t]
+    # db_g = sum of da_g[t]
+    cp.matmul(ones, da_i_to_da_g_, out=db_i_to_db_g.reshape(1, -1))
+
+    dh_first = cp.zeros((1, batch, H), dtype)
+    dh_first += dh_back[pack.first(1)]
+    dh_first += dh_via[pack.first(1)]
+    dc_first = dc_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+        "c": pack.unsort(dc_first)[0],
+    }
+    if not need_x:
+        return Grads(grads, None, dstate)
+    dx = {
+        "x": pack.sequence(dx_),
+        "z_c": pack.sequence(dz_c),
+        "z_h": pack.sequence(dz_h),
+    }
+    return Grads(grads, dx, dstate)
+
+
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _check_state("state", state, batch, params)
+    dtype = params.flat.dtype
+    H = params.sizes["H"]
+
+    x_t_ = cp.ascontiguousarray(inputs["x"][1])
+    z_c_t = cp.ascontiguousarray(inputs["z_c"][1])
+    z_h_t = cp.ascontiguousarray(inputs["z_h"][1])
+    a_i_in_to_a_g_in = cp.empty((batch, 4*H), dtype)
+    i_f_o_g = cp.empty((batch, 4*H), dtype)
+    c = cp.empty((batch, H), dtype)
+    h = cp.empty((batch, H), dtype)
+    b_i = params.stack("b_i", "b_i")
+    b_f = params.stack("b_f", "b_f")
+    b_g = params.stack("b_g", "b_g")
+    b_o = params.stack("b_o", "b_o")
+    h_before = given["h"] if "h" in given else cp.zeros((1, batch, H), dtype)
+    c_before = given["c"] if "c" in given else cp.zeros((1, batch, H), dtype)
+    W_i_to_W_g_T = params.stack("W_i", "W_g").T
+    kernels = _kernels(dtype)
+    h_t1 = h_before[0]
+    U_i_to_U_g_T = params.stack("U_i", "U_g").T
+    c_t1 = c_before[0]
+
+    # W_i_x[t] = W_i @ x[t]
+    # W_f_x[t] = W_f @ x[t]
+    # W_o_x[t] = W_o @ x[t]
+    # W_g_x[t] = W_g @ x[t]
+    W_i_x_to_W_g_x_t = a_i_in_to_a_g_in
+    cp.matmul(x_t_, W_i_to_W_g_T, out=W_i_x_to_W_g_x_t)
+    # a_i_in[t] = W_i_x[t] + b_i
+    # a_f_in[t] = W_f_x[t] + b_f
+    # a_g_in[t] = W_g_x[t] + b_g
+    # a_o_in[t] = W_o_x[t] + b_o
+    _launch_units(kernels.forward_1, batch, H, H, a_i_in_to_a_g_in, b_i, b_f, b_g, b_o)
+    # U_i_h[t] = U_i @ h[t-1]
+    # U_f_h[t] = U_f @ h[t-1]
+    # U_o_h[t] = U_o @ h[t-1]
+    # U_g_h[t] = U_g @ h[t-1]
+    U_i_h_to_U_g_h_t = i_f_o_g
+    cp.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
+    # a_i[t] = U_i_h[t] + a_i_in[t]
+    # a_f[t] = U_f_h[t] + a_f_in[t]
+    # a_g[t] = U_g_h[t] + a_g_in[t]
+    # a_o[t] = U_o_h[t] + a_o_in[t]
+    # i[t] = sigmoid(a_i[t]) (input gate)
+    # f[t] = sigmoid(a_f[t]) (forget gate)
+    # g[t] = tanh(a_g[t]) (candidate)
+    # o[t] = sigmoid(a_o[t]) (output gate)
+    # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
+    # c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state)
+    # tanh_d[t] = tanh(d[t])
+    # h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state)
+    _launch_units(
+        kernels.forward_2, batch, H, H, i_f_o_g, 0, a_i_in_to_a_g_in, 0, c_t1, 0, z_c_t, 0, c, 0, z_h_t, 0,
+        h_t1, 0, h, 0,
+    )
+
+    state = {
+        "h": h,
+        "c": c,
+    }
+    return h.copy(), state
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, cp.ndarray):
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = cp.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    if state is None:
+        return {}
+    dtype = params.flat.dtype
+    given = {}
+    for name, value in _mapping(argument, state, STATES, False).items():
+        shape = params.shapes[name]
+        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
+        given[name] = cp.ascontiguousarray(value)[None]
+    return given
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = cp.asnumpy(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found
+
+
+KERNELS = ("forward_1", "forward_2", "backward_1", "backward_2")
+CUDA = r"""
+__device__ inline real sigmoid(real v) { return 1 / (1 + exp(-v)); }
+
+extern "C" __global__ void forward_1(
+    long long rows,
+    long long H,
+    real* a_i_in_to_a_g_in_t_rows,
+    const real* __restrict__ b_i,
+    const real* __restrict__ b_f,
+    const real* __restrict__ b_g,
+    const real* __restrict__ b_o) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    real* a_i_in_to_a_g_in_t_row = a_i_in_to_a_g_in_t_rows + row * (4*H);
+    const real W_i_x_t = a_i_in_to_a_g_in_t_row[unit];
+    const real W_f_x_t = a_i_in_to_a_g_in_t_row[H + unit];
+    const real W_g_x_t = a_i_in_to_a_g_in_t_row[3*H + unit];
+    const real W_o_x_t = a_i_in_to_a_g_in_t_row[2*H + unit];
+    // a_i_in[t] = W_i_x[t] + b_i
+    const real a_i_in_t = W_i_x_t + b_i[unit];
+    // a_f_in[t] = W_f_x[t] + b_f
+    const real a_f_in_t = W_f_x_t + b_f[unit];
+    // a_g_in[t] = W_g_x[t] + b_g
+    const real a_g_in_t = W_g_x_t + b_g[unit];
+    // a_o_in[t] = W_o_x[t] + b_o
+    const real a_o_in_t = W_o_x_t + b_o[unit];
+    a_i_in_to_a_g_in_t_row[unit] = a_i_in_t;
+    a_i_in_to_a_g_in_t_row[H + unit] = a_f_in_t;
+    a_i_in_to_a_g_in_t_row[3*H + unit] = a_g_in_t;
+    a_i_in_to_a_g_in_t_row[2*H + unit] = a_o_in_t;
+}
+
+extern "C" __global__ void forward_2(
+    long long rows,
+    long long H,
+    real* i_f_o_g_t_rows,
+    long long i_f_o_g_t_at,
+    const real* __restrict__ a_i_in_to_a_g_in_t_rows,
+    long long a_i_in_to_a_g_in_t_at,
+    const real* c_t1_rows,
+    long long c_t1_at,
+    const real* __restrict__ z_c_t_rows,
+    long long z_c_t_at,
+    real* c_t_rows,
+    long long c_t_at,
+    const real* __restrict__ z_h_t_rows,
+    long long z_h_t_at,
+    const real* h_t1_rows,
+    long long h_t1_at,
+    real* h_t_rows,
+    long long h_t_at) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    real* i_f_o_g_t_row = i_f_o_g_t_rows + (i_f_o_g_t_at + row) * (4*H);
+    const real* a_i_in_to_a_g_in_t_row = a_i_in_to_a_g_in_t_rows + (a_i_in_to_a_g_in_t_at + row) * (4*H);
+    const real* c_t1_row = c_t1_rows + (c_t1_at + row) * H;
+    const real* z_c_t_row = z_c_t_rows + (z_c_t_at + row) * H;
+    real* c_t_row = c_t_rows + (c_t_at + row) * H;
+    const real* z_h_t_row = z_h_t_rows + (z_h_t_at + row) * H;
+    const real* h_t1_row = h_t1_rows + (h_t1_at + row) * H;
+    real* h_t_row = h_t_rows + (h_t_at + row) * H;
+    const real U_i_h_t = i_f_o_g_t_row[unit];
+    const real a_i_in_t = a_i_in_to_a_g_in_t_row[unit];
+    const real U_f_h_t = i_f_o_g_t_row[H + unit];
+    const real a_f_in_t = a_i_in_to_a_g_in_t_row[H + unit];
+    const real U_g_h_t = i_f_o_g_t_row[3*H + unit];
+    const real a_g_in_t = a_i_in_to_a_g_in_t_row[3*H + unit];
+    const real U_o_h_t = i_f_o_g_t_row[2*H + unit];
+    const real a_o_in_t = a_i_in_to_a_g_in_t_row[2*H + unit];
+    const real c_t1 = c_t1_row[unit];
+    const real z_c_t = z_c_t_row[unit];
+    const real z_h_t = z_h_t_row[unit];
+    const real h_t1 = h_t1_row[unit];
+    // a_i[t] = U_i_h[t] + a_i_in[t]
+    const real a_i_t = U_i_h_t + a_i_in_t;
+    // a_f[t] = U_f_h[t] + a_f_in[t]
+    const real a_f_t = U_f_h_t + a_f_in_t;
+    // a_g[t] = U_g_h[t] + a_g_in[t]
+    const real a_g_t = U_g_h_t + a_g_in_t;
+    // a_o[t] = U_o_h[t] + a_o_in[t]
+    const real a_o_t = U_o_h_t + a_o_in_t;
+    // i[t] = sigmoid(a_i[t]) (input gate)
+    const real i_t = sigmoid(a_i_t);
+    // f[t] = sigmoid(a_f[t]) (forget gate)
+    const real f_t = sigmoid(a_f_t);
+    // g[t] = tanh(a_g[t]) (candidate)
+    const real g_t = tanh(a_g_t);
+    // o[t] = sigmoid(a_o[t]) (output gate)
+    const real o_t = sigmoid(a_o_t);
+    // d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
+    const real d_t = f_t * c_t1 + i_t * g_t;
+    // c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state)
+    const real c_t = z_c_t * c_t1 + (1 - z_c_t) * d_t;
+    // tanh_d[t] = tanh(d[t])
+    const real tanh_d_t = tanh(d_t);
+    // h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state)
+    const real h_t = z_h_t * h_t1 + (1 - z_h_t) * o_t * tanh_d_t;
+    i_f_o_g_t_row[unit] = i_t;
+    i_f_o_g_t_row[H + unit] = f_t;
+    i_f_o_g_t_row[3*H + unit] = g_t;
+    i_f_o_g_t_row[2*H + unit] = o_t;
+    c_t_row[unit] = c_t;
+    h_t_row[unit] = h_t;
+}
+
+extern "C" __global__ void backward_1(
+    long long rows,
+    long long H,
+    const real* __restrict__ i_f_o_g_t_rows,
+    long long i_f_o_g_t_at,
+    const real* __restrict__ c_t1_rows,
+    long long c_t1_at,
+    real* __restrict__ d_t_rows,
+    long long d_t_at,
+    const real* __restrict__ dy_t_rows,
+    long long dy_t_at,
+    const real* __restrict__ dh_back_next_rows,
+    long long dh_back_next_at,
+    const real* dh_via_next_rows,
+    long long dh_via_next_at,
+    real* __restrict__ dh_t_rows,
+    long long dh_t_at,
+    const real* dc_via_next_rows,
+    long long dc_via_next_at,
+    real* __restrict__ dc_t_rows,
+    long long dc_t_at,
+    real* __restrict__ tanh_d_t_rows,
+    long long tanh_d_t_at,
+    const real* __restrict__ z_h_t_rows,
+    long long z_h_t_at,
+    real* dh_via_t_rows,
+    long long dh_via_t_at,
+    const real* __restrict__ z_c_t_rows,
+    long long z_c_t_at,
+    real* __restrict__ da_i_da_f_da_o_da_g_t_rows,
+    long long da_i_da_f_da_o_da_g_t_at,
+    real* dc_via_t_rows,
+    long long dc_via_t_at) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* i_f_o_g_t_row = i_f_o_g_t_rows + (i_f_o_g_t_at + row) * (4*H);
+    const real* c_t1_row = c_t1_rows + (c_t1_at + row) * H;
+    real* d_t_row = d_t_rows + (d_t_at + row) * H;
+    const real* dy_t_row = dy_t_rows + (dy_t_at + row) * H;
+    const real* dh_back_next_row = dh_back_next_rows + (dh_back_next_at + row) * H;
+    const real* dh_via_next_row = dh_via_next_rows + (dh_via_next_at + row) * H;
+    real* dh_t_row = dh_t_rows + (dh_t_at + row) * H;
+    const real* dc_via_next_row = dc_via_next_rows + (dc_via_next_at + row) * H;
+    real* dc_t_row = dc_t_rows + (dc_t_at + row) * H;
+    real* tanh_d_t_row = tanh_d_t_rows + (tanh_d_t_at + row) * H;
+    const real* z_h_t_row = z_h_t_rows + (z_h_t_at + row) * H;
+    real* dh_via_t_row = dh_via_t_rows + (dh_via_t_at + row) * H;
+    const real* z_c_t_row = z_c_t_rows + (z_c_t_at + row) * H;
+    real* da_i_da_f_da_o_da_g_t_row = da_i_da_f_da_o_da_g_t_rows + (da_i_da_f_da_o_da_g_t_at + row) * (4*H);
+    real* dc_via_t_row = dc_via_t_rows + (dc_via_t_at + row) * H;
+    const real f_t = i_f_o_g_t_row[H + unit];
+    const real c_t1 = c_t1_row[unit];
+    const real i_t = i_f_o_g_t_row[unit];
+    const real g_t = i_f_o_g_t_row[3*H + unit];
+    const real dy_t = dy_t_row[unit];
+    const real dh_back_next = dh_back_next_row[unit];
+    const real dh_via_next = dh_via_next_row[unit];
+    const real dc_via_next = dc_via_next_row[unit];
+    const real z_h_t = z_h_t_row[unit];
+    const real o_t = i_f_o_g_t_row[2*H + unit];
+    const real z_c_t = z_c_t_row[unit];
+    // d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
+    const real d_t = f_t * c_t1 + i_t * g_t;
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    const real dh_t = dy_t + dh_back_next + dh_via_next;
+    // dc[t] = dc_via[t+1]
+    const real dc_t = dc_via_next;
+    // tanh_d[t] = tanh(d[t])
+    const real tanh_d_t = tanh(d_t);
+    // dtanh_d[t] = dh[t]*(1 - z_h[t])*o[t]
+    const real dtanh_d_t = dh_t * (1 - z_h_t) * o_t;
+    // dh_via[t] = dh[t]*z_h[t]
+    const real dh_via_t = dh_t * z_h_t;
+    // dd[t] = dc[t]*(1 - z_c[t]) + dtanh_d[t]*(1 - tanh_d[t]**2)
+    const real dd_t = dc_t * (1 - z_c_t) + dtanh_d_t * (1 - tanh_d_t * tanh_d_t);
+    // do[t] = dh[t]*(1 - z_h[t])*tanh_d[t]
+    const real do_t = dh_t * (1 - z_h_t) * tanh_d_t;
+    // da_o[t] = do[t]*o[t]*(1 - o[t])
+    const real da_o_t = do_t * o_t * (1 - o_t);
+    // dg[t] = dd[t]*i[t]
+    const real dg_t = dd_t * i_t;
+    // df[t] = dd[t]*c[t-1]
+    const real df_t = dd_t * c_t1;
+    // di[t] = dd[t]*g[t]
+    const real di_t = dd_t * g_t;
+    // dc_via[t] = dd[t]*f[t] + dc[t]*z_c[t]
+    const real dc_via_t = dd_t * f_t + dc_t * z_c_t;
+    // da_g[t] = dg[t]*(1 - g[t]**2)
+    const real da_g_t = dg_t * (1 - g_t * g_t);
+    // da_f[t] = df[t]*f[t]*(1 - f[t])
+    const real da_f_t = df_t * f_t * (1 - f_t);
+    // da_i[t] = di[t]*i[t]*(1 - i[t])
+    const real da_i_t = di_t * i_t * (1 - i_t);
+    d_t_row[unit] = d_t;
+    dh_t_row[unit] = dh_t;
+    dc_t_row[unit] = dc_t;
+    tanh_d_t_row[unit] = tanh_d_t;
+    dh_via_t_row[unit] = dh_via_t;
+    da_i_da_f_da_o_da_g_t_row[2*H + unit] = da_o_t;
+    dc_via_t_row[unit] = dc_via_t;
+    da_i_da_f_da_o_da_g_t_row[3*H + unit] = da_g_t;
+    da_i_da_f_da_o_da_g_t_row[H + unit] = da_f_t;
+    da_i_da_f_da_o_da_g_t_row[unit] = da_i_t;
+}
+
+extern "C" __global__ void backward_2(
+    long long rows,
+    long long H,
+    const real* __restrict__ dc_t_rows,
+    const real* __restrict__ c_t1_rows,
+    const real* __restrict__ d_t_rows,
+    real* __restrict__ dz_c_t_rows,
+    const real* __restrict__ dh_t_rows,
+    const real* __restrict__ h_t1_rows,
+    const real* __restrict__ i_f_o_g_t_rows,
+    const real* __restrict__ tanh_d_t_rows,
+    real* __restrict__ dz_h_t_rows) {
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const int unit = blockIdx.y * blockDim.x + threadIdx.x;
+    if (row >= rows || unit >= H) return;
+    const real* dc_t_row = dc_t_rows + row * H;
+    const real* c_t1_row = c_t1_rows + row * H;
+    const real* d_t_row = d_t_rows + row * H;
+    real* dz_c_t_row = dz_c_t_rows + row * H;
+    const real* dh_t_row = dh_t_rows + row * H;
+    const real* h_t1_row = h_t1_rows + row * H;
+    const real* i_f_o_g_t_row = i_f_o_g_t_rows + row * (4*H);
+    const real* tanh_d_t_row = tanh_d_t_rows + row * H;
+    real* dz_h_t_row = dz_h_t_rows + row * H;
+    const real dc_t = dc_t_row[unit];
+    const real c_t1 = c_t1_row[unit];
+    const real d_t = d_t_row[unit];
+    const real dh_t = dh_t_row[unit];
+    const real h_t1 = h_t1_row[unit];
+    const real o_t = i_f_o_g_t_row[2*H + unit];
+    const real tanh_d_t = tanh_d_t_row[unit];
+    // dz_c[t] = dc[t]*(c[t-1] - d[t])
+    const real dz_c_t = dc_t * (c_t1 - d_t);
+    // dz_h[t] = dh[t]*(h[t-1] - o[t]*tanh_d[t])
+    const real dz_h_t = dh_t * (h_t1 - o_t * tanh_d_t);
+    dz_c_t_row[unit] = dz_c_t;
+    dz_h_t_row[unit] = dz_h_t;
+}
+"""
+
+
+@functools.lru_cache(maxsize=None)
+def _compiled(real: str, device: int) -> Any:
+    """The kernels for one type of number, compiled when they are first needed (once per device)."""
+    module = cp.RawModule(code=f"typedef {real} real;\n{CUDA}", options=("--std=c++17",))
+    return types.SimpleNamespace(**{name: module.get_function(name) for name in KERNELS})
+
+
+def _kernels(dtype: Any) -> Any:
+    return _compiled("float" if dtype == np.float32 else "double", cp.cuda.Device().id)
+
+
+def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
+    """One thread per unit of every row: a block has several short rows, or part of a long one."""
+    if rows:
+        wide = min(units, 256)
+        tall = 256 // wide
+        kernel((-(-rows // tall), -(-units // wide)), (wide, tall), (rows, *args))
