@@ -10,30 +10,24 @@ alone.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import os
-import platform
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from timing import RESULTS, interleaved, machine, save
 
 import symcell
 
 SHAPES = ((128, 1, 128), (128, 32, 128), (128, 32, 256), (128, 64, 512))
 PEERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-RESULTS = Path(__file__).parent / "results"
 
 
 def emitted(name: str, x: np.ndarray, dy: np.ndarray) -> Callable[[], None]:
     """One forward and backward pass of the emitted module."""
-    module = symcell.compile(symcell.load(name))
+    module = symcell.compile(name)
     params = module.init_params(D=x.shape[2], H=dy.shape[2])
 
     def run() -> None:
@@ -76,18 +70,6 @@ def floor(name: str, x: np.ndarray, dy: np.ndarray) -> Callable[[], None]:
     return run
 
 
-def interleaved(contenders: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """The median time of each in milliseconds; all run once per round, after two rounds of warming up."""
-    times: dict[str, list[float]] = {key: [] for key in contenders}
-    for k in range(rounds + 2):
-        for key, run in contenders.items():
-            start = time.perf_counter()
-            run()
-            if k > 1:
-                times[key].append((time.perf_counter() - start) * 1e3)
-    return {key: statistics.median(values) for key, values in times.items()}
-
-
 def measure(rounds: int) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
     rows = []
@@ -125,22 +107,14 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def machine() -> dict[str, Any]:
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.processor())  # fmt: skip
-    versions = {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__}
-    return {"cpu": model, "cores": os.cpu_count(), "date": datetime.date.today().isoformat(), **versions}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
     torch.manual_seed(0)
     rows = measure(rounds)
-    RESULTS.mkdir(exist_ok=True)
-    report = {"machine": machine(), "symcell": symcell.__version__, "rounds": rounds, "rows": rows}
-    (RESULTS / "cpu.json").write_text(json.dumps(report, indent=1) + "\n")
+    versions = {"symcell": symcell.__version__, "torch": torch.__version__}
+    save("cpu", {"machine": machine(), **versions, "rounds": rounds, "rows": rows})
     plot(rows, RESULTS / "cpu.png")
 
 
