@@ -13,7 +13,9 @@ Names are imported when they are first used: SymPy takes a while to load.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from symcell.version import __version__
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from symcell.cell import Cell, CellError
     from symcell.derivation import Derivation, derive
     from symcell.language import from_equations, load, names, parse
-    from symcell.pipeline import compile
+    from symcell.pipeline import compile, plan, source
+    from symcell.verify import verify
 
 _HOME = {
     "Cell": "symcell.cell",
@@ -34,6 +37,9 @@ _HOME = {
     "load": "symcell.language",
     "names": "symcell.language",
     "parse": "symcell.language",
+    "plan": "symcell.pipeline",
+    "source": "symcell.pipeline",
+    "verify": "symcell.verify",
 }
 
 __all__ = [
@@ -47,16 +53,41 @@ __all__ = [
     "load",
     "names",
     "parse",
+    "plan",
+    "source",
+    "verify",
 ]
+
+
+def _value(name: str) -> Any:
+    return getattr(import_module(_HOME[name]), name)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'symcell' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+    value = _value(name)
+    return globals().setdefault(name, value)
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Function(ModuleType):
+    """A package of symcell's that is called like the public function of its name: ``symcell.verify(cell)``."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _value(self.__name__.rpartition(".")[2])(*args, **kwargs)
+
+
+class _Package(ModuleType):
+    """symcell itself: Python sets a package's attribute to each module below it that is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOME and isinstance(value, ModuleType):
+            value.__class__ = _Function
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

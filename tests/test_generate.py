@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import symcell
+from symcell import pipeline
 from symcell.cell import CellError
 from symcell.generate import check, find, generate, manifest, writing
 from symcell.generate.manifest import ManifestError
@@ -78,13 +80,13 @@ def test_bytes_do_not_depend_on_hashes_order_or_company(here):
                 assert other[name] == data, name
 
 
-def test_targets_share_one_plan(monkeypatch):
-    plans = []
-    plan_of = writing.plan_of
-    monkeypatch.setattr(writing, "plan_of", lambda cell: plans.append(cell.name) or plan_of(cell))
+def test_targets_share_the_graphs_of_a_cell(monkeypatch):
+    derived = []
+    graphs = pipeline.graphs
+    monkeypatch.setattr(pipeline, "graphs", lambda cell: derived.append(cell.name) or graphs(cell))
     write("rnn", "mine")
     check(OUT)
-    assert plans == ["rnn", "mine", "mine", "rnn"]
+    assert derived == ["rnn", "mine", "mine", "rnn"]
 
 
 def test_the_manifest_names_no_machine_and_no_time(here):
@@ -146,8 +148,8 @@ def test_an_emission_that_fails_leaves_everything_alone(monkeypatch):
     before = contents()
     Path("mine.cell").write_text(NEWER)
 
-    plan_of = writing.plan_of
-    monkeypatch.setattr(writing, "plan_of", lambda cell: {"mine": plan_of}[cell.name](cell))
+    plans = writing.plans
+    monkeypatch.setattr(writing, "plans", lambda cell, targets: {"mine": plans}[cell.name](cell, targets))
     with pytest.raises(KeyError):
         write("mine", "rnn")
     assert contents() == before
@@ -180,7 +182,8 @@ def test_check_says_why_a_file_is_stale(monkeypatch):
     assert {p.message for p in check(OUT).problems} == {"the equations have changed since (mine.cell)"}
     Path("mine.cell").write_text(MINE)
     emitter = writing.emitter
-    monkeypatch.setattr(writing, "emitter", lambda target: lambda plan: emitter(target)(plan) + "# more\n")
+    longer = lambda target: SimpleNamespace(emit=lambda plan: emitter(target).emit(plan) + "# more\n")  # noqa: E731
+    monkeypatch.setattr(writing, "emitter", longer)
     assert {p.message for p in check(OUT).problems} == {"symcell's plan, templates or emitter have changed since"}
     monkeypatch.setattr("symcell.generate.checking.__version__", "9.9")
     assert {p.message for p in check(OUT).problems} == {"it was written by symcell 0.1.0; this is 9.9"}
@@ -326,6 +329,7 @@ def test_leftovers_of_a_killed_run_are_removed():
 KILLED = """
 import os, signal
 from pathlib import Path
+from types import SimpleNamespace
 from symcell.generate import check, find, generate
 
 out = Path("out")
@@ -376,6 +380,7 @@ def test_killed_at_any_moment_every_file_is_old_or_new(here):
 TOGETHER = """
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from symcell.generate import find, generate
 
 cells = [[find("rnn")], [find("mine")]]

@@ -12,7 +12,7 @@ import click
 from symcell.cli import arguments
 
 if TYPE_CHECKING:
-    from symcell.cell import Cell, Parameter
+    from symcell.cell import Cell, Parameter, Shape, Start
 
 NOMINAL = 256
 WIDEST = 112
@@ -22,26 +22,31 @@ INDENT = 12
 @click.command()
 @arguments.cell
 @arguments.sizes
-def show(cell: str, sizes: dict[str, int]) -> None:
+@click.option("--target", metavar="NAME", default="cupy", help="Whose kernels and memory to count (default: cupy).")
+def show(cell: str, sizes: dict[str, int], target: str) -> None:
     """Show a cell: equations, shapes, and what it costs."""
+    from symcell.pipeline import TARGETS, plan
+
+    if target not in TARGETS:
+        raise click.BadParameter(f"{target!r} is none of {', '.join(TARGETS)}", param_hint="--target")
     found = arguments.load(cell)
     for name in sizes:
         if name not in found.sizes:
             known = f"the sizes {', '.join(found.sizes)}" if found.sizes else "no sizes"
             raise click.BadParameter(f"{found.name} has {known}, not {name!r}", param_hint="--size")
     columns = shutil.get_terminal_size((WIDEST, 24)).columns
-    click.echo("\n".join([*_heading(found), *_equations(found, columns), "", *_values(found, sizes, columns)]))
-    from symcell.pipeline import plan_of
-
-    click.echo(f"\nCost\n----\n{plan_of(found)}")
+    click.echo("\n".join([*_heading(found, columns), *_equations(found, columns), "", *_values(found, sizes, columns)]))
+    click.echo(f"\nCost ({target})\n{'-' * (7 + len(target))}\n{plan(found, target)}")
 
 
-def _heading(cell: Cell) -> list[str]:
+def _heading(cell: Cell, columns: int) -> list[str]:
     from symcell.derivation.text import width
 
     title = cell.title or cell.name
     lines = [title, "=" * width(title), ""]
-    return [*lines, *cell.description.splitlines(), ""] if cell.description else lines
+    for paragraph in cell.description.split("\n\n") if cell.description else ():
+        lines += [*textwrap.wrap(paragraph, columns), ""]
+    return lines
 
 
 def _equations(cell: Cell, columns: int) -> list[str]:
@@ -66,7 +71,7 @@ def _equations(cell: Cell, columns: int) -> list[str]:
 
 def _values(cell: Cell, sizes: dict[str, int], columns: int) -> list[str]:
     from symcell.cli.counting import parameter_count
-    from symcell.plan.report import formula
+    from symcell.program.report import formula
 
     chosen = {size: sizes.get(size, NOMINAL) for size in cell.sizes}
     total = sum(_numbers(p, chosen) for p in cell.parameters.values())
@@ -74,12 +79,13 @@ def _values(cell: Cell, sizes: dict[str, int], columns: int) -> list[str]:
     constants = [f"{name} = {value:g}" for name, value in cell.constants.items()]
     rows = {
         "sizes": [", ".join(cell.sizes)],
-        "inputs": [f"{name}: {size}" for name, size in cell.inputs.items()],
+        "inputs": [f"{name}: {_shape(shape)}" for name, shape in cell.inputs.items()],
         "states": [_state(cell, name, lags) for name, lags in cell.states.items()],
-        "output": [f"{cell.output}: {cell.size_of(cell.output)}"],
+        "output": [f"{cell.output}: {_shape(cell.shape_of(cell.output))}"],
         "parameters": _parameters(cell.parameters.items()),
         "": [f"{formula(parameter_count(cell))}{at}"] if cell.parameters else ["none"],
         "constants": [", ".join(constants)] if constants else [],
+        "arrays": [f"{name}: {_shape(shape)}, set by the caller" for name, shape in cell.arrays.items()],
     }
     lines = []
     for head, texts in rows.items():
@@ -90,10 +96,9 @@ def _values(cell: Cell, sizes: dict[str, int], columns: int) -> list[str]:
 
 
 def _numbers(parameter: Parameter, sizes: dict[str, int]) -> int:
-    total = 1
-    for size in parameter.shape:
-        total *= size.value(sizes)
-    return total
+    from symcell.cell import units
+
+    return units(parameter.shape).value(sizes)
 
 
 def _at(sizes: dict[str, int]) -> str:
@@ -106,18 +111,28 @@ def _at(sizes: dict[str, int]) -> str:
 
 def _state(cell: Cell, name: str, lags: int) -> str:
     start = f", starting at {cell.initial[name]}" if name in cell.initial else ""
-    return f"{name}: {cell.size_of(name)}{f', {lags} steps back' if lags > 1 else ''}{start}"
+    return f"{name}: {_shape(cell.shape_of(name))}{f', {lags} steps back' if lags > 1 else ''}{start}"
 
 
 def _parameters(parameters: Iterable[tuple[str, Parameter]]) -> list[str]:
     """``W_i, W_f: H×D``: the parameters of one shape and start together."""
+    from symcell.cell import Start
+
     groups: dict[str, list[str]] = {}
     for name, parameter in parameters:
-        shape = "×".join(f"({n})" if "+" in str(n) and len(parameter.shape) > 1 else str(n) for n in parameter.shape)
-        start = "" if parameter.start == "uniform" else f", starting at {_start(parameter.start)}"
+        shape = _shape(parameter.shape)
+        start = "" if parameter.start == Start() else f", starting at {_start(parameter.start)}"
         groups.setdefault((shape or "scalar") + start, []).append(name)
     return [f"{', '.join(names)}: {what}" for what, names in groups.items()]
 
 
-def _start(start: float | str) -> str:
-    return start if isinstance(start, str) else f"{start:g}"
+def _shape(shape: Shape) -> str:
+    """``H``, ``H×D``, ``H×(D+H)``."""
+    return "×".join(f"({n})" if "+" in str(n) and len(shape) > 1 else str(n) for n in shape)
+
+
+def _start(start: float | Start) -> str:
+    """A number, ``zeros``, ``normal(0.02)``."""
+    if isinstance(start, float | int):
+        return f"{start:g}"
+    return start.kind if start.scale is None else f"{start.kind}({start.scale:g})"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from symcell import __version__
 from symcell.cell import Cell, CellError
-from symcell.emit.stamp import stamp
+from symcell.emit.python.stamp import stamp
 from symcell.generate import files, manifest
 from symcell.generate.manifest import Entry, Manifest, ManifestError
 from symcell.generate.sources import Found, NoSourceError, cell_name, recorded, resolve
-from symcell.pipeline import TARGETS, emitter, plan_of
+from symcell.pipeline import TARGETS, emitter, plans
 
 PACKAGE = b'"""Modules emitted from the equations of cells: each stands alone and can be copied into a project."""\n'
 
@@ -43,10 +43,11 @@ class Written:
 
 
 def modules(cell: Cell, targets: Iterable[str]) -> list[Module]:
-    """The modules of a cell for some targets; they share one plan."""
-    plan = plan_of(cell)
-    fingerprint = stamp(plan)
-    return [Module(f"{cell.name}_{t}.py", cell.name, t, emitter(t)(plan).encode(), fingerprint) for t in targets]
+    """The modules of a cell for some targets; they share its graphs."""
+    return [
+        Module(f"{cell.name}_{target}.py", cell.name, target, emitter(target).emit(plan).encode(), stamp(plan))
+        for target, plan in plans(cell, targets).items()
+    ]
 
 
 def generate(

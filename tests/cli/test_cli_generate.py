@@ -83,10 +83,10 @@ def mend(symcell, output):
 def test_an_edit_by_hand_is_shown_and_mended(symcell, mycell):
     path = mycell / "mycell_numpy.py"
     whole = path.read_bytes()
-    path.write_bytes(whole.replace(b"np.tanh(c_t, out=h_t)", b"np.sinh(c_t, out=h_t)"))
+    path.write_bytes(whole.replace(b"np.tanh(c_t, out=tanh_c_t)", b"np.sinh(c_t, out=tanh_c_t)", 1))
     output = symcell("check", "mycells", status=1).output
     assert "edited: mycells/mycell_numpy.py" in output
-    assert "    -        np.sinh(c_t, out=h_t)\n    +        np.tanh(c_t, out=h_t)\n" in output
+    assert "    -        np.sinh(c_t, out=tanh_c_t)\n    +        np.tanh(c_t, out=tanh_c_t)\n" in output
     assert "to mend: symcell generate mycell --out mycells\n" in output
     mend(symcell, output)
     assert path.read_bytes() == whole

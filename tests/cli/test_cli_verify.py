@@ -16,9 +16,9 @@ def asked(monkeypatch):
 
     def stand_in(cells, *, progress=None):
         for cell in cells:
-            progress(cell.name)
-            seen.append(cell.name)
-        return Report(tuple(CellReport(c.name, (), (), ("it is wrong",) if c.name == "gru" else ()) for c in cells))
+            progress(cell)
+            seen.append(cell)
+        return Report(tuple(CellReport(c, (), (), ("it is wrong",) if c == "gru" else ()) for c in cells))
 
     monkeypatch.setattr(verify, "verify", stand_in)
     return seen
@@ -33,3 +33,19 @@ def test_the_status_follows_the_verdict(symcell, asked):
     assert "1 of 1 cells verified" in symcell("verify", "lstm").output
     assert "1 of 2 cells verified" in symcell("verify", "lstm", "gru", status=1).output
     assert asked == ["lstm", "lstm", "gru"]
+
+
+def test_a_file_is_tried_as_it_stands(symcell, tmp_path):
+    symcell("generate", "rnn", "--target", "numpy", "--out", "some")
+    assert "1 of 1 cells verified" in symcell("verify", "some/rnn_numpy.py").output
+    path = tmp_path / "some" / "rnn_numpy.py"
+    path.write_text(path.read_text().replace("np.tanh(", "np.sin("))
+    output = symcell("verify", "some/rnn_numpy.py", status=1).output
+    assert "differs from what would be generated now" in output
+    assert "0 of 1 cells verified" in output
+
+
+def test_what_is_no_module_is_told_without_a_traceback(symcell, tmp_path):
+    (tmp_path / "mine.py").write_text("x = 1\n")
+    for name, what in (("mine.py", "has no EQUATIONS"), ("gone.py", "cannot be read")):
+        assert what in symcell("verify", name, status=2).stderr
