@@ -30,13 +30,14 @@ def in_order(stages: Sequence[Stage], buffers: Mapping[str, Buffer], lasting: It
             users.setdefault(name, set()).add(k)
     kept = set(lasting)
     counted = {n for n in users if buffers[n].origin == "own" and buffers[n].extent == "whole" and n not in kept}
+    weights = {n: weight(buffers[n]) for n in sorted(counted)}
+    mine = [sorted(names & counted) for names in touched]
     begun: set[str] = set()
     done: list[int] = []
 
     def taken(k: int) -> int:
         """What a stage takes more than it frees."""
-        mine = sorted(touched[k] & counted)
-        return sum((n not in begun) * weight(buffers[n]) - (users[n] == {k}) * weight(buffers[n]) for n in mine)
+        return sum(((n not in begun) - (len(users[n]) == 1)) * weights[n] for n in mine[k])
 
     while len(done) < len(stages):
         ready = sorted(k for k, before in waiting.items() if not before)
