@@ -66,7 +66,7 @@ LIBRARIES = {
     "networkx": {"graph", "plan"},
     "numpy": {"emulate", "interpret", "program", "verify"},
     "rich": {"cli", "verify"},
-    "sympy": {"adjoint", "cell", "cli", "derivation", "emit", "graph", "interpret", "language", "lower", "plan",
+    "sympy": {"adjoint", "cell", "derivation", "emit", "graph", "interpret", "language", "lower", "plan",
               "program", "symbolic", "verify"},
     "torch": {"verify"},
 }  # fmt: skip

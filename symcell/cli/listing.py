@@ -39,8 +39,7 @@ def list_() -> None:
 
 
 def _row(name: str, cell: Cell) -> list[str]:
-    from symcell.cli.counting import parameter_count
-    from symcell.program.report import formula, nominal
+    from symcell.program.report import formula, nominal, parameter_count
 
     count = parameter_count(cell)
     states = ", ".join(s if k == 1 else f"{s} ({k} lags)" for s, k in cell.states.items())

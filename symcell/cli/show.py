@@ -70,8 +70,7 @@ def _equations(cell: Cell, columns: int) -> list[str]:
 
 
 def _values(cell: Cell, sizes: dict[str, int], columns: int) -> list[str]:
-    from symcell.cli.counting import parameter_count
-    from symcell.program.report import formula
+    from symcell.program.report import formula, parameter_count
 
     chosen = {size: sizes.get(size, NOMINAL) for size in cell.sizes}
     total = sum(_numbers(p, chosen) for p in cell.parameters.values())

@@ -8,20 +8,8 @@ from dataclasses import replace
 
 from symcell.plan.order import weight
 from symcell.plan.overwriting import Moves
-from symcell.program.model import (
-    Buffer,
-    Copy,
-    EdgeSum,
-    Fixed,
-    Gemm,
-    Gradient,
-    Kernel,
-    Ref,
-    Region,
-    Stage,
-    Statement,
-    Sums,
-)
+from symcell.program.access import reads, scratch, writes
+from symcell.program.model import Buffer, Kernel, Ref, Region, Stage
 
 Span = tuple[int, int]
 
@@ -74,11 +62,10 @@ def _spans(regions: tuple[Region, ...], moves: Moves) -> dict[str, list[Span]]:
     for region in regions:
         start = position
         for stage in region.stages:
-            for ref, room in _refs(stage):
-                if room:
-                    rooms.setdefault(ref.buffer, []).append((position, position + 1))
-                    continue
-                moved = moves.get(position // 2)
+            moved = moves.get(position // 2)
+            for ref in scratch(stage):
+                rooms.setdefault(ref.buffer, []).append((position, position + 1))
+            for ref in (*reads(stage), *writes(stage)):
                 first = position + (moved is not None and ref == _out(stage))
                 last = position + (ref.buffer != moved)
                 uses.setdefault(ref.buffer, []).extend((first, last))
@@ -98,29 +85,3 @@ def _spans(regions: tuple[Region, ...], moves: Moves) -> dict[str, list[Span]]:
 
 def _out(stage: Stage) -> Ref | None:
     return next(stage.statements()).out if isinstance(stage, Kernel) else None
-
-
-def _refs(stage: Stage) -> list[tuple[Ref, bool]]:
-    """The references of a stage, and whether each is room for a temporary."""
-    match stage:
-        case Kernel():
-            return [pair for statement in stage.statements() for pair in _statement(statement)]
-        case Gemm():
-            rooms = [(stage.work, True)] if stage.work else []
-            return [(stage.out, False), (stage.left, False), (stage.matrix, False), *rooms]
-        case Gradient():
-            return [(stage.out, False), (stage.left, False), (stage.right, False)]
-        case Sums():
-            return [(stage.out, False), (stage.arg, False)]
-        case Fixed():
-            return [(stage.out, False), *((r, False) for r in stage.reads.values())]
-        case Copy():
-            return [(stage.out, False), (stage.source, False)]
-        case EdgeSum():
-            return [(stage.out, False)]
-
-
-def _statement(statement: Statement) -> list[tuple[Ref, bool]]:
-    rooms = [*statement.work, *([statement.mask] if statement.mask else [])]
-    outs = [statement.out] if statement.out else []
-    return [*((r, False) for r in (*outs, *statement.reads.values())), *((r, True) for r in rooms)]

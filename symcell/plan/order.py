@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from symcell.plan.prices import price
 from symcell.program.access import reads, writes
 from symcell.program.model import Buffer, EdgeSum, Stage
-
-NOMINAL_UNITS = 256
-"""What a named size counts for when buffers are weighed."""
 
 
 def weight(buffer: Buffer) -> int:
     """How much a buffer takes, in nominal numbers for each row."""
-    return buffer.width.value(dict.fromkeys(buffer.width.names, NOMINAL_UNITS))
+    return sum(price(member.shape) for member in buffer.members)
 
 
 def in_order(stages: Sequence[Stage], buffers: Mapping[str, Buffer], lasting: Iterable[str]) -> tuple[Stage, ...]:

@@ -15,16 +15,11 @@ from symcell.plan.order import in_order
 from symcell.plan.overwriting import overwriting
 from symcell.plan.places import GRADS, PARAMS, Places
 from symcell.plan.stages import REGIONS, RegionName, Schedule
-from symcell.program.access import reads
+from symcell.program.access import made as made_by, reads
 from symcell.program.model import (
     Buffer,
     Copy,
-    EdgeSum,
     Enter,
-    Fixed,
-    Gemm,
-    Gradient,
-    Kernel,
     Leave,
     Member,
     Profile,
@@ -33,7 +28,6 @@ from symcell.program.model import (
     Region,
     Role,
     Stage,
-    Sums,
 )
 from symcell.symbolic.nodes import At, Param
 
@@ -149,7 +143,7 @@ def backward_program(
         leaves.append(Leave(entry.value, buffers, entry.depth, adjoint.forward.shape(entry.value)))
     lasting = {*(r.buffer for r in results.values() if r), *(b for leave in leaves for b, _ in leave.buffers)}
     wanted = {v for p, v in adjoint.gradients.items() if p in index} | {v for e in graph.exits for v in e.values}
-    regions = _regions(stages, graph, places.buffers, lasting, _reaching(graph, wanted))
+    regions = _regions(stages, graph, places.buffers, lasting, _run_anyway(graph, stages, wanted))
     return _program("backward", profile, graph, places, regions, enters,
                     tuple(leaves), results, forward.tape, cell, lasting)  # fmt: skip
 
@@ -169,10 +163,11 @@ def _summed(graph: Graph) -> frozenset[str]:
     return frozenset(op.out for op in graph.steps if isinstance(op, Total) and isinstance(op.arg, Edge))
 
 
-def _reaching(graph: Graph, wanted: set[str]) -> frozenset[str]:
+def _reaching(graph: Graph, wanted: Iterable[str]) -> frozenset[str]:
     """The values that ``wanted`` ones are computed from, at whatever distance in time."""
     made = graph.producer()
-    pending, found = sorted(wanted), set(wanted)
+    found = set(wanted)
+    pending = sorted(found)
     while pending:
         op = made.get(pending.pop())
         sources: list[Operand] = list(op.operands()) if op else []
@@ -209,15 +204,18 @@ def _sequence(stages: tuple[Stage, ...], needed: frozenset[str]) -> Region:
 
 def _needed(stage: Stage, needed: frozenset[str]) -> bool:
     """Whether a stage makes any of these values; a copy moves what has been found needed already."""
-    match stage:
-        case Kernel():
-            return any(op.out in needed for s in stage.statements() for op in s.ops)
-        case Gemm() | Gradient() | Sums():
-            return any(op.out in needed for op in stage.ops)
-        case Fixed() | EdgeSum():
-            return stage.op.out in needed
-        case Copy():
-            return True
+    return isinstance(stage, Copy) or not needed.isdisjoint(made_by(stage))
+
+
+def _run_anyway(graph: Graph, stages: Mapping[RegionName, list[Stage]], wanted: set[str]) -> frozenset[str]:
+    """The values that ``wanted`` ones need, and those that stages need which run for them: a kernel runs whole."""
+    found = _reaching(graph, wanted | {name for stage in stages["loop"] for name in made_by(stage)})
+    while True:
+        run = {name for part in stages.values() for stage in part if _needed(stage, found) for name in made_by(stage)}
+        more = _reaching(graph, found | run)
+        if more == found:
+            return found
+        found = more
 
 
 def _program(

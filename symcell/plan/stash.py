@@ -13,19 +13,10 @@ from dataclasses import replace
 import networkx as nx
 
 from symcell.adjoint import Adjoint
-from symcell.cell import Shape, units
 from symcell.graph import Graph, Pointwise, lag_of, name_of
+from symcell.plan.prices import price
 from symcell.symbolic.functions import Equal
 from symcell.symbolic.nodes import At
-
-NOMINAL_UNITS = 256
-"""What a named size counts for when prices of stored values are compared."""
-
-
-def price(shape: Shape) -> int:
-    """How much storing a value of this shape costs, in nominal numbers per sample and step."""
-    size = units(shape)
-    return size.value(dict.fromkeys(size.names, NOMINAL_UNITS))
 
 
 def stash(adjoint: Adjoint) -> tuple[str, ...]:

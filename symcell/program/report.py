@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import sympy
 
-from symcell.cell import Size, units
+from symcell.cell import Cell, Size, units
 from symcell.program.access import made
 from symcell.program.costs import NOTHING, Cost, Counts as Counts, cost, counts as counts
 from symcell.program.memory_use import allocated as allocated, peak_formula, peak_memory as peak_memory
@@ -29,7 +29,7 @@ NARROW = 17
 
 def report(plan: Plan) -> str:
     """The plan in plain text, at most 80 columns wide: a line per stage, then totals at nominal sizes."""
-    count = parameter_count(plan)
+    count = parameter_count(plan.cell)
     head = f"{plan.cell.name}: {len(plan.parameters)} parameters of {formula(count)} numbers, {nominal(count)} at"
     lines = [*textwrap.wrap(f"{head} {_nominal_text(plan)}", WIDTH, subsequent_indent="  "), ""]
     for title, program in plan.programs.items():
@@ -42,10 +42,9 @@ def report(plan: Plan) -> str:
 # numbers and formulas
 
 
-def parameter_count(plan: Plan) -> sympy.Expr:
-    """How many numbers the parameters are, as a formula in the sizes."""
-    shapes = (plan.cell.parameters[p].shape for p in plan.parameters)
-    return sympy.expand(sympy.Add(*(units(shape).symbol() for shape in shapes)))
+def parameter_count(cell: Cell) -> sympy.Expr:
+    """How many numbers a cell's parameters are, as a formula in its sizes."""
+    return sympy.expand(sympy.Add(*(units(p.shape).symbol() for p in cell.parameters.values())))
 
 
 def formula(expr: sympy.Expr) -> str:

@@ -108,6 +108,19 @@ def test_what_only_inputs_need_is_marked(name: str, target: str) -> None:
     assert not spoilt & {v for e in graph.exits for v in e.values}
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", CELLS)
+def test_what_runs_without_them_reads_nothing_of_theirs(name: str, target: str) -> None:
+    """A kernel that serves inputs and parameters runs whole: nothing that it reads may have been left out."""
+    program = plan(load(name), target).backward
+    skipped = {op.out for r in program.regions for k in r.inputs_only for op in _ops(r.stages[k])}
+    for region in program.regions:
+        for k, stage in enumerate(region.stages):
+            for statement in stage.statements() if isinstance(stage, Kernel) and k not in region.inputs_only else ():
+                read = {name_of(o) for op in statement.ops for o in op.operands()}
+                assert not read & skipped, f"{statement.op.out} reads {sorted(read & skipped)}"
+
+
 def _ops(stage: Stage) -> list[Op]:
     """The equations that a stage computes; a copy moves what another stage has computed."""
     if isinstance(stage, Kernel):

@@ -13,7 +13,8 @@ from symcell.adjoint import Adjoint
 from symcell.cell import Size
 from symcell.graph import Pointwise, lag_of, name_of
 from symcell.pipeline import graphs
-from symcell.plan.stash import price, stash, with_recomputation
+from symcell.plan.prices import price
+from symcell.plan.stash import stash, with_recomputation
 from symcell.symbolic.functions import Equal
 from symcell.symbolic.nodes import At
 
