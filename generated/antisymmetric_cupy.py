@@ -38,7 +38,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "e949d463fa9da437"
+STAMP = "a3943159986f2b7b"
 
 
 class Params(Mapping[str, Any]):

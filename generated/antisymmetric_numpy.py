@@ -35,7 +35,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "3099acc8cf4a7d52"
+STAMP = "3173edbd2e23e2e0"
 
 
 class Params(Mapping[str, Any]):

@@ -63,7 +63,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "6797f57edf60239d"
+STAMP = "28f44c69ba91a01f"
 
 
 class Params(Mapping[str, Any]):

@@ -60,7 +60,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "c487a6ea5aa74dd8"
+STAMP = "6af3eae04a6c6279"
 
 
 class Params(Mapping[str, Any]):

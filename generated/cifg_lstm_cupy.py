@@ -59,7 +59,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "06faa8ae46a86e9b"
+STAMP = "a46daee948477864"
 
 
 class Params(Mapping[str, Any]):

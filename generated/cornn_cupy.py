@@ -42,7 +42,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "e1a8e347323f2420"
+STAMP = "f526ff0503131498"
 
 
 class Params(Mapping[str, Any]):

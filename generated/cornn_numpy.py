@@ -39,7 +39,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "39ac6435f7bba094"
+STAMP = "050516357f6d0c60"
 
 
 class Params(Mapping[str, Any]):

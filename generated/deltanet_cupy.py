@@ -53,7 +53,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "84175fb991b2f8dd"
+STAMP = "6c6da79740708ad7"
 
 
 class Params(Mapping[str, Any]):

@@ -50,7 +50,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "aab81deb0938ad3a"
+STAMP = "6a6d7df9812bd016"
 
 
 class Params(Mapping[str, Any]):

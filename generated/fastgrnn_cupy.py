@@ -43,7 +43,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "07e418e37360b860"
+STAMP = "174a5b6d1a268121"
 
 
 class Params(Mapping[str, Any]):

@@ -40,7 +40,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "b98865c819a4a3e7"
+STAMP = "24c2324589faed15"
 
 
 class Params(Mapping[str, Any]):

@@ -76,7 +76,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "4f73cf56fd60ae4e"
+STAMP = "f07ebc4cb410e386"
 
 
 class Params(Mapping[str, Any]):

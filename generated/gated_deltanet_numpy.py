@@ -73,7 +73,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "7bd84259a7abf0a0"
+STAMP = "c3449e3165e189a2"
 
 
 class Params(Mapping[str, Any]):

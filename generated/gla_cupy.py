@@ -73,7 +73,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "ede871abe0052714"
+STAMP = "48e46b6fd4116b95"
 
 
 class Params(Mapping[str, Any]):

@@ -70,7 +70,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "5eeedbc3f6e8323c"
+STAMP = "273952713ae7b5cf"
 
 
 class Params(Mapping[str, Any]):

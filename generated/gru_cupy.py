@@ -58,7 +58,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "29e8941910e37661"
+STAMP = "c2c9ca09ff4444c1"
 
 
 class Params(Mapping[str, Any]):

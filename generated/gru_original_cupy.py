@@ -57,7 +57,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "3d30a370e2bfc082"
+STAMP = "59e4f66182b1687a"
 
 
 class Params(Mapping[str, Any]):

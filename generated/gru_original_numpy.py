@@ -54,7 +54,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "cdef9d4e383214f2"
+STAMP = "80dbb9fc08b12380"
 
 
 class Params(Mapping[str, Any]):

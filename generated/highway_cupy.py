@@ -77,7 +77,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "4d477d598abc2d6b"
+STAMP = "ca0701c95211ec11"
 
 
 class Params(Mapping[str, Any]):

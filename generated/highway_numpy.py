@@ -74,7 +74,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "00ac033319f854af"
+STAMP = "cc2b4dad0a38020d"
 
 
 class Params(Mapping[str, Any]):

@@ -38,7 +38,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "cf2bf4a4bc93d078"
+STAMP = "9e69130b563a838d"
 
 
 class Params(Mapping[str, Any]):

@@ -35,7 +35,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "4e1a482f56a5fe2d"
+STAMP = "5e2d248399a31919"
 
 
 class Params(Mapping[str, Any]):

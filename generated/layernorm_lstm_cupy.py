@@ -102,7 +102,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "bb86f361907984ad"
+STAMP = "a3e7442b8e71a9d4"
 
 
 class Params(Mapping[str, Any]):

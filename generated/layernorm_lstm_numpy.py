@@ -99,7 +99,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "51f0f650bfec6ed1"
+STAMP = "5430059cbf3d6286"
 
 
 class Params(Mapping[str, Any]):

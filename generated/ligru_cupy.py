@@ -62,7 +62,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "d73252d984cf6e59"
+STAMP = "4b202dc7a49c1882"
 
 
 class Params(Mapping[str, Any]):

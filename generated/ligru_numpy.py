@@ -59,7 +59,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "ce054c05157344aa"
+STAMP = "350035b9c37c8d1f"
 
 
 class Params(Mapping[str, Any]):

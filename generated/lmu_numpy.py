@@ -60,7 +60,7 @@ EQUATIONS = (
     "W_h: (H, H) = glorot\n"
     "W_m: (H, N) = glorot\n"
 )
-STAMP = "62ea2a8cc597bb1f"
+STAMP = "f6f4801777a72a87"
 
 
 class Params(Mapping[str, Any]):

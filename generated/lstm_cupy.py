@@ -64,7 +64,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "e0bab8064d5c3fae"
+STAMP = "84b09de40394ef61"
 
 
 class Params(Mapping[str, Any]):

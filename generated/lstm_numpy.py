@@ -61,7 +61,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "338b1f35875cfbd5"
+STAMP = "567febad6486e0eb"
 
 
 class Params(Mapping[str, Any]):

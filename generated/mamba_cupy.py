@@ -76,7 +76,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "b2234ad54c043070"
+STAMP = "76702965ccad7d05"
 
 
 class Params(Mapping[str, Any]):

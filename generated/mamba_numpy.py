@@ -73,7 +73,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "06fa2c9dcf3651aa"
+STAMP = "0a850f4feb16a8fa"
 
 
 class Params(Mapping[str, Any]):

@@ -49,7 +49,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "1f3085357c64b101"
+STAMP = "e9edc7514496bded"
 
 
 class Params(Mapping[str, Any]):

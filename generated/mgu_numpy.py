@@ -46,7 +46,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "44a8e351e3873913"
+STAMP = "dfe893ba6f1a0cfe"
 
 
 class Params(Mapping[str, Any]):

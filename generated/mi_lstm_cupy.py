@@ -113,7 +113,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "929059702fa5215c"
+STAMP = "200383fa222271e7"
 
 
 class Params(Mapping[str, Any]):

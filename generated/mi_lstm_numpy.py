@@ -110,7 +110,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "964a52895e243beb"
+STAMP = "104744f0c9be38c9"
 
 
 class Params(Mapping[str, Any]):

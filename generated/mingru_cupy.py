@@ -35,7 +35,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "6f7e0cec048b94df"
+STAMP = "bd4c08084b72b20a"
 
 
 class Params(Mapping[str, Any]):

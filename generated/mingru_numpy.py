@@ -32,7 +32,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "3cbf0fe777601c11"
+STAMP = "ea05013d43289022"
 
 
 class Params(Mapping[str, Any]):

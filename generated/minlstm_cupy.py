@@ -54,7 +54,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "4397ad5afc005444"
+STAMP = "ebd9bdd9c0c98c3e"
 
 
 class Params(Mapping[str, Any]):

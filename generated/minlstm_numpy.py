@@ -51,7 +51,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "ab32acc859aca198"
+STAMP = "423b909a4a8574d5"
 
 
 class Params(Mapping[str, Any]):

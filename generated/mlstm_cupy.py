@@ -84,7 +84,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "179a4fc649fc8553"
+STAMP = "d5d2675c09c24e5d"
 
 
 class Params(Mapping[str, Any]):

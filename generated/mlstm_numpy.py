@@ -81,7 +81,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "33cc2c12f0460785"
+STAMP = "836a4f439d762587"
 
 
 class Params(Mapping[str, Any]):

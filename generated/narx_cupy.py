@@ -36,7 +36,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "1eb31da6fef54f7c"
+STAMP = "0b370d04470cd37b"
 
 
 class Params(Mapping[str, Any]):

@@ -33,7 +33,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "1d6742722cb34bae"
+STAMP = "afab659ef7d1a2e5"
 
 
 class Params(Mapping[str, Any]):

@@ -83,7 +83,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "dc1c829a14ced26d"
+STAMP = "3b12b2e98446893c"
 
 
 class Params(Mapping[str, Any]):

@@ -80,7 +80,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "807c6b893537de31"
+STAMP = "e6d729e99dadfd9d"
 
 
 class Params(Mapping[str, Any]):

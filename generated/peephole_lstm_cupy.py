@@ -74,7 +74,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                                         # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "7bff8c5880dcc274"
+STAMP = "c9d9f6b3246501d3"
 
 
 class Params(Mapping[str, Any]):

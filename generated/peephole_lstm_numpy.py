@@ -71,7 +71,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                                         # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "58e596920183bd52"
+STAMP = "2f364380879171ba"
 
 
 class Params(Mapping[str, Any]):

@@ -89,7 +89,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "e6c580f4dcdbcf35"
+STAMP = "60d268579c8e24ce"
 
 
 class Params(Mapping[str, Any]):

@@ -86,7 +86,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "45bbf6322a6bbcad"
+STAMP = "bb18b9df8d900cbe"
 
 
 class Params(Mapping[str, Any]):

@@ -72,7 +72,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "ba90b332e0e68271"
+STAMP = "2313960be9c751d9"
 
 
 class Params(Mapping[str, Any]):

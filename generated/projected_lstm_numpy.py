@@ -69,7 +69,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "f0d627c89b322d24"
+STAMP = "8e82c8e2704b48de"
 
 
 class Params(Mapping[str, Any]):

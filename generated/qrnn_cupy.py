@@ -54,7 +54,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "297c117cc74d3e4e"
+STAMP = "3087fc42e3d70edd"
 
 
 class Params(Mapping[str, Any]):

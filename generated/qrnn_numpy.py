@@ -51,7 +51,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "aa8f159ef7c6c7f1"
+STAMP = "db42c3f35c8ff003"
 
 
 class Params(Mapping[str, Any]):

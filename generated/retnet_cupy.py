@@ -53,7 +53,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "8ff20cff3988baab"
+STAMP = "d57b262aba843c11"
 
 
 class Params(Mapping[str, Any]):

@@ -50,7 +50,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "78d667f0727301be"
+STAMP = "69c61b22b103a53c"
 
 
 class Params(Mapping[str, Any]):

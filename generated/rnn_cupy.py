@@ -33,7 +33,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "d9ec8286ec41e762"
+STAMP = "08dc94aebad0c33c"
 
 
 class Params(Mapping[str, Any]):

@@ -30,7 +30,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "ddc0684147deb656"
+STAMP = "0ceed37437d89ff2"
 
 
 class Params(Mapping[str, Any]):

@@ -38,7 +38,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "2216a9f715b736a7"
+STAMP = "7cd6b10805ee5ca0"
 
 
 class Params(Mapping[str, Any]):

@@ -35,7 +35,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "a1eeecc355aa6ec6"
+STAMP = "af4cbfa823ca3375"
 
 
 class Params(Mapping[str, Any]):

@@ -73,7 +73,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "eb19285f2fe1f50d"
+STAMP = "7f9dd9dd49850fc8"
 
 
 class Params(Mapping[str, Any]):

@@ -70,7 +70,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "bf77f58e9a27bcdc"
+STAMP = "caf6ee2cd008a03b"
 
 
 class Params(Mapping[str, Any]):

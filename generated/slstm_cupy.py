@@ -75,7 +75,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "3581e9a8275179de"
+STAMP = "b0c4dac8a366e9ec"
 
 
 class Params(Mapping[str, Any]):

@@ -58,7 +58,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "6030cb405c76f49b"
+STAMP = "5b83630fd7204a7f"
 
 
 class Params(Mapping[str, Any]):

@@ -55,7 +55,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "c69491c758ba37cb"
+STAMP = "904836e239803c59"
 
 
 class Params(Mapping[str, Any]):

@@ -50,7 +50,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "d2849389790aee65"
+STAMP = "5cb2f94748baa402"
 
 
 class Params(Mapping[str, Any]):

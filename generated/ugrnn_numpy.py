@@ -47,7 +47,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "ed0457327846dfa0"
+STAMP = "4c52ac388687859f"
 
 
 class Params(Mapping[str, Any]):

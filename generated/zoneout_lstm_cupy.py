@@ -73,7 +73,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "f10a9c96b8abab61"
+STAMP = "7b58c5ec4cb8f4d2"
 
 
 class Params(Mapping[str, Any]):

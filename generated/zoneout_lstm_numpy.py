@@ -70,7 +70,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "5bc515da42c4cbf0"
+STAMP = "f92f40e90f383165"
 
 
 class Params(Mapping[str, Any]):

@@ -48,10 +48,6 @@ def double(value: Expr) -> float:
     return double(coefficient) * math.pi
 
 
-def negate(a: Expr) -> Expr:
-    return -a
-
-
 def add(a: Expr, b: Expr) -> Expr:
     return _small(a + b) if _exact(a, b) and _of_pi(a) == _of_pi(b) else _double(double(a) + double(b))
 

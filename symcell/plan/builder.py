@@ -134,12 +134,11 @@ class Builder:
         )  # fmt: skip
         return self.places.of(operand, len(ops) if moving else 1)
 
-    def room(self, hint: str, width: Size, whole: bool, storage: str = "real") -> Ref:
+    def room(self, hint: str, width: Size, whole: bool, storage: model.Storage = "real") -> Ref:
         """Room for an intermediate result as wide as a statement; statements of one width share it."""
         name = f"{hint}[{width}]{'[whole]' if whole else ''}"
         extent: model.Extent = "whole" if whole else "local"
-        kind = "bool" if storage == "bool" else "real"
-        self.places.add(Buffer(name, (Member(hint, (width,)),), extent, storage=kind))  # type: ignore[arg-type]
+        self.places.add(Buffer(name, (Member(hint, (width,)),), extent, storage=storage))
         return self.places.at(name)
 
     def out(self, ops: tuple[Step, ...], whole: bool, copies: list[Copy]) -> Ref:
@@ -212,10 +211,9 @@ class Builder:
         mask = self.fixed_room("mask", shape, "bool") if found.mask else None
         return Fixed(op, out, reads, found.calls, work, mask)
 
-    def fixed_room(self, hint: str, shape: Shape, storage: str = "real") -> Ref:
+    def fixed_room(self, hint: str, shape: Shape, storage: model.Storage = "real") -> Ref:
         name = f"{hint}[{', '.join(map(str, shape))}][fixed]"
-        kind = "bool" if storage == "bool" else "real"
-        self.places.add(Buffer(name, (Member(hint, shape),), "fixed", storage=kind))  # type: ignore[arg-type]
+        self.places.add(Buffer(name, (Member(hint, shape),), "fixed", storage=storage))
         return self.places.fixed_at(name)
 
 

@@ -36,18 +36,20 @@ Origin = Literal["own", "input", "seed", "tape", "params", "grads", "constant"]
 forward program (it was on the tape); the parameters' flat buffer and that of their gradients; a constant array."""
 
 
+Storage = Literal["real", "bool"]
+"""What a buffer holds: numbers of the parameters' type, or conditions."""
+
+
 @dataclass(frozen=True)
 class Profile:
     """What a target's planner has to know of it.
 
     ``registers``: a kernel computes many equations, and what nothing else reads stays in registers; else every equation
-    is a call of its own and writes to memory. ``stacked``: equations of one formula whose values lie side by side are
-    computed as one, as wide as all of them.
+    is a call of its own and writes to memory, one call for all equations of one formula whose values lie side by side.
     """
 
     name: str
     registers: bool
-    stacked: bool
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Buffer:
     extent: Extent
     depth: int = 0
     origin: Origin = "own"
-    storage: Literal["real", "bool"] = "real"
+    storage: Storage = "real"
     slot: str = ""
     zeroed: bool = False
 

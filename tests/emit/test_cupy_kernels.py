@@ -20,7 +20,7 @@ from symcell.symbolic.nodes import At, Constant, Count, Param
 
 H, K = Size.of("H"), Size.of("K")
 B = 5  # samples
-PROFILE = Profile("cupy", registers=True, stacked=False)
+PROFILE = Profile("cupy", registers=True)
 
 
 def buffer(name: str, *members: tuple[str, tuple[Size, ...]], extent: Any = "whole", depth: int = 0) -> Buffer:

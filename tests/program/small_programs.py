@@ -45,8 +45,8 @@ from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, Count, Param
 
 D, H = Size.of("D"), Size.of("H")
-CALLS = Profile("calls", registers=False, stacked=True)
-REGISTERS = Profile("registers", registers=True, stacked=False)
+CALLS = Profile("calls", registers=False)
+REGISTERS = Profile("registers", registers=True)
 
 
 def values(varying: dict[str, Shape], fixed: dict[str, Shape]) -> dict[str, Value]:

@@ -7,7 +7,7 @@ from symcell.emit.cupy.source import kernels_of, source
 from symcell.emit.python.module import render
 from symcell.program.model import Plan, Profile
 
-PROFILE = Profile("cupy", registers=True, stacked=False)
+PROFILE = Profile("cupy", registers=True)
 
 
 def emit(plan: Plan) -> str:
