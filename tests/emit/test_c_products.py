@@ -1,0 +1,208 @@
+"""The matrix products of the emitted C, by themselves: against NumPy in float64, for every width of vector."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+TEMPLATES = Path(__file__).parents[2] / "templates" / "c"
+FLAGS = "-O3 -std=gnu11 -fPIC -shared -pthread -fno-math-errno -fno-trapping-math -fopenmp-simd -Wall -Wextra -Werror"
+REAL = {"float": np.float32, "double": np.float64}
+NEEDS = {"native": set[str](), "haswell": {"avx2", "fma", "bmi2"}, "x86-64": {"sse2"}}  # flags of the processor
+# the functions, and their arguments: l a count or stride, p an array (or None), i a flag
+INTERFACE = {
+    "panels": "l",
+    "packed_size": "ll",
+    "pack": "ppllllll",
+    "multiply": "plplpllli",
+    "multiply_plain": "plplpllllli",
+    "gradient_scratch": "ll",
+    "gradient": "plplpplpllllp",
+    "sums": "pplplll",
+}
+ARGUMENT = {"p": ctypes.c_void_p, "l": ctypes.c_longlong, "i": ctypes.c_int}
+GUARD = 0.75  # what stands in and around an output before
+SIZES = (0, 1, 2, 3, 5, 8, 13, 31, 64, 100, 257)
+ROWS = (*range(1, 18), 25, 97, 200)
+
+
+def text(real: str) -> str:
+    """The products as a file of their own: its static functions stand in a table, the one thing that it exports."""
+    parts = [(TEMPLATES / f"{name}.c.j2").read_text() for name in ("vectors", "products")]
+    table = f"void *const exported[] = {{{', '.join(INTERFACE)}}};\n"
+    return "\n".join([f"typedef {real} real;\n#include <string.h>", *parts, table])
+
+
+class Library(NamedTuple):
+    """The functions as compiled for one type and one kind of processor."""
+
+    real: type[np.floating[Any]]
+    functions: dict[str, Any]
+    loaded: ctypes.CDLL
+
+    def __call__(self, name: str, *arguments: Any) -> int:
+        return self.functions[name](*(a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments))
+
+    def normal(self, *shape: int, extra: int = 0, seed: int = 0) -> np.ndarray:
+        """Random numbers, at an odd address; rows are `extra` further apart, NaN between them and around."""
+        rng = np.random.default_rng((seed, *shape))
+        _, inside = self.area(*shape, extra=extra, value=np.nan)
+        inside[...] = rng.standard_normal(shape)
+        return inside
+
+    def area(self, rows: int, columns: int, extra: int = 0, value: float = GUARD) -> tuple[np.ndarray, np.ndarray]:
+        """Memory full of a value, and a view of rows x columns inside it."""
+        stride = columns + extra
+        memory = np.full(rows * stride + 65, value, self.real)
+        return memory, np.ndarray((rows, columns), self.real, memory, 33 * memory.itemsize,
+                                  (stride * memory.itemsize, memory.itemsize))  # fmt: skip
+
+    def aligned(self, size: int) -> np.ndarray:
+        """Memory on a 64-byte boundary, full of NaN."""
+        memory = np.full(size + 64, np.nan, self.real)
+        start = -memory.ctypes.data % 64 // memory.itemsize
+        return memory[start : start + size]
+
+    def packed(self, matrix: np.ndarray) -> np.ndarray:
+        """matrix (inner, columns; any strides), packed in two goes as two threads would."""
+        inner, columns = matrix.shape
+        to = self.aligned(self("packed_size", inner, columns))
+        count = self("panels", columns)
+        for first, last in ((0, count // 2), (count // 2, count)):
+            self("pack", to, matrix, *strides(matrix), inner, columns, first, last)
+        return to
+
+    def multiply(self, out: np.ndarray, left: np.ndarray, right: np.ndarray, accumulate: bool, packed: bool) -> None:
+        rows, inner, columns = *left.shape, right.shape[1]
+        where = (self.packed(right),) if packed else (right, *strides(right))
+        name = "multiply" if packed else "multiply_plain"
+        self(name, out, strides(out)[0], left, strides(left)[0], *where, rows, inner, columns, accumulate)
+
+    def gradient(self, left: np.ndarray, right: np.ndarray, index: tuple[Any, Any], rows: int, *cuts: int) -> Any:
+        memory, out = self.area(left.shape[1], right.shape[1], extra=3)
+        for first, last in itertools.pairwise((0, *cuts, left.shape[1])):
+            scratch = self.aligned(self("gradient_scratch", last - first, right.shape[1]))
+            self("gradient", out, strides(out)[0], left, strides(left)[0], index[0], right, strides(right)[0],
+                 index[1], rows, first, last, right.shape[1], scratch)  # fmt: skip
+        return untouched(memory, out)
+
+
+def strides(array: np.ndarray) -> tuple[int, ...]:
+    return tuple(stride // array.itemsize for stride in array.strides)
+
+
+def untouched(memory: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """What was written, after the check that nothing was written around it."""
+    written = out.copy()
+    out[...] = GUARD
+    assert np.all(memory == GUARD)
+    return written
+
+
+@pytest.fixture(scope="module", params=itertools.product(REAL, NEEDS), ids="-".join)
+def library(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    real, machine = request.param
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler")
+    if not NEEDS[machine] <= set(Path("/proc/cpuinfo").read_text().split()):
+        pytest.skip(f"not a processor for -march={machine}")
+    source = tmp_path_factory.mktemp("products") / "products.c"
+    source.write_text(text(real))
+    subprocess.run(["cc", *FLAGS.split(), f"-march={machine}", "-o", source.with_suffix(".so"), source], check=True)
+    loaded = ctypes.CDLL(str(source.with_suffix(".so")))
+    addresses = (ctypes.c_void_p * len(INTERFACE)).in_dll(loaded, "exported")
+    functions = {
+        name: ctypes.CFUNCTYPE(ctypes.c_longlong, *(ARGUMENT[a] for a in arguments))(address)
+        for (name, arguments), address in zip(INTERFACE.items(), addresses, strict=True)
+    }
+    return Library(REAL[real], functions, loaded)
+
+
+def close(actual: np.ndarray, expected: np.ndarray, terms: int) -> None:
+    """As near as a plain sum of that many products of normal numbers comes."""
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=8 * np.finfo(actual.dtype).eps * (terms + 4))
+
+
+def laid_out(library: Library, inner: int, columns: int, way: str) -> np.ndarray:
+    """A matrix inner x columns: terms side by side, columns side by side, or neither."""
+    if way == "columns":
+        return library.normal(inner, columns, extra=5, seed=2)
+    if way == "terms":
+        return library.normal(columns, inner, extra=5, seed=2).T
+    return library.normal(inner, 3 * columns + 1, seed=2)[:, : 3 * columns : 3]
+
+
+@pytest.mark.parametrize("way", ["columns", "terms", "neither"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_multiply(library: Library, way: str, packed: bool) -> None:
+    """Every height of tile, ragged panels, more than one block of terms and chunk of rows; both ways to end a sum."""
+    rng = np.random.default_rng(1)
+    sizes = [(rows, *rng.choice(SIZES, 2)) for rows in (0, *ROWS)] + [(r, 600, c) for r in (1, 3, 14) for c in (64, 9)]
+    for (rows, inner, columns), accumulate in itertools.product(sizes, (False, True)):
+        left, right = library.normal(rows, inner, extra=1, seed=1), laid_out(library, inner, columns, way)
+        memory, out = library.area(rows, columns, extra=7)
+        library.multiply(out, left, right, accumulate, packed)
+        result = untouched(memory, out)
+        close(result, left.astype(float) @ right.astype(float) + GUARD * accumulate, inner)
+
+
+def test_rows_may_be_cut_anywhere(library: Library) -> None:
+    """Threads share rows out; what a row gives must not depend on how, to the last bit."""
+    left, right = library.normal(120, 300, seed=3), library.normal(300, 150, seed=4)
+    whole = np.empty((120, 150), library.real)
+    library.multiply(whole, left, right, False, True)
+    for size in (1, 2, 3, 4, 7, 11, 12, 50, 96, 119):
+        parts = np.empty_like(whole)
+        for first in range(0, 120, size):
+            library.multiply(parts[first : first + size], left[first : first + size], right, False, True)
+        assert np.array_equal(parts, whole), size
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_gradient(library: Library, indexed: bool) -> None:
+    """Rows taken in order or through an index, in ragged blocks and tiles; and cut as threads would: the same bits."""
+    rng = np.random.default_rng(5)
+    for rows, count, columns in [(0, 5, 7), (1, 1, 1), (3, 0, 4), (100, 30, 70), (256, 64, 32), (700, 50, 45)]:
+        left, right = library.normal(rows + 2, count, extra=2, seed=6), library.normal(rows + 2, columns, seed=7)
+        chosen = [rng.integers(0, rows + 2, rows) if indexed else np.arange(rows) for _ in range(2)]
+        index = tuple(chosen) if indexed else (None, None)
+        result = library.gradient(left, right, index, rows)
+        close(result, left[chosen[0]].astype(float).T @ right[chosen[1]].astype(float), rows)
+        for cuts in ((count // 2,), (1, count // 3 + 1), (count // 2, count // 2)):
+            if sorted(cuts)[-1] <= count:
+                assert np.array_equal(library.gradient(left, right, index, rows, *cuts), result)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_sums(library: Library, indexed: bool) -> None:
+    """Any number of rows and columns, in order or through an index, cut anywhere: the same bits."""
+    for rows, columns in itertools.product((0, 1, 255, 256, 600), (1, 7, 64, 301)):
+        arg = library.normal(rows + 1, columns, extra=1, seed=8)
+        chosen = np.random.default_rng(rows).integers(0, rows + 1, rows) if indexed else np.arange(rows)
+        index = chosen if indexed else None
+        results = []
+        for cuts in ((0, columns), (0, 1, columns // 2 + 1, columns)):
+            memory, out = library.area(1, columns)
+            for first, last in itertools.pairwise(sorted({*cuts})):
+                library("sums", out, arg, strides(arg)[0], index, rows, first, last)
+            results.append(untouched(memory, out)[0])
+        close(results[0], arg[chosen].astype(float).sum(axis=0), rows)
+        assert np.array_equal(*results)
+
+
+def test_an_arm_compiler_takes_it(tmp_path: Path) -> None:
+    """The same text for another processor: 16-byte vectors, 32 registers."""
+    compiler = shutil.which("aarch64-linux-gnu-gcc")
+    if not compiler:
+        pytest.skip("no cross compiler for arm64")
+    for real in REAL:
+        (tmp_path / "products.c").write_text(text(real))
+        command = [compiler, *FLAGS.split(), "-o", tmp_path / "products.so", tmp_path / "products.c"]
+        subprocess.run(command, check=True)
