@@ -52,9 +52,9 @@ def cost(program: Program, stage: Stage) -> Cost:
             return _kernel(program, stage)
         case Gemm():
             out, left = (_width(program, r) for r in (stage.out, stage.left))
-            again = 3 * out if stage.accumulate else 0
             added = out if stage.accumulate else 0
-            return _cost(2 * out * left + added, out + left + again, 2 if stage.accumulate else 1)
+            again = added if stage.work is None else 3 * out
+            return _cost(2 * out * left + added, out + left + again, 1 if stage.work is None else 2)
         case Gradient():
             left, right = (_width(program, r) for r in (stage.left, stage.right))
             return _cost(2 * left * right, left + right, 1)

@@ -68,23 +68,24 @@ def allocated(
     program: Program, sizes: Mapping[str, int], steps: int, batch: int, itemsize: int, kept: bool = True
 ) -> int:
     """The bytes of all buffers that a program makes, those of one slot counted once."""
-    return _bytes(own(program, kept), sizes, steps, batch, itemsize)
+    return bytes_of(own(program, kept), sizes, steps, batch, itemsize)
 
 
-def _bytes(rooms: Iterable[Room], sizes: Mapping[str, int], steps: int, batch: int, itemsize: int) -> int:
+def bytes_of(rooms: Iterable[Room], sizes: Mapping[str, int], steps: int, batch: int, itemsize: int) -> int:
+    """The bytes of some rooms."""
     return sum(max(p.bytes(sizes, steps, batch, itemsize) for p in room) for room in rooms)
 
 
 def peak_memory(plan: Plan, sizes: Mapping[str, int], steps: int, batch: int, itemsize: int) -> int:
     """The most bytes that forward and backward have allocated at one time, the results included: y, the last states,
     and all gradients. Inputs, parameters and the gradient by y are the caller's; all sequences are of one length."""
-    return max(_bytes(rooms, sizes, steps, batch, itemsize) for rooms in moments(plan))
+    return max(bytes_of(rooms, sizes, steps, batch, itemsize) for rooms in moments(plan))
 
 
 def peak_formula(plan: Plan, nominal: int, steps: int, batch: int) -> sympy.Expr:
     """The numbers held at the worst moment at nominal sizes, as a formula in the sizes, T and B."""
     sizes = dict.fromkeys(plan.cell.sizes, nominal)
-    worst = max(moments(plan), key=lambda rooms: _bytes(rooms, sizes, steps, batch, 4))
+    worst = max(moments(plan), key=lambda rooms: bytes_of(rooms, sizes, steps, batch, 4))
     largest = [max(room, key=lambda p: p.bytes(sizes, steps, batch, 4)) for room in worst]
     return sympy.expand(sympy.Add(*(p.numbers() for p in largest)))
 

@@ -20,12 +20,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import sympy
 
 from symcell.cell import Cell, Shape, Size, units
 from symcell.graph import Block, Graph, Op, Operand
+
+if TYPE_CHECKING:
+    from symcell.program.checkpoints import MemoryUse
 
 Role = Literal["forward", "backward"]
 
@@ -46,10 +49,15 @@ class Profile:
 
     ``registers``: a kernel computes many equations, and what nothing else reads stays in registers; else every equation
     is a call of its own and writes to memory, one call for all equations of one formula whose values lie side by side.
+
+    ``paced``: samples are at different stages of a step at one time, each on its way; so rows of different widths share
+    no memory there. ``adds``: a product can be added to what stands where it goes, without room of its own.
     """
 
     name: str
     registers: bool
+    paced: bool = False
+    adds: bool = False
 
 
 @dataclass(frozen=True)
@@ -211,7 +219,7 @@ class Gemm:
     Not ``transposed``: each member is W of ``W @ v``, so rows are multiplied by the stack's transpose, and ``out``
     has a member for each. ``transposed``: each is W of ``W.T @ v``, rows are multiplied by the stack itself, and
     ``left`` has a member for each. ``columns``: of the stored matrices, only these. ``accumulate``: added to what
-    stands in ``out``; ``work`` is then room for the product. ``ops``: the equations.
+    stands in ``out``; ``work`` is then room for the product, where the target needs that. ``ops``: the equations.
     """
 
     ops: tuple[Op, ...]
@@ -363,6 +371,18 @@ class Plan:
     @property
     def backward(self) -> Program:
         return self.programs["backward"]
+
+    def memory(
+        self, steps: int, batch: int, /, *, checkpoint: int | str | None = None, itemsize: int = 4, **sizes: int
+    ) -> MemoryUse:
+        """What a train step over T steps and B samples holds in memory, and what it computes again: every size of the
+        cell is a keyword (``plan.memory(100_000, 1, checkpoint="sqrt", D=256, H=256)``), ``itemsize`` a number's bytes.
+
+        Raises ValueError for sizes that are not the cell's, or a checkpoint that ``forward`` would not take.
+        """
+        from symcell.program.checkpoints import memory
+
+        return memory(self, sizes, steps, batch, itemsize, checkpoint)
 
     def __str__(self) -> str:
         from symcell.program.report import report

@@ -11,6 +11,7 @@ import sympy
 
 from symcell.cell import Cell, Size, units
 from symcell.program.access import made
+from symcell.program.checkpoints import again, memory
 from symcell.program.costs import NOTHING, Cost, Counts as Counts, cost, counts as counts
 from symcell.program.memory_use import allocated as allocated, peak_formula, peak_memory as peak_memory
 from symcell.program.model import Copy, EdgeSum, Fixed, Gemm, Gradient, Kernel, Plan, Program, Stage, Sums
@@ -36,7 +37,7 @@ def report(plan: Plan) -> str:
         lines += [*_table(title, program), ""]
     for title, program in plan.programs.items():
         lines += _totals(title, program)
-    return "\n".join([*lines, *_stash(plan), *_peak(plan)])
+    return "\n".join([*lines, *_stash(plan), *_peak(plan), *_checkpoints(plan)])
 
 
 # numbers and formulas
@@ -190,3 +191,11 @@ def _peak(plan: Plan) -> list[str]:
     held = formula(peak_formula(plan, NOMINAL, STEPS, BATCH))
     at = f"{found / 1e6:,.1f} MB at {NOMINAL} units, T = {STEPS} steps and B = {BATCH} samples"
     return _item("memory", f"{held} numbers at most in a train step: {at}")
+
+
+def _checkpoints(plan: Plan) -> list[str]:
+    sizes = dict.fromkeys(plan.cell.sizes, NOMINAL)
+    whole, few = (memory(plan, sizes, STEPS, BATCH, BYTES, checkpoint) for checkpoint in (None, "sqrt"))
+    held = f"{whole.peak / 1e6:,.1f} MB of it besides what goes in and comes out"
+    states = f'{few.peak / 1e6:,.1f} MB with checkpoint="sqrt", states kept every {few.every} steps'
+    return _item("", f"{held}; {states}, for {nominal(again(plan))} more FLOPs per step and sample")

@@ -1,0 +1,111 @@
+"""How many bytes a module's sweeps hold, as lines of Python: what a budget is held to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from symcell.cell import Size
+from symcell.emit.python.names import RESERVED, Identifiers, size_code
+from symcell.emit.python.text import code_lines, literal
+from symcell.program.held import INDEX, Held, sweeps
+from symcell.program.memory_use import Piece, Room
+from symcell.program.model import Plan
+
+RESULTS = ("untaped", "taped", "back")
+
+
+def lines(plan: Plan) -> tuple[str, ...]:
+    """The body of ``_held``, whose arguments are ``sizes``, ``steps``, ``batch``, ``item`` and ``packed``."""
+    code = _Code()
+    sweep = sweeps(plan)
+    found = dict(zip(RESULTS, (sweep.untaped, sweep.taped, sweep.backward), strict=True))
+    sums = [line for name, held in found.items() for line in code.lines(name, held)]
+    packed = [f"    {name} += rows * ({code.row(held)})" for name, held in found.items()]
+    sizes = [f"{code.variables[n]} = sizes[{literal(n)}]" for n in plan.cell.sizes if n in code.variables]
+    body = [*sizes, "rows = steps * batch", *sums, "if packed:", *packed, f"return {', '.join(RESULTS)}"]
+    return tuple(short for line in body for short in code_lines(line, 4))
+
+
+@dataclass
+class _Code:
+    """Numbers of bytes as code. ``variables``: those that hold the sizes."""
+
+    variables: dict[str, str] = field(default_factory=dict)
+    names: Identifiers = field(default_factory=lambda: Identifiers(RESERVED | {"item", "packed", "sizes", *RESULTS}))
+
+    def lines(self, name: str, held: Held) -> Iterator[str]:
+        """What stands where no rows are copied: what adds up, then rooms that several arrays use in turn."""
+        rooms = Counter(largest(room) for room in held.rooms)
+        alone = [room[0] for room in rooms.elements() if len(room) == 1]
+        numbers = self._sum(piece for piece in alone if not piece.bool)
+        conditions = self._sum(piece for piece in alone if piece.bool)
+        parts = [*([f"item * ({numbers})"] if numbers else []), *([conditions] if conditions else [])]
+        yield f"{name} = {' + '.join([*parts, f'{held.objects} * steps'])}"
+        for room, count in rooms.items():
+            if len(room) > 1:
+                factors = [*([str(count)] if count > 1 else []), *(["item"] if not room[0].bool else [])]
+                yield f"{name} += {' * '.join([*factors, self._most(room)])}"
+
+    def row(self, held: Held) -> str:
+        """What copied rows take besides, each."""
+        copied = f"item * {self._factor(held.copied)} + " if held.copied.terms else ""
+        return f"{copied}{INDEX * held.indices}"
+
+    def _most(self, room: Room) -> str:
+        """The largest of some arrays; of those that all have rows, or samples, alone: that many times the widest."""
+        for index, factor in enumerate(("rows", "batch")):
+            if not any(piece.fixed or parts(piece)[1 - index].terms for piece in room):
+                return f"{factor} * max({', '.join(self._size(parts(piece)[index]) for piece in room)})"
+        return f"max({', '.join(self._sum([piece]) for piece in room)})"
+
+    def _sum(self, pieces: Iterable[Piece]) -> str:
+        """Arrays added up: so many numbers for each row, for each sample, and besides; empty for none."""
+        rows, samples, fixed = Size(), Size(), Size()
+        for piece in pieces:
+            each, some = parts(piece)
+            rows, samples = rows + each, samples + (Size() if piece.fixed else some)
+            fixed += some if piece.fixed else Size()
+        products = [f"{factor} * {self._factor(n)}" for factor, n in (("rows", rows), ("batch", samples)) if n.terms]
+        return " + ".join([*products, *([self._size(fixed)] if fixed.terms else [])])
+
+    def _factor(self, size: Size) -> str:
+        text = self._size(size)
+        return f"({text})" if " " in text else text
+
+    def _size(self, size: Size) -> str:
+        return size_code(size, lambda name: self.variables.setdefault(name, self.names.get(name, name)))
+
+
+def parts(piece: Piece) -> tuple[Size, Size]:
+    """The numbers of an array for each row, and for each sample (where it is fixed: in all)."""
+    if piece.fixed:
+        return Size(), piece.width
+    return piece.width * Size.of(piece.steps), piece.width * Size.of(piece.slots)
+
+
+def largest(room: Room) -> Room:
+    """The arrays of which no other is as large whatever the sizes, steps and samples are."""
+    kept: list[Piece] = []
+    for piece in dict.fromkeys(room):
+        if not any(_within(piece, other) for other in kept):
+            kept = [other for other in kept if not _within(other, piece)] + [piece]
+    return tuple(kept)
+
+
+def _within(piece: Piece, other: Piece) -> bool:
+    (rows, some), (most, more) = parts(piece), parts(other)
+    return piece.fixed == other.fixed and _below(rows, most) and _below(some, more)
+
+
+def _below(size: Size, other: Size) -> bool:
+    """Whether a length is at most the other, since no size is below one: each product of it lies in one of the
+    other's."""
+    left = dict(other.terms)
+    for names, count in size.terms:
+        found = next((n for n, k in left.items() if k >= count and not Counter(names) - Counter(n)), None)
+        if found is None:
+            return False
+        left[found] -= count
+    return True

@@ -1,0 +1,104 @@
+"""What one sweep over some steps holds in memory besides what goes in and comes out: whole, or a piece of a run that
+keeps states alone (checkpoints)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from symcell.cell import ONE, Size
+from symcell.program.access import references
+from symcell.program.memory_use import Piece, Room, bytes_of, own, piece
+from symcell.program.model import Buffer, Fixed, Plan, Program, Ref, Stage, Sums
+
+INDEX = 8
+"""Bytes of a row's number."""
+
+ENTRY, STEP, LOOP = 136, 80, 120
+"""Bytes of Python's objects for a step: its slice in a list of slots; its place in the packing; a backward loop's."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """``rooms``: arrays, as in :mod:`symcell.program.memory_use`. Where sequences end early, each row besides takes
+    ``copied`` numbers and ``indices`` row numbers, because rows are copied together. ``objects``: bytes a step."""
+
+    rooms: tuple[Room, ...]
+    copied: Size
+    indices: int
+    objects: int
+
+    def bytes(self, sizes: Mapping[str, int], steps: int, batch: int, itemsize: int, packed: bool = False) -> int:
+        """How many bytes that is; ``packed``: sequences end early."""
+        arrays = bytes_of(self.rooms, sizes, steps, batch, itemsize)
+        row = itemsize * self.copied.value(sizes) + INDEX * self.indices if packed else 0
+        return arrays + row * steps * batch + self.objects * steps
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """What stands at the end of the forward sweep ``untaped`` and ``taped``, and of the ``backward`` one, with that
+    ``tape``."""
+
+    untaped: Held
+    taped: Held
+    backward: Held
+    tape: tuple[Room, ...]
+
+
+def sweeps(plan: Plan) -> Sweeps:
+    """What the sweeps of a plan hold."""
+    forward, backward = plan.forward, plan.backward
+    gathers, inputs = list(_gathered(forward)), [b for b in _inputs(forward) if not b.depth]
+    copied = sum((b.width for b in (*inputs, *gathers)), Size())
+    ahead = (copied, 1 + len(gathers), STEP + ENTRY * _slot_lists(forward))
+    untaped, taped = (Held((*own(forward, kept), *_ones(forward)), *ahead) for kept in (False, True))
+
+    tape = [forward.buffers[name] for name in forward.tape]
+    rooms = tuple((piece(forward, b),) for b in tape if b.origin == "own" or b.depth)
+    gathers = list(_gathered(backward))
+    seeds = [b for b in backward.buffers.values() if b.origin == "seed"]
+    copied = sum((b.width for b in (*[b for b in inputs if b.name in forward.tape], *seeds, *gathers)), Size())
+    objects = STEP + LOOP + ENTRY * _slot_lists(backward)
+    back = Held((*rooms, *own(backward), *_ones(backward)), copied, 1 + len(gathers), objects)
+    return Sweeps(untaped, taped, back, rooms)
+
+
+def _inputs(program: Program) -> Iterator[Buffer]:
+    """Inputs that the program reads or hands on."""
+    used = {ref.buffer for _, stage in program.stages() for ref in references(stage)} | set(program.tape)
+    yield from (b for name, b in program.buffers.items() if b.origin == "input" and name in used)
+
+
+def _gathered(program: Program) -> Iterator[Buffer]:
+    """Buffers whose rows of another step stages over whole sequences copy together, once for each such step."""
+    seen: set[tuple[str, int]] = set()
+    for region, stage in program.stages():
+        for ref in references(stage) if region.kind == "sequence" else ():
+            if _moved(program, stage, ref) and (ref.buffer, ref.shift) not in seen:
+                seen.add((ref.buffer, ref.shift))
+                yield program.buffers[ref.buffer]
+
+
+def _moved(program: Program, stage: Stage, ref: Ref) -> bool:
+    buffer = program.buffers[ref.buffer]
+    return not isinstance(stage, Fixed) and buffer.extent != "fixed" and ref.shift != buffer.depth
+
+
+def _ones(program: Program) -> tuple[Room, ...]:
+    """The row of ones by which sums over a whole sequence are products."""
+    summed = any(isinstance(stage, Sums) for region, stage in program.stages() if region.kind == "sequence")
+    return ((Piece(ONE, steps=1),),) if summed else ()
+
+
+def _slot_lists(program: Program) -> int:
+    """How many lists say where each step's rows stand."""
+    found = set()
+    for region, stage in program.stages():
+        if region.kind != "steps":
+            continue
+        for ref in references(stage):
+            buffer = program.buffers[ref.buffer]
+            if buffer.extent in ("whole", "tape") or (buffer.extent == "ring" and buffer.depth):
+                found.add((buffer.depth, buffer.extent == "ring", buffer.origin == "own", ref.shift))
+    return len(found)
