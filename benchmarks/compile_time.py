@@ -15,10 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from timing import machine, save
+from symcell.bench.machine import this_machine
+from symcell.bench.report import save
 
+RESULTS = Path(__file__).parent / "results"
 COUNTS = (40, 80, 160, 400)
 TARGETS = ("numpy", "cupy")
 
@@ -106,7 +109,7 @@ def main() -> None:
         return
     rows = measure()
     print(table(rows))
-    save("compile_time", {"machine": machine(), "rows": rows})
+    save(RESULTS / "compile_time.json", {"machine": this_machine(), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,121 +1,119 @@
-"""Forward + backward on the CPU: emitted NumPy modules beside torch.nn's, in one run, interleaved.
+"""Emitted modules on the CPU beside torch.nn, PyTorch loops, JAX scans and their bare matrix products.
 
-    python benchmarks/cpu.py      # writes benchmarks/results/cpu.json and cpu.png
+    python benchmarks/cpu.py              # up to ten minutes; writes benchmarks/results/cpu.json and cpu.png
+    python benchmarks/cpu.py --quick      # a minute, at small sizes
+    python benchmarks/cpu.py --summary    # the results as Markdown, as README has them
+    python benchmarks/cpu.py --plot       # cpu.png again, from cpu.json
 
-For every shape (T, B, D = H) every contender runs in turn, round after round, and medians are compared: machines
-are noisy, ratios within one run much less so. The floor is the time that NumPy's BLAS takes for the matrix products
-alone.
+All contenders run interleaved in one process, as many threads as each takes by itself; a busy machine spoils the
+numbers all the same.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from timing import RESULTS, interleaved, machine, save
+import jax_cells
+from plot_cpu import plot
+from summary import summary
 
 import symcell
+from symcell.bench import GRID, Contender, Pace, Report, Row, Size, bench
+from symcell.bench.contenders import LOOP, MODULE, PRODUCTS
+from symcell.bench.report import mean
+from symcell.cell import Cell
 
-SHAPES = ((128, 1, 128), (128, 32, 128), (128, 32, 256), (128, 64, 512))
-PEERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-
-
-def emitted(name: str, x: np.ndarray, dy: np.ndarray) -> Callable[[], None]:
-    """One forward and backward pass of the emitted module."""
-    module = symcell.compile(name)
-    params = module.init_params(D=x.shape[2], H=dy.shape[2])
-
-    def run() -> None:
-        _, _, tape = module.forward(params, x)
-        module.backward(params, tape, dy)
-
-    return run
+RESULTS = Path(__file__).parent / "results"
+PACE = Pace(rounds=7, least=4, budget=12.0)
+BASIC = ("rnn", "gru", "lstm")
 
 
-def peer(name: str, x: np.ndarray, dy: np.ndarray) -> Callable[[], None]:
-    """The same with PyTorch's module."""
-    net = PEERS[name](x.shape[2], dy.shape[2])
-    given, arriving = torch.tensor(x, requires_grad=True), torch.tensor(dy)
+@dataclass(frozen=True)
+class Job:
+    """Cells measured at some sizes."""
 
-    def run() -> None:
-        net.zero_grad()
-        net(given)[0].backward(arriving)
-
-    return run
+    cells: Sequence[str]
+    sizes: Sequence[Size]
+    measure: str
 
 
-def floor(name: str, x: np.ndarray, dy: np.ndarray) -> Callable[[], None]:
-    """The matrix products alone: input and recurrent, forward, transposed and for the weights."""
-    steps, batch, width = dy.shape
-    rows, gates = steps * batch, GATES[name] * width
-    flat, state, delta = (np.ones((rows, n), np.float32) for n in (x.shape[2], width, gates))
-    inputs, recurrent = np.ones((gates, x.shape[2]), np.float32), np.ones((gates, width), np.float32)
-    step, back = np.empty((batch, gates), np.float32), np.empty((batch, width), np.float32)
-
-    def run() -> None:
-        np.matmul(flat, inputs.T)
-        for t in range(steps):
-            np.matmul(state[t * batch : (t + 1) * batch], recurrent.T, out=step)
-        for t in range(steps):
-            np.matmul(delta[t * batch : (t + 1) * batch], recurrent, out=back)
-        np.matmul(delta, inputs)
-        np.matmul(delta.T, flat)
-        np.matmul(delta.T, state)
-
-    return run
+WHOLE = (
+    Job(BASIC, GRID, "train"),
+    Job(("layernorm_lstm",), (Size(128, 32, 128, 128), Size(128, 32, 256, 256)), "train"),
+    Job(("mlstm",), (Size(128, 8, 64, 64), Size(128, 32, 64, 64)), "train"),
+    Job(BASIC, (Size(1, 1, 128, 128),), "step"),
+    Job(BASIC, (Size(128, 32, 256, 256), Size(512, 16, 256, 256)), "memory"),
+)
+QUICK = (
+    Job(BASIC, (Size(32, 1, 64, 64), Size(32, 16, 64, 64)), "train"),
+    Job(("layernorm_lstm", "mlstm"), (Size(16, 16, 32, 32),), "train"),
+    Job(BASIC, (Size(1, 1, 64, 64),), "step"),
+    Job(("lstm",), (Size(64, 16, 64, 64),), "memory"),
+)
 
 
-def measure(rounds: int) -> list[dict[str, Any]]:
-    rng = np.random.default_rng(0)
-    rows = []
-    for name in PEERS:
-        for steps, batch, width in SHAPES:
-            x, dy = (rng.standard_normal((steps, batch, width)).astype(np.float32) for _ in range(2))
-            makers = {"symcell": emitted, "torch": peer, "products": floor}
-            medians = interleaved({k: make(name, x, dy) for k, make in makers.items()}, rounds)
-            rows.append({"cell": name, "shape": [steps, batch, width], "ms": medians})
-            ratio = medians["symcell"] / medians["torch"]
-            times = "   ".join(f"{key} {value:.1f} ms" for key, value in medians.items())
-            print(f"{name:5} {(steps, batch, width)!s:15} {times}   symcell/torch {ratio:.2f}", flush=True)
-    return rows
+def scans(size: Size) -> Callable[[Cell], Sequence[Contender]]:
+    """JAX scans, where there are enough samples for them to be contenders."""
+    return jax_cells.contender if size.batch >= 16 else lambda cell: ()
 
 
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Bars: time relative to torch.nn, per cell and shape."""
-    import matplotlib as mpl
+def measured(jobs: Iterable[Job], pace: Pace) -> Iterator[Report]:
+    """The jobs one after the other, each row printed when it is there."""
+    for job in jobs:
+        for name in job.cells:
+            for size in job.sizes:
+                start = time.perf_counter()
+                report = bench([symcell.load(name)], [size], [job.measure], extra=scans(size), pace=pace)
+                for row in report.rows:
+                    values = "   ".join(f"{key} {value:.4g}" for key, value in row.values.items())
+                    spent = time.perf_counter() - start
+                    print(f"{row.cell} {row.measure} {row.sizes} {row.unit}   {values}   ({spent:.0f} s)", flush=True)
+                yield report
 
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
 
-    labels = [f"{r['cell']}\n{r['shape'][0]}, {r['shape'][1]}, {r['shape'][2]}" for r in rows]
-    at = np.arange(len(rows))
-    figure, axes = plt.subplots(figsize=(11, 4.2), layout="constrained")
-    for shift, key, color in ((-0.2, "symcell", "#1f6feb"), (0.2, "products", "#c9d1d9")):
-        axes.bar(at + shift, [r["ms"][key] / r["ms"]["torch"] for r in rows], 0.38, label=key, color=color)
-    axes.axhline(1, color="#d1242f", lw=1.2)
-    axes.text(len(rows) - 0.5, 1.02, "torch.nn", color="#d1242f", ha="right", va="bottom")
-    axes.set_xticks(at, labels, fontsize=8)
-    axes.set_ylabel("time relative to torch.nn")
-    axes.set_title("Forward + backward on the CPU, float32 (T, B, D = H); lower is faster", fontsize=11)
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
+def joined(reports: Sequence[Report], *more: str) -> Report:
+    """All rows as one report, which has ``more`` notes."""
+    notes = dict.fromkeys([*more, *(note for report in reports for note in report.notes)])
+    if jax_cells.missing():
+        notes[f"{jax_cells.missing()}: left out"] = None
+    return replace(reports[0], rows=tuple(r for report in reports for r in report.rows), notes=tuple(notes))
+
+
+def means(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Geometric means over the sizes of a cell's train steps: the best emitted module in terms of each contender."""
+    trained = [row for row in rows if row.measure == "train"]
+    found: dict[str, dict[str, float]] = {}
+    for cell in dict.fromkeys(row.cell for row in trained):
+        several = {over: mean(row.ratio(over) for row in trained if row.cell == cell)
+                   for over in (MODULE, LOOP, jax_cells.NAME, PRODUCTS)}  # fmt: skip
+        found[cell] = {over: round(value, 3) for over, value in several.items() if value}
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
-    torch.manual_seed(0)
-    rows = measure(rounds)
-    versions = {"symcell": symcell.__version__, "torch": torch.__version__}
-    save("cpu", {"machine": machine(), **versions, "rounds": rounds, "rows": rows})
-    plot(rows, RESULTS / "cpu.png")
+    parser.add_argument("--quick", action="store_true", help="small sizes and few rounds")
+    parser.add_argument("--rounds", type=int, default=PACE.rounds)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the directory to write to")
+    parser.add_argument("--summary", action="store_true", help="print the results that are there, and measure nothing")
+    parser.add_argument("--plot", action="store_true", help="draw the results that are there, and measure nothing")
+    asked = parser.parse_args()
+    path = asked.out / "cpu.json"
+    if not (asked.summary or asked.plot):
+        jobs, pace = (QUICK, Pace(3, 3)) if asked.quick else (WHOLE, replace(PACE, rounds=asked.rounds))
+        report = joined(list(measured(jobs, pace)), *(["a quick run, at small sizes"] if asked.quick else []))
+        asked.out.mkdir(exist_ok=True, parents=True)
+        report.save(path, means=means(report.rows))
+    report = Report.load(path)
+    if asked.summary:
+        sys.stdout.write(summary(report))
+    else:
+        plot(report, asked.out / "cpu.png")
 
 
 if __name__ == "__main__":

@@ -23,10 +23,13 @@ for library in ("OPENBLAS", "MKL", "OMP"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # before NumPy is imported
 
 import numpy as np  # noqa: E402
-from timing import interleaved, machine, save  # noqa: E402
 
 import symcell  # noqa: E402
+from symcell.bench.machine import this_machine  # noqa: E402
+from symcell.bench.report import save  # noqa: E402
+from symcell.bench.timing import Pace, interleaved  # noqa: E402
 
+RESULTS = Path(__file__).parent / "results"
 SHAPES = ((64, 1, 64), (64, 32, 128), (16, 64, 256))
 """Steps, samples, and what every size is."""
 
@@ -74,7 +77,9 @@ def measure(folder: Path, rounds: int) -> list[dict[str, Any]]:
         name = path.stem.removesuffix("_numpy")
         before, after = loaded(path), symcell.compile(name)
         for shape in SHAPES:
-            medians = interleaved(contenders(before, after, shape), rounds, time.process_time)
+            pace = Pace(rounds, least=rounds, rest=0)
+            times = interleaved(contenders(before, after, shape), pace, time.process_time)
+            medians = {name: statistics.median(several) for name, several in times.items()}
             ratio = medians["after"] / medians["before"]
             rows.append({"cell": name, "shape": list(shape), "ms": medians, "ratio": ratio})
             print(
@@ -93,7 +98,8 @@ def main() -> None:
     mean = statistics.geometric_mean(r["ratio"] for r in rows)
     worst = max(rows, key=lambda r: r["ratio"])
     print(f"geometric mean {mean:.3f}, worst {worst['ratio']:.3f} ({worst['cell']}, {tuple(worst['shape'])})")
-    save("numpy_before_after", {"machine": machine(), "rounds": asked.rounds, "mean": mean, "rows": rows})
+    found = {"machine": this_machine(), "rounds": asked.rounds, "mean": mean, "rows": rows}
+    save(RESULTS / "numpy_before_after.json", found)
 
 
 if __name__ == "__main__":

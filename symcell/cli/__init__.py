@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from symcell import __version__
-from symcell.cli import check, derive, generate, listing, new, show, verify
+from symcell.cli import bench, check, derive, generate, listing, new, show, verify
 
 
 class _Failure(click.ClickException):
@@ -54,7 +54,16 @@ def app() -> None:
     """
 
 
-for _command in (listing.list_, show.show, new.new, derive.derive, generate.generate, check.check, verify.verify):
+for _command in (
+    listing.list_,
+    show.show,
+    new.new,
+    derive.derive,
+    generate.generate,
+    check.check,
+    verify.verify,
+    bench.bench,
+):
     app.add_command(_command)
 
 

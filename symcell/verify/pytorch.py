@@ -1,41 +1,20 @@
 """PyTorch as a witness: autograd on a loop through the equations, and PyTorch's own modules where one is the same cell.
 
-Nothing here uses a graph, an adjoint or a plan: the loop walks the cell's equations as they were written.
+Nothing here uses a graph, an adjoint or a plan: the loop is written from the cell's equations as they stand.
 """
 
 from __future__ import annotations
 
-import functools
-import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import sympy
 
 from symcell.cell import Cell
-from symcell.symbolic import functions as fn
-from symcell.symbolic.nodes import (
-    At,
-    ColumnScaled,
-    Constant,
-    Flipped,
-    Hadamard,
-    Join,
-    MatVec,
-    Minus,
-    OuterProduct,
-    Param,
-    Quotient,
-    RowScaled,
-    Sum,
-)
-from symcell.verify.case import Case, Result, lengths_of, loss, state_shape
-
-Tensor = Any
-"""A ``torch.Tensor``: PyTorch need not be installed, to the type checker either."""
+from symcell.verify.case import Case, Result, loss, state_shape
+from symcell.verify.torch_loop import Loop, Tensor
 
 
 def missing() -> str | None:
@@ -45,9 +24,12 @@ def missing() -> str | None:
 
 def run(cell: Cell, case: Case) -> Result:
     """A case (without ``lengths``) by autograd in float64, one Python loop over the steps."""
+    import torch
+
     leaves = Leaves(cell, case)
-    y, last = _Loop(cell, case, leaves).sequence()
-    return leaves.result(case, y, last)
+    loop = Loop(cell, case.sizes, "float64")
+    outputs, last = loop.sequence({**leaves.params, **leaves.arrays}, leaves.x, leaves.state)
+    return leaves.result(case, torch.stack(outputs) if outputs else _tensor(np.zeros(case.dy.shape)), last)
 
 
 class Leaves:
@@ -84,136 +66,3 @@ def _tensor(array: Any) -> Tensor:
     import torch
 
     return torch.tensor(np.asarray(array, float), dtype=torch.float64)
-
-
-class _Loop:
-    """The equations of a cell, step by step. Every value has the samples in front: (B, n), (B, rows, columns);
-    a fixed one (1, n), (1, rows, columns); a fixed scalar has no axis, one of a sample and a reduction are (B, 1)."""
-
-    def __init__(self, cell: Cell, case: Case, leaves: Leaves) -> None:
-        self.cell, self.case = cell, case
-        self.fixed = {**leaves.params, **leaves.arrays}
-        self.functions = _functions()
-        self.values: dict[tuple[str, int], Tensor] = {(k, t): v for k, xs in leaves.x.items() for t, v in enumerate(xs)}
-        for name, depth in cell.states.items():
-            for j in range(depth):
-                self.values[name, j - depth] = leaves.state[name][j]
-
-    def sequence(self) -> tuple[Tensor, dict[str, Tensor]]:
-        import torch
-
-        steps, batch = self.case.steps, self.case.batch
-        for t in range(steps):
-            for signal in self.cell.order:
-                value = torch.as_tensor(self.value(self.cell.equation(signal).rhs, t), dtype=torch.float64)
-                shape = lengths_of(self.cell.shape_of(signal), self.case.sizes)
-                self.values[signal, t] = _lifted(value, 1 + len(shape)).expand(batch, *shape)
-        y = [self.values[self.cell.output, t] for t in range(steps)]
-        last = {
-            name: torch.stack([self.values[name, steps - depth + j] for j in range(depth)])
-            for name, depth in self.cell.states.items()
-        }
-        return torch.stack(y) if y else torch.zeros(self.case.dy.shape, dtype=torch.float64), last
-
-    def value(self, expr: Any, t: int) -> Any:
-        """An expression at step ``t``."""
-        if isinstance(expr, At):
-            return self.values[expr.signal, t - expr.lag]
-        if isinstance(expr, Param | sympy.MatrixSymbol):
-            return _batched(self.fixed[expr.signal if isinstance(expr, Param) else expr.name])
-        if isinstance(expr, Constant):
-            return float(expr.value)
-        if (expr.is_number and not expr.args) or isinstance(expr, sympy.Rational):
-            return float(expr)
-        if type(expr) in _SHAPING:
-            return self.shaping(expr, t)
-        args = [self.value(a, t) for a in expr.args]
-        if not isinstance(expr, fn.OverUnits):
-            axes = max((a.ndim for a in args if hasattr(a, "ndim")), default=0)
-            args = [_lifted(a, axes) if hasattr(a, "ndim") else a for a in args]
-        return self.functions[expr.func](*args)
-
-    def shaping(self, expr: Any, t: int) -> Tensor:
-        """What is not computed element by element."""
-        import torch
-
-        if isinstance(expr, Join):
-            return torch.cat([self.value(a, t).expand(self.case.batch, -1) for a in expr.args], dim=-1)
-        if isinstance(expr, Flipped):
-            return self.value(expr.args[0], t).mT
-        first, second = (self.matrix(a) if isinstance(a, sympy.MatrixExpr) else self.value(a, t) for a in expr.args)
-        if isinstance(expr, MatVec):
-            return (first @ second[..., None])[..., 0]
-        if isinstance(expr, OuterProduct):
-            return first[:, :, None] * second[:, None, :]
-        return first[:, :, None] * second if isinstance(expr, RowScaled) else first * second[:, None, :]
-
-    def matrix(self, expr: Any) -> Tensor:
-        """A fixed matrix as it is written."""
-        if isinstance(expr, sympy.MatrixSymbol):
-            return _batched(self.fixed[expr.name])
-        if isinstance(expr, sympy.Transpose):
-            return self.matrix(expr.arg).mT
-        if isinstance(expr, sympy.MatMul):
-            factor, (rest,) = expr.as_coeff_matrices()
-            return self.value(factor, 0) * self.matrix(rest)
-        assert isinstance(expr, sympy.MatAdd), expr
-        parts = [self.matrix(a) for a in expr.args]
-        return sum(parts[1:], parts[0])
-
-
-_SHAPING = (Join, Flipped, MatVec, OuterProduct, RowScaled, ColumnScaled)
-
-
-def _batched(array: Tensor) -> Tensor:
-    return array[None] if array.ndim else array
-
-
-def _lifted(value: Tensor, axes: int) -> Tensor:
-    """A number of each sample beside matrices: (B, 1) as (B, 1, 1)."""
-    return value[..., None] if value.ndim == 2 and axes == 3 and value.shape[1] == 1 else value
-
-
-def _on_tensors(torch: Any, parts: tuple[str, ...]) -> Callable[..., Tensor]:
-    """A function by its expression in PyTorch, a part for each argument if there are several; it takes numbers and
-    conditions too."""
-
-    @functools.cache
-    def code(count: int) -> types.CodeType:
-        chosen = parts[0] if len(parts) == 1 else "".join(parts[:count])
-        return compile(chosen.format(*(f"v{k}" for k in range(count))), "<a function in PyTorch>", "eval")
-
-    def call(*args: Any) -> Tensor:
-        tensors = {f"v{k}": torch.as_tensor(v, dtype=torch.float64) for k, v in enumerate(args)}
-        return eval(code(len(args)), {"torch": torch, **tensors})
-
-    return call
-
-
-def _functions() -> dict[Any, Callable[..., Any]]:
-    """What each class of the language's vocabulary is in PyTorch."""
-    import torch
-
-    def tensor(v: Any) -> Tensor:
-        return torch.as_tensor(v, dtype=torch.float64)
-
-    def product(*factors: Any) -> Any:
-        out = factors[0]
-        for factor in factors[1:]:
-            out = out * factor
-        return out
-
-    basic = {f: _on_tensors(torch, (f.row.torch,)) for f in fn.FUNCTIONS}
-    return (
-        basic
-        | {f: _on_tensors(torch, f.torch) for f in fn.OVER_UNITS.values()}
-        | {
-            sympy.Pow: lambda u, v: torch.pow(tensor(u), float(v)),
-            Sum: lambda *terms: sum(terms[1:], terms[0]),
-            sympy.Add: lambda *terms: sum(terms[1:], terms[0]),
-            Minus: lambda v: -v,
-            Hadamard: product,
-            sympy.Mul: product,
-            Quotient: lambda u, v: u / v,
-        }
-    )

@@ -16,26 +16,45 @@ def render(report: Report, width: int) -> RenderableType:
     """One table per cell and its verdict, then what the columns mean."""
     parts: list[RenderableType] = []
     for cell in report.cells:
-        parts += [_table(cell, width), Text(f"{cell.cell}: {cell.summary()}", style="green" if cell.ok else "bold red")]
+        parts += [_table(cell, columns, width) for columns in _bands(cell, width)]
+        parts += [Text(f"{cell.cell}: {cell.summary()}", style="green" if cell.ok else "bold red")]
         parts += [Text(f"  {note}", style="dim") for note in cell.notes]
         parts.append(Text())
-    columns = {" ".join(c.head): c for cell in report.cells for c in cell.columns}
-    parts.append(_legend(columns, width))
+    legend = {" ".join(c.head): c for cell in report.cells for c in cell.columns}
+    parts.append(_legend(legend, width))
     good = sum(cell.ok for cell in report.cells)
     verdict = f"{good} of {len(report.cells)} cells verified"
     return Group(*parts, Text(verdict, style="bold green" if report.ok else "bold red"))
 
 
-def _table(cell: CellReport, width: int) -> Table:
+def _bands(cell: CellReport, width: int) -> list[list[Column]]:
+    """The columns in groups, each as wide as a table may be beside the tensors' names."""
+    names = max((len(row.tensor) for row in cell.rows), default=0)
+    bands: list[list[Column]] = [[]]
+    free = width - max(names, 6) - 3
+    left = free
+    for column in cell.columns:
+        entries = (_entry(row, column, None).cell_len for row in cell.rows)
+        wide = max(*(len(line) for line in column.head), *entries, 5) + 3
+        if wide > left and bands[-1]:
+            bands.append([])
+            left = free
+        bands[-1].append(column)
+        left -= wide
+    return bands
+
+
+def _table(cell: CellReport, columns: list[Column], width: int) -> Table:
+    title = cell.cell if columns == list(cell.columns)[: len(columns)] else None
     table = Table(
-        title=cell.cell, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1)
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1)
     )
     table.add_column("\ntensor", no_wrap=True, min_width=6)
-    for column in cell.columns:
+    for column in columns:
         table.add_column("\n".join(column.head), justify="right", no_wrap=True, min_width=5 if width >= 60 else None)
     worst = {c.title: cell.worst(c) for c in cell.columns}
     for row in cell.rows:
-        table.add_row(row.tensor, *(_entry(row, column, worst[column.title]) for column in cell.columns))
+        table.add_row(row.tensor, *(_entry(row, column, worst[column.title]) for column in columns))
     return table
 
 

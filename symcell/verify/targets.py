@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import shutil
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,12 +29,19 @@ class Target:
 
 
 def targets() -> tuple[Target, ...]:
-    """NumPy, and CuPy: on a GPU where there is one, else emulated by the host's C++ compiler."""
+    """NumPy, C, and CuPy: on a GPU where there is one, else emulated by the host's C++ compiler."""
     numpy = Target("numpy", "numpy", functools.partial(compile, target="numpy"))
+    c = Target("c", "c", functools.partial(compile, target="c"), compiler_missing() or "")
     if gpu_missing() is None:
-        return numpy, Target("cupy", "cupy (GPU)", functools.partial(compile, target="cupy"))
+        return numpy, c, Target("cupy", "cupy (GPU)", functools.partial(compile, target="cupy"))
     emulated = functools.partial(compile, target="cupy", emulate=True)
-    return numpy, Target("cupy", "cupy (emulated)", emulated, emulator_missing() or "")
+    return numpy, c, Target("cupy", "cupy (emulated)", emulated, emulator_missing() or "")
+
+
+def compiler_missing() -> str | None:
+    """Why C modules cannot run here, or None where they can."""
+    chosen = os.environ.get("CC", "").split()[:1]
+    return None if any(map(shutil.which, chosen or ("cc", "gcc", "clang"))) else "no C compiler"
 
 
 def gpu_missing() -> str | None:

@@ -15,6 +15,7 @@ from symcell.language import parse
 from symcell.symbolic.nodes import At, Param, written
 from symcell.verify.case import Case, Result, lengths_of
 from symcell.verify.pytorch import Leaves
+from symcell.verify.torch_loop import Tensor
 
 
 @dataclass(frozen=True)
@@ -168,17 +169,34 @@ def run(cell: Cell, case: Case, known: TorchCell, names: Mapping[str, str]) -> R
 
     leaves = Leaves(cell, case)
     (x,) = leaves.x.values()
-    hidden = int(leaves.params[names[known.layout["weight_ih_l0"][0]]].shape[0])
+    net = module(cell, case.sizes, known, names, torch.float64)
+    y, end = torch.func.functional_call(
+        net, stacked(leaves.params, known, names), (x, start(leaves.state, known, names))
+    )
+    ends = end if len(known.states) > 1 else (end,)
+    return leaves.result(case, y, {names[s]: e for s, e in zip(known.states, ends, strict=True)})
+
+
+def module(cell: Cell, sizes: Mapping[str, int], known: TorchCell, names: Mapping[str, str], dtype: Tensor) -> Tensor:
+    """PyTorch's module at these sizes, its parameters random."""
+    import torch
+
     options: dict[str, Any] = dict(known.options)
     if "weight_hr_l0" in known.layout:
-        options["proj_size"] = lengths_of(cell.shape_of(cell.output), case.sizes)[0]
-    module = getattr(torch.nn, known.module)(x.shape[2], hidden, dtype=torch.float64, **options)
-    zero = torch.zeros(hidden, dtype=torch.float64)
-    stacked = {
-        p: torch.cat([zero if n == "0" else leaves.params[names[n]] for n in parts])
-        for p, parts in known.layout.items()
-    }
-    start = tuple(leaves.state[names[s]] for s in known.states)
-    y, end = torch.func.functional_call(module, stacked, (x, start if len(start) > 1 else start[0]))
-    ends = end if len(start) > 1 else (end,)
-    return leaves.result(case, y, {names[s]: e for s, e in zip(known.states, ends, strict=True)})
+        options["proj_size"] = lengths_of(cell.shape_of(cell.output), sizes)[0]
+    hidden, inputs = lengths_of(cell.parameters[names[known.layout["weight_ih_l0"][0]]].shape, sizes)
+    return getattr(torch.nn, known.module)(inputs, hidden, dtype=dtype, **options)
+
+
+def stacked(params: Mapping[str, Tensor], known: TorchCell, names: Mapping[str, str]) -> dict[str, Tensor]:
+    """The module's parameters, from the cell's."""
+    import torch
+
+    zero = torch.zeros_like(params[names[known.layout["bias_ih_l0"][0]]])
+    return {p: torch.cat([zero if n == "0" else params[names[n]] for n in parts]) for p, parts in known.layout.items()}
+
+
+def start(state: Mapping[str, Tensor], known: TorchCell, names: Mapping[str, str]) -> Tensor:
+    """States (1, B, n) by name as the module takes them."""
+    several = tuple(state[names[s]] for s in known.states)
+    return several if len(several) > 1 else several[0]

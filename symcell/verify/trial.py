@@ -16,7 +16,7 @@ from symcell.cell import Cell, CellError
 from symcell.generate import embedded
 from symcell.language import as_cell, parse
 from symcell.pipeline import TARGETS, source
-from symcell.verify.targets import Target, emulator_missing, gpu_missing, targets
+from symcell.verify.targets import Target, compiler_missing, emulator_missing, gpu_missing, targets
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _file(path: Path) -> Subject:
     found = embedded.read(text.encode())
     if found is None:
         raise CellError(f"{str(path)!r} has no EQUATIONS and STAMP as an emitted module has")
-    target = "cupy" if "cupy" in imported else "numpy"
+    target = "cupy" if "cupy" in imported else "c" if "ctypes" in imported else "numpy"
     said = re.search(r"^The cell (\w+) as ", text, re.MULTILINE)
     stem = path.stem.removesuffix(f"_{target}")
     name = said[1] if said else stem if stem.isidentifier() else "cell"
@@ -78,6 +78,8 @@ def _imported(path: Path, text: str) -> set[str]:
 
 def _runs(target: str) -> tuple[str, str]:
     """Why a target cannot run here, if so, and how it runs."""
+    if target == "c":
+        return compiler_missing() or "", ""
     if target != "cupy":
         return "", ""
     if gpu_missing() is None:
