@@ -7,6 +7,7 @@
     params = lstm.init_params(D=8, H=16)
     y, last, tape = lstm.forward(params, x)      # x: (T, B, D)
     grads = lstm.backward(params, tape, dy)
+    symcell.set_threads(4)                       # how many threads a call of a C module runs on
 
 Names are imported when they are first used: SymPy takes a while to load.
 """
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from symcell.derivation import Derivation, derive
     from symcell.language import from_equations, load, names, parse
     from symcell.pipeline import compile, plan, source
+    from symcell.threads import set_threads
     from symcell.verify import verify
 
 _HOME = {
@@ -38,6 +40,7 @@ _HOME = {
     "names": "symcell.language",
     "parse": "symcell.language",
     "plan": "symcell.pipeline",
+    "set_threads": "symcell.threads",
     "source": "symcell.pipeline",
     "verify": "symcell.verify",
 }
@@ -54,6 +57,7 @@ __all__ = [
     "names",
     "parse",
     "plan",
+    "set_threads",
     "source",
     "verify",
 ]

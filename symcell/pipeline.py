@@ -18,7 +18,7 @@ from symcell.lower import lower
 from symcell.plan import plan as plan_graphs
 from symcell.program.model import Plan
 
-TARGETS = ("numpy", "cupy")
+TARGETS = ("numpy", "c", "cupy")
 """The languages a cell can be emitted in; each has a package ``symcell.emit.TARGET`` with ``PROFILE`` and ``emit``."""
 
 
@@ -59,7 +59,8 @@ def emitter(target: str) -> types.ModuleType:
 def compile(cell: Cell | str | Path, target: str = "numpy", *, emulate: bool = False) -> types.ModuleType:
     """The emitted module of a cell, in memory: the same source that ``symcell generate`` writes.
 
-    ``emulate=True`` runs a CuPy module on the CPU, its kernels compiled by the host's C++ compiler. Raises ValueError
+    ``emulate=True`` runs a CuPy module on the CPU, its kernels compiled by the host's C++ compiler. A C module calls
+    the system's C compiler when it first runs (RuntimeError where there is none, or where it fails). Raises ValueError
     for an unknown target or one that cannot be emulated, ImportError where the target's library is missing.
     """
     cell = as_cell(cell)

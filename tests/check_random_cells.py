@@ -116,7 +116,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="the first cell's number")
-    parser.add_argument("--target", choices=("numpy", "cupy"), default="numpy")
+    parser.add_argument("--target", choices=("numpy", "c", "cupy"), default="numpy")
     parser.add_argument("--show", action="store_true", help="print every cell's text, and whole tracebacks")
     options = parser.parse_args()
     failed, refused = [], 0

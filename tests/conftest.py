@@ -1,1 +1,7 @@
-"""What all tests share: this folder is on the path, so that they can import its helpers."""
+"""Fixtures of the whole suite live beside the tests that use them."""
+
+import os
+from pathlib import Path
+
+# compiled C modules are kept from run to run, and shared by the processes of one
+os.environ.setdefault("SYMCELL_CACHE", str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "compiled"))

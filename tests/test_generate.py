@@ -119,13 +119,14 @@ def test_other_cells_keep_their_entries():
     after = dict(manifest.read(OUT).files)
     assert after.pop("mine_numpy.py") != before.pop("mine_numpy.py")
     assert after == before
-    assert kinds() == {("mine_cupy.py", "stale")}
+    assert kinds() == {("mine_c.py", "stale"), ("mine_cupy.py", "stale")}
 
 
 def test_two_cells_of_one_name():
     Path("folder").mkdir()
     Path("folder/mine.cell").write_text(MINE)
-    assert set(write("mine", "folder/mine.cell")) == {"mine_numpy.py", "mine_cupy.py", "__init__.py", manifest.NAME}
+    modules = {f"mine_{target}.py" for target in TARGETS}
+    assert set(write("mine", "folder/mine.cell")) == modules | {"__init__.py", manifest.NAME}
     Path("folder/mine.cell").write_text(NEWER)
     with pytest.raises(CellError, match="are both called mine"):
         write("mine", "folder/mine.cell", directory=Path("none"))
@@ -173,7 +174,7 @@ def test_check_tells_an_edit_from_an_old_file():
     assert (problem.path, problem.kind) == (path, "edited")
     assert any(line.startswith("-") and "np.sinh" in line for line in problem.diff)
     Path("mine.cell").write_text(NEWER)
-    assert kinds() == {("mine_numpy.py", "edited"), ("mine_cupy.py", "stale")}
+    assert kinds() == {("mine_numpy.py", "edited"), ("mine_c.py", "stale"), ("mine_cupy.py", "stale")}
 
 
 def test_check_says_why_a_file_is_stale(monkeypatch):
@@ -273,8 +274,8 @@ def test_without_a_manifest_no_equations_get_lost():
     (OUT / manifest.NAME).unlink()
     commands = check(OUT).commands
     assert commands == ("symcell generate gru --target numpy --out out",
-                        "symcell generate out/mine_cupy.py rnn --out out")  # fmt: skip
-    write("out/mine_cupy.py", "rnn")
+                        "symcell generate out/mine_c.py rnn --out out")  # fmt: skip
+    write("out/mine_c.py", "rnn")
     write("gru", targets=["numpy"])
     assert check(OUT).ok
 
@@ -287,8 +288,8 @@ def test_equations_in_a_module_stand_in_for_the_file():
     path.write_text("import os\nos.abort()\n" + path.read_text("utf-8"), "utf-8")
     report = check(OUT)
     assert {(p.path.name, p.kind) for p in report.problems} == {("mine_cupy.py", "edited")}
-    assert report.commands == ("symcell generate out/mine_numpy.py --out out",)
-    write("out/mine_numpy.py")
+    assert report.commands == ("symcell generate out/mine_c.py --out out",)
+    write("out/mine_c.py")
     assert check(OUT).ok
 
 
@@ -297,8 +298,8 @@ def test_a_cell_that_is_gone_is_forgotten():
     Path("mine.cell").unlink()
     for path in OUT.glob("mine_*"):
         path.unlink()
-    assert kinds() == {("mine_numpy.py", "missing"), ("mine_cupy.py", "missing")}
-    assert {name for name, state in write("rnn").items() if state == "forgotten"} == {"mine_numpy.py", "mine_cupy.py"}
+    assert kinds() == {(f"mine_{target}.py", "missing") for target in TARGETS}
+    assert {name for name, state in write("rnn").items() if state == "forgotten"} == {f"mine_{t}.py" for t in TARGETS}
     assert check(OUT).ok
 
 

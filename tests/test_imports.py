@@ -20,11 +20,12 @@ TEMPLATES = ROOT.parent / "templates"
 
 CORE = {"cell", "symbolic"}
 ALLOWED = {
-    "": {"cell", "derivation", "language", "pipeline", "verify", "version"},
+    "": {"cell", "derivation", "language", "pipeline", "threads", "verify", "version"},
     "__main__": {"cli"},
     "adjoint": {*CORE, "graph", "fresh"},
+    "bench": {"cell", "generate", "language", "pipeline", "program", "verify", "version"},
     "cell": set(),
-    "cli": {"", "cell", "derivation", "generate", "language", "pipeline", "program", "verify"},
+    "cli": {"", "bench", "cell", "derivation", "generate", "language", "pipeline", "program", "verify"},
     "derivation": {*CORE, "adjoint", "fresh", "graph", "language", "pipeline", "templating"},
     "emit": {*CORE, "graph", "program", "templating", "version"},
     "emulate": set(),
@@ -39,6 +40,7 @@ ALLOWED = {
     "program": {*CORE, "graph"},
     "symbolic": set(),
     "templating": set(),
+    "threads": set(),
     "verify": {
         *CORE,
         "adjoint",
@@ -64,11 +66,11 @@ LIBRARIES = {
     "jinja2": {"templating"},
     "mpmath": {"interpret", "language", "symbolic", "verify"},
     "networkx": {"graph", "plan"},
-    "numpy": {"emulate", "interpret", "program", "verify"},
-    "rich": {"cli", "verify"},
+    "numpy": {"bench", "emulate", "interpret", "program", "verify"},
+    "rich": {"bench", "cli", "verify"},
     "sympy": {"adjoint", "cell", "derivation", "emit", "graph", "interpret", "language", "lower", "plan",
               "program", "symbolic", "verify"},
-    "torch": {"verify"},
+    "torch": {"bench", "verify"},
 }  # fmt: skip
 """Which stages import a library; what is not named here is imported nowhere."""
 

@@ -165,7 +165,7 @@ class Builder:
         matrix = self.places.window(m.of for m in stage.matrices)
         first = stage.matrices[0]
         work = None
-        if stage.accumulate:
+        if stage.accumulate and not self.profile.adds:
             work = self.room("partial", self.width(outs), whole)
         return [Gemm(stage.ops, out, left, matrix, first.transposed, first.block, stage.accumulate, work), *copies]
 

@@ -15,10 +15,10 @@ Span = tuple[int, int]
 
 
 def with_slots(
-    buffers: Mapping[str, Buffer], regions: tuple[Region, ...], lasting: Iterable[str], moves: Moves
+    buffers: Mapping[str, Buffer], regions: tuple[Region, ...], lasting: Iterable[str], moves: Moves, paced: bool
 ) -> dict[str, Buffer]:
     """The buffers with their slots. ``lasting``: those that are read when all stages have run. ``moves``: stages whose
-    result may lie where an operand did."""
+    result may lie where an operand did. ``paced``: see :class:`Profile`."""
     spans = _spans(regions, moves)
     kept = set(lasting)
     slots: dict[object, dict[str, list[Span]]] = {}
@@ -30,7 +30,8 @@ def with_slots(
             continue
         slot = buffer.name
         if not (buffer.name in kept or buffer.zeroed or buffer.extent in ("fixed", "tape", "ring")):
-            rooms = slots.setdefault((buffer.extent, buffer.depth, buffer.storage), {})
+            width = buffer.width if paced and buffer.extent == "local" else None
+            rooms = slots.setdefault((buffer.extent, buffer.depth, buffer.storage, width), {})
             slot = next((name for name, taken in rooms.items() if not _meet(mine, taken)), slot)
             rooms[slot] = sorted(rooms.get(slot, []) + mine)
         found[buffer.name] = replace(buffer, slot=slot)

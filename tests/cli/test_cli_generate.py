@@ -69,7 +69,7 @@ def test_targets_can_be_chosen(symcell, tmp_path):
     found = {p.name for p in (tmp_path / "generated").iterdir()}
     assert found == {"MANIFEST.json", "__init__.py", "rnn_numpy.py"}
     result = symcell("generate", "rnn", "--target", "fortran", status=2)
-    assert "'fortran' is none of numpy, cupy" in result.stderr
+    assert "'fortran' is none of numpy, c, cupy" in result.stderr
 
 
 def mend(symcell, output):

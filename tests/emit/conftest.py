@@ -13,7 +13,7 @@ import symcell
 from symcell.cell import Cell
 from symcell.verify import targets
 
-WAYS = ("numpy", "cupy-emulated", pytest.param("cupy", marks=pytest.mark.gpu))
+WAYS = ("numpy", "c", "cupy-emulated", pytest.param("cupy", marks=pytest.mark.gpu))
 
 
 @functools.cache
@@ -28,7 +28,8 @@ def _module(name: str, way: str) -> types.ModuleType:
 
 def build(cell: Cell, way: str) -> types.ModuleType:
     """A cell's module for one of WAYS; the test is skipped where that cannot run."""
-    reason = {"cupy-emulated": targets.emulator_missing, "cupy": targets.gpu_missing}.get(way, lambda: None)()
+    missing = {"c": targets.compiler_missing, "cupy-emulated": targets.emulator_missing, "cupy": targets.gpu_missing}
+    reason = missing.get(way, lambda: None)()
     if reason:
         pytest.skip(reason)
     return symcell.compile(cell, target=way.removesuffix("-emulated"), emulate=way.endswith("-emulated"))

@@ -65,6 +65,13 @@ def test_random_cells_on_numpy(seed: int) -> None:
     agree(seed, "numpy")
 
 
+@pytest.mark.parametrize("seed", range(60, 76))
+def test_random_cells_on_c(seed: int) -> None:
+    if targets.compiler_missing():
+        pytest.skip(str(targets.compiler_missing()))
+    agree(seed, "c")
+
+
 @pytest.mark.parametrize("seed", range(100, 110))
 def test_random_cells_on_cuda(seed: int) -> None:
     if targets.emulator_missing():

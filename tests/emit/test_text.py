@@ -296,7 +296,7 @@ def test_two_modules_at_once(compiled: Compile) -> None:
 def words(template: str) -> set[str]:
     """The names that a template's own Python uses, attributes aside."""
     text = re.sub(r"\{#.*?#\}|\{%.*?%\}", "", template, flags=re.DOTALL)
-    text = re.sub(r"\{\{.*?\}\}", " _ ", text, flags=re.DOTALL)
+    text = re.sub(r"\{\{.*?\}\}", "_ ", text, flags=re.DOTALL)
     found, before = set(), ""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NAME and before != ".":

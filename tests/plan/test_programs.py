@@ -37,8 +37,10 @@ def copies(*pairs: str) -> tuple[Copy, ...]:
     return tuple(Copy(Ref(out), Ref(source)) for out, source in (p.split("<") for p in pairs))
 
 
-def slots(buffers: list[Buffer], regions: tuple[Region, ...], lasting: str = "") -> dict[str, str]:
-    return {n: b.slot for n, b in with_slots({b.name: b for b in buffers}, regions, lasting, {}).items()}
+def slots(
+    buffers: list[Buffer], regions: tuple[Region, ...], lasting: str = "", paced: bool = False
+) -> dict[str, str]:
+    return {n: b.slot for n, b in with_slots({b.name: b for b in buffers}, regions, lasting, {}, paced).items()}
 
 
 def test_lifetimes_that_do_not_meet_share_a_slot() -> None:
@@ -66,6 +68,18 @@ def test_within_a_step_locals_share() -> None:
     buffers = [whole(n, "local") for n in "abcd"]
     found = slots(buffers, (Region("steps", copies("b<a", "c<b", "d<c")),))
     assert len(set(found.values())) == 2
+
+
+def test_where_samples_go_at_their_own_pace_locals_of_one_width_share() -> None:
+    """One sample's narrow row must not lie where another sample still has a wide one."""
+    wide = [Buffer(n, (Member(n, (H,)), Member(f"{n}2", (H,))), "local") for n in "bd"]
+    buffers = [whole("a", "local"), wide[0], whole("c", "local"), wide[1], whole("e", "local")]
+    regions = (Region("steps", copies("b<a", "c<b", "d<c", "e<d")),)
+    together, apart = slots(buffers, regions), slots(buffers, regions, paced=True)
+    assert len(set(together.values())) == 2
+    assert {frozenset(n for n in apart if apart[n] == slot) for slot in apart.values()} == {
+        frozenset("ace"), frozenset("bd"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -21,7 +21,8 @@ ROWS = STEPS * BATCH
 def priced(plan: Plan) -> Plan:
     """The small plan with what the report asks of its cell."""
     cell: Any = OutputOnly("h")
-    cell.name, cell.sizes = "rnn", ("D", "H")
+    cell.name, cell.sizes, cell.inputs = "rnn", ("D", "H"), {"x": (D,)}
+    cell.shape_of = lambda name: (H,)
     cell.parameters = {"b": Parameter((H,)), "W": Parameter((H, D)), "U": Parameter((H, H))}
     return replace(plan, cell=cell)
 
@@ -78,6 +79,8 @@ def test_report(priced: Plan) -> None:
     assert "3 calls per step and 2 besides" in " ".join(text.split())
     assert "stash     H numbers per step and sample: h" in text
     assert f"{peak_memory(priced, dict.fromkeys('DH', NOMINAL), 100, 32, 4) / 1e6:,.1f} MB" in text
+    few = priced.memory(100, 32, checkpoint="sqrt", D=NOMINAL, H=NOMINAL)
+    assert f'{few.peak / 1e6:,.1f} MB with checkpoint="sqrt", states kept every 10 steps' in " ".join(text.split())
 
 
 def test_rows_hold_every_launch(plan: Plan) -> None:

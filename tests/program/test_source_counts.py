@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,11 +19,30 @@ from symcell.program.report import allocated, counts
 
 STEPS, BATCH = 7, 3
 
+PART = re.compile(r"^static void (\w+)_part\(.*?\) \{\n(.*?)^\}$", re.MULTILINE | re.DOTALL)
+"""What threads do in a C function that Python calls."""
+
+C_CALL = re.compile(r" +(?:if \(.*\) )?(\w+)\(")
+"""The start of a statement that is a call."""
+
+C_PRODUCTS = ("multiply", "gradient", "sums")
+
+C_NO_STAGES = ("share", "share_samples", "meet", "pack", "free", "fail")
+"""What shares the work, makes room and packs matrices, which is no stage of a program."""
+
 
 @cache
 def parsed(name: str, target: str) -> dict[str, ast.FunctionDef]:
     tree = ast.parse(emitted(name, target))
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@cache
+def c_parts(name: str, target: str) -> dict[str, str]:
+    """The C functions of a module by the names under which Python runs them; none where there is no C."""
+    values = [n.value for n in ast.parse(emitted(name, target)).body if isinstance(n, ast.Assign)
+              and ast.unparse(n.targets[0]) == "SOURCE_C"]  # fmt: skip
+    return dict(PART.findall(ast.literal_eval(values[0]))) if values else {}
 
 
 @dataclass
@@ -36,11 +56,16 @@ class Found:
     sizes: dict[str, str] = field(default_factory=dict)
 
 
-def scanned(function: ast.FunctionDef) -> Found:
+def scanned(function: ast.FunctionDef, parts: dict[str, str]) -> Found:
     found = Found()
     for inside, node in statements(function.body, False):
         where = 0 if inside else 1
         calls = [c for c in ast.walk(node) if isinstance(c, ast.Call)]
+        if isinstance(node, ast.Expr) and calls and called(calls[0]) == "_run":
+            assert not inside
+            assert isinstance(calls[0].args[0], ast.Attribute)
+            scan_c(found, parts[calls[0].args[0].attr])
+            continue
         launching = isinstance(node, ast.Expr) or written(node, calls)
         found.products[where] += sum(called(c) == "matmul" for c in calls) if launching else 0
         found.launches[where] += launches(node, calls) if launching else 0
@@ -51,6 +76,21 @@ def scanned(function: ast.FunctionDef) -> Found:
         if isinstance(node, ast.Assign) and "params.sizes[" in ast.unparse(node.value):
             found.sizes[ast.unparse(node.targets[0])] = ast.literal_eval(node.value.slice)  # type: ignore[attr-defined]
     return found
+
+
+def scan_c(found: Found, part: str) -> None:
+    """Adds what stands in a C function. Its loops over steps are those over ``t`` alone: pieces of rows have one, too,
+    but begin with ``first``."""
+    where = 1
+    for line in part.splitlines():
+        if line.startswith("    for (long long t = "):
+            where = 0
+        elif line == "    }":
+            where = 1
+        call = C_CALL.match(line)
+        if call and call[1] not in C_NO_STAGES:
+            found.launches[where] += 1
+            found.products[where] += call[1] in C_PRODUCTS
 
 
 def statements(body: list[ast.stmt], inside: bool) -> Iterator[tuple[bool, ast.stmt]]:
@@ -109,7 +149,7 @@ def test_source_is_what_the_report_counts(name: str, target: str) -> None:
     found = planned(name, target)
     sizes = {size: 3 + k for k, size in enumerate(found.cell.sizes)}
     for role, program in found.programs.items():
-        scan, expected = scanned(parsed(name, target)[role]), counts(program)
+        scan, expected = scanned(parsed(name, target)[f"_{role}_sweep"], c_parts(name, target)), counts(program)
         assert (scan.launches[0], scan.launches[1] - expected.fixed) == expected.launches, role
         assert tuple(scan.products) == expected.products, role
         assert len(scan.rooms) - len(edges(program)) == expected.buffers, role

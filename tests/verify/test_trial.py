@@ -9,7 +9,7 @@ import pytest
 
 import symcell
 from symcell.cell import CellError
-from symcell.verify.targets import emulator_missing
+from symcell.verify.targets import compiler_missing, emulator_missing
 
 RNN = "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)"
 
@@ -50,6 +50,14 @@ def test_an_edited_cuda_kernel_is_caught(tmp_path: Path) -> None:
     if emulator_missing():
         pytest.skip(str(emulator_missing()))
     good, bad = written(tmp_path, "cupy"), written(tmp_path, "cupy", ("tanh(", "sin("), name="bad")
+    assert symcell.verify(good).ok
+    assert not symcell.verify(bad).ok
+
+
+def test_an_edited_c_kernel_is_caught(tmp_path: Path) -> None:
+    if compiler_missing():
+        pytest.skip(str(compiler_missing()))
+    good, bad = written(tmp_path, "c"), written(tmp_path, "c", ("exp(-2 * fabs(v))", "exp(-3 * fabs(v))"), name="bad")
     assert symcell.verify(good).ok
     assert not symcell.verify(bad).ok
 

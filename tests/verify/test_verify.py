@@ -124,9 +124,9 @@ def changed(before: str, after: str) -> Any:
 
 
 def test_a_wrong_kernel_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    twisted(monkeypatch, changed("return Grads(grads, pack", "grads.flat[0] *= 1\n    return Grads(grads, pack"))
+    twisted(monkeypatch, changed("return Grads(grads, dx", "grads.flat[0] *= 1\n    return Grads(grads, dx"))
     assert verify([parse(RNN)]).ok
-    twisted(monkeypatch, changed("return Grads(grads, pack", "grads.flat[0] *= 1 + 1e-9\n    return Grads(grads, pack"))
+    twisted(monkeypatch, changed("return Grads(grads, dx", "grads.flat[0] *= 1 + 1e-9\n    return Grads(grads, dx"))
     report = verify([parse(RNN)])
     assert not report.ok
     failing = {(row.tensor, column.kind) for row, column in one(report).failures()}
@@ -141,7 +141,7 @@ def test_a_wrong_kernel_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_module_that_breaks_down_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     twisted(
         monkeypatch,
-        changed("return Grads(grads, pack", "raise RuntimeError('none today')\n    return Grads(grads, pack"),
+        changed("return Grads(grads, dx", "raise RuntimeError('none today')\n    return Grads(grads, dx"),
     )
     report = verify([parse(RNN)])
     assert not report.ok

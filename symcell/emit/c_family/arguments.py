@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from symcell.cell import Size
@@ -42,16 +42,18 @@ class Start:
 
 Argument = Length | Pointer | Start
 
+Begins = Callable[[Buffer, int], bool]
+
 
 class Arguments:
     """A kernel's arguments, each once, in the order in which its code comes to need them.
 
-    ``steps``: the kernel works on one step of the sequence, so that a reference's rows begin anywhere in the buffer.
+    ``begins``: whether the rows of a buffer at a shift may begin elsewhere than where the array does.
     ``rows``: declarations of pointers to the row in hand.
     """
 
-    def __init__(self, kernel: Kernel, program: Program, names: Names, *, steps: bool) -> None:
-        self._program, self._names, self._steps = program, names, steps
+    def __init__(self, kernel: Kernel, program: Program, names: Names, begins: Begins) -> None:
+        self._program, self._names, self._begins = program, names, begins
         self._found: dict[str, Argument] = {}
         self._pointers: dict[Ref, str] = {}
         self.rows: list[str] = []
@@ -116,12 +118,6 @@ class Arguments:
             stride = f" * ({stride})" if "+" in stride or "*" in stride else "" if stride == "1" else f" * {stride}"
             self.rows.append(f"{const}real* {self._pointers[ref]} = {base} + {row}{stride};")
         return self._pointers[ref]
-
-    def _begins(self, buffer: Buffer, shift: int) -> bool:
-        """Whether a reference's rows may begin elsewhere than where the array does."""
-        if self._steps:
-            return buffer.extent != "local" and (buffer.extent != "ring" or buffer.depth > 0)
-        return buffer.depth > 0 and shift == buffer.depth
 
     def _start(self, ref: Ref, hint: str) -> str:
         name = self._names.get(("start", ref), f"{hint}_at")

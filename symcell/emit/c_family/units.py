@@ -22,6 +22,22 @@ class Line:
     comment: str = ""
 
 
+@dataclass(frozen=True)
+class Walk:
+    """How a unit walks over an axis of a matrix: from ``start``, by ``step``. ``hint``: what stands in front of the
+    loop that grows a total, by the kind of reduction; ``joined``: the function that puts totals of several together,
+    by kind, or empty."""
+
+    start: str = "0"
+    step: str = "++k"
+    hint: Callable[[str, str], str] = lambda kind, total: ""
+    joined: Callable[[str], str] = lambda kind: ""
+
+
+ALONE = Walk()
+"""Each unit walks by itself."""
+
+
 INDEX = {None: "unit", 0: "i", 1: "j"}
 """The index of an operand: the unit's number, or the unit's row or column in a matrix."""
 
@@ -42,9 +58,9 @@ class Units:
     registers: dict[str, str] = field(default_factory=dict)
     everywhere: set[str] = field(default_factory=set)
 
-    def loop(self, statements: Sequence[Statement], outer: Loop | None = None, *, lanes: bool = False) -> Loop:
+    def loop(self, statements: Sequence[Statement], outer: Loop | None = None, *, walk: Walk = ALONE) -> Loop:
         """The lines for statements that share a loop over units."""
-        loop = Loop(self, outer, lanes)
+        loop = Loop(self, outer, walk)
         for statement in statements:
             loop.compute(statement)
         return loop
@@ -81,13 +97,13 @@ class Units:
 class Loop:
     """Lines of one loop: ``loads`` come first, ``stores`` last, so that a result may lie where an operand lay.
 
-    ``outer``: the code around the loop, which reads the operands of one unit. ``lanes``: the threads of a warp, each a
-    ``lane``, share a unit, and its walks over rows of a matrix. ``indices``: which of ``i`` and ``j`` the lines use.
+    ``outer``: the code around the loop, which reads the operands of one unit. ``walk``: how its units walk over axes of
+    matrices. ``indices``: which of ``i`` and ``j`` the lines use.
     """
 
     units: Units
     outer: Loop | None = None
-    lanes: bool = False
+    walk: Walk = ALONE
     loads: list[Line] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     stores: list[str] = field(default_factory=list)
@@ -143,25 +159,27 @@ class Loop:
         rows, columns = (self.units.length(s) for s in self.units.shape(statement.reads[op.arg]))
         index, end = (f"k*{columns} + unit", rows) if op.axis == 0 else (f"unit*{columns} + k", columns)
         value = self._place(statement, op.arg, index)
-        self._total(op.kind, name, self.units.equation(op), [self._walk(end, grown(op.kind, name, value))])
+        self._total(op.kind, name, self.units.equation(op), [self._walk(op.kind, name, end, value)])
 
     def _contract(self, statement: Statement, op: Contraction, name: str) -> None:
         walks = []
         for matrix, vector in op.terms:
             number, end = self._number(statement, matrix)
             product = f"{number} * {self._place(statement, vector, 'k')}"
-            walks.append(self._walk(end, grown("sum", name, product)))
+            walks.append(self._walk("sum", name, end, product))
         self._total("sum", name, self.units.equation(op), walks)
 
     def _total(self, kind: str, name: str, equation: str, walks: list[str]) -> None:
-        """What walks add up to; the lanes of a warp put theirs together."""
+        """What walks add up to; where several share a unit, they put theirs together."""
         self.lines.append(Line(f"real {name} = {START[kind]};", equation))
         self.lines += map(Line, walks)
-        if self.lanes:
-            self.lines.append(Line(f"{name} = warp_{kind}({name});"))
+        if joined := self.walk.joined(kind):
+            self.lines.append(Line(f"{name} = {joined}({name});"))
 
-    def _walk(self, end: str, body: str) -> str:
-        return f"for (int k = {'lane' if self.lanes else '0'}; k < {end}; {'k += 32' if self.lanes else '++k'}) {body}"
+    def _walk(self, kind: str, total: str, end: str, value: str) -> str:
+        walk = self.walk
+        loop = f"for (int k = {walk.start}; k < {end}; {walk.step}) {grown(kind, total, value)}"
+        return walk.hint(kind, total) + loop
 
     def _number(self, statement: Statement, matrix: Matrix) -> tuple[str, str]:
         """The number of a matrix at this unit and step ``k`` of the walk; how long that is."""

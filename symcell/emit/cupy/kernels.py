@@ -9,9 +9,10 @@ from itertools import pairwise
 from symcell.cell import Shape, Size, units
 from symcell.emit.c_family.arguments import Argument, Arguments, Length, Pointer
 from symcell.emit.c_family.names import Names
-from symcell.emit.c_family.units import INDEX, START, Line, Loop, Units, along_rows, grown
+from symcell.emit.c_family.rowwise import PhaseLines, Rowwise
+from symcell.emit.c_family.units import ALONE, INDEX, Line, Loop, Units, Walk, along_rows
 from symcell.graph import Op, Reduce
-from symcell.program.model import Kernel, Phase, Program, Statement
+from symcell.program.model import Buffer, Kernel, Phase, Program, Statement
 
 OWN = ("warp_sum", "warp_max", "block_sum", "block_max")
 """Device functions that put threads together."""
@@ -83,7 +84,7 @@ def kernel(
     """The kernel as CUDA. ``equation``: the comment for a step; ``taken``: names that the kernels' functions have;
     ``steps``: whether it computes one step of the sequence, or all at once."""
     names = Names((*taken, *OWN))
-    arguments = Arguments(made, program, names, steps=steps)
+    arguments = Arguments(made, program, names, _in_step if steps else _in_sequence)
     writer = _Writer(made, Units(program, arguments, names, equation))
     phases = writer.rowwise() if made.rowwise else (writer.unitwise(made.phases[0]),)
     lengths = sorted((a for a in arguments if isinstance(a, Length)), key=lambda a: a.size)
@@ -105,6 +106,16 @@ def kernel(
     )
 
 
+def _in_step(buffer: Buffer, shift: int) -> bool:
+    """Whether rows of one step may begin elsewhere than where their array does."""
+    return buffer.extent != "local" and (buffer.extent != "ring" or buffer.depth > 0)
+
+
+def _in_sequence(buffer: Buffer, shift: int) -> bool:
+    """The same for the rows of all steps; those of other shifts are gathered."""
+    return buffer.depth > 0 and shift == buffer.depth
+
+
 def _walks(phase: Phase) -> tuple[Op, ...]:
     """The steps for which the threads of a warp share a unit: where all that the units of a phase walk over are rows of
     matrices, so that neighbouring threads read neighbouring numbers."""
@@ -112,48 +123,48 @@ def _walks(phase: Phase) -> tuple[Op, ...]:
     return tuple(s.op for s in phase.body if s.op.out in walks) if all(walks.values()) else ()
 
 
+WARP = Walk("lane", "k += 32", joined=lambda kind: f"warp_{kind}")
+"""The threads of a warp, each a ``lane``, share a unit and its walks."""
+
+
 @dataclass
 class _Writer:
+    """Prints a kernel. Threads of a block meet where the units of a row do."""
+
     kernel: Kernel
     units: Units
 
     def unitwise(self, phase: Phase) -> PhaseView:
         """Every unit by itself: one loop, over all units of all rows."""
-        loop = self.units.loop((*phase.scalars, *phase.body), lanes=bool(_walks(phase)))
-        return self._view(phase, (), loop, (), ())
+        loop = self.units.loop((*phase.scalars, *phase.body), walk=_walk(phase))
+        return self._view(phase, PhaseLines((), loop, (), (), ()))
 
     def rowwise(self) -> tuple[PhaseView, ...]:
-        """Every row by itself. What is read and computed outside of loops is known to later phases."""
-        scalars = self.units.loop(())
-        views = [self._phase(phase, scalars) for phase in self.kernel.phases]
+        """Every row by itself."""
+        rows = Rowwise(self.units, self)
+        views = [self._view(phase, rows.phase(phase, _walk(phase))) for phase in self.kernel.phases]
         # a unit that was a thread's is a warp's now, or the other way round: others have stored what it reads
         moved = (before.lanes != view.lanes for before, view in pairwise(views))
         return (views[0], *(replace(v, barrier=v.barrier or m) for v, m in zip(views[1:], moved, strict=True)))
 
-    def _phase(self, phase: Phase, scalars: Loop) -> PhaseView:
-        for statement in phase.scalars:
-            scalars.compute(statement)
-            self.units.everywhere.add(statement.op.out)
-        loop = self.units.loop(phase.body, scalars, lanes=bool(_walks(phase)))
-        reductions = [self._reduction(statement, loop) for statement in phase.reductions]
-        before = [*scalars.loads, *scalars.lines, *self._scalar_stores(phase.scalars)]
-        scalars.loads, scalars.lines, scalars.stores = [], [], []
-        before += [declared for declared, _, _ in reductions]
-        sums = tuple(grown for _, grown, _ in reductions)
-        after = [line for _, _, line in reductions]
-        after += [_by_one(store) for s in phase.reductions for store in self.units.store(s)]
-        return self._view(phase, before, loop, sums, after)
+    def joined(self, kind: str, partial: str) -> str:
+        return f"block_{kind}({partial})"
 
-    def _view(
-        self, phase: Phase, before: Iterable[Line], loop: Loop, sums: Iterable[Line], after: Iterable[Line]
-    ) -> PhaseView:
-        alone = "if (lane == 0) " if loop.lanes else ""
-        ends = [f"{alone}{line}" for line in (*(line.code for line in sums), *loop.stores)]
+    def stores(self, statements: tuple[Statement, ...]) -> list[Line]:
+        """One thread stores what every thread computed; where others may read from that place, once all have."""
+        stores = [Line(f"if (threadIdx.x == 0) {store}") for s in statements for store in self.units.store(s)]
+        places = [s.out for s in statements if s.out is not None and not isinstance(s.op, Reduce)]
+        meet = any(self.units.arguments.reread(ref) for ref in places)
+        return [*([Line("__syncthreads();")] if meet else []), *stores]
+
+    def _view(self, phase: Phase, lines: PhaseLines) -> PhaseView:
+        loop, walks = lines.loop, _walks(phase)
+        alone = "if (lane == 0) " if walks else ""
+        ends = [f"{alone}{line}" for line in (*(line.code for line in lines.sums), *loop.stores)]
         body = (*loop.loads, *loop.lines, *map(Line, ends))
         length = self.units.arguments.length(units(phase.span))
-        return PhaseView(
-            phase.barrier, tuple(before), length, _walks(phase), self._indices(phase.span, loop), body, tuple(after)
-        )
+        indices = self._indices(phase.span, loop)
+        return PhaseView(phase.barrier, lines.before, length, walks, indices, body, lines.after)
 
     def _indices(self, span: Shape, loop: Loop) -> tuple[Line, ...]:
         """Row and column of a unit, in 32 bits since longer divisions are slow."""
@@ -163,28 +174,6 @@ class _Writer:
         lines = {INDEX[0]: f"const int i = unit / (int){columns};", INDEX[1]: f"const int j = unit % (int){columns};"}
         return tuple(Line(code) for index, code in lines.items() if index in loop.indices)
 
-    def _reduction(self, statement: Statement, loop: Loop) -> tuple[Line, Line, Line]:
-        """A reduction over all units: where a thread begins, its next value, and the result of all threads."""
-        op = statement.op
-        assert isinstance(op, Reduce)
-        partial = self.units.names.get(("partial", op.out), f"partial_{op.out}")
-        value = loop.operand(statement, op.arg)
-        result = self.units.names.get(("value", op.out, 0, None), f"{op.out}_t")
-        self.units.registers[op.out] = result
-        self.units.everywhere.add(op.out)
-        return (
-            Line(f"real {partial} = {START[op.kind]};"),
-            Line(grown(op.kind, partial, value)),
-            Line(f"const real {result} = block_{op.kind}({partial});", self.units.equation(op)),
-        )
 
-    def _scalar_stores(self, statements: tuple[Statement, ...]) -> list[Line]:
-        """One thread stores what every thread computed; where others may read from that place, once all have."""
-        stores = [_by_one(store) for s in statements for store in self.units.store(s)]
-        places = [s.out for s in statements if s.out is not None]
-        meet = any(self.units.arguments.reread(ref) for ref in places)
-        return [*([Line("__syncthreads();")] if meet else []), *stores]
-
-
-def _by_one(store: str) -> Line:
-    return Line(f"if (threadIdx.x == 0) {store}")
+def _walk(phase: Phase) -> Walk:
+    return WARP if _walks(phase) else ALONE

@@ -9,7 +9,9 @@ from symcell.emit.c_family.arguments import Argument, Length, Pointer
 from symcell.emit.comments import equation
 from symcell.emit.cupy.kernels import KernelView
 from symcell.emit.cupy.source import kernels_of, source
-from symcell.emit.python.blocks import Block
+from symcell.emit.python.blocks import Block, RegionView
+from symcell.emit.python.regions import by_stages, one_step
+from symcell.emit.python.scope import Scope
 from symcell.emit.python.text import code_lines, literal
 from symcell.emit.python.views import RegionViews
 from symcell.program.model import Kernel, Plan
@@ -38,6 +40,12 @@ class Cupy:
 
     def __init__(self, plan: Plan) -> None:
         self._kernels = {view.name: view for view in kernels_of(plan.programs.values())}
+
+    def sweep(self, scope: Scope) -> list[RegionView]:
+        return by_stages(scope, self.kernel)
+
+    def single(self, views: RegionViews) -> list[Block]:
+        return one_step(views, self.kernel)
 
     def kernel(self, kernel: Kernel, views: RegionViews) -> Block:
         """The launch, behind the definitions of the arrays that it needs."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from symcell.cell import Shape
 from symcell.emit.comments import equation
 from symcell.emit.python import ufuncs
-from symcell.emit.python.blocks import Block
+from symcell.emit.python.blocks import Block, RegionView
+from symcell.emit.python.regions import by_stages, one_step
+from symcell.emit.python.scope import Scope
 from symcell.emit.python.views import RegionViews
 from symcell.graph import Contraction, Operand, Pointwise, Reduce
 from symcell.program.model import Arg, Kernel, Mask, Out, Ref, Statement, Temp
@@ -20,6 +22,12 @@ class Numpy:
 
     name: str = "numpy"
     xp: str = "np"
+
+    def sweep(self, scope: Scope) -> list[RegionView]:
+        return by_stages(scope, self.kernel)
+
+    def single(self, views: RegionViews) -> list[Block]:
+        return one_step(views, self.kernel)
 
     def kernel(self, kernel: Kernel, views: RegionViews) -> Block:
         (statement,) = kernel.statements()

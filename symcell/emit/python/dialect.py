@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from symcell.emit.python.blocks import Block
+from symcell.emit.python.blocks import Block, RegionView
+from symcell.emit.python.scope import Scope
 from symcell.emit.python.views import RegionViews
-from symcell.program.model import Kernel
 
 
 class Dialect(Protocol):
-    """How a target runs kernels. One object prints one module, so it may collect what it has printed.
+    """How a target runs a program's stages. One object prints one module, so it may collect what it has printed.
 
     ``name``: the folder of its templates; ``xp``: the array package's name.
     """
@@ -20,11 +20,11 @@ class Dialect(Protocol):
     @property
     def xp(self) -> str: ...
 
-    def kernel(self, kernel: Kernel, views: RegionViews) -> Block:
-        """The lines that run a kernel on the rows of the region that ``views`` belongs to.
+    def sweep(self, scope: Scope) -> list[RegionView]:
+        """The regions of ``forward`` or ``backward``, whose program is the scope's."""
 
-        Arrays are asked of ``views``; :meth:`RegionViews.flush`, their definitions, stands in front of the lines.
-        """
+    def single(self, views: RegionViews) -> list[Block]:
+        """The stages of the forward program for one step."""
 
     def view(self) -> object:
         """What the target's own templates read as ``own``, asked for when all functions are printed."""

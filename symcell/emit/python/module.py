@@ -9,6 +9,7 @@ from symcell.cell import INITIALISERS, Cell, Parameter, Shape, Start
 from symcell.emit.python.blocks import FunctionView
 from symcell.emit.python.dialect import Dialect
 from symcell.emit.python.function import single, sweep
+from symcell.emit.python.held import lines as held_lines
 from symcell.emit.python.scope import Module
 from symcell.emit.python.stamp import stamp
 from symcell.emit.python.text import code_lines, docstring, literal, mapping, string_lines, tidy
@@ -25,8 +26,8 @@ class ModuleView:
     ``sizes`` … ``lags``: the module's dicts and tuples, as code. ``kinds``: how parameters start. ``constant``: there
     are constant arrays; ``composite``: sizes that are sums or products; ``lagged``, ``matrices_carried``: states of
     several steps, and that are matrices; ``matrices``: inputs that are. ``features``: parts of the template that the
-    functions need. ``helpers``: definitions of functions that the array package lacks. ``own``: what the target's own
-    templates see.
+    functions need. ``helpers``: definitions of functions that the array package lacks. ``held``: lines that say how
+    many bytes the sweeps hold. ``own``: what the target's own templates see.
     """
 
     cell: str
@@ -53,6 +54,7 @@ class ModuleView:
     output_shape: str
     features: frozenset[str]
     helpers: tuple[str, ...]
+    held: tuple[str, ...]
     forward: FunctionView
     backward: FunctionView
     step: FunctionView
@@ -73,6 +75,7 @@ def render(plan: Plan, dialect: Dialect) -> str:
         stamp=stamp(plan),
         features=frozenset(module.features),
         helpers=python_helpers(module.functions, dialect.xp),
+        held=held_lines(plan),
         forward=forward,
         backward=backward,
         step=step,

@@ -14,12 +14,17 @@ TEMPLATES = frozenset(
     [
         "CONSTANTS", "CUDA", "EQUATIONS", "INPUTS", "KERNELS", "LAGS", "OUTPUT", "PARAMS", "SIZES", "STAMP", "START",
         "STATES", "Any", "Grads", "Iterable", "Iterator", "Mapping", "NamedTuple", "Packing", "Params", "Tape",
-        "_array", "_check_inputs", "_check_lengths", "_check_state", "_compiled", "_filled", "_float_type", "_inputs",
-        "_kernels", "_launch_rows", "_launch_units", "_length", "_mapping", "_params", "_shape", "_sizes", "_start",
-        "annotations", "cp", "functools", "math", "np", "re", "types", "init_params", "forward", "backward", "step",
-        "arrays", "batch", "dlast", "dstate", "dtype", "dx", "dy", "empty", "given", "grads", "inputs", "keep_tape",
-        "last", "lengths", "n", "need_x", "pack", "params", "rows", "samples", "shape", "start", "state", "steps", "t",
-        "tape", "x", "x_t",
+        "_array", "_at", "_check_inputs", "_check_lengths", "_check_state", "_compiled", "_filled", "_float_type",
+        "_inputs", "_kernels", "_launch_rows", "_launch_units", "_length", "_mapping", "_params", "_past", "_run",
+        "_shape", "_sizes", "_start", "_threads", "annotations", "cp", "functools", "math", "np", "re", "types",
+        "init_params", "forward", "backward", "step", "arrays", "batch", "dlast", "dstate", "dtype", "dx", "dy",
+        "empty", "given", "grads", "inputs", "keep_tape", "last", "lengths", "n", "need_x", "pack", "params", "rows",
+        "samples", "shape", "start", "state", "steps", "t", "tape", "x", "x_t", "Checkpoints", "_backward_piece",
+        "_backward_pieces", "_backward_sweep", "_every", "_forward_pieces", "_forward_sweep", "_held", "_need",
+        "_state_rows", "_within", "budget", "checked", "checkpoint", "ends", "every", "name", "sweep", "value",
+        "FUNCTIONS", "SOURCE_C", "_CELL", "_FLAGS", "_LIBRARIES", "_LOCKS", "_built", "_cache", "_called", "_compile",
+        "_compiler", "_digest", "_found", "_kept", "_library", "_name", "_opened", "_place", "_processor", "_tuned",
+        "_words",
     ]
 )  # fmt: skip
 """Names that the templates of Python targets use: what a user's names keep clear of."""

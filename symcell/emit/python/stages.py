@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from symcell.emit.comments import comment, equation
 from symcell.emit.python.blocks import Block
-from symcell.emit.python.dialect import Dialect
 from symcell.emit.python.edges import leave
 from symcell.emit.python.fixed import cut, lines as fixed_lines
 from symcell.emit.python.scope import Scope, joined
@@ -13,13 +14,17 @@ from symcell.graph import Block as Columns, Contraction, Outer, Total
 from symcell.program.model import Copy, EdgeSum, Fixed, Gemm, Gradient, Kernel, Ref, Stage, Sums
 from symcell.symbolic.nodes import At
 
+KernelLines = Callable[[Kernel, RegionViews], Block]
+"""Prints the lines that run a kernel on the rows of the region that the views belong to. Arrays are asked of the views;
+:meth:`RegionViews.flush`, their definitions, stands in front of the lines."""
 
-def block(stage: Stage, views: RegionViews, dialect: Dialect) -> Block:
+
+def block(stage: Stage, views: RegionViews, kernel: KernelLines) -> Block:
     """The lines of one stage."""
     scope = views.scope
     match stage:
         case Kernel():
-            return dialect.kernel(stage, views)
+            return kernel(stage, views)
         case Gemm():
             return _gemm(stage, views)
         case Gradient():

@@ -1,0 +1,106 @@
+"""How the C target runs a program: neighbouring stages are one call of a C function, what lies between is Python."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from symcell.emit.c.sections import InC, Section, SectionView
+from symcell.emit.c.source import kernels_of, source
+from symcell.emit.comments import comment
+from symcell.emit.python.blocks import Block, RegionView, grouped
+from symcell.emit.python.regions import fitted
+from symcell.emit.python.scope import Scope
+from symcell.emit.python.stages import block
+from symcell.emit.python.text import code_lines, literal
+from symcell.emit.python.views import RegionViews
+from symcell.program.model import Kernel, Plan, Region, Stage
+
+WIDTH = 108
+"""How wide a line may be before it is indented."""
+
+
+@dataclass(frozen=True)
+class CView:
+    """The C code for the template: the ``names`` of its functions as a Python tuple, and its ``source``; the ``cell``'s
+    name as a string."""
+
+    cell: str
+    names: str
+    source: str
+
+
+class C:
+    """How this target runs the programs of one plan. ``sections``: the C functions printed so far."""
+
+    name = "c"
+    xp = "np"
+
+    def __init__(self, plan: Plan) -> None:
+        self._kernels = {view.name: view for view in kernels_of(plan.programs.values())}
+        self._cell = literal(plan.cell.name)
+        self.sections: list[SectionView] = []
+
+    def sweep(self, scope: Scope) -> list[RegionView]:
+        blocks = self._blocks(scope, [RegionViews(scope, region.kind) for region in scope.program.regions])
+        return [RegionView("", (), grouped(blocks))]
+
+    def single(self, views: RegionViews) -> list[Block]:
+        return self._blocks(views.scope, [views for _ in views.scope.program.regions])
+
+    def view(self) -> CView:
+        names = "\n".join(code_lines(literal(tuple(s.name for s in self.sections)), len("FUNCTIONS = ")))
+        return CView(self._cell, names, source(tuple(self._kernels.values()), self.sections))
+
+    def _blocks(self, scope: Scope, views: list[RegionViews]) -> list[Block]:
+        """The program's stages in order: sections of C, and Python."""
+        blocks: list[Block] = []
+        section: Section | None = None
+        for region, view in zip(scope.program.regions, views, strict=True):
+            for inside, stages in _pieces(region):
+                if inside:
+                    section = section or Section(self._free(scope.kind), scope, self._kernels)
+                    section.add(region, stages, view)
+                    continue
+                blocks += self._call(section)
+                section = None
+                blocks += [self._outside(region, number, stage, view) for number, stage in stages]
+        return [*blocks, *self._call(section)]
+
+    def _free(self, kind: str) -> str:
+        """A name for the next section of a function."""
+        count = sum(view.name.startswith(f"run_{kind}") for view in self.sections)
+        return f"run_{kind}" + (f"_{count + 1}" if count else "")
+
+    def _outside(self, region: Region, number: int, stage: Stage, views: RegionViews) -> Block:
+        """A stage in Python. Arrays are found anew, since what one block defines may not run."""
+        only = number in region.inputs_only
+        found = block(stage, RegionViews(views.scope, views.kind), _no_kernel)
+        return fitted(found, 4 + 4 * only, only)
+
+    def _call(self, section: Section | None) -> list[Block]:
+        if section is None:
+            return []
+        view = section.view()
+        self.sections.append(view)
+        text = f"in C: {section.made[0]} … {section.made[-1]} ({len(section.made)})"
+        values = [f"{member.value}," for member in view.members]
+        record = textwrap.wrap(" ".join(values), WIDTH, initial_indent="        ", subsequent_indent="        ")
+        lines = ("_run(", f"    _compiled(dtype).{view.name},", "    [", *record, "    ],", "    _threads(),", ")")
+        return [Block((comment(text),), lines)]
+
+
+def _pieces(region: Region) -> Iterator[tuple[bool, list[tuple[int, Stage]]]]:
+    """The stages of a region with their places, neighbours that run in C together, the others together."""
+    pieces: list[tuple[bool, list[tuple[int, Stage]]]] = []
+    for number, stage in enumerate(region.stages):
+        inside = isinstance(stage, InC)
+        if not pieces or pieces[-1][0] != inside:
+            pieces.append((inside, []))
+        pieces[-1][1].append((number, stage))
+    yield from pieces
+
+
+def _no_kernel(kernel: Kernel, views: RegionViews) -> Block:
+    raise NotImplementedError(f"{kernel.name} runs in C")
