@@ -75,7 +75,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "b0c4dac8a366e9ec"
+STAMP = "ab22874c3fd90370"
 
 
 class Params(Mapping[str, Any]):
@@ -152,6 +152,14 @@ class Tape(NamedTuple):
     sizes: dict[str, int]
     dtype: Any
     arrays: dict[str, Any]
+
+    @property
+    def steps(self) -> int:
+        return self.pack.steps
+
+    @property
+    def batch(self) -> int:
+        return self.pack.batch
 
     @property
     def nbytes(self) -> int:
@@ -274,20 +282,39 @@ def forward(
     lengths: Any = None,
     *,
     keep_tape: bool = True,
-) -> tuple[Any, dict[str, Any], Tape | None]:
+    checkpoint: int | str | None = None,
+    budget: float | None = None,
+) -> tuple[Any, dict[str, Any], Tape | Checkpoints | None]:
     """Run the cell over a batch of sequences.
 
     x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
     before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
     missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    checkpoint: the tape holds states alone, every so many steps (``"sqrt"``: √T), and ``backward`` runs the pieces
+    between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
+    is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
     ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs("x", x)
-    params = _params(params, inputs, {}, None, state)
-    steps, batch = _check_inputs(inputs, ("T", "B"), params)
+    checked = _inputs("x", x)
+    params = _params(params, checked, {}, None, state)
+    steps, batch = _check_inputs(checked, ("T", "B"), params)
     given = _check_state("state", state, batch, params)
-    pack = Packing(steps, batch, _check_lengths(lengths, steps, batch))
+    ends = _check_lengths(lengths, steps, batch)
+    inputs = {name: value for name, (_, value) in checked.items()}
+    every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
+    if every is not None:
+        tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
+        return _forward_pieces(params, tape, given, keep_tape)
+    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+
+
+def _forward_sweep(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """All steps, first to last, of what ``forward`` has checked."""
+    batch = pack.batch
+    given = _state_rows(state)
     dtype = params.flat.dtype
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
@@ -297,7 +324,7 @@ def forward(
     kept_1_0 = pack.slots(1, 0, keep_tape)
     kept_1 = pack.slots(1, 1, keep_tape)
 
-    x_rows = pack.rows(inputs["x"][1])
+    x_rows = pack.rows(inputs["x"])
     a_l_in_to_a_z_in = cp.empty((pack.size, 4*H), dtype)
     a_l_o_a_z = cp.empty((pack.size if keep_tape else batch, 4*H), dtype)
     m = cp.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
@@ -384,7 +411,12 @@ def forward(
 
 
 def backward(
-    params: Mapping[str, Any], tape: Tape, dy: Any, dlast: Mapping[str, Any] | None = None, *, need_x: bool = True
+    params: Mapping[str, Any],
+    tape: Tape | Checkpoints,
+    dy: Any,
+    dlast: Mapping[str, Any] | None = None,
+    *,
+    need_x: bool = True,
 ) -> Grads:
     """Back-propagate through the steps that ``forward`` taped.
 
@@ -392,18 +424,31 @@ def backward(
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
     ValueError or TypeError for an argument that does not fit.
     """
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
     params = _params(params, {}, tape.sizes, tape.dtype)
     if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
         raise ValueError(
             f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
         )
-    pack, dtype = tape.pack, tape.dtype
-    steps, batch = pack.steps, pack.batch
+    steps, batch, dtype = tape.steps, tape.batch, tape.dtype
     shape = _shape(("H",), params.sizes)
-    dy = cp.zeros((steps, batch, *shape), dtype) if dy is None else _array("dy", dy, (steps, batch), shape, dtype)
+    if dy is None:
+        dy = cp.broadcast_to(cp.zeros((), dtype), (steps, batch, *shape))
+    _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
+    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
+    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_sweep(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    pack, dtype = tape.pack, tape.dtype
+    batch = pack.batch
+    given = _state_rows(dlast)
     grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
@@ -517,8 +562,11 @@ def backward(
         "n": pack.unsort(dn_first)[0],
     }
     if not need_x:
-        return Grads(grads, None, dstate)
-    return Grads(grads, pack.sequence(dx_), dstate)
+        return grads, {}, dstate
+    dx = {
+        "x": pack.sequence(dx_),
+    }
+    return grads, dx, dstate
 
 
 def step(
@@ -531,7 +579,7 @@ def step(
     inputs = _inputs("x_t", x_t)
     params = _params(params, inputs, {}, None, state)
     (batch,) = _check_inputs(inputs, ("B",), params)
-    given = _check_state("state", state, batch, params)
+    given = _state_rows(_check_state("state", state, batch, params))
     dtype = params.flat.dtype
     H = params.sizes["H"]
 
@@ -604,6 +652,140 @@ def step(
         "n": n_,
     }
     return h.copy(), state
+
+
+class Checkpoints(NamedTuple):
+    """What ``forward`` hands to ``backward`` where it keeps states alone: ``starts``, those before every piece.
+
+    A piece has ``every`` steps. It refers to the inputs: leave them unchanged in between, and the parameters, too.
+    """
+
+    every: int
+    steps: int
+    batch: int
+    lengths: np.ndarray | None
+    sizes: dict[str, int]
+    dtype: Any
+    inputs: dict[str, Any]
+    starts: list[dict[str, Any]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for arrays in (self.inputs, *self.starts) for array in arrays.values())
+
+    def piece(self, number: int) -> tuple[slice, dict[str, Any], Packing]:
+        """Which steps a piece has, its inputs, and which rows each step works on."""
+        start = number * self.every
+        steps = min(self.every, self.steps - start)
+        lengths = None if self.lengths is None else np.clip(self.lengths - start, 0, steps)
+        if lengths is not None and (lengths == steps).all():
+            lengths = None
+        where = slice(start, start + steps)
+        return where, {name: x[where] for name, x in self.inputs.items()}, Packing(steps, self.batch, lengths)
+
+
+def _forward_pieces(
+    params: Params, tape: Checkpoints, state: dict[str, Any], keep_tape: bool
+) -> tuple[Any, dict[str, Any], Checkpoints | None]:
+    """``forward`` piece by piece, each from the states that the one before it left."""
+    y = cp.empty((tape.steps, tape.batch, *_shape(("H",), params.sizes)), tape.dtype)
+    state = {name: value.copy() for name, value in state.items()}
+    for number in range(max(1, -(-tape.steps // tape.every))):
+        if keep_tape:
+            tape.starts.append(state)
+        where, inputs, pack = tape.piece(number)
+        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+    return y, state, tape if keep_tape else None
+
+
+def _backward_pieces(
+    params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` piece by piece, from the last one on."""
+    grads = Params(cp.zeros(params.flat.shape, tape.dtype), params.sizes)
+    dx = {name: cp.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
+    for number in reversed(range(len(tape.starts))):
+        dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
+    return grads, dx, dstate
+
+
+def _backward_piece(
+    params: Params, tape: Checkpoints, number: int, dy: Any, dstate: dict[str, Any], grads: Params, dx: dict[str, Any]
+) -> dict[str, Any]:
+    """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
+    where, inputs, pack = tape.piece(number)
+    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
+    grads.flat += more.flat
+    for name, part in parts.items():
+        dx[name][where] = part
+    return dstate
+
+
+def _every(
+    checkpoint: Any, budget: Any, params: Params, steps: int, batch: int, packed: bool, keep_tape: bool
+) -> int | None:
+    """The steps between states that are kept, as ``forward`` was asked for them; None for a whole tape."""
+    if budget is not None:
+        if checkpoint is not None:
+            raise ValueError(f"budget: expected none beside checkpoint = {checkpoint!r}, got {budget!r}")
+        return _within(budget, params, steps, batch, packed, keep_tape)
+    if checkpoint is None:
+        return None
+    if isinstance(checkpoint, str) and checkpoint == "sqrt":
+        return math.isqrt(max(steps, 1) - 1) + 1
+    if isinstance(checkpoint, bool) or not isinstance(checkpoint, (int, np.integer)) or checkpoint < 1:
+        raise ValueError(f'checkpoint: expected None, "sqrt" or a number of steps from 1 on, got {checkpoint!r}')
+    return int(checkpoint)
+
+
+def _within(budget: Any, params: Params, steps: int, batch: int, packed: bool, keep_tape: bool) -> int | None:
+    """The most steps between states with which all fits in ``budget`` bytes; None where a whole tape does."""
+    if isinstance(budget, bool) or not isinstance(budget, (int, float, np.integer, np.floating)) or budget != budget:
+        raise ValueError(f"budget: expected a number of bytes, got {budget!r}")
+    root = math.isqrt(steps) + 1
+    # more steps than these make no fewer pieces
+    lengths = {-(-steps // count) for count in range(2, root + 1)} | set(range(1, root + 1))
+    needs = {}
+    for every in (None, *sorted(lengths, reverse=True)):
+        needs[every] = _need(every, params, steps, batch, packed, keep_tape)
+        if needs[every] <= budget:
+            return every
+    raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
+
+
+def _need(every: int | None, params: Params, steps: int, batch: int, packed: bool, keep_tape: bool) -> int:
+    """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
+    item = params.flat.dtype.itemsize
+    length = steps if every is None else min(every, steps)
+    untaped, taped, back = _held(params.sizes, length, batch, item, packed)
+    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    if every is None:
+        return states + (max(taped, back) if keep_tape else untaped)
+    # of a piece: what it returns, the states before and behind it, and these on their way
+    y = item * length * batch * math.prod(_shape(("H",), params.sizes)) + 3 * states
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    if not keep_tape:
+        return untaped + y
+    kept = states * max(1, -(-steps // every))
+    return kept + max(taped + y, back + dx + params.flat.nbytes)
+
+
+def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
+    """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
+    ``packed``: sequences end early, so that rows are copied together."""
+    D = sizes["D"]
+    H = sizes["H"]
+    rows = steps * batch
+    untaped = item * (rows * 5*H + batch * 11*H) + 488 * steps
+    taped = item * (rows * 12*H + batch * 4*H) + 488 * steps
+    back = item * (rows * (D + 12*H + 1) + batch * 12*H) + 1016 * steps
+    if packed:
+        untaped += rows * (item * D + 8)
+        taped += rows * (item * D + 8)
+        back += rows * (item * (D + 2*H) + 16)
+    return untaped, taped, back
 
 
 def _float_type(name: str, dtype: Any) -> Any:
@@ -710,16 +892,21 @@ def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], 
 
 
 def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
-    """The given states by name, as rows (steps, B, n): every key known, every shape right."""
+    """The given states by name: every key known, every shape right."""
     if state is None:
         return {}
-    dtype = params.flat.dtype
-    given = {}
-    for name, value in _mapping(argument, state, STATES, False).items():
-        shape = params.shapes[name]
-        _array(f'{argument}["{name}"]', value, (batch,), shape, dtype)
-        given[name] = cp.ascontiguousarray(value)[None]
+    given = dict(_mapping(argument, state, STATES, False))
+    for name, value in given.items():
+        _array(f'{argument}["{name}"]', value, (batch,), params.shapes[name], params.flat.dtype)
     return given
+
+
+def _state_rows(states: Mapping[str, Any]) -> dict[str, Any]:
+    """States as rows (steps, B, n)."""
+    found = {}
+    for name, value in states.items():
+        found[name] = cp.ascontiguousarray(value)[None]
+    return found
 
 
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:

@@ -1,0 +1,1917 @@
+"""Antisymmetric recurrent network
+
+Chang, Chen, Haber & Chi (2019), AntisymmetricRNN: a dynamical system view on recurrent neural networks. One step of
+Euler's method with step eps and diffusion gamma.
+
+The cell antisymmetric as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
+The system's C compiler builds it when it is first needed.
+Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
+edit it here.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import ctypes
+import hashlib
+import math
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIZES = ("D", "H")
+PARAMS = {"b": ("H",), "W": ("H", "H"), "V": ("H", "D")}
+CONSTANTS = {}
+START = {"b": "uniform", "W": "uniform", "V": "uniform"}
+INPUTS = {"x": ("D",)}
+STATES = {"h": ("H",)}
+LAGS = {}
+OUTPUT = "h"
+EQUATIONS = (
+    '"""Antisymmetric recurrent network\n'
+    "\n"
+    "Chang, Chen, Haber & Chi (2019), AntisymmetricRNN: a dynamical system view on recurrent neural networks. One step "
+    "of\n"
+    "Euler's method with step eps and diffusion gamma.\n"
+    '"""\n'
+    "eps: const = 0.01\n"
+    "gamma: const = 0.01\n"
+    "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
+)
+STAMP = "37b34dfbc9be0ded"
+
+
+class Params(Mapping[str, Any]):
+    """The parameters by name: views of one contiguous buffer ``flat``, in the order of ``PARAMS``."""
+
+    def __init__(self, flat: Any, sizes: Mapping[str, int]) -> None:
+        self.flat = flat
+        self.sizes = dict(sizes)
+        self.shapes = {name: _shape(named, self.sizes) for name, named in {**INPUTS, **STATES}.items()}
+        self._start: dict[str, int] = {}
+        self._views: dict[str, Any] = {}
+        self._stacks: dict[tuple[str, str], Any] = {}
+        start = 0
+        for name, named in PARAMS.items():
+            shape = _shape(named, self.sizes)
+            stop = start + math.prod(shape)
+            self._start[name] = start
+            self._views[name] = flat[start:stop].reshape(shape)
+            start = stop
+
+    @classmethod
+    def from_dict(cls, arrays: Mapping[str, Any], **sizes: int) -> Params:
+        """A copy of any mapping from names to arrays; a size that none of them shows is passed by name.
+
+        Raises ValueError or TypeError for what does not fit.
+        """
+        packed = _params(arrays, {}, sizes, None)
+        return packed.copy() if packed is arrays else packed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Copy ``value`` into the place of an array."""
+        self._views[name][...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name}{list(view.shape)}' for name, view in self.items())}, {self.flat.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Params, (self.flat, self.sizes)
+
+    def copy(self) -> Params:
+        """The same numbers in a buffer of their own."""
+        return Params(self.flat.copy(), self.sizes)
+
+    def stack(self, first: str, last: str) -> Any:
+        """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
+        if (first, last) not in self._stacks:
+            rows = self.flat[self._start[first] : self._start[last] + self._views[last].size]
+            matrix = self._views[first].ndim == 2
+            self._stacks[first, last] = rows.reshape(-1, self._views[first].shape[1]) if matrix else rows
+        return self._stacks[first, last]
+
+
+class Grads(NamedTuple):
+    """Gradients: ``params`` laid out like the parameters, ``x`` like the input(s), ``state`` like the initial state."""
+
+    params: Params
+    x: Any
+    state: dict[str, Any]
+
+
+class Tape(NamedTuple):
+    """What ``forward`` hands to ``backward``. It refers to the inputs: leave them unchanged in between."""
+
+    pack: Packing
+    sizes: dict[str, int]
+    dtype: Any
+    arrays: dict[str, Any]
+
+    @property
+    def steps(self) -> int:
+        return self.pack.steps
+
+    @property
+    def batch(self) -> int:
+        return self.pack.batch
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
+    """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
+
+    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    """
+    for name in (*SIZES, *sizes):
+        if name not in sizes or name not in SIZES:
+            raise TypeError(f"init_params: expected the sizes {', '.join(SIZES)}, got {', '.join(sizes) or 'none'}")
+        if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
+    kind = _float_type("dtype", dtype)
+    rng = np.random.default_rng(seed)
+    parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
+    flat = np.concatenate(parts).astype(kind)
+    return Params(np.asarray(flat), sizes)
+
+
+def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Where a parameter starts, by its entry in ``START``."""
+    bound = 1 / math.sqrt(_length("H", sizes))  # in ±1/√n
+    return rng.uniform(-bound, bound, shape)
+
+
+def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape of ``PARAMS`` or the like in numbers."""
+    return tuple(_length(size, sizes) for size in shape)
+
+
+def _length(size: int | str, sizes: Mapping[str, int]) -> int:
+    """A size such as 4 or "H" as a number."""
+    return sizes[size] if isinstance(size, str) else size
+
+
+class Packing:
+    """Which rows each step works on.
+
+    The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
+    Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    """
+
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+        self.steps, self.batch = steps, batch
+        self.order = self.back = self.index = None
+        self.ends = np.full(batch, steps)
+        counts = np.full(steps, batch)
+        if lengths is not None:
+            order = np.argsort(-lengths, kind="stable")
+            self.ends = lengths[order]
+            counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
+            self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
+            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+        self.counts = [int(n) for n in counts]
+        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+        self.size = self.offsets[-1]
+
+    def starts(self, depth: int, whole: bool) -> list[int]:
+        """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
+        it does not hold the whole, depth + 1 that are used again and again."""
+        if not whole:
+            return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
+        return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
+
+    def past(self, depth: int, shift: int) -> Any:
+        """The same rows of all steps, of a buffer that holds the whole, as an index."""
+        if self.order is None:
+            return slice(shift * self.batch, shift * self.batch + self.size)
+        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
+        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+
+    def rows(self, x: Any) -> Any:
+        """(T, B, *shape) as rows, padding left out."""
+        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(flat if self.index is None else flat[self.index])
+
+    def sequence(self, rows: Any) -> Any:
+        """Rows as a new (T, B, n), zero in the padding."""
+        shape = (self.steps, self.batch, rows.shape[1])
+        if self.index is None:
+            return rows.reshape(shape).copy()
+        y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
+        y[self.index] = rows
+        return y.reshape(shape)
+
+    def sort(self, state: Any) -> Any:
+        """(steps, B, n) with the samples in the order of their rows."""
+        return state if self.order is None else state[:, self.order]
+
+    def unsort(self, state: Any) -> Any:
+        """The same the other way."""
+        return state if self.back is None else state[:, self.back]
+
+    def first(self, count: int) -> Any:
+        """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        return np.arange(count * self.batch).reshape(count, self.batch)
+
+    def last(self, depth: int, count: int, whole: bool) -> Any:
+        """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        step = self.ends + np.arange(count)[:, None]
+        return np.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+@np.errstate(all="ignore")
+def forward(
+    params: Mapping[str, Any],
+    x: Any,
+    state: Mapping[str, Any] | None = None,
+    lengths: Any = None,
+    *,
+    keep_tape: bool = True,
+    checkpoint: int | str | None = None,
+    budget: float | None = None,
+) -> tuple[Any, dict[str, Any], Tape | Checkpoints | None]:
+    """Run the cell over a batch of sequences.
+
+    x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
+    before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
+    missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    checkpoint: the tape holds states alone, every so many steps (``"sqrt"``: √T), and ``backward`` runs the pieces
+    between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
+    is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
+    Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    """
+    checked = _inputs("x", x)
+    params = _params(params, checked, {}, None, state)
+    steps, batch = _check_inputs(checked, ("T", "B"), params)
+    given = _check_state("state", state, batch, params)
+    ends = _check_lengths(lengths, steps, batch)
+    inputs = {name: value for name, (_, value) in checked.items()}
+    every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
+    if every is not None:
+        tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
+        return _forward_pieces(params, tape, given, keep_tape)
+    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+
+
+def _forward_sweep(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """All steps, first to last, of what ``forward`` has checked."""
+    batch = pack.batch
+    given = _state_rows(state)
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+
+    x_rows = pack.rows(inputs["x"])
+    a_h_in = np.empty((pack.size, H), dtype)
+    tanh_a_h = np.empty((pack.size if keep_tape else batch, H), dtype)
+    h = np.empty((pack.size + batch, H), dtype)
+    combined_W = np.empty((H, H), dtype)
+    W = params.stack("W", "W")
+    V = params.stack("V", "V")
+    b = params.stack("b", "b")
+    h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
+    counts = np.array(pack.counts, np.int64)
+    kept_0 = np.array(pack.starts(0, keep_tape), np.int64)
+    starts_1 = np.array(pack.starts(1, True), np.int64)
+    starts_0 = np.array(pack.starts(0, True), np.int64)
+
+    # combined_W = -1*W.T + W
+    combined_W[...] = 0
+    combined_W[...] -= W.T
+    combined_W[...] += W
+    # in C: V_x … h (6)
+    _run(
+        _compiled(dtype).run_forward,
+        [
+            pack.size, H, _at(V), D, _at(a_h_in), _at(x_rows), _at(b), len(pack.counts), _at(counts),
+            _at(combined_W), _at(kept_0), _at(tanh_a_h), _at(starts_1), _at(h), _at(starts_0),
+        ],
+        _threads(),
+    )
+
+    h_last = h[pack.last(1, 1, True)]
+    h_ = h[batch :]
+
+    last = {
+        "h": pack.unsort(h_last)[0],
+    }
+    arrays = {
+        "h": h,
+        "tanh_a_h": tanh_a_h,
+        "x_rows": x_rows,
+    }
+    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    return pack.sequence(h_), last, tape
+
+
+@np.errstate(all="ignore")
+def backward(
+    params: Mapping[str, Any],
+    tape: Tape | Checkpoints,
+    dy: Any,
+    dlast: Mapping[str, Any] | None = None,
+    *,
+    need_x: bool = True,
+) -> Grads:
+    """Back-propagate through the steps that ``forward`` taped.
+
+    dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
+    Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
+    ValueError or TypeError for an argument that does not fit.
+    """
+    if not isinstance(tape, (Tape, Checkpoints)):
+        raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    params = _params(params, {}, tape.sizes, tape.dtype)
+    if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
+        raise ValueError(
+            f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
+        )
+    steps, batch, dtype = tape.steps, tape.batch, tape.dtype
+    shape = _shape(("H",), params.sizes)
+    if dy is None:
+        dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
+    _array("dy", dy, (steps, batch), shape, dtype)
+    given = _check_state("dlast", dlast, batch, params)
+    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
+    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_sweep(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    pack, dtype = tape.pack, tape.dtype
+    batch = pack.batch
+    given = _state_rows(dlast)
+    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+
+    dy_rows = pack.rows(dy)
+    h = tape.arrays["h"]
+    tanh_a_h = tape.arrays["tanh_a_h"]
+    x_ = tape.arrays["x_rows"]
+    da_h = np.empty((pack.size, H), dtype)
+    dx_ = np.empty((pack.size, D), dtype)
+    dh_back = np.zeros((2 * batch, H), dtype)
+    dh_via = np.zeros((2 * batch, H), dtype)
+    combined_W = np.empty((H, H), dtype)
+    dcombined_W = np.empty((H, H), dtype)
+    W = params.stack("W", "W")
+    V = params.stack("V", "V")
+    V_ = grads.stack("V", "V")
+    b = grads.stack("b", "b")
+    dW = grads.stack("W", "W")
+    dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    counts = np.array(pack.counts, np.int64)
+    starts_0 = np.array(pack.starts(0, True), np.int64)
+    ring_1 = np.array(pack.starts(1, False), np.int64)
+    past_1_0 = _past(pack, 1, 0)
+
+    # combined_W = -1*W.T + W
+    combined_W[...] = 0
+    combined_W[...] -= W.T
+    combined_W[...] += W
+    # in C: dh … db (9)
+    _run(
+        _compiled(dtype).run_backward,
+        [
+            pack.size, len(pack.counts), _at(counts), H, _at(starts_0), _at(dy_rows), _at(ring_1), _at(dh_back),
+            _at(dh_via), _at(tanh_a_h), _at(da_h), _at(combined_W), _at(V), D, _at(dx_), _at(h), past_1_0[0],
+            _at(past_1_0[1]), _at(dcombined_W), _at(x_), _at(V_), _at(b), int(need_x),
+        ],
+        _threads(),
+    )
+    # dW = dcombined_W + -1*dcombined_W.T
+    dW[...] = 0
+    dW[...] += dcombined_W
+    dW[...] -= dcombined_W.T
+
+    dh_first = np.zeros((1, batch, H), dtype)
+    dh_first += dh_back[pack.first(1)]
+    dh_first += dh_via[pack.first(1)]
+
+    dstate = {
+        "h": pack.unsort(dh_first)[0],
+    }
+    if not need_x:
+        return grads, {}, dstate
+    dx = {
+        "x": pack.sequence(dx_),
+    }
+    return grads, dx, dstate
+
+
+@np.errstate(all="ignore")
+def step(
+    params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """One step: x_t (B, size), by name where there are several inputs, and a state as ``forward`` takes it.
+
+    Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
+    """
+    inputs = _inputs("x_t", x_t)
+    params = _params(params, inputs, {}, None, state)
+    (batch,) = _check_inputs(inputs, ("B",), params)
+    given = _state_rows(_check_state("state", state, batch, params))
+    dtype = params.flat.dtype
+    D = params.sizes["D"]
+    H = params.sizes["H"]
+
+    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    a_h_in = np.empty((batch, H), dtype)
+    tanh_a_h = np.empty((batch, H), dtype)
+    h = np.empty((batch, H), dtype)
+    combined_W = np.empty((H, H), dtype)
+    W = params.stack("W", "W")
+    V = params.stack("V", "V")
+    b = params.stack("b", "b")
+    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
+    h_t1 = h_before[0]
+
+    # combined_W = -1*W.T + W
+    combined_W[...] = 0
+    combined_W[...] -= W.T
+    combined_W[...] += W
+    # in C: V_x … h (6)
+    _run(
+        _compiled(dtype).run_step,
+        [
+            batch, H, _at(V), D, _at(a_h_in), _at(x_t_), _at(b), _at(combined_W), _at(tanh_a_h), _at(h_t1),
+            _at(h),
+        ],
+        _threads(),
+    )
+
+    state = {
+        "h": h,
+    }
+    return h.copy(), state
+
+
+class Checkpoints(NamedTuple):
+    """What ``forward`` hands to ``backward`` where it keeps states alone: ``starts``, those before every piece.
+
+    A piece has ``every`` steps. It refers to the inputs: leave them unchanged in between, and the parameters, too.
+    """
+
+    every: int
+    steps: int
+    batch: int
+    lengths: np.ndarray | None
+    sizes: dict[str, int]
+    dtype: Any
+    inputs: dict[str, Any]
+    starts: list[dict[str, Any]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored for the backward pass, the inputs included."""
+        return sum(array.nbytes for arrays in (self.inputs, *self.starts) for array in arrays.values())
+
+    def piece(self, number: int) -> tuple[slice, dict[str, Any], Packing]:
+        """Which steps a piece has, its inputs, and which rows each step works on."""
+        start = number * self.every
+        steps = min(self.every, self.steps - start)
+        lengths = None if self.lengths is None else np.clip(self.lengths - start, 0, steps)
+        if lengths is not None and (lengths == steps).all():
+            lengths = None
+        where = slice(start, start + steps)
+        return where, {name: x[where] for name, x in self.inputs.items()}, Packing(steps, self.batch, lengths)
+
+
+def _forward_pieces(
+    params: Params, tape: Checkpoints, state: dict[str, Any], keep_tape: bool
+) -> tuple[Any, dict[str, Any], Checkpoints | None]:
+    """``forward`` piece by piece, each from the states that the one before it left."""
+    y = np.empty((tape.steps, tape.batch, *_shape(("H",), params.sizes)), tape.dtype)
+    state = {name: value.copy() for name, value in state.items()}
+    for number in range(max(1, -(-tape.steps // tape.every))):
+        if keep_tape:
+            tape.starts.append(state)
+        where, inputs, pack = tape.piece(number)
+        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+    return y, state, tape if keep_tape else None
+
+
+def _backward_pieces(
+    params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` piece by piece, from the last one on."""
+    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
+    for number in reversed(range(len(tape.starts))):
+        dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
+    return grads, dx, dstate
+
+
+def _backward_piece(
+    params: Params, tape: Checkpoints, number: int, dy: Any, dstate: dict[str, Any], grads: Params, dx: dict[str, Any]
+) -> dict[str, Any]:
+    """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
+    where, inputs, pack = tape.piece(number)
+    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
+    grads.flat += more.flat
+    for name, part in parts.items():
+        dx[name][where] = part
+    return dstate
+
+
+def _every(
+    checkpoint: Any, budget: Any, params: Params, steps: int, batch: int, packed: bool, keep_tape: bool
+) -> int | None:
+    """The steps between states that are kept, as ``forward`` was asked for them; None for a whole tape."""
+    if budget is not None:
+        if checkpoint is not None:
+            raise ValueError(f"budget: expected none beside checkpoint = {checkpoint!r}, got {budget!r}")
+        return _within(budget, params, steps, batch, packed, keep_tape)
+    if checkpoint is None:
+        return None
+    if isinstance(checkpoint, str) and checkpoint == "sqrt":
+        return math.isqrt(max(steps, 1) - 1) + 1
+    if isinstance(checkpoint, bool) or not isinstance(checkpoint, (int, np.integer)) or checkpoint < 1:
+        raise ValueError(f'checkpoint: expected None, "sqrt" or a number of steps from 1 on, got {checkpoint!r}')
+    return int(checkpoint)
+
+
+def _within(budget: Any, params: Params, steps: int, batch: int, packed: bool, keep_tape: bool) -> int | None:
+    """The most steps between states with which all fits in ``budget`` bytes; None where a whole tape does."""
+    if isinstance(budget, bool) or not isinstance(budget, (int, float, np.integer, np.floating)) or budget != budget:
+        raise ValueError(f"budget: expected a number of bytes, got {budget!r}")
+    root = math.isqrt(steps) + 1
+    # more steps than these make no fewer pieces
+    lengths = {-(-steps // count) for count in range(2, root + 1)} | set(range(1, root + 1))
+    needs = {}
+    for every in (None, *sorted(lengths, reverse=True)):
+        needs[every] = _need(every, params, steps, batch, packed, keep_tape)
+        if needs[every] <= budget:
+            return every
+    raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
+
+
+def _need(every: int | None, params: Params, steps: int, batch: int, packed: bool, keep_tape: bool) -> int:
+    """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
+    item = params.flat.dtype.itemsize
+    length = steps if every is None else min(every, steps)
+    untaped, taped, back = _held(params.sizes, length, batch, item, packed)
+    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    if every is None:
+        return states + (max(taped, back) if keep_tape else untaped)
+    # of a piece: what it returns, the states before and behind it, and these on their way
+    y = item * length * batch * math.prod(_shape(("H",), params.sizes)) + 3 * states
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    if not keep_tape:
+        return untaped + y
+    kept = states * max(1, -(-steps // every))
+    return kept + max(taped + y, back + dx + params.flat.nbytes)
+
+
+def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
+    """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
+    ``packed``: sequences end early, so that rows are copied together."""
+    D = sizes["D"]
+    H = sizes["H"]
+    rows = steps * batch
+    untaped = item * (rows * 2*H + batch * 2*H + H*H) + 488 * steps
+    taped = item * (rows * 3*H + batch * H + H*H) + 488 * steps
+    back = item * (rows * (D + 3*H + 1) + batch * 5*H + 2*H*H) + 744 * steps
+    if packed:
+        untaped += rows * (item * D + 8)
+        taped += rows * (item * D + 8)
+        back += rows * (item * (D + 2*H) + 16)
+    return untaped, taped, back
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
+        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
+    return kind
+
+
+def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
+    this type (None: of any)."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    free = lead[:1] in (("T",), ("B",))
+    if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
+        wanted = str((*lead, *shape)).replace("'", "")
+        raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    return value
+
+
+def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
+    """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
+    for key in known if every else ():
+        if key not in value:
+            raise ValueError(f"{name}: missing key {key!r}")
+    return value
+
+
+def _params(
+    params: Any, inputs: Mapping[str, tuple[str, Any]], sizes: Mapping[str, int], kind: Any, state: Any = None
+) -> Params:
+    """``params`` as :class:`Params`: itself, or a checked copy of any mapping from names to arrays.
+
+    Named sizes are those given, or show in the arrays, the inputs and the states. ``kind``: the type of number where
+    there is no parameter to tell it.
+    """
+    if isinstance(params, Params):
+        return params
+    known = PARAMS
+    _mapping("params", params, known, True)
+    arrays = [(f'params["{name}"]', params[name], shape) for name, shape in known.items()]
+    others = [(label, value, INPUTS[name]) for name, (label, value) in inputs.items()]
+    if isinstance(state, Mapping):
+        others += [(f'state["{name}"]', value, STATES[name]) for name, value in state.items() if name in STATES]
+    for label, value, _ in (*arrays, *others):
+        _array(label, value, getattr(value, "shape", ()), (), None)
+    found = _sizes([(value.shape[-len(shape) :], shape) for _, value, shape in (*arrays, *others) if shape], sizes)
+    for label, value, shape in arrays:
+        _array(label, value, (), _shape(shape, found), None)
+    kinds = {_float_type(label, value.dtype) for label, value, _ in arrays[: len(PARAMS)]}
+    if not kinds:
+        kinds = {kind} if kind else {_float_type(label, value.dtype) for label, value in inputs.values()}
+    if len(kinds) > 1:
+        raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
+    kind = next(iter(kinds), np.dtype("float32"))
+    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    packed = Params(flat, found)
+    for name in PARAMS:
+        packed[name] = params[name]
+    return packed
+
+
+def _sizes(shapes: list[tuple[tuple[int, ...], tuple[int | str, ...]]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The named sizes, from some shapes in numbers and in names."""
+    found = dict(sizes)
+    for shape, named in shapes:
+        for n, size in zip(shape, named):
+            if size in SIZES:
+                found.setdefault(size, int(n))
+    for name in SIZES:
+        if name not in found:
+            advice = f"Params.from_dict(..., {name}=...) tells it"
+            raise ValueError(f"params: expected arrays that show the size {name}; {advice}")
+    return {name: found[name] for name in SIZES}
+
+
+def _inputs(argument: str, x: Any) -> dict[str, tuple[str, Any]]:
+    """The inputs by name, each with what to call it in an error."""
+    if len(INPUTS) == 1 and not isinstance(x, Mapping):
+        return {name: (argument, x) for name in INPUTS}
+    _mapping(argument, x, INPUTS, True)
+    return {name: (f'{argument}["{name}"]', x[name]) for name in INPUTS}
+
+
+def _check_inputs(inputs: Mapping[str, tuple[str, Any]], lead: tuple[Any, ...], params: Params) -> tuple[int, ...]:
+    """The lengths of the inputs' leading axes, which are alike, once each has been found to fit."""
+    count = len(lead)
+    for name, (label, value) in inputs.items():
+        _array(label, value, lead, params.shapes[name], params.flat.dtype)
+        lead = value.shape[:count]
+    return lead
+
+
+def _check_state(argument: str, state: Any, batch: int, params: Params) -> dict[str, Any]:
+    """The given states by name: every key known, every shape right."""
+    if state is None:
+        return {}
+    given = dict(_mapping(argument, state, STATES, False))
+    for name, value in given.items():
+        _array(f'{argument}["{name}"]', value, (batch,), params.shapes[name], params.flat.dtype)
+    return given
+
+
+def _state_rows(states: Mapping[str, Any]) -> dict[str, Any]:
+    """States as rows (steps, B, n)."""
+    found = {}
+    for name, value in states.items():
+        found[name] = np.ascontiguousarray(value)[None]
+    return found
+
+
+def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
+    """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
+    found = found.astype(int)
+    if found.size and (found.min() < 0 or found.max() > steps):
+        raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
+    return None if (found == steps).all() else found
+
+
+def _threads() -> int:
+    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
+    list), else the processors that this process may use."""
+    for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(variable)
+        if value:
+            number = value.partition(",")[0].strip() if variable == "OMP_NUM_THREADS" else value.strip()
+            if not (number.isdecimal() and len(number) < 10 and int(number)):
+                raise ValueError(f"{variable} is {value!r}, expected a number of threads, 1 or more")
+            return int(number)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _run(function: Any, record: Sequence[int], threads: int) -> None:
+    """Calls ``int function(long long *record, long long threads)``, without the interpreter's lock."""
+    numbers = array.array("q", record)
+    if function(numbers.buffer_info()[0], threads):
+        raise MemoryError(f"{_CELL}: there is no memory for {function.__name__}'s work")
+
+
+def _compiled(dtype: Any) -> ctypes.CDLL:
+    """The C functions for one type of number."""
+    return _library("float" if dtype == np.float32 else "double")
+
+
+def _at(numbers: Any) -> int:
+    """Where an array's numbers lie; zero for None."""
+    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+
+
+def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
+    """The rows of slot t + ``shift`` of all steps: from which on they follow each other, or an index of them."""
+    found = pack.past(depth, shift)
+    return (found.start, None) if isinstance(found, slice) else (0, found)
+
+
+FUNCTIONS = ("run_forward", "run_backward", "run_step")
+SOURCE_C = r"""
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pthread.h>
+#include <sched.h>
+
+/* A team: the threads of one call. The caller is member 0; the others are made for the call and joined before it
+   returns, so that nothing is left behind for a fork or for another call to trip over. */
+enum { MOST_MEMBERS = 256 };
+
+struct team;
+
+struct member {
+    long long number, count;
+    struct team *team;
+};
+
+struct team {
+    void (*part)(void *record, struct member *me);
+    void *record;
+    int failing;                                   /* somebody has failed by now */
+    int failed;                                    /* somebody had failed at the last meeting */
+    __attribute__((aligned(64))) long long count;  /* 0 until it is known: the gate that new members wait at */
+    __attribute__((aligned(64))) long long arrived;
+    __attribute__((aligned(64))) long long meetings;
+};
+
+/* Waits until *place is no longer value: a short while awake, then behind whoever else wants the processor. */
+static void wait_while(long long *place, long long value) {
+    for (int tries = 0; __atomic_load_n(place, __ATOMIC_ACQUIRE) == value;) {
+        if (tries == 200) {
+            sched_yield();
+            continue;
+        }
+        ++tries;
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("isb");
+#endif
+    }
+}
+
+/* Nobody leaves before all have come; what any member wrote before is then seen by all. */
+__attribute__((unused)) static void meet(struct member *me) {
+    struct team *team = me->team;
+    if (me->count == 1) return;
+    const long long meetings = __atomic_load_n(&team->meetings, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_ACQ_REL) < me->count) {
+        wait_while(&team->meetings, meetings);
+        return;
+    }
+    team->failed = __atomic_load_n(&team->failing, __ATOMIC_RELAXED);
+    __atomic_store_n(&team->arrived, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&team->meetings, meetings + 1, __ATOMIC_RELEASE);
+}
+
+/* Makes the call fail. Who fails goes on to the next meeting, where the others wait. */
+__attribute__((unused)) static void fail(struct member *me) {
+    __atomic_store_n(&me->team->failing, 1, __ATOMIC_RELAXED);
+}
+
+/* Whether somebody failed before the last meeting: the same for all members, so that all may return together. */
+__attribute__((unused)) static int failed(const struct member *me) {
+    return me->count == 1 ? __atomic_load_n(&me->team->failing, __ATOMIC_RELAXED) : me->team->failed;
+}
+
+static void *take_part(void *argument) {
+    struct member *me = argument;
+    wait_while(&me->team->count, 0);
+    me->count = __atomic_load_n(&me->team->count, __ATOMIC_RELAXED);
+    me->team->part(me->team->record, me);
+    return 0;
+}
+
+/* Runs part on as many threads as asked for, on fewer where the system gives no more; nonzero when a member failed. */
+static int run_team(void (*part)(void *record, struct member *me), void *record, long long threads) {
+    struct team team = {.part = part, .record = record};
+    struct member members[MOST_MEMBERS];
+    pthread_t others[MOST_MEMBERS];
+    long long count = 1;
+    members[0] = (struct member){.number = 0, .team = &team};
+    for (; count < threads && count < MOST_MEMBERS; ++count) {
+        members[count] = (struct member){.number = count, .team = &team};
+        if (pthread_create(&others[count], 0, take_part, &members[count])) break;
+    }
+    __atomic_store_n(&team.count, count, __ATOMIC_RELEASE);
+    take_part(&members[0]);
+    for (long long k = 1; k < count; ++k) pthread_join(others[k], 0);
+    return team.failing;
+}
+
+/* Vectors as wide as the processor's registers; `vector` in registers, `vector_at` in memory, aligned like a number. */
+#if defined __AVX512F__
+#define VECTOR_BYTES 64
+#elif defined __AVX__
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+#if defined __AVX512F__ || defined __aarch64__
+#define MANY_REGISTERS 1  /* 32 vector registers, not 16 */
+#else
+#define MANY_REGISTERS 0
+#endif
+#define LANES ((int)(VECTOR_BYTES / sizeof(real)))
+#define MAY_BE_UNUSED __attribute__((unused))
+#define INLINE static inline __attribute__((always_inline, unused))
+#define PRAGMA(text) _Pragma(#text)
+#if defined __clang__
+#define UNROLL(times) PRAGMA(unroll)
+#else
+#define UNROLL(times) PRAGMA(GCC unroll times)
+#endif
+typedef real vector __attribute__((vector_size(VECTOR_BYTES)));
+typedef real vector_at __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+INLINE vector load(const real *from) { return *(const vector_at *)from; }
+INLINE void store(real *to, vector value) { *(vector_at *)to = value; }
+INLINE long long smaller(long long a, long long b) { return a < b ? a : b; }
+
+/* Matrix products. All strides and counts are in numbers of type real.
+ *
+ * A tile of TILE_ROWS x TILE_COLUMNS sums stays in registers while BLOCK terms are added, in their order;
+ * then it is added to the output. So a number does not depend on how rows or columns are shared out among calls.
+ * One packed panel (BLOCK x TILE_COLUMNS) fits the level-1 cache, CHUNK_ROWS rows of the left the level-2 cache. */
+#if MANY_REGISTERS
+#define TILE_ROWS 12
+#elif defined __AVX__
+#define TILE_ROWS 6
+#else
+#define TILE_ROWS 4
+#endif
+#define TILE_COLUMNS (2 * LANES)
+#define BLOCK 256
+#define CHUNK_ROWS 96
+#define LEFT_STRIDE (BLOCK + 64 / (int)sizeof(real))  /* no power of two: rows would share few sets of the cache */
+#define MOST_PANELS 4
+#define FEW_ROWS 3  /* so few rows take several panels at once: one panel's chains alone would wait for each other */
+
+#define EACH_ROW UNROLL(16) for (int r = 0; r < height; r++)
+#define EACH_VECTOR UNROLL(8) for (int v = 0; v < 2 * wide; v++)
+
+MAY_BE_UNUSED static long long panels(long long columns) { return (columns + TILE_COLUMNS - 1) / TILE_COLUMNS; }
+
+MAY_BE_UNUSED static long long packed_size(long long inner, long long columns) {
+    return panels(columns) * TILE_COLUMNS * inner;
+}
+
+/* to[k][j] = from[k * inner_stride + j * column_stride] for j < width, zero behind; to has TILE_COLUMNS columns. */
+static void pack_panel(real *to, const real *from, long long inner_stride, long long column_stride, long long inner,
+                       long long width) {
+    if (width < TILE_COLUMNS)
+        for (long long n = 0; n < inner * TILE_COLUMNS; n++) to[n] = 0;
+    if (column_stride == 1 && width == TILE_COLUMNS)
+        for (long long k = 0; k < inner; k++)
+            for (int v = 0; v < TILE_COLUMNS; v += LANES)
+                store(to + k * TILE_COLUMNS + v, load(from + k * inner_stride + v));
+    else
+        for (long long start = 0; start < inner; start += 16) {  /* a cache line of each column, while it is there */
+            const long long stop = smaller(start + 16, inner);
+            for (long long j = 0; j < width; j++)
+                for (long long k = start; k < stop; k++)
+                    to[k * TILE_COLUMNS + j] = from[k * inner_stride + j * column_stride];
+        }
+}
+
+/* to[panel][k][j] = from[k * inner_stride + (panel * TILE_COLUMNS + j) * column_stride], zero behind the last column;
+ * panels first..last-1 only, so that threads can share the work. */
+MAY_BE_UNUSED static void pack(real *to, const real *from, long long inner_stride, long long column_stride,
+                               long long inner, long long columns, long long first, long long last) {
+    for (long long p = first; p < last; p++)
+        pack_panel(to + p * TILE_COLUMNS * inner, from + p * TILE_COLUMNS * column_stride, inner_stride, column_stride,
+                   inner, smaller(columns - p * TILE_COLUMNS, TILE_COLUMNS));
+}
+
+/* One tile: out[r][n] (+)= sum over k of left[r * left_stride + k * left_step] * right[k * right_step + n], where a
+ * panel of TILE_COLUMNS columns follows the one before it at panel_stride. height and wide (panels) are constants to
+ * the compiler; of the tile rows x columns numbers are written. */
+INLINE void tile(real *out, long long out_stride, const real *left, long long left_stride, long long left_step,
+                 const real *right, long long right_step, long long panel_stride, long long inner, long long rows,
+                 long long columns, int accumulate, const char *ahead, long long ahead_step, const int height,
+                 const int wide) {
+    vector sum[TILE_ROWS][2 * MOST_PANELS], terms[2 * MOST_PANELS];
+    EACH_ROW EACH_VECTOR {
+        sum[r][v] = (vector){0};
+        if (height > FEW_ROWS) __builtin_prefetch(out + r * out_stride + v * LANES, 1);
+    }
+    for (long long k = 0; k < inner; k++, left += left_step, right += right_step) {
+        EACH_VECTOR terms[v] = load(right + v / 2 * panel_stride + v % 2 * LANES);
+        EACH_ROW EACH_VECTOR sum[r][v] += left[r * left_stride] * terms[v];
+        if (height > FEW_ROWS) __builtin_prefetch(ahead + k * ahead_step, 0, 2);
+    }
+    if (rows == height && columns >= wide * TILE_COLUMNS) {
+        if (accumulate)
+            EACH_ROW EACH_VECTOR store(out + r * out_stride + v * LANES,
+                                       load(out + r * out_stride + v * LANES) + sum[r][v]);
+        else
+            EACH_ROW EACH_VECTOR store(out + r * out_stride + v * LANES, sum[r][v]);
+        return;
+    }
+    real part[TILE_ROWS][2 * MOST_PANELS * LANES];
+    EACH_ROW EACH_VECTOR store(&part[r][v * LANES], sum[r][v]);
+    for (long long r = 0; r < rows; r++)
+        for (long long n = 0; n < smaller(columns, wide * TILE_COLUMNS); n++)
+            out[r * out_stride + n] = accumulate ? out[r * out_stride + n] + part[r][n] : part[r][n];
+}
+
+/* Up to TILE_ROWS rows times `wide` panels (more than one for few rows only): the kernel of that size. */
+#define TILE(height, wide)                                                                                             \
+    case height + 16 * wide:                                                                                           \
+        tile(out, out_stride, left, left_stride, 1, right, right_step, panel_stride, inner, height, columns,           \
+             accumulate, ahead, ahead_step, height, wide);                                                             \
+        return;
+static __attribute__((noinline)) void tile_of_rows(real *out, long long out_stride,
+                                                   const real *left, long long left_stride,
+                                                   const real *right, long long right_step, long long panel_stride,
+                                                   long long inner, long long rows, long long columns, int accumulate,
+                                                   const char *ahead, long long ahead_step, int wide) {
+    switch (rows + 16 * wide) {
+        TILE(1, 1) TILE(1, 2) TILE(1, 4) TILE(2, 1) TILE(2, 2) TILE(3, 1) TILE(3, 2)
+#if MANY_REGISTERS
+        TILE(2, 4)
+#endif
+    default: break;
+    }
+    left_stride = LEFT_STRIDE;  /* more than FEW_ROWS: from a copy, at a distance that the compiler knows */
+    switch (rows + 16 * wide) {
+        TILE(4, 1)
+#if TILE_ROWS > 4
+        TILE(5, 1) TILE(6, 1)
+#endif
+#if TILE_ROWS > 6
+        TILE(7, 1) TILE(8, 1) TILE(9, 1) TILE(10, 1) TILE(11, 1) TILE(12, 1)
+#endif
+    default: break;
+    }
+}
+#undef TILE
+
+/* How many of the panels left so few rows take at once, so that enough sums are under way. */
+static int panels_at_once(long long rows, long long left) {
+    if (rows > FEW_ROWS || left < 2) return 1;
+    return left >= 4 && rows <= (MANY_REGISTERS ? 2 : 1) ? 4 : 2;
+}
+
+/* Panels next to one another at panel_stride, at most CHUNK_ROWS rows and BLOCK terms; tiles of about as many rows. */
+static void multiply_block(real *out, long long out_stride, const real *left, long long left_stride, const real *right,
+                           long long right_step, long long panel_stride, long long rows, long long inner,
+                           long long columns, int accumulate) {
+    const long long tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    const long long step = panel_stride ? (long long)sizeof(real) * TILE_COLUMNS / tiles : 0;
+    int wide;
+    for (long long n = 0; n < columns; n += wide * TILE_COLUMNS, right += wide * panel_stride) {
+        wide = panels_at_once(rows, panels(columns - n));
+        const char *next = (const char *)(right + panel_stride);
+        for (long long t = 0, r = 0, height; t < tiles; t++, r += height) {
+            height = (rows - r + tiles - t - 1) / (tiles - t);
+            tile_of_rows(out + r * out_stride + n, out_stride, left + r * left_stride, left_stride, right, right_step,
+                         panel_stride, inner, height, columns - n, accumulate, next + t * inner * step, step, wide);
+        }
+    }
+}
+
+static void clear(real *out, long long out_stride, long long rows, long long columns) {
+    for (long long r = 0; r < rows; r++)
+        for (long long n = 0; n < columns; n++) out[r * out_stride + n] = 0;
+}
+
+/* Rows and terms cut into chunks and blocks; what a block reads of the left side is copied where many rows share it.
+ * Of panels that are packed, packed_step is TILE_COLUMNS; else (0) they are packed here, block by block, but whole
+ * panels whose columns lie next to each other are read where they are. */
+static void multiply_chunks(real *out, long long out_stride, const real *left, long long left_stride,
+                            const real *matrix, long long inner_stride, long long column_stride, int packed,
+                            long long rows, long long inner, long long columns, int accumulate) {
+    if (inner <= 0 && !accumulate) clear(out, out_stride, rows, columns);
+    real copy[CHUNK_ROWS * LEFT_STRIDE] __attribute__((aligned(64)));
+    real panel[BLOCK * TILE_COLUMNS] __attribute__((aligned(64)));
+    const long long whole = packed ? columns : column_stride == 1 ? columns / TILE_COLUMNS * TILE_COLUMNS : 0;
+    for (long long first = 0; first < rows; first += CHUNK_ROWS)
+        for (long long k = 0; k < inner; k += BLOCK) {
+            const long long height = smaller(rows - first, CHUNK_ROWS), terms = smaller(inner - k, BLOCK);
+            const real *block = left + first * left_stride + k;
+            long long block_stride = left_stride;
+            if (height > FEW_ROWS) {
+                for (long long r = 0; r < height; r++)
+                    memcpy(copy + r * LEFT_STRIDE, block + r * left_stride, terms * sizeof(real));
+                block = copy, block_stride = LEFT_STRIDE;
+            }
+            real *const to = out + first * out_stride;
+            multiply_block(to, out_stride, block, block_stride, matrix + k * inner_stride, inner_stride,
+                           packed ? inner * TILE_COLUMNS : TILE_COLUMNS, height, terms, whole, accumulate || k > 0);
+            for (long long n = whole; n < columns; n += TILE_COLUMNS) {
+                const long long width = smaller(columns - n, TILE_COLUMNS);
+                pack_panel(panel, matrix + k * inner_stride + n * column_stride, inner_stride, column_stride, terms,
+                           width);
+                multiply_block(to + n, out_stride, block, block_stride, panel, TILE_COLUMNS, 0, height, terms, width,
+                               accumulate || k > 0);
+            }
+        }
+}
+
+/* out[r][n] (+)= sum over k of left[r][k] * packed[k][n] */
+MAY_BE_UNUSED static void multiply(real *out, long long out_stride, const real *left, long long left_stride,
+                                   const real *packed, long long rows, long long inner, long long columns,
+                                   int accumulate) {
+    multiply_chunks(out, out_stride, left, left_stride, packed, TILE_COLUMNS, 1, 1, rows, inner, columns, accumulate);
+}
+
+/* The sum of a vector's numbers: quarters of a register first, then one by one. */
+INLINE real total(vector value) {
+    typedef real narrow __attribute__((vector_size(16)));
+    union {
+        vector whole;
+        narrow part[VECTOR_BYTES / 16];
+    } both = {value};
+    narrow sum = both.part[0];
+    UNROLL(4) for (int n = 1; n < VECTOR_BYTES / 16; n++) sum += both.part[n];
+    real result = sum[0];
+    UNROLL(4) for (int n = 1; n < 16 / (int)sizeof(real); n++) result += sum[n];
+    return result;
+}
+
+/* Dot products of `height` rows with `width` columns, both constants to the compiler, whose terms lie side by side. */
+INLINE void dots(real *out, long long out_stride, const real *left, long long left_stride, const real *matrix,
+                 long long column_stride, long long inner, int accumulate, const int height, const int width) {
+    vector sum[2][8];
+    const long long even = inner / LANES * LANES;
+    UNROLL(2) for (int r = 0; r < height; r++)
+        UNROLL(8) for (int n = 0; n < width; n++) sum[r][n] = (vector){0};
+    for (long long k = 0; k < even; k += LANES)
+        UNROLL(8) for (int n = 0; n < width; n++)
+            UNROLL(2) for (int r = 0; r < height; r++)
+                sum[r][n] += load(left + r * left_stride + k) * load(matrix + n * column_stride + k);
+    UNROLL(2) for (int r = 0; r < height; r++)
+        UNROLL(8) for (int n = 0; n < width; n++) {
+            real result = total(sum[r][n]);
+            for (long long k = even; k < inner; k++)
+                result += left[r * left_stride + k] * matrix[n * column_stride + k];
+            out[r * out_stride + n] = accumulate ? out[r * out_stride + n] + result : result;
+        }
+}
+
+static void multiply_dots(real *out, long long out_stride, const real *left, long long left_stride, const real *matrix,
+                          long long column_stride, long long rows, long long inner, long long columns, int accumulate) {
+    for (long long n = 0; n < columns;) {
+        const int width = columns - n >= 4 ? 4 : 1;
+        const real *from = matrix + n * column_stride;
+        long long r = 0;
+#define DOTS(height, width)                                                                                            \
+    dots(out + r * out_stride + n, out_stride, left + r * left_stride, left_stride, from, column_stride, inner,        \
+         accumulate, height, width)
+        for (; r + 2 <= rows; r += 2)
+            if (width == 4)
+                DOTS(2, 4);
+            else
+                DOTS(2, 1);
+        if (r < rows) {
+            if (width == 4)
+                DOTS(1, 4);
+            else
+                DOTS(1, 1);
+        }
+#undef DOTS
+        n += width;
+    }
+}
+
+/* out[r][n] (+)= sum over k of left[r][k] * matrix[k * inner_stride + n * column_stride], for few rows: nothing is
+ * packed but what lies across both ways, and columns behind the last whole panel. */
+MAY_BE_UNUSED static void multiply_plain(real *out, long long out_stride, const real *left, long long left_stride,
+                                         const real *matrix, long long inner_stride, long long column_stride,
+                                         long long rows, long long inner, long long columns, int accumulate) {
+    if (inner_stride == 1 && inner > 1)
+        multiply_dots(out, out_stride, left, left_stride, matrix, column_stride, rows, inner, columns, accumulate);
+    else
+        multiply_chunks(out, out_stride, left, left_stride, matrix, inner_stride, column_stride, 0, rows, inner,
+                        columns, accumulate);
+}
+
+INLINE const real *row_of(const real *base, long long stride, const long long *index, long long r) {
+    return base + (index ? index[r] : r) * stride;
+}
+
+/* to[r][j] = from[row r][j] for j < width, zero behind; to has `wide` columns (a constant to the compiler). */
+INLINE void gather(real *to, const real *from, long long stride, const long long *index, long long first,
+                   long long rows, long long width, const int wide) {
+    for (long long r = 0; r < rows; r++, to += wide) {
+        const real *row = row_of(from, stride, index, first + r);
+        if (width >= wide)
+            memcpy(to, row, wide * sizeof(real));
+        else
+            for (long long j = 0; j < wide; j++) to[j] = j < width ? row[j] : 0;
+    }
+}
+
+static void gradient_tile(real *out, long long out_stride, const real *left, const real *right, long long terms,
+                          long long rows, long long columns, int accumulate) {
+    tile(out, out_stride, left, 1, TILE_ROWS, right, TILE_COLUMNS, 0, terms, rows, columns, accumulate,
+         (const char *)right, 0,
+         TILE_ROWS, 1);
+}
+
+/* Numbers of type real, for each thread: BLOCK rows of its columns of the left side, and one panel of the right. */
+MAY_BE_UNUSED static long long gradient_scratch(long long count, long long columns) {
+    (void)columns;
+    return BLOCK * (TILE_COLUMNS + (count + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS);
+}
+
+/* out[i][j] = sum over r of left[row_l(r)][i] * right[row_r(r)][j], first <= i < last; row_x(r) = index_x[r], or r. */
+MAY_BE_UNUSED static void gradient(real *out, long long out_stride, const real *left, long long left_stride,
+                                   const long long *left_index, const real *right, long long right_stride,
+                                   const long long *right_index, long long rows, long long first, long long last,
+                                   long long columns, real *scratch) {
+    if (rows <= 0) clear(out + first * out_stride, out_stride, last - first, columns);
+    real *const panel = scratch, *const packed = scratch + BLOCK * TILE_COLUMNS;
+    for (long long r = 0; r < rows; r += BLOCK) {
+        const long long terms = smaller(rows - r, BLOCK);
+        for (long long q = 0; q < terms; q += 16)
+            for (long long i = first; i < last; i += TILE_ROWS)
+                gather(packed + (i - first) * BLOCK + q * TILE_ROWS, left + i, left_stride, left_index, r + q,
+                       smaller(terms - q, 16), last - i, TILE_ROWS);
+        for (long long j = 0; j < columns; j += TILE_COLUMNS) {
+            gather(panel, right + j, right_stride, right_index, r, terms, columns - j, TILE_COLUMNS);
+            for (long long i = first; i < last; i += TILE_ROWS)
+                gradient_tile(out + i * out_stride + j, out_stride, packed + (i - first) * BLOCK, panel, terms,
+                              smaller(last - i, TILE_ROWS), columns - j, r > 0);
+        }
+    }
+}
+
+/* A block's sums of `vectors` (a constant to the compiler) vectors of columns. */
+INLINE void sum_vectors(real *out, const real *arg, long long stride, const long long *index, long long first,
+                        long long rows, const int vectors) {
+    vector sum[8];
+    UNROLL(8) for (int v = 0; v < vectors; v++) sum[v] = (vector){0};
+    for (long long r = first; r < first + rows; r++)
+        UNROLL(8) for (int v = 0; v < vectors; v++) sum[v] += load(row_of(arg, stride, index, r) + v * LANES);
+    UNROLL(8) for (int v = 0; v < vectors; v++) store(out + v * LANES, first ? load(out + v * LANES) + sum[v] : sum[v]);
+}
+
+/* out[j] = sum over r of arg[row(r)][j] for j in [first, last): blocks of rows summed on their own, then added. */
+MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, const long long *index, long long rows,
+                               long long first, long long last) {
+    if (rows <= 0) clear(out + first, 0, 1, last - first);
+    for (long long r = 0; r < rows; r += BLOCK) {
+        const long long terms = smaller(rows - r, BLOCK);
+        long long j = first;
+        for (; j + 8 * LANES <= last; j += 8 * LANES) sum_vectors(out + j, arg + j, stride, index, r, terms, 8);
+        for (; j + LANES <= last; j += LANES) sum_vectors(out + j, arg + j, stride, index, r, terms, 1);
+        for (; j < last; j++) {
+            real sum = 0;
+            for (long long s = r; s < r + terms; s++) sum += row_of(arg, stride, index, s)[j];
+            out[j] = r ? out[j] + sum : sum;
+        }
+    }
+}
+
+enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+
+static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
+
+// Room for so many numbers, or NULL; aligned to a cache line.
+static real *room(long long numbers) {
+    return aligned_alloc(64, (size_t)rounded(numbers + 1) * sizeof(real));
+}
+
+// What one member of a team does of ``count``: from ``lo`` to ``hi``.
+static void share(long long count, const struct member *me, long long *lo, long long *hi) {
+    *lo = count * me->number / me->count;
+    *hi = count * (me->number + 1) / me->count;
+}
+
+// The first sample such that those before it have ``wanted`` rows together.
+MAY_BE_UNUSED static long long sample(const long long *counts, long long steps, long long wanted) {
+    long long lo = 0, hi = steps ? counts[0] : 0;
+    while (lo < hi) {
+        const long long middle = (lo + hi) / 2;
+        long long rows = 0;
+        for (long long t = 0; t < steps; ++t) rows += smaller(counts[t], middle);
+        if (rows < wanted) lo = middle + 1;
+        else hi = middle;
+    }
+    return lo;
+}
+
+// The samples of one member, so that all have about as many rows: samples stand in order, the longest first.
+MAY_BE_UNUSED static void share_samples(
+    const long long *counts, long long steps, const struct member *me, long long *lo, long long *hi) {
+    long long rows = 0;
+    for (long long t = 0; t < steps; ++t) rows += counts[t];
+    *lo = me->number ? sample(counts, steps, rows * me->number / me->count) : 0;
+    *hi = steps ? counts[0] : 0;
+    if (me->number + 1 < me->count) *hi = sample(counts, steps, rows * (me->number + 1) / me->count);
+}
+
+// How many rows from ``first`` on are in hand next: of one step ``t``, unless every sequence is of one length.
+MAY_BE_UNUSED static long long piece(
+    long long uniform, const long long *offsets, long long *t, long long first, long long end) {
+    const long long stop = smaller(first + PIECE, end);
+    if (uniform) return stop - first;
+    while (offsets[*t + 1] <= first) ++*t;
+    return smaller(stop, offsets[*t + 1]) - first;
+}
+
+/* C's own functions over real; those without a suffix are over double. */
+#if defined(REAL_IS_FLOAT) && REAL_IS_FLOAT
+#define copysign copysignf
+#define cos cosf
+#define fabs fabsf
+#define floor floorf
+#define fmod fmodf
+#define pow powf
+#define sin sinf
+#define sqrt sqrtf
+#else
+#undef REAL_IS_FLOAT
+#define REAL_IS_FLOAT 0
+#endif
+/* The bits of a number, which hold its exponent from bit REAL_MANTISSA on. */
+#if REAL_IS_FLOAT
+typedef uint32_t real_word;
+enum { REAL_MANTISSA = 23, REAL_BIAS = 127 };
+#else
+typedef uint64_t real_word;
+enum { REAL_MANTISSA = 52, REAL_BIAS = 1023 };
+#endif
+
+static inline real_word real_bits(real v) {
+    const union { real value; real_word word; } same = {.value = v};
+    return same.word;
+}
+
+static inline real real_of_bits(real_word word) {
+    const union { real_word word; real value; } same = {.word = word};
+    return same.value;
+}
+/* e^v = 4^m e^r where m is the integer nearest v / (2 log 2), so |r| <= log 2 (Cody and Waite, Software Manual for the
+   Elementary Functions, 1980); two factors 2^m neither overflow nor vanish before the product does. The steps are m
+   above an offset so large that no digit is left behind the point and that the lowest bits are the exponent of 2^m. */
+#if REAL_IS_FLOAT
+#define REAL_OFFSET 0x1.8000fep23f
+#else
+#define REAL_OFFSET 0x1.80000000003ffp52
+#endif
+
+static inline real real_exp_steps(real v) { return v * (real)0.7213475204444817 + REAL_OFFSET; }
+
+/* 2^m */
+static inline real real_exp_scale(real steps) { return real_of_bits(real_bits(steps) << REAL_MANTISSA); }
+
+/* r; 2 log 2 is in two parts, so that m times the first is exact */
+static inline real real_exp_reduced(real v, real steps) {
+    const real m = steps - REAL_OFFSET;
+#if REAL_IS_FLOAT
+    return v - m * 1.38629150390625f - m * 2.8572136e-6f;
+#else
+    return v - m * 1.3862943611197807 - m * 1.0995846037416742e-13;
+#endif
+}
+
+/* e^r - 1 = r + r^2 p(r), minimax of degree 6 (2^-29 of the result) and 12 (2^-57) */
+static inline real real_exp_rest(real r) {
+#if REAL_IS_FLOAT
+    real p = 2.4839612e-5f;
+    p = p * r + 2.0091228e-4f;
+    p = p * r + 1.3889753e-3f;
+    p = p * r + 8.332661e-3f;
+    p = p * r + 4.1666646e-2f;
+    p = p * r + 1.6666672e-1f;
+    p = p * r + 0.5f;
+#else
+    real p = 1.1468736206783956e-11;
+    p = p * r + 1.618608966923114e-10;
+    p = p * r + 2.0877499537879755e-9;
+    p = p * r + 2.505128576487623e-8;
+    p = p * r + 2.755731342922523e-7;
+    p = p * r + 2.755732184008955e-6;
+    p = p * r + 2.480158731989977e-5;
+    p = p * r + 1.9841269837069664e-4;
+    p = p * r + 1.3888888888862515e-3;
+    p = p * r + 8.333333333336428e-3;
+    p = p * r + 4.1666666666666824e-2;
+    p = p * r + 0.1666666666666666;
+    p = p * r + 0.5;
+#endif
+    return r * r * p + r;
+}
+static inline real real_exp(real v) {
+    // between these bounds the result goes from 0 to infinity
+    const real low = REAL_IS_FLOAT ? -104 : -746, high = REAL_IS_FLOAT ? 89 : 710;
+    const real x = v < low ? low : v > high ? high : v;
+    const real steps = real_exp_steps(x);
+    const real scale = real_exp_scale(steps);
+    return (real_exp_rest(real_exp_reduced(x, steps)) * scale + scale) * scale;
+}
+#define exp real_exp
+/* v + v^3 q(v^2) where |v| < 0.55, minimax of degree 4 (2^-29) and 9 (2^-55); beyond, 1 - 2 x / (1 + x), x = e^-2|v| */
+static inline real real_tanh(real v) {
+    const real x = exp(-2 * fabs(v)), far = 1 - 2 * x / (1 + x);
+    const real w = v * v;
+#if REAL_IS_FLOAT
+    real q = -6.246141e-3f;
+    q = q * w + 2.105254e-2f;
+    q = q * w - 5.3847857e-2f;
+    q = q * w + 1.3332546e-1f;
+    q = q * w - 3.3333316e-1f;
+#else
+    real q = 5.101139621471932e-5;
+    q = q * w - 2.1028801151282874e-4;
+    q = q * w + 5.791283269384497e-4;
+    q = q * w - 1.4532138668294206e-3;
+    q = q * w + 3.5917191204172267e-3;
+    q = q * w - 8.863194433376341e-3;
+    q = q * w + 2.1869485969591373e-2;
+    q = q * w - 5.3968253875863084e-2;
+    q = q * w + 0.1333333333316827;
+    q = q * w - 0.3333333333333231;
+#endif
+    const real near = v * (w * q) + v;
+    return copysign(fabs(v) < (real)0.55 ? near : far, v);  // where v is -0, near is 0
+}
+#define tanh real_tanh
+
+static void forward_1(
+    const long long rows,
+    const long long H,
+    real *a_h_in_t_rows,
+    const real *restrict b) {
+    for (long long row = 0; row < rows; ++row) {
+        real* a_h_in_t_row = a_h_in_t_rows + row * H;
+        #pragma omp simd
+        for (long long unit = 0; unit < H; ++unit) {
+            const real V_x_t = a_h_in_t_row[unit];
+            // a_h_in[t] = V_x[t] + b
+            const real a_h_in_t = V_x_t + b[unit];
+            a_h_in_t_row[unit] = a_h_in_t;
+        }
+    }
+}
+
+static void forward_2(
+    const long long rows,
+    const long long H,
+    const real *h_t1_rows,
+    real *tanh_a_h_t_rows,
+    const real *restrict a_h_in_t_rows,
+    real *h_t_rows) {
+    const real gamma_ = (real)0.01;
+    const real eps = (real)0.01;
+    for (long long row = 0; row < rows; ++row) {
+        const real* h_t1_row = h_t1_rows + row * H;
+        real* tanh_a_h_t_row = tanh_a_h_t_rows + row * H;
+        const real* a_h_in_t_row = a_h_in_t_rows + row * H;
+        real* h_t_row = h_t_rows + row * H;
+        #pragma omp simd
+        for (long long unit = 0; unit < H; ++unit) {
+            const real h_t1 = h_t1_row[unit];
+            const real combined_W_h_t = tanh_a_h_t_row[unit];
+            const real a_h_in_t = a_h_in_t_row[unit];
+            // a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t]
+            const real a_h_t = -gamma_ * h_t1 + combined_W_h_t + a_h_in_t;
+            // tanh_a_h[t] = tanh(a_h[t])
+            const real tanh_a_h_t = tanh(a_h_t);
+            // h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state)
+            const real h_t = h_t1 + eps * tanh_a_h_t;
+            tanh_a_h_t_row[unit] = tanh_a_h_t;
+            h_t_row[unit] = h_t;
+        }
+    }
+}
+
+static void backward_1(
+    const long long rows,
+    const long long H,
+    const real *restrict dy_t_rows,
+    const real *restrict dh_back_next_rows,
+    const real *dh_via_next_rows,
+    const real *restrict tanh_a_h_t_rows,
+    real *restrict da_h_t_rows,
+    real *dh_via_t_rows) {
+    const real eps = (real)0.01;
+    const real gamma_ = (real)0.01;
+    for (long long row = 0; row < rows; ++row) {
+        const real* dy_t_row = dy_t_rows + row * H;
+        const real* dh_back_next_row = dh_back_next_rows + row * H;
+        const real* dh_via_next_row = dh_via_next_rows + row * H;
+        const real* tanh_a_h_t_row = tanh_a_h_t_rows + row * H;
+        real* da_h_t_row = da_h_t_rows + row * H;
+        real* dh_via_t_row = dh_via_t_rows + row * H;
+        #pragma omp simd
+        for (long long unit = 0; unit < H; ++unit) {
+            const real dy_t = dy_t_row[unit];
+            const real dh_back_next = dh_back_next_row[unit];
+            const real dh_via_next = dh_via_next_row[unit];
+            const real tanh_a_h_t = tanh_a_h_t_row[unit];
+            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+            const real dh_t = dy_t + dh_back_next + dh_via_next;
+            // dtanh_a_h[t] = eps*dh[t]
+            const real dtanh_a_h_t = eps * dh_t;
+            // da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
+            const real da_h_t = dtanh_a_h_t * (1 - tanh_a_h_t * tanh_a_h_t);
+            // dh_via[t] = -gamma*da_h[t] + dh[t]
+            const real dh_via_t = -gamma_ * da_h_t + dh_t;
+            da_h_t_row[unit] = da_h_t;
+            dh_via_t_row[unit] = dh_via_t;
+        }
+    }
+}
+
+struct run_forward {
+    long long total;
+    long long H;
+    real *V;
+    long long D;
+    real *a_h_in;
+    real *x;
+    real *b;
+    long long steps;
+    const long long *counts;
+    real *combined_W;
+    const long long *kept_0;
+    real *tanh_a_h;
+    const long long *starts_1;
+    real *h;
+    const long long *starts_0;
+};
+
+struct run_forward_call {
+    const struct run_forward *a;
+    real *packed_V;
+    real *packed_combined_W;
+};
+
+static void run_forward_part(void *given, struct member *me) {
+    const struct run_forward_call *call = given;
+    const struct run_forward *a = call->a;
+    long long lo, hi;
+    share(panels(a->H), me, &lo, &hi);
+    pack(call->packed_V, a->V, 1, a->D, a->D, a->H, lo, hi);
+    share(panels(a->H), me, &lo, &hi);
+    pack(call->packed_combined_W, a->combined_W, 1, a->H, a->H, a->H, lo, hi);
+    meet(me);
+    share(a->total, me, &lo, &hi);
+    for (long long first = lo, rows; first < hi; first += rows) {
+        rows = smaller(PIECE, hi - first);
+        // V_x[t] = V @ x[t]
+        multiply(
+            a->a_h_in + first*a->H, a->H, a->x + first*a->D, a->D, call->packed_V, rows, a->D, a->H, 0);
+        forward_1(rows, a->H, a->a_h_in + first*a->H, a->b);
+    }
+    meet(me);
+    share_samples(a->counts, a->steps, me, &lo, &hi);
+    for (long long t = 0; t < a->steps; ++t) {
+        const long long last = smaller(a->counts[t], hi);
+        for (long long first = lo, rows; first < last; first += rows) {
+            rows = smaller(PIECE, last - first);
+            // combined_W_h[t] = combined_W @ h[t-1]
+            multiply(
+                a->tanh_a_h + (a->kept_0[t] + first)*a->H, a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
+                call->packed_combined_W, rows, a->H, a->H, 0);
+            forward_2(
+                rows, a->H, a->h + (a->starts_1[t] + first)*a->H, a->tanh_a_h + (a->kept_0[t] + first)*a->H,
+                a->a_h_in + (a->starts_0[t] + first)*a->H, a->h + (a->starts_1[t + 1] + first)*a->H);
+        }
+    }
+}
+
+int run_forward(long long *record, long long threads) {
+    const struct run_forward *a = (const struct run_forward *)record;
+    struct run_forward_call call = {.a = a};
+    long long numbers = 0;
+    numbers += rounded(packed_size(a->D, a->H));
+    numbers += rounded(packed_size(a->H, a->H));
+    real *memory = room(numbers), *next = memory;
+    if (!memory) return 1;
+    call.packed_V = next;
+    next += rounded(packed_size(a->D, a->H));
+    call.packed_combined_W = next;
+    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 16*a->H + 2*a->H*a->H) / PER_THREAD);
+    const int failed = run_team(run_forward_part, &call, threads);
+    free(memory);
+    return failed;
+}
+
+struct run_backward {
+    long long total;
+    long long steps;
+    const long long *counts;
+    long long H;
+    const long long *starts_0;
+    real *dy;
+    const long long *ring_1;
+    real *dh_back;
+    real *dh_via;
+    real *tanh_a_h;
+    real *da_h;
+    real *combined_W;
+    real *V;
+    long long D;
+    real *dx;
+    real *h;
+    long long past_1_0_first;
+    const long long *past_1_0;
+    real *dcombined_W;
+    real *x;
+    real *V_;
+    real *b;
+    long long need_x;
+};
+
+struct run_backward_call {
+    const struct run_backward *a;
+    real *packed_combined_W;
+    real *packed_V;
+};
+
+static void run_backward_part(void *given, struct member *me) {
+    const struct run_backward_call *call = given;
+    const struct run_backward *a = call->a;
+    long long lo, hi;
+    share(panels(a->H), me, &lo, &hi);
+    pack(call->packed_combined_W, a->combined_W, a->H, 1, a->H, a->H, lo, hi);
+    share(panels(a->D), me, &lo, &hi);
+    if (a->need_x) pack(call->packed_V, a->V, a->D, 1, a->H, a->D, lo, hi);
+    meet(me);
+    share_samples(a->counts, a->steps, me, &lo, &hi);
+    for (long long t = a->steps - 1; t >= 0; --t) {
+        const long long last = smaller(a->counts[t], hi);
+        for (long long first = lo, rows; first < last; first += rows) {
+            rows = smaller(PIECE, last - first);
+            backward_1(
+                rows, a->H, a->dy + (a->starts_0[t] + first)*a->H, a->dh_back + (a->ring_1[t + 1] + first)*a->H,
+                a->dh_via + (a->ring_1[t + 1] + first)*a->H, a->tanh_a_h + (a->starts_0[t] + first)*a->H,
+                a->da_h + (a->starts_0[t] + first)*a->H, a->dh_via + (a->ring_1[t] + first)*a->H);
+            // dh_back[t] = combined_W.T @ da_h[t]
+            multiply(
+                a->dh_back + (a->ring_1[t] + first)*a->H, a->H, a->da_h + (a->starts_0[t] + first)*a->H, a->H,
+                call->packed_combined_W, rows, a->H, a->H, 0);
+        }
+    }
+    meet(me);
+    share(a->total, me, &lo, &hi);
+    for (long long first = lo, rows; first < hi; first += rows) {
+        rows = smaller(PIECE, hi - first);
+        if (a->need_x) {
+            // dx[t] = V.T @ da_h[t]
+            multiply(a->dx + first*a->D, a->D, a->da_h + first*a->H, a->H, call->packed_V, rows, a->H, a->D, 0);
+        }
+    }
+    meet(me);
+    share(a->H, me, &lo, &hi);
+    {
+        real *scratch = room(gradient_scratch(hi - lo, a->H));
+        if (scratch) {
+            // dcombined_W = sum of outer(da_h[t], h[t-1])
+            gradient(
+                a->dcombined_W, a->H, a->da_h, a->H, NULL, a->h + a->past_1_0_first*a->H, a->H, a->past_1_0,
+                a->total, lo, hi, a->H, scratch);
+        } else {
+            fail(me);
+        }
+        free(scratch);
+    }
+    meet(me);
+    share(a->H, me, &lo, &hi);
+    {
+        real *scratch = room(gradient_scratch(hi - lo, a->D));
+        if (scratch) {
+            // dV = sum of outer(da_h[t], x[t])
+            gradient(a->V_, a->D, a->da_h, a->H, NULL, a->x, a->D, NULL, a->total, lo, hi, a->D, scratch);
+        } else {
+            fail(me);
+        }
+        free(scratch);
+    }
+    meet(me);
+    share(a->H, me, &lo, &hi);
+    // db = sum of da_h[t]
+    sums(a->b, a->da_h, a->H, NULL, a->total, lo, hi);
+}
+
+int run_backward(long long *record, long long threads) {
+    const struct run_backward *a = (const struct run_backward *)record;
+    struct run_backward_call call = {.a = a};
+    long long numbers = 0;
+    numbers += rounded(packed_size(a->H, a->H));
+    numbers += rounded(packed_size(a->H, a->D));
+    real *memory = room(numbers), *next = memory;
+    if (!memory) return 1;
+    call.packed_combined_W = next;
+    next += rounded(packed_size(a->H, a->H));
+    call.packed_V = next;
+    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 9*a->H + 4*a->H*a->H) / PER_THREAD);
+    const int failed = run_team(run_backward_part, &call, threads);
+    free(memory);
+    return failed;
+}
+
+struct run_step {
+    long long total;
+    long long H;
+    real *V;
+    long long D;
+    real *a_h_in;
+    real *x;
+    real *b;
+    real *combined_W;
+    real *tanh_a_h;
+    real *h_1;
+    real *h;
+};
+
+struct run_step_call {
+    const struct run_step *a;
+};
+
+static void run_step_part(void *given, struct member *me) {
+    const struct run_step_call *call = given;
+    const struct run_step *a = call->a;
+    long long lo, hi;
+    share(a->total, me, &lo, &hi);
+    for (long long first = lo, rows; first < hi; first += rows) {
+        rows = smaller(PIECE, hi - first);
+        // V_x[t] = V @ x[t]
+        multiply_plain(
+            a->a_h_in + first*a->H, a->H, a->x + first*a->D, a->D, a->V, 1, a->D, rows, a->D, a->H, 0);
+        forward_1(rows, a->H, a->a_h_in + first*a->H, a->b);
+    }
+    meet(me);
+    share(a->total, me, &lo, &hi);
+    for (long long first = lo, rows; first < hi; first += rows) {
+        rows = smaller(PIECE, hi - first);
+        // combined_W_h[t] = combined_W @ h[t-1]
+        multiply_plain(
+            a->tanh_a_h + first*a->H, a->H, a->h_1 + first*a->H, a->H, a->combined_W, 1, a->H, rows, a->H,
+            a->H, 0);
+        forward_2(
+            rows, a->H, a->h_1 + first*a->H, a->tanh_a_h + first*a->H, a->a_h_in + first*a->H,
+            a->h + first*a->H);
+    }
+}
+
+int run_step(long long *record, long long threads) {
+    const struct run_step *a = (const struct run_step *)record;
+    struct run_step_call call = {.a = a};
+    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 16*a->H + 2*a->H*a->H) / PER_THREAD);
+    const int failed = run_team(run_step_part, &call, threads);
+    return failed;
+}
+"""
+
+_CELL = "antisymmetric"
+_FLAGS = (
+    *("-O2", "-std=gnu11", "-fPIC", "-shared", "-pthread"),
+    *("-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd"),
+)
+_LIBRARIES: dict[str, ctypes.CDLL] = {}
+_LOCKS: dict[int, threading.Lock] = {}  # by process: a child never waits for what its parent locked
+
+
+def _library(real: str) -> ctypes.CDLL:
+    """The C functions for "float" or "double" numbers: compiled, or found in the cache, at the first use."""
+    if real not in _LIBRARIES:
+        with _LOCKS.setdefault(os.getpid(), threading.Lock()):
+            if real not in _LIBRARIES:
+                _LIBRARIES[real] = _built(real)
+    return _LIBRARIES[real]
+
+
+def _built(real: str) -> ctypes.CDLL:
+    source = f"typedef {real} real;\n" + "#define REAL_IS_FLOAT 1\n" * (real == "float") + SOURCE_C
+    compiler, processor, more = _compiler(), _processor(), _words("SYMCELL_CFLAGS")
+    version = _called([*compiler, "--version"]).stdout
+    choices = [[*_FLAGS, *tuned, *more] for tuned in _tuned(processor)]
+    key = _digest(repr((source, compiler, version, processor, choices[0])).encode())
+    library = _found(key)
+    if library is not None:
+        return library
+    folder = tempfile.mkdtemp(prefix="symcell-")
+    try:
+        path = os.path.join(folder, "cell.so")
+        _compile(source, path, compiler, choices)
+        try:
+            return _opened(_kept(path, key))
+        except OSError as error:
+            warnings.warn(
+                f"{_CELL} is compiled again in each process, as the cache {_place()} cannot be used: {error}. Set "
+                "SYMCELL_CACHE to a directory that can be written to and that code may be loaded from.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return _opened(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # a library that is loaded needs its file no more
+
+
+def _opened(path: str) -> ctypes.CDLL:
+    library = ctypes.CDLL(path)
+    for name in FUNCTIONS:
+        function = getattr(library, name)
+        function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_longlong), ctypes.c_int
+    return library
+
+
+def _place() -> str:
+    """The user's directory of compiled code: ``$SYMCELL_CACHE``, ``$XDG_CACHE_HOME/symcell``, or symcell below the
+    system's place for caches."""
+    base = os.environ.get("XDG_CACHE_HOME") or ("~/Library/Caches" if sys.platform == "darwin" else "~/.cache")
+    return os.path.expanduser(os.environ.get("SYMCELL_CACHE") or os.path.join(base, "symcell"))
+
+
+def _cache() -> str:
+    """That directory, made if need be. OSError where there can be none, RuntimeError where others can write to it."""
+    folder = _place()
+    if folder.startswith("~"):
+        raise OSError("there is no such home directory")
+    folder = os.path.abspath(folder)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    status = os.stat(folder)
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise RuntimeError(
+            f"the directory of compiled code, {folder}, is one that others can write to, so what lies there is not to "
+            f"be trusted: empty it, own it and run chmod go-w on it, or set SYMCELL_CACHE to a directory of your own"
+        )
+    return folder
+
+
+def _found(key: str) -> ctypes.CDLL | None:
+    """The library kept under this key. Its name ends in its checksum: to load half a file may end the process."""
+    with contextlib.suppress(OSError):
+        folder = _cache()
+        for name in sorted(os.listdir(folder)):
+            path = os.path.join(folder, name)
+            if name.startswith(key) and name == _name(key, path):
+                with contextlib.suppress(OSError, AttributeError):
+                    return _opened(path)
+    return None
+
+
+def _kept(path: str, key: str) -> str:
+    """Copies a library into the cache, where it appears as a whole or not at all; its path there."""
+    folder = _cache()
+    handle, beside = tempfile.mkstemp(dir=folder, suffix=".tmp")
+    try:
+        with open(handle, "wb") as file, open(path, "rb") as made:
+            shutil.copyfileobj(made, file)
+        target = os.path.join(folder, _name(key, path))
+        os.replace(beside, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):  # where the rename has moved it
+            os.unlink(beside)
+    return target
+
+
+def _name(key: str, path: str) -> str:
+    with open(path, "rb") as file:
+        return f"{key}-{_digest(file.read())}.so"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _compiler() -> list[str]:
+    """The C compiler as the words of a command: ``$CC``, else the first of cc, gcc and clang on the path."""
+    if os.name != "posix":
+        raise RuntimeError(f"{_CELL} as C code is for Linux and macOS, not {sys.platform}; {_CELL}_numpy runs there")
+    chosen = _words("CC")
+    tried = [chosen] if chosen else [["cc"], ["gcc"], ["clang"]]
+    for first, *rest in tried:
+        path = shutil.which(first)
+        if path:
+            return [os.path.abspath(path), *rest]
+    names = f"CC is {os.environ['CC']!r}" if chosen else "tried " + ", ".join(first for first, *_ in tried)
+    raise RuntimeError(
+        f"no C compiler was found ({names}), and {_CELL} needs one. Install one (Debian: apt install gcc; macOS: "
+        f"xcode-select --install) or name yours in CC; the NumPy target, {_CELL}_numpy, needs none."
+    )
+
+
+def _words(variable: str) -> list[str]:
+    value = os.environ.get(variable, "")
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"{variable} is {value!r}, expected words as in a shell: {error}") from None
+
+
+def _processor() -> str:
+    """What a compiler sees of this processor: a home may be shared by several machines."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            lines = sorted({line for line in file if line.startswith(("flags", "Features", "CPU part"))})
+    except OSError:
+        lines = [platform.processor()]
+    return " ".join([platform.machine(), *lines])
+
+
+def _tuned(processor: str) -> list[list[str]]:
+    """Flags for this processor, the best first; a compiler that refuses them is asked with the next."""
+    native = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
+    wide = [[native, "-mprefer-vector-width=512"]] if "avx512f" in processor.split() else []
+    return [*wide, [native], []]
+
+
+def _compile(source: str, path: str, compiler: list[str], choices: list[list[str]]) -> None:
+    for flags in choices:
+        command = [*compiler, *flags, "-o", path, "-x", "c", "-", "-lm"]
+        done = _called(command, source)
+        if done.returncode == 0 and os.path.exists(path):
+            return
+    log = done.stdout.strip() or f"it ended with status {done.returncode} and said nothing"
+    raise RuntimeError(f"the C compiler refused the code of {_CELL}. {shlex.join(command)} says:\n{log}")
+
+
+def _called(command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs a command with ``text`` as its input; what it says, errors too, is its ``stdout``."""
+    try:
+        return subprocess.run(
+            command,
+            input=text,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise RuntimeError(f"the C compiler {command[0]} cannot be run: {error}") from error
