@@ -49,7 +49,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "37b34dfbc9be0ded"
+STAMP = "b64691eea08a624b"
 
 
 class Params(Mapping[str, Any]):
@@ -313,7 +313,7 @@ def _forward_sweep(
             pack.size, H, _at(V), D, _at(a_h_in), _at(x_rows), _at(b), len(pack.counts), _at(counts),
             _at(combined_W), _at(kept_0), _at(tanh_a_h), _at(starts_1), _at(h), _at(starts_0),
         ],
-        _threads(),
+        _threads(pack.size * (2*D*H + 16*H + 2*H*H)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -408,7 +408,7 @@ def _backward_sweep(
             _at(dh_via), _at(tanh_a_h), _at(da_h), _at(combined_W), _at(V), D, _at(dx_), _at(h), past_1_0[0],
             _at(past_1_0[1]), _at(dcombined_W), _at(x_), _at(V_), _at(b), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (4*D*H + 9*H + 4*H*H)),
     )
     # dW = dcombined_W + -1*dcombined_W.T
     dW[...] = 0
@@ -468,7 +468,7 @@ def step(
             batch, H, _at(V), D, _at(a_h_in), _at(x_t_), _at(b), _at(combined_W), _at(tanh_a_h), _at(h_t1),
             _at(h),
         ],
-        _threads(),
+        _threads(batch * (2*D*H + 16*H + 2*H*H)),
     )
 
     state = {
@@ -745,9 +745,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -772,7 +777,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1243,7 +1253,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1564,7 +1574,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_V = next;
     next += rounded(packed_size(a->D, a->H));
     call.packed_combined_W = next;
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 16*a->H + 2*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1678,7 +1687,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_combined_W = next;
     next += rounded(packed_size(a->H, a->H));
     call.packed_V = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 9*a->H + 4*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1731,7 +1739,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 16*a->H + 2*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -38,7 +38,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "e86aa2553faba601"
+STAMP = "f205068141bfa313"
 
 
 class Params(Mapping[str, Any]):

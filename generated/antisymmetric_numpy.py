@@ -35,7 +35,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "434f411b903c4300"
+STAMP = "89d9b7669a4f7c1b"
 
 
 class Params(Mapping[str, Any]):

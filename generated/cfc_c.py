@@ -74,7 +74,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "e643d18ad7373a49"
+STAMP = "0974076d10f90c4b"
 
 
 class Params(Mapping[str, Any]):
@@ -344,7 +344,7 @@ def _forward_sweep(
             _at(kept_0), _at(tanh_a_z), _at(starts_1), _at(h), _at(starts_0), _at(z), _at(W_f), _at(f_g_k),
             _at(b_f), _at(b_g), _at(b_k), _at(s_rows),
         ],
-        _threads(),
+        _threads(pack.size * (2*D*K + 38*H + 8*H*K + 16*K)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -445,7 +445,7 @@ def _backward_sweep(
             _at(W_z), D, _at(z), _at(ds), _at(dx_), _at(x_), _at(dW_z_x), _at(h), past_1_0[0], _at(past_1_0[1]),
             _at(dW_z_h_2), _at(b_z), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (4*D*K + 28*H + 10*H*K + 7*K + 2)),
     )
     # dW_z = dW_z_x into [:, 0:D] + dW_z_h_2 into [:, D:D+H]
     dW_z[...] = 0
@@ -457,7 +457,7 @@ def _backward_sweep(
         [
             pack.size, H, _at(df_da_g_da_k), K, _at(z), _at(W_f_), _at(b_f),
         ],
-        _threads(),
+        _threads(pack.size * (3*H + 6*H*K)),
     )
 
     dh_first = dh_back[pack.first(1)]
@@ -514,7 +514,7 @@ def step(
             batch, H, K, _at(W_z), D, _at(a_z_in), _at(x_t_), _at(b_z), _at(tanh_a_z), _at(h_t1), _at(z),
             _at(W_f), _at(f_g_k), _at(b_f), _at(b_g), _at(b_k), _at(s_t), _at(h),
         ],
-        _threads(),
+        _threads(batch * (2*D*K + 38*H + 8*H*K + 16*K)),
     )
 
     state = {
@@ -797,9 +797,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -824,7 +829,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1295,7 +1305,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1757,7 +1767,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W_z_ = next;
     next += rounded(packed_size(a->H, a->K));
     call.packed_W_f_to_W_k = next;
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->K + 38*a->H + 8*a->H*a->K + 16*a->K) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1893,7 +1902,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_W_z = next;
     next += rounded(packed_size(a->K, a->H));
     call.packed_W_z_ = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->K + 28*a->H + 10*a->H*a->K + 7*a->K + 2) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1942,7 +1950,6 @@ static void run_backward_2_part(void *given, struct member *me) {
 int run_backward_2(long long *record, long long threads) {
     const struct run_backward_2 *a = (const struct run_backward_2 *)record;
     struct run_backward_2_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (3*a->H + 6*a->H*a->K) / PER_THREAD);
     const int failed = run_team(run_backward_2_part, &call, threads);
     return failed;
 }
@@ -2006,7 +2013,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->K + 38*a->H + 8*a->H*a->K + 16*a->K) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -63,7 +63,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "96773cf917565bb3"
+STAMP = "5c135731e3419111"
 
 
 class Params(Mapping[str, Any]):

@@ -59,7 +59,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "c797b316893a7e37"
+STAMP = "27183bfaa20eedd4"
 
 
 class Params(Mapping[str, Any]):

@@ -56,7 +56,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "ff521aca28cbcf52"
+STAMP = "3baef9ee70de433a"
 
 
 class Params(Mapping[str, Any]):

@@ -53,7 +53,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "3a2272ecd2062a67"
+STAMP = "7ef7c3fa93b94e0a"
 
 
 class Params(Mapping[str, Any]):
@@ -318,7 +318,7 @@ def _forward_sweep(
             _at(W_y), _at(starts_1), _at(y), _at(U), _at(kept_0), _at(tanh_a_z), _at(kept_1), _at(z),
             _at(starts_0),
         ],
-        _threads(),
+        _threads(pack.size * (2*D*H + 21*H + 4*H*H)),
     )
 
     z_last = z[pack.last(1, 1, keep_tape)]
@@ -417,7 +417,7 @@ def _backward_sweep(
             _at(dx_), _at(y), past_1_0[0], _at(past_1_0[1]), _at(W_), _at(z), _at(U_), _at(x_), _at(V_), _at(b),
             int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (4*D*H + 16*H + 8*H*H)),
     )
 
     dz_first = np.zeros((1, batch, H), dtype)
@@ -477,7 +477,7 @@ def step(
             batch, H, _at(V), D, _at(a_z_in), _at(x_t_), _at(b), _at(W), _at(W_y), _at(y_t1), _at(U),
             _at(tanh_a_z), _at(z_t1), _at(z), _at(y),
         ],
-        _threads(),
+        _threads(batch * (2*D*H + 21*H + 4*H*H)),
     )
 
     state = {
@@ -755,9 +755,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -782,7 +787,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1253,7 +1263,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1616,7 +1626,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W = next;
     next += rounded(packed_size(a->H, a->H));
     call.packed_U = next;
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 21*a->H + 4*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1761,7 +1770,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_U = next;
     next += rounded(packed_size(a->H, a->H));
     call.packed_V = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 16*a->H + 8*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1820,7 +1828,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 21*a->H + 4*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

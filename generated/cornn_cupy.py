@@ -42,7 +42,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "a7929ac03e3f63af"
+STAMP = "29e3f60bc7343296"
 
 
 class Params(Mapping[str, Any]):

@@ -39,7 +39,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "00466b6cc59a7637"
+STAMP = "6e35eef58078cfdd"
 
 
 class Params(Mapping[str, Any]):

@@ -64,7 +64,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "5ea9ad347375ae14"
+STAMP = "d9823333c206d0c7"
 
 
 class Params(Mapping[str, Any]):
@@ -321,7 +321,7 @@ def _forward_sweep(
             _at(sqrt_a_q_sqrt_a_k), _at(q_k), len(pack.counts), _at(counts), _at(starts_1), _at(S),
             _at(starts_0), _at(kept_0), _at(e), batch, _at(y),
         ],
-        _threads(),
+        _threads(pack.size * (2*D + 2*D*H + 4*D*K + 5*H + 3*H*K + 26*K + 36)),
     )
 
     S_last = S[pack.last(1, 1, True)]
@@ -425,7 +425,7 @@ def _backward_sweep(
             _at(de_along), _at(beta), _at(dS_k), _at(e), _at(starts_1), _at(dk), _at(W_v), D, _at(dx_), _at(x_),
             _at(W_v_), int(pack.order is None), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (4*D + 4*D*H + 8*D*K + 4*H + 4*H*K + 54*K + 17)),
     )
 
     dS_first = dS_via[pack.first(1)]
@@ -478,7 +478,7 @@ def step(
             batch, _at(W_v), D, H, K, _at(v_w_beta_x_W_q_x_W_k_x), _at(x_t_), _at(beta), _at(a_b),
             _at(sqrt_a_q_sqrt_a_k), _at(q_k), _at(S_t1), _at(e), _at(S), _at(y),
         ],
-        _threads(),
+        _threads(batch * (2*D + 2*D*H + 4*D*K + 5*H + 3*H*K + 26*K + 36)),
     )
 
     state = {
@@ -757,9 +757,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -784,7 +789,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 FUNCTIONS = ("run_forward", "run_backward", "run_step")
@@ -1249,7 +1259,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1846,8 +1856,6 @@ int run_forward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_W_v_to_W_k = next;
-    threads = smaller(threads, 1 + a->total * (2*a->D + 2*a->D*a->H + 4*a->D*a->K + 5*a->H + 3*a->H*a->K + 26*a->K + 36)
-        / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1972,8 +1980,6 @@ int run_backward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_W_v_to_W_k = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D + 4*a->D*a->H + 8*a->D*a->K + 4*a->H + 4*a->H*a->K + 54*a->K + 17)
-        / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -2039,8 +2045,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (2*a->D + 2*a->D*a->H + 4*a->D*a->K + 5*a->H + 3*a->H*a->K + 26*a->K + 36)
-        / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

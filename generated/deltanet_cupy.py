@@ -53,7 +53,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "9f832c673e3b128b"
+STAMP = "fc99a4b7fc949a34"
 
 
 class Params(Mapping[str, Any]):

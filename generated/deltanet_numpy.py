@@ -50,7 +50,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "3967cabad63b92ed"
+STAMP = "171822297c3795e3"
 
 
 class Params(Mapping[str, Any]):

@@ -54,7 +54,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "ec654370aa01c283"
+STAMP = "abe02d4b70da2aba"
 
 
 class Params(Mapping[str, Any]):
@@ -331,7 +331,7 @@ def _forward_sweep(
             _at(p), _at(starts_1), _at(h), _at(starts_0), _at(b_z), _at(b_n), _at(sigmoid_zeta),
             _at(sigmoid_nu),
         ],
-        _threads(),
+        _threads(pack.size * (2*D*H + 29*H + 2*H*H)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -454,7 +454,7 @@ def _backward_sweep(
             _at(b_n_), _at(dsigmoid_nu_each), _at(dsigmoid_zeta_each), _at(dsigmoid_nu_total),
             _at(dsigmoid_zeta_total),
         ],
-        _threads(),
+        _threads(pack.size * (47*H + 2*H*H)),
     )
     # dsigmoid_nu_sum = sum(dsigmoid_nu_total)
     dsigmoid_nu_sum[...] = np.sum(dsigmoid_nu_total)
@@ -475,7 +475,7 @@ def _backward_sweep(
             pack.size, H, _at(W), D, _at(dx_), _at(dp), _at(x_), _at(W_), _at(h), past_1_0[0], _at(past_1_0[1]),
             _at(U_), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (4*D*H + 2*H*H)),
     )
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -541,7 +541,7 @@ def step(
             batch, H, _at(W), D, _at(W_x), _at(x_t_), _at(U), _at(p), _at(h_t1), _at(b_z), _at(b_n),
             _at(sigmoid_zeta), _at(sigmoid_nu), _at(h),
         ],
-        _threads(),
+        _threads(batch * (2*D*H + 29*H + 2*H*H)),
     )
 
     state = {
@@ -818,9 +818,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -845,7 +850,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1316,7 +1326,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1698,7 +1708,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W = next;
     next += rounded(packed_size(a->D, a->H));
     call.packed_U = next;
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 29*a->H + 2*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1802,7 +1811,6 @@ int run_backward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_U = next;
-    threads = smaller(threads, 1 + a->total * (47*a->H + 2*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1880,7 +1888,6 @@ int run_backward_2(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_W = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 2*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_2_part, &call, threads);
     free(memory);
     return failed;
@@ -1934,7 +1941,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 29*a->H + 2*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

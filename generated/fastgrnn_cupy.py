@@ -43,7 +43,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "61ab8dca62fed1a4"
+STAMP = "dc3b0ff9f7fdb18a"
 
 
 class Params(Mapping[str, Any]):

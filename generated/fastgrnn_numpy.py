@@ -40,7 +40,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "cf398d30d7653e3c"
+STAMP = "00d89abedcb3fd65"
 
 
 class Params(Mapping[str, Any]):

@@ -87,7 +87,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "bf2f6537cb3b52ff"
+STAMP = "d1ab532cafe768ad"
 
 
 class Params(Mapping[str, Any]):
@@ -360,7 +360,7 @@ def _forward_sweep(
             _at(sqrt_a_q_sqrt_a_k), _at(q_k), len(pack.counts), _at(counts), _at(starts_1), _at(S),
             _at(starts_0), _at(kept_0), _at(S_k), _at(e), batch, _at(o), _at(rms_o), _at(gain), _at(y),
         ],
-        _threads(),
+        _threads(pack.size * (4*D + 4*D*H + 4*D*K + 32*H + 4*H*K + 26*K + 82)),
     )
 
     S_last = S[pack.last(1, 1, True)]
@@ -494,7 +494,7 @@ def _backward_sweep(
             _at(S_k), _at(e), _at(starts_1), _at(dk_back), _at(dexp_a_log_each), _at(dk), _at(dexp_a_log_total),
             _at(W_g), _at(dx_), _at(x_), _at(W_g_), _at(b_alpha), int(pack.order is None), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (8*D + 8*D*H + 8*D*K + 63*H + 6*H*K + 54*K + 76)),
     )
     # da_log = dexp_a_log_total*exp_a_log
     np.multiply(dexp_a_log_total, exp_a_log, out=da_log)
@@ -563,7 +563,7 @@ def step(
             _at(exp_a_log), _at(alpha), _at(a_b), _at(sigmoid_W_g_x), _at(v), _at(sqrt_a_q_sqrt_a_k), _at(q_k),
             _at(S_t1), _at(S_k), _at(e), _at(S), _at(o), _at(rms_o), _at(gain), _at(y),
         ],
-        _threads(),
+        _threads(batch * (4*D + 4*D*H + 4*D*K + 32*H + 4*H*K + 26*K + 82)),
     )
 
     state = {
@@ -844,9 +844,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -871,7 +876,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 FUNCTIONS = ("run_forward", "run_backward", "run_step")
@@ -1336,7 +1346,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -2183,8 +2193,6 @@ int run_forward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_W_g_to_W_v = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D + 4*a->D*a->H + 4*a->D*a->K + 32*a->H + 4*a->H*a->K + 26*a->K +
-        82) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -2352,8 +2360,6 @@ int run_backward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_W_g_to_W_v = next;
-    threads = smaller(threads, 1 + a->total * (8*a->D + 8*a->D*a->H + 8*a->D*a->K + 63*a->H + 6*a->H*a->K + 54*a->K +
-        76) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -2436,8 +2442,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (4*a->D + 4*a->D*a->H + 4*a->D*a->K + 32*a->H + 4*a->H*a->K + 26*a->K +
-        82) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -76,7 +76,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "63b078e8c248ec50"
+STAMP = "49e7cbadc357ea68"
 
 
 class Params(Mapping[str, Any]):

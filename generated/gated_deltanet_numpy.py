@@ -73,7 +73,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "b7b06318258795c8"
+STAMP = "d38bbf98a522e48b"
 
 
 class Params(Mapping[str, Any]):

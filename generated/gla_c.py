@@ -84,7 +84,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "4a40665de0cb2af9"
+STAMP = "431395613e3786c4"
 
 
 class Params(Mapping[str, Any]):
@@ -351,7 +351,7 @@ def _forward_sweep(
             _at(a_alpha), _at(b_alpha), _at(alpha), len(pack.counts), _at(counts), _at(starts_0), _at(starts_1),
             _at(S), batch, _at(o), _at(centred_o), _at(std_o), _at(gain), _at(bias), _at(a_y), _at(W_o), _at(y),
         ],
-        _threads(),
+        _threads(pack.size * (32*D + 6*D*H + 4*D*K + 21*H + 3*H*K + 64*K + 16)),
     )
 
     S_last = S[pack.last(1, 1, True)]
@@ -472,7 +472,7 @@ def _backward_sweep(
             _at(dx_), _at(x_), _at(W_r_), _at(b_r), _at(W_2_), _at(b_alpha), int(pack.order is None),
             int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (64*D + 12*D*H + 8*D*K + 44*H + 4*H*K + 115*K + 10)),
     )
 
     dS_first = dS_via[pack.first(1)]
@@ -534,7 +534,7 @@ def step(
             _at(b_alpha), _at(alpha), _at(S_t1), _at(S), _at(o), _at(centred_o), _at(std_o), _at(gain),
             _at(bias), _at(a_y), _at(W_o), _at(y),
         ],
-        _threads(),
+        _threads(batch * (32*D + 6*D*H + 4*D*K + 21*H + 3*H*K + 64*K + 16)),
     )
 
     state = {
@@ -816,9 +816,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -843,7 +848,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 FUNCTIONS = ("run_forward", "run_backward", "run_step")
@@ -1308,7 +1318,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1978,8 +1988,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W_2 = next;
     next += rounded(packed_size(16, a->K));
     call.packed_W_o = next;
-    threads = smaller(threads, 1 + a->total * (32*a->D + 6*a->D*a->H + 4*a->D*a->K + 21*a->H + 3*a->H*a->K + 64*a->K +
-        16) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -2180,8 +2188,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_W_2 = next;
     next += rounded(packed_size(a->K, 16));
     call.packed_W_r_to_W_v = next;
-    threads = smaller(threads, 1 + a->total * (64*a->D + 12*a->D*a->H + 8*a->D*a->K + 44*a->H + 4*a->H*a->K + 115*a->K +
-        10) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -2265,8 +2271,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (32*a->D + 6*a->D*a->H + 4*a->D*a->K + 21*a->H + 3*a->H*a->K + 64*a->K +
-        16) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -73,7 +73,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "9a38ba2fff970d90"
+STAMP = "fcecceb72019fd3a"
 
 
 class Params(Mapping[str, Any]):

@@ -70,7 +70,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "0faf6dfc9685ae13"
+STAMP = "27d9baf788729eb5"
 
 
 class Params(Mapping[str, Any]):

@@ -58,7 +58,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "d3e9a5e5e650b812"
+STAMP = "8e7e6153144fe590"
 
 
 class Params(Mapping[str, Any]):

@@ -68,7 +68,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "8ced5b29ec9f28a9"
+STAMP = "3b15f2a200a258c3"
 
 
 class Params(Mapping[str, Any]):
@@ -333,7 +333,7 @@ def _forward_sweep(
             len(pack.counts), _at(counts), _at(U_r), _at(kept_0), _at(r_z), _at(starts_1), _at(h),
             _at(starts_0), _at(a_n), _at(U_n), _at(n_),
         ],
-        _threads(),
+        _threads(pack.size * (6*D*H + 41*H + 6*H*H)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -431,7 +431,7 @@ def _backward_sweep(
             _at(U_n), _at(da_n), _at(U_r), _at(a_n), _at(W_n), _at(dx_), _at(U_n_), _at(x_), _at(W_n_),
             past_1_0[0], _at(past_1_0[1]), _at(U_r_), _at(b_n), int(pack.order is None), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (12*D*H + 23*H + 12*H*H)),
     )
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -487,7 +487,7 @@ def step(
             batch, _at(W_n), D, H, _at(tanh_in_n_in_to_a_z_in), _at(x_t_), _at(b_r), _at(b_z), _at(b_n),
             _at(U_r), _at(r_z), _at(h_t1), _at(a_n), _at(U_n), _at(n_), _at(h),
         ],
-        _threads(),
+        _threads(batch * (6*D*H + 41*H + 6*H*H)),
     )
 
     state = {
@@ -764,9 +764,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -791,7 +796,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1262,7 +1272,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1723,7 +1733,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_U_r_to_U_z = next;
     next += rounded(packed_size(a->H, 2*a->H));
     call.packed_U_n = next;
-    threads = smaller(threads, 1 + a->total * (6*a->D*a->H + 41*a->H + 6*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1887,7 +1896,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_U_r_to_U_z = next;
     next += rounded(packed_size(2*a->H, a->H));
     call.packed_W_n_to_W_z = next;
-    threads = smaller(threads, 1 + a->total * (12*a->D*a->H + 23*a->H + 12*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1954,7 +1962,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (6*a->D*a->H + 41*a->H + 6*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -57,7 +57,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "10377edd8319a50a"
+STAMP = "f85a4ef4282f58b9"
 
 
 class Params(Mapping[str, Any]):

@@ -54,7 +54,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "8ab579d9cf850767"
+STAMP = "5e3603cb935cd9cc"
 
 
 class Params(Mapping[str, Any]):

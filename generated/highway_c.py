@@ -88,7 +88,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "472b6e6f50197178"
+STAMP = "d811d8b6d2432583"
 
 
 class Params(Mapping[str, Any]):
@@ -362,7 +362,7 @@ def _forward_sweep(
             _at(starts_0), _at(s1), _at(R_g2), _at(g2_a2), _at(b_a2), _at(b_g2), _at(s2), _at(R_g3), _at(g3_a3),
             _at(b_a3), _at(b_g3),
         ],
-        _threads(),
+        _threads(pack.size * (4*D*H + 80*H + 12*H*H)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -471,7 +471,7 @@ def _backward_sweep(
             _at(da_g1_da_a1), _at(R_g1), _at(W_g), _at(dx_), _at(x_), _at(W_g_), past_1_0[0], _at(past_1_0[1]),
             _at(R_g1_), _at(b_g1), _at(R_g2_), _at(b_g2), _at(R_g3_), _at(b_g3), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (8*D*H + 51*H + 24*H*H)),
     )
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -534,7 +534,7 @@ def step(
             _at(h_t1), _at(s1), _at(R_g2), _at(g2_a2), _at(b_a2), _at(b_g2), _at(s2), _at(R_g3), _at(g3_a3),
             _at(b_a3), _at(b_g3), _at(h),
         ],
-        _threads(),
+        _threads(batch * (4*D*H + 80*H + 12*H*H)),
     )
 
     state = {
@@ -811,9 +811,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -838,7 +843,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1309,7 +1319,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1867,7 +1877,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_R_g2_to_R_a2 = next;
     next += rounded(packed_size(a->H, 2*a->H));
     call.packed_R_g3_to_R_a3 = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 80*a->H + 12*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -2072,7 +2081,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_R_g1_to_R_a1 = next;
     next += rounded(packed_size(2*a->H, a->H));
     call.packed_W_g_to_W_a = next;
-    threads = smaller(threads, 1 + a->total * (8*a->D*a->H + 51*a->H + 24*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -2151,7 +2159,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 80*a->H + 12*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

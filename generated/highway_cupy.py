@@ -77,7 +77,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "20b0f3cbdaf590ac"
+STAMP = "d8a33f6cd4b04c98"
 
 
 class Params(Mapping[str, Any]):

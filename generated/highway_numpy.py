@@ -74,7 +74,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "d6a77e29d0f99494"
+STAMP = "780051d2406c55c6"
 
 
 class Params(Mapping[str, Any]):

@@ -49,7 +49,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "f5a4688b9f7fec0a"
+STAMP = "9c8569d2e4fc9f4f"
 
 
 class Params(Mapping[str, Any]):
@@ -303,7 +303,7 @@ def _forward_sweep(
             pack.size, H, _at(W), D, _at(a_h_in), _at(x_rows), _at(b), len(pack.counts), _at(counts), _at(u),
             _at(starts_1), _at(h), _at(starts_0), _at(kept_0), _at(a_h),
         ],
-        _threads(),
+        _threads(pack.size * (2*D*H + 4*H)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -392,7 +392,7 @@ def _backward_sweep(
             _at(a_h), _at(da_h), _at(u), _at(starts_1), _at(h), _at(du_each), _at(u_), _at(W), D, _at(dx_),
             _at(x_), _at(W_), _at(b), int(pack.order is None), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (4*D*H + 7*H)),
     )
 
     dh_first = dh_via[pack.first(1)]
@@ -440,7 +440,7 @@ def step(
         [
             batch, H, _at(W), D, _at(a_h_in), _at(x_t_), _at(b), _at(u), _at(h_t1), _at(a_h), _at(h),
         ],
-        _threads(),
+        _threads(batch * (2*D*H + 4*H)),
     )
 
     state = {
@@ -717,9 +717,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -744,7 +749,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 FUNCTIONS = ("run_forward", "run_backward", "run_step")
@@ -1209,7 +1219,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1428,7 +1438,6 @@ int run_forward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_W = next;
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 4*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1530,7 +1539,6 @@ int run_backward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_W = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 7*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1579,7 +1587,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 4*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -38,7 +38,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "1aac739bc4b04810"
+STAMP = "931f348e20aebbe7"
 
 
 class Params(Mapping[str, Any]):

@@ -35,7 +35,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "b3482965895281bd"
+STAMP = "9e665a018d4feca8"
 
 
 class Params(Mapping[str, Any]):

@@ -113,7 +113,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "98fac11027f81bde"
+STAMP = "09c7f3ede25ac690"
 
 
 class Params(Mapping[str, Any]):
@@ -403,7 +403,7 @@ def _forward_sweep(
             _at(starts_0), _at(d_f), _at(d_g), _at(d_o), _at(kept_1), _at(c), _at(sum_c), _at(centred_c),
             _at(std_c), _at(a_c), _at(b_c),
         ],
-        _threads(),
+        _threads(pack.size * (8*D*H + 108*H + 8*H*H + 144)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -549,7 +549,7 @@ def _backward_sweep(
             _at(b_g_), _at(a_c_), _at(b_c_), _at(W_i), _at(dx_), _at(x_), _at(W_i_), _at(b_i_), _at(b_o_),
             int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (16*D*H + 206*H + 16*H*H + 90)),
     )
 
     dh_first = dh_back[pack.first(1)]
@@ -627,7 +627,7 @@ def step(
             _at(centred_U_i_h_to_centred_U_o_h), _at(std_U_i_h_to_std_U_o_h), _at(d_i), _at(d_f), _at(d_g),
             _at(d_o), _at(h), _at(c_t1), _at(c), _at(sum_c), _at(centred_c), _at(std_c), _at(a_c), _at(b_c),
         ],
-        _threads(),
+        _threads(batch * (8*D*H + 108*H + 8*H*H + 144)),
     )
 
     state = {
@@ -905,9 +905,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -932,7 +937,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1403,7 +1413,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -2515,7 +2525,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W_i_to_W_o = next;
     next += rounded(packed_size(a->D, 4*a->H));
     call.packed_U_i_to_U_o = next;
-    threads = smaller(threads, 1 + a->total * (8*a->D*a->H + 108*a->H + 8*a->H*a->H + 144) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -2735,7 +2744,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_U_i_to_U_o = next;
     next += rounded(packed_size(4*a->H, a->H));
     call.packed_W_i_to_W_o = next;
-    threads = smaller(threads, 1 + a->total * (16*a->D*a->H + 206*a->H + 16*a->H*a->H + 90) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -2825,7 +2833,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (8*a->D*a->H + 108*a->H + 8*a->H*a->H + 144) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -102,7 +102,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "2631ef32eaf13a6e"
+STAMP = "e249ebca4987294c"
 
 
 class Params(Mapping[str, Any]):

@@ -99,7 +99,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "216ab98cdab07d45"
+STAMP = "7d3acfecf4d8a3a9"
 
 
 class Params(Mapping[str, Any]):

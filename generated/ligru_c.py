@@ -73,7 +73,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "a9978be1dc713d8b"
+STAMP = "1ccb134903285f92"
 
 
 class Params(Mapping[str, Any]):
@@ -346,7 +346,7 @@ def _forward_sweep(
             len(pack.counts), _at(counts), _at(U_n), _at(kept_0), _at(a_n_z), _at(starts_1), _at(h),
             _at(starts_0),
         ],
-        _threads(),
+        _threads(pack.size * (4*D*H + 29*H + 4*H*H + 32)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -449,7 +449,7 @@ def _backward_sweep(
             _at(W_z), _at(dx_), _at(x_), _at(W_z_), past_1_0[0], _at(past_1_0[1]), _at(U_n_), _at(b_n),
             int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (8*D*H + 37*H + 8*H*H + 20)),
     )
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -507,7 +507,7 @@ def step(
             _at(std_W_n_x_std_W_z_x), _at(g_z), _at(b_z), _at(a_n_in_a_z_in), _at(g_n), _at(b_n), _at(U_n),
             _at(a_n_z), _at(h_t1), _at(h),
         ],
-        _threads(),
+        _threads(batch * (4*D*H + 29*H + 4*H*H + 32)),
     )
 
     state = {
@@ -784,9 +784,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -811,7 +816,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1282,7 +1292,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1764,7 +1774,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W_z_to_W_n = next;
     next += rounded(packed_size(a->D, 2*a->H));
     call.packed_U_n_to_U_z = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 29*a->H + 4*a->H*a->H + 32) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1908,7 +1917,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_U_n_to_U_z = next;
     next += rounded(packed_size(2*a->H, a->H));
     call.packed_W_z_to_W_n = next;
-    threads = smaller(threads, 1 + a->total * (8*a->D*a->H + 37*a->H + 8*a->H*a->H + 20) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1971,7 +1979,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 29*a->H + 4*a->H*a->H + 32) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -62,7 +62,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "5a2af28a9ea63fd4"
+STAMP = "fbbd20c6ebb2cc23"
 
 
 class Params(Mapping[str, Any]):

@@ -59,7 +59,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "bf51cdb501fff82d"
+STAMP = "5eee2918b0e6e479"
 
 
 class Params(Mapping[str, Any]):

@@ -74,7 +74,7 @@ EQUATIONS = (
     "W_h: (H, H) = glorot\n"
     "W_m: (H, N) = glorot\n"
 )
-STAMP = "01896fccc8bbca2a"
+STAMP = "f6a79c325d9d2d72"
 
 
 class Params(Mapping[str, Any]):
@@ -355,7 +355,7 @@ def _forward_sweep(
             _at(W_h_h_e_h_h), _at(starts_1), _at(h), _at(e_m), N, _at(e_m_m), _at(kept_1), _at(m), _at(A),
             _at(starts_0), _at(B), _at(W_m),
         ],
-        _threads(),
+        _threads(pack.size * (2*D + 2*D*H + 14*H + 2*H*H + 2*H*N + 4*N + 2*N*N + 2)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -455,7 +455,7 @@ def _backward_sweep(
             _at(W_h), _at(e_m), _at(A), _at(W_x), _at(dx_), _at(x_), _at(W_x_), past_1_0[0], _at(past_1_0[1]),
             _at(W_h_), _at(m), _at(e_m_), batch, _at(W_m_), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (4*D + 4*D*H + 8*H + 4*H*H + 4*H*N + 6*N + 2*N*N + 2)),
     )
 
     dh_first = dh_back[pack.first(1)]
@@ -514,7 +514,7 @@ def step(
             batch, _at(W_x), D, H, _at(W_x_x_e_x_x), _at(x_t_), _at(W_h), _at(W_h_h_e_h_h), _at(h_t1), _at(e_m),
             N, _at(e_m_m), _at(m_t1), _at(A), _at(m), _at(B), _at(W_m), _at(h),
         ],
-        _threads(),
+        _threads(batch * (2*D + 2*D*H + 14*H + 2*H*H + 2*H*N + 4*N + 2*N*N + 2)),
     )
 
     state = {
@@ -793,9 +793,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -820,7 +825,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1291,7 +1301,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1678,8 +1688,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_A = next;
     next += rounded(packed_size(a->N, a->N));
     call.packed_W_m = next;
-    threads = smaller(threads, 1 + a->total * (2*a->D + 2*a->D*a->H + 14*a->H + 2*a->H*a->H + 2*a->H*a->N + 4*a->N +
-        2*a->N*a->N + 2) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1868,8 +1876,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_A = next;
     next += rounded(packed_size(a->N, a->N));
     call.packed_W_x_to_e_x = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D + 4*a->D*a->H + 8*a->H + 4*a->H*a->H + 4*a->H*a->N + 6*a->N +
-        2*a->N*a->N + 2) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1942,8 +1948,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (2*a->D + 2*a->D*a->H + 14*a->H + 2*a->H*a->H + 2*a->H*a->N + 4*a->N +
-        2*a->N*a->N + 2) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

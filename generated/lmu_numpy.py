@@ -60,7 +60,7 @@ EQUATIONS = (
     "W_h: (H, H) = glorot\n"
     "W_m: (H, N) = glorot\n"
 )
-STAMP = "d3dff3adf13ab000"
+STAMP = "4ad1efe802ee08a7"
 
 
 class Params(Mapping[str, Any]):

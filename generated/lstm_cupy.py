@@ -64,7 +64,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "abdc06ebc0979a08"
+STAMP = "ca71d7849b436a43"
 
 
 class Params(Mapping[str, Any]):

@@ -61,7 +61,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "3d29637a0b5540f2"
+STAMP = "b0095511064d8298"
 
 
 class Params(Mapping[str, Any]):

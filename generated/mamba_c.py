@@ -87,7 +87,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "46ff10ecf933f4f6"
+STAMP = "428025ef5dbc5d57"
 
 
 class Params(Mapping[str, Any]):
@@ -363,7 +363,7 @@ def _forward_sweep(
             _at(exp_a_S), len(pack.counts), _at(counts), _at(starts_0), _at(starts_1), _at(S), batch, _at(skip),
             _at(s), _at(a_y), _at(W_y), _at(y),
         ],
-        _threads(),
+        _threads(pack.size * (6*D*H + 49*H + 18*H*N + 4*H*R)),
     )
 
     S_last = S[pack.last(1, 1, True)]
@@ -493,7 +493,7 @@ def _backward_sweep(
             _at(ddt_each), _at(da_dt), _at(dexp_A_log), _at(V_dt), _at(W_B), _at(W_B_), _at(du_2), _at(skip_),
             _at(W_z), _at(dx_), _at(x_), _at(W_z_), _at(V_dt_), _at(b_dt), int(pack.order is None), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (12*D*H + 84*H + 27*H*N + 8*H*R + 4*N)),
     )
     # dA_log = dexp_A_log*exp_A_log
     np.multiply(dexp_A_log, exp_A_log, out=dA_log)
@@ -563,7 +563,7 @@ def step(
             _at(B_C_W_dt_u), _at(V_dt), _at(a_dt), _at(b_dt), _at(dt), _at(left_in_S), _at(exp_A_log),
             _at(exp_a_S), _at(S_t1), _at(S), _at(skip), _at(s), _at(a_y), _at(W_y), _at(y),
         ],
-        _threads(),
+        _threads(batch * (6*D*H + 49*H + 18*H*N + 4*H*R)),
     )
 
     state = {
@@ -843,9 +843,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -870,7 +875,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 FUNCTIONS = ("run_forward", "run_backward", "run_step")
@@ -1335,7 +1345,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -2045,7 +2055,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_V_dt = next;
     next += rounded(packed_size(a->R, a->H));
     call.packed_W_y = next;
-    threads = smaller(threads, 1 + a->total * (6*a->D*a->H + 49*a->H + 18*a->H*a->N + 4*a->H*a->R) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -2283,8 +2292,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_W_B_to_W_dt = next;
     next += rounded(packed_size(2*a->N + a->R, a->H));
     call.packed_W_z_to_W_u = next;
-    threads =
-        smaller(threads, 1 + a->total * (12*a->D*a->H + 84*a->H + 27*a->H*a->N + 8*a->H*a->R + 4*a->N) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -2376,7 +2383,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (6*a->D*a->H + 49*a->H + 18*a->H*a->N + 4*a->H*a->R) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

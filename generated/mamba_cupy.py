@@ -76,7 +76,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "e5ed6b3d5bec751d"
+STAMP = "bd28fcc21745131e"
 
 
 class Params(Mapping[str, Any]):

@@ -73,7 +73,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "b27684b62b2e7e7f"
+STAMP = "3a65b731c345651b"
 
 
 class Params(Mapping[str, Any]):

@@ -60,7 +60,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "ae6e84ed9c36b859"
+STAMP = "3a3c82c303c28b39"
 
 
 class Params(Mapping[str, Any]):
@@ -324,7 +324,7 @@ def _forward_sweep(
             len(pack.counts), _at(counts), _at(U_f), _at(kept_0), _at(f), _at(starts_1), _at(h), _at(starts_0),
             _at(a_g), _at(U_g), _at(g),
         ],
-        _threads(),
+        _threads(pack.size * (4*D*H + 29*H + 4*H*H)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -422,7 +422,7 @@ def _backward_sweep(
             _at(h), _at(U_f), _at(a_g), _at(W_g), _at(dx_), _at(U_g_), _at(x_), _at(W_g_), past_1_0[0],
             _at(past_1_0[1]), _at(U_f_), _at(b_g), int(pack.order is None), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (8*D*H + 20*H + 8*H*H)),
     )
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -477,7 +477,7 @@ def step(
             batch, _at(W_g), D, H, _at(tanh_in_g_in_a_f_in), _at(x_t_), _at(b_f), _at(b_g), _at(U_f), _at(f),
             _at(h_t1), _at(a_g), _at(U_g), _at(g), _at(h),
         ],
-        _threads(),
+        _threads(batch * (4*D*H + 29*H + 4*H*H)),
     )
 
     state = {
@@ -754,9 +754,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -781,7 +786,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1252,7 +1262,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1691,7 +1701,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_U_f = next;
     next += rounded(packed_size(a->H, a->H));
     call.packed_U_g = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 29*a->H + 4*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1851,7 +1860,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_U_f = next;
     next += rounded(packed_size(a->H, a->H));
     call.packed_W_g_to_W_f = next;
-    threads = smaller(threads, 1 + a->total * (8*a->D*a->H + 20*a->H + 8*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1915,7 +1923,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 29*a->H + 4*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -49,7 +49,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "91f69ef90f058b07"
+STAMP = "5978fca3dd80e32a"
 
 
 class Params(Mapping[str, Any]):

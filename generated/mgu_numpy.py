@@ -46,7 +46,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "58ee8ff6de62e358"
+STAMP = "edb11c05b6a28027"
 
 
 class Params(Mapping[str, Any]):

@@ -124,7 +124,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "30ad47fe58b42f72"
+STAMP = "0bd479ee9f45d403"
 
 
 class Params(Mapping[str, Any]):
@@ -407,7 +407,7 @@ def _forward_sweep(
             _at(h), _at(a_i), _at(starts_0), _at(p_i), _at(a_f), _at(p_f), _at(a_g), _at(p_g), _at(a_o),
             _at(p_o), _at(kept_1), _at(c),
         ],
-        _threads(),
+        _threads(pack.size * (8*D*H + 82*H + 8*H*H)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -537,7 +537,7 @@ def _backward_sweep(
             _at(p_i_), _at(q_i_), _at(b_g_), _at(W_i), _at(dx_), _at(x_), _at(W_i_), _at(b_i_), _at(b_o_),
             int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (16*D*H + 157*H + 16*H*H)),
     )
 
     dh_first = dh_back[pack.first(1)]
@@ -609,7 +609,7 @@ def step(
             _at(U_i), _at(U_i_h_U_f_h_U_g_h_U_o_h), _at(h_t1), _at(a_i), _at(p_i), _at(a_f), _at(p_f), _at(a_g),
             _at(p_g), _at(a_o), _at(p_o), _at(c_t1), _at(c), _at(h),
         ],
-        _threads(),
+        _threads(batch * (8*D*H + 82*H + 8*H*H)),
     )
 
     state = {
@@ -887,9 +887,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -914,7 +919,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1385,7 +1395,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1979,7 +1989,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W_i_to_W_o = next;
     next += rounded(packed_size(a->D, 4*a->H));
     call.packed_U_i_to_U_o = next;
-    threads = smaller(threads, 1 + a->total * (8*a->D*a->H + 82*a->H + 8*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -2181,7 +2190,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_U_i_to_U_o = next;
     next += rounded(packed_size(4*a->H, a->H));
     call.packed_W_i_to_W_o = next;
-    threads = smaller(threads, 1 + a->total * (16*a->D*a->H + 157*a->H + 16*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -2264,7 +2272,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (8*a->D*a->H + 82*a->H + 8*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

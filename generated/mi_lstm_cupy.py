@@ -113,7 +113,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "b120be65743252ef"
+STAMP = "fd773f7a466c09c8"
 
 
 class Params(Mapping[str, Any]):

@@ -110,7 +110,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "10a9be2e1153eb8b"
+STAMP = "844ae5d65bdc3b9b"
 
 
 class Params(Mapping[str, Any]):

@@ -35,7 +35,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "783d4540e26a528a"
+STAMP = "13d5296aa3dd1e82"
 
 
 class Params(Mapping[str, Any]):

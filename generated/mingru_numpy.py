@@ -32,7 +32,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "65d7d887dcfc72bd"
+STAMP = "38f406ae66c352fe"
 
 
 class Params(Mapping[str, Any]):

@@ -65,7 +65,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "e192303a7ac694b5"
+STAMP = "722d825b4871f996"
 
 
 class Params(Mapping[str, Any]):
@@ -318,7 +318,7 @@ def _forward_sweep(
             pack.size, _at(W_n), D, H, _at(n_f_i), _at(x_rows), _at(b_f), _at(b_i), _at(b_n), len(pack.counts),
             _at(counts), _at(starts_0), _at(starts_1), _at(h),
         ],
-        _threads(),
+        _threads(pack.size * (6*D*H + 28*H)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -405,7 +405,7 @@ def _backward_sweep(
             _at(dh), _at(n_f_i), _at(dn_da_f_da_i), _at(starts_1), _at(h), _at(W_n), D, _at(dx_), _at(x_),
             _at(W_n_), _at(b_n), int(pack.order is None), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (12*D*H + 36*H)),
     )
 
     dh_first = dh_via[pack.first(1)]
@@ -453,7 +453,7 @@ def step(
         [
             batch, _at(W_n), D, H, _at(n_f_i), _at(x_t_), _at(b_f), _at(b_i), _at(b_n), _at(h_t1), _at(h),
         ],
-        _threads(),
+        _threads(batch * (6*D*H + 28*H)),
     )
 
     state = {
@@ -730,9 +730,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -757,7 +762,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 FUNCTIONS = ("run_forward", "run_backward", "run_step")
@@ -1222,7 +1232,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1548,7 +1558,6 @@ int run_forward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_W_n_to_W_i = next;
-    threads = smaller(threads, 1 + a->total * (6*a->D*a->H + 28*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1646,7 +1655,6 @@ int run_backward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_W_n_to_W_i = next;
-    threads = smaller(threads, 1 + a->total * (12*a->D*a->H + 36*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1695,7 +1703,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (6*a->D*a->H + 28*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -54,7 +54,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "0c870d806eb41384"
+STAMP = "3841bc43bbf037af"
 
 
 class Params(Mapping[str, Any]):

@@ -51,7 +51,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "da8764a69d8a3bee"
+STAMP = "33d7380e2ae760e0"
 
 
 class Params(Mapping[str, Any]):

@@ -95,7 +95,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "fd3b1fe764e4b256"
+STAMP = "3405fa31b8df6ac9"
 
 
 class Params(Mapping[str, Any]):
@@ -363,7 +363,7 @@ def _forward_sweep(
             _at(b_o), _at(b_i), _at(a), _at(b_f), _at(a_l), _at(l), len(pack.counts), _at(counts),
             _at(starts_0), _at(starts_1), _at(m), _at(C), _at(n_), batch, _at(C_q), _at(dot_n), _at(h),
         ],
-        _threads(),
+        _threads(pack.size * (4*D + 4*D*H + 4*D*K + 16*H + 4*H*K + 6*K + 61)),
     )
 
     m_last = m[pack.last(1, 1, True)]
@@ -484,7 +484,7 @@ def _backward_sweep(
             _at(dn_via), _at(dn), _at(dC_via), _at(dC), _at(da_i_da_f), _at(di_along), _at(dm_via), _at(dm),
             _at(da_m), D, _at(b_f), _at(w_f), _at(dx_), _at(x_), _at(w_f_), _at(b_k), _at(b_v), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (8*D + 8*D*H + 8*D*K + 15*H + 4*H*K + 16*K + 118)),
     )
 
     dm_first = dm_via[pack.first(1)]
@@ -554,7 +554,7 @@ def step(
             _at(b_o), _at(b_i), _at(a), _at(b_f), _at(a_l), _at(l), _at(m_t1), _at(m), _at(C_t1), _at(C),
             _at(n_t1), _at(n_), _at(C_q), _at(dot_n), _at(h),
         ],
-        _threads(),
+        _threads(batch * (4*D + 4*D*H + 4*D*K + 16*H + 4*H*K + 6*K + 61)),
     )
 
     state = {
@@ -835,9 +835,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -862,7 +867,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 FUNCTIONS = ("run_forward", "run_backward", "run_step")
@@ -1327,7 +1337,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -2135,8 +2145,6 @@ int run_forward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_w_f_to_W_q = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D + 4*a->D*a->H + 4*a->D*a->K + 16*a->H + 4*a->H*a->K + 6*a->K + 61)
-        / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -2300,8 +2308,6 @@ int run_backward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_w_f_to_W_q = next;
-    threads = smaller(threads, 1 + a->total * (8*a->D + 8*a->D*a->H + 8*a->D*a->K + 15*a->H + 4*a->H*a->K + 16*a->K +
-        118) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -2384,8 +2390,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (4*a->D + 4*a->D*a->H + 4*a->D*a->K + 16*a->H + 4*a->H*a->K + 6*a->K + 61)
-        / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -84,7 +84,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "daacc6dcad131347"
+STAMP = "bdbace4cdda1cb82"
 
 
 class Params(Mapping[str, Any]):

@@ -81,7 +81,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "32f6bc9b1fe77dea"
+STAMP = "0598e9af7c59288b"
 
 
 class Params(Mapping[str, Any]):

@@ -47,7 +47,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "f750f281b78115b1"
+STAMP = "22767fa217788ad2"
 
 
 class Params(Mapping[str, Any]):
@@ -306,7 +306,7 @@ def _forward_sweep(
             pack.size, H, _at(W), D, _at(a_h_in), _at(x_rows), _at(b), len(pack.counts), _at(counts), _at(U_1),
             _at(starts_3), _at(h), _at(U_3), _at(U_3_h), _at(starts_0),
         ],
-        _threads(),
+        _threads(pack.size * (2*D*H + 13*H + 4*H*H)),
     )
 
     h_last = h[pack.last(3, 3, True)]
@@ -399,7 +399,7 @@ def _backward_sweep(
             _at(dx_), _at(x_), _at(W_), past_3_2[0], _at(past_3_2[1]), _at(U_1_), past_3_0[0], _at(past_3_0[1]),
             _at(U_3_), _at(b), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (4*D*H + 6*H + 8*H*H)),
     )
 
     dh_first = np.zeros((3, batch, H), dtype)
@@ -452,7 +452,7 @@ def step(
             batch, H, _at(W), D, _at(a_h_in), _at(x_t_), _at(b), _at(U_1), _at(h), _at(h_t1), _at(U_3),
             _at(U_3_h), _at(h_t3),
         ],
-        _threads(),
+        _threads(batch * (2*D*H + 13*H + 4*H*H)),
     )
 
     state = {
@@ -732,9 +732,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -759,7 +764,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1230,7 +1240,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1545,7 +1555,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_U_1 = next;
     next += rounded(packed_size(a->H, a->H));
     call.packed_U_3 = next;
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 13*a->H + 4*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1688,7 +1697,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_U_3 = next;
     next += rounded(packed_size(a->H, a->H));
     call.packed_W = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 6*a->H + 8*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1743,7 +1751,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 13*a->H + 4*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -36,7 +36,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "724e50445b0970d6"
+STAMP = "7658f05c3ce48f00"
 
 
 class Params(Mapping[str, Any]):

@@ -33,7 +33,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "07bcfa89b3f457e6"
+STAMP = "6c3fc8cf6efef37d"
 
 
 class Params(Mapping[str, Any]):

@@ -94,7 +94,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "be2b0214693c89dd"
+STAMP = "666f85ec8e32d3da"
 
 
 class Params(Mapping[str, Any]):
@@ -357,7 +357,7 @@ def _forward_sweep(
             _at(U_3), _at(kept_0), _at(U_3_h_to_a_a1), _at(starts_1), _at(h), _at(starts_0), _at(ring_1),
             _at(c), _at(tanh_a_c),
         ],
-        _threads(),
+        _threads(pack.size * (16*D*H + 148*H + 16*H*H)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -455,7 +455,7 @@ def _backward_sweep(
             _at(da_a3), _at(dU_3_h_to_dW_3_x), D, _at(U_3), _at(W_4), _at(dx_), _at(x_), _at(W_4_), past_1_0[0],
             _at(past_1_0[1]), _at(U_3_), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (32*D*H + 114*H + 32*H*H)),
     )
 
     dh_first = dh_back[pack.first(1)]
@@ -509,7 +509,7 @@ def step(
             batch, _at(W_4), D, H, _at(W_4_x_to_W_3_x), _at(x_t_), _at(U_3), _at(U_3_h_to_a_a1), _at(h_t1),
             _at(c_t1), _at(tanh_a_c), _at(c), _at(h),
         ],
-        _threads(),
+        _threads(batch * (16*D*H + 148*H + 16*H*H)),
     )
 
     state = {
@@ -787,9 +787,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -814,7 +819,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1285,7 +1295,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1810,7 +1820,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W_4_to_W_3 = next;
     next += rounded(packed_size(a->D, 8*a->H));
     call.packed_U_3_to_U_1 = next;
-    threads = smaller(threads, 1 + a->total * (16*a->D*a->H + 148*a->H + 16*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1950,7 +1959,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_U_3_to_U_1 = next;
     next += rounded(packed_size(8*a->H, a->H));
     call.packed_W_4_to_W_3 = next;
-    threads = smaller(threads, 1 + a->total * (32*a->D*a->H + 114*a->H + 32*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -2019,7 +2027,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (16*a->D*a->H + 148*a->H + 16*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

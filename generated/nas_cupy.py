@@ -83,7 +83,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "1300fc7d71558816"
+STAMP = "2ff49b7a4ee5a754"
 
 
 class Params(Mapping[str, Any]):

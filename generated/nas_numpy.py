@@ -80,7 +80,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "1607cb0201392d22"
+STAMP = "7ffb3ad7e0dda541"
 
 
 class Params(Mapping[str, Any]):

@@ -86,7 +86,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "7d76c62f3934431f"
+STAMP = "2f1968900a478661"
 
 
 class Params(Mapping[str, Any]):

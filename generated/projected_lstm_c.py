@@ -83,7 +83,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "a167d9b1eaf17c6b"
+STAMP = "dcde10fca3c45f13"
 
 
 class Params(Mapping[str, Any]):
@@ -352,7 +352,7 @@ def _forward_sweep(
             _at(b_o), len(pack.counts), _at(counts), _at(U_i), _at(kept_0), _at(i_f_o_g), _at(starts_1), _at(h),
             _at(starts_0), _at(kept_1), _at(c), _at(m), _at(W_h),
         ],
-        _threads(),
+        _threads(pack.size * (8*D*H + 62*H + 10*H*P)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -455,7 +455,7 @@ def _backward_sweep(
             _at(da_i_da_f_da_o_da_g), _at(U_i), _at(m), _at(W_h_), _at(W_i), _at(dx_), _at(x_), _at(W_i_),
             _at(h), past_1_0[0], _at(past_1_0[1]), _at(U_i_), _at(b_i), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (16*D*H + 37*H + 20*H*P + P)),
     )
 
     dh_first = dh_back[pack.first(1)]
@@ -515,7 +515,7 @@ def step(
             batch, _at(W_i), D, H, _at(a_i_in_to_a_g_in), _at(x_t_), P, _at(b_i), _at(b_f), _at(b_g), _at(b_o),
             _at(U_i), _at(i_f_o_g), _at(h_t1), _at(c_t1), _at(c), _at(m), _at(W_h), _at(h),
         ],
-        _threads(),
+        _threads(batch * (8*D*H + 62*H + 10*H*P)),
     )
 
     state = {
@@ -794,9 +794,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -821,7 +826,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1292,7 +1302,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1766,7 +1776,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_U_i_to_U_g = next;
     next += rounded(packed_size(a->P, 4*a->H));
     call.packed_W_h = next;
-    threads = smaller(threads, 1 + a->total * (8*a->D*a->H + 62*a->H + 10*a->H*a->P) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1937,7 +1946,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_U_i_to_U_g = next;
     next += rounded(packed_size(4*a->H, a->P));
     call.packed_W_i_to_W_g = next;
-    threads = smaller(threads, 1 + a->total * (16*a->D*a->H + 37*a->H + 20*a->H*a->P + a->P) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -2008,7 +2016,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (8*a->D*a->H + 62*a->H + 10*a->H*a->P) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -72,7 +72,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "d871f4f4349de094"
+STAMP = "b242a830a8bf04c6"
 
 
 class Params(Mapping[str, Any]):

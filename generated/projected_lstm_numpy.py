@@ -69,7 +69,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "4e18c1705d5a45fb"
+STAMP = "1e1df230971d5f23"
 
 
 class Params(Mapping[str, Any]):

@@ -65,7 +65,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "df08deb312110b61"
+STAMP = "b714fda9326fa6a7"
 
 
 class Params(Mapping[str, Any]):
@@ -326,7 +326,7 @@ def _forward_sweep(
             _at(W_f_x_W_o_x_W_z_x), batch, len(pack.counts), _at(counts), _at(c), _at(h), int(pack.order is
             None),
         ],
-        _threads(),
+        _threads(pack.size * (12*D*H + 38*H)),
     )
 
     x_last = x_rows[pack.last(1, 1, True)]
@@ -421,7 +421,7 @@ def _backward_sweep(
             _at(x_), _at(W_f_), past_1_0[0], _at(past_1_0[1]), _at(V_f), _at(V_f_), _at(dx_back_sent),
             int(pack.order is None), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (24*D*H + 17*H)),
     )
     dx_back[pack.past(1, 0)] = dx_back_sent
     # in C: dx … dx (1)
@@ -430,7 +430,7 @@ def _backward_sweep(
         [
             pack.size, D, _at(dx_), batch, _at(dx_back), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * D),
     )
 
     dx_first = dx_back[pack.first(1)]
@@ -483,7 +483,7 @@ def step(
             batch, D, H, _at(V_f), _at(f_o_z), _at(x_t1), _at(W_f), _at(W_f_x_W_o_x_W_z_x), _at(x_t_),
             _at(c_t1), _at(c), _at(h),
         ],
-        _threads(),
+        _threads(batch * (12*D*H + 38*H)),
     )
 
     state = {
@@ -762,9 +762,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -789,7 +794,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1260,7 +1270,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1697,7 +1707,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_V_f_to_V_z = next;
     next += rounded(packed_size(a->D, 3*a->H));
     call.packed_W_f_to_W_z = next;
-    threads = smaller(threads, 1 + a->total * (12*a->D*a->H + 38*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1834,7 +1843,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_W_f_to_W_z = next;
     next += rounded(packed_size(3*a->H, a->D));
     call.packed_V_f_to_V_z = next;
-    threads = smaller(threads, 1 + a->total * (24*a->D*a->H + 17*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1869,7 +1877,6 @@ static void run_backward_2_part(void *given, struct member *me) {
 int run_backward_2(long long *record, long long threads) {
     const struct run_backward_2 *a = (const struct run_backward_2 *)record;
     struct run_backward_2_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * a->D / PER_THREAD);
     const int failed = run_team(run_backward_2_part, &call, threads);
     return failed;
 }
@@ -1930,7 +1937,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (12*a->D*a->H + 38*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

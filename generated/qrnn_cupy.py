@@ -54,7 +54,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "54cf1d89cd4cb351"
+STAMP = "307424447161a54c"
 
 
 class Params(Mapping[str, Any]):

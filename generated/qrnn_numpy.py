@@ -51,7 +51,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "533122a90e28618f"
+STAMP = "dbf292f4c9a9eaa7"
 
 
 class Params(Mapping[str, Any]):

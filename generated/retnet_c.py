@@ -64,7 +64,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "c6689402870aaa87"
+STAMP = "b91c8d583f4e999e"
 
 
 class Params(Mapping[str, Any]):
@@ -321,7 +321,7 @@ def _forward_sweep(
             _at(counts), _at(starts_1), _at(S), _at(starts_0), batch, _at(o), _at(centred_o), _at(std_o),
             _at(a_y), _at(W_o), _at(y),
         ],
-        _threads(),
+        _threads(pack.size * (6*D*H + 4*D*K + 18*H + 3*H*K + 16)),
     )
 
     S_last = S[pack.last(1, 1, True)]
@@ -419,7 +419,7 @@ def _backward_sweep(
             len(pack.counts), _at(counts), _at(starts_0), _at(ring_1), _at(dS_via), _at(dS), _at(W_o_),
             _at(W_g), _at(dx_), _at(x_), _at(W_g_), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (12*D*H + 8*D*K + 35*H + 3*H*K + 4*K + 10)),
     )
 
     dS_first = dS_via[pack.first(1)]
@@ -473,7 +473,7 @@ def step(
             batch, _at(W_g), D, H, K, _at(W_g_x_k_q_v), _at(x_t_), _at(sigmoid_W_g_x), _at(S_t1), _at(S),
             _at(o), _at(centred_o), _at(std_o), _at(a_y), _at(W_o), _at(y),
         ],
-        _threads(),
+        _threads(batch * (6*D*H + 4*D*K + 18*H + 3*H*K + 16)),
     )
 
     state = {
@@ -752,9 +752,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -779,7 +784,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 FUNCTIONS = ("run_forward", "run_backward", "run_step")
@@ -1244,7 +1254,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1769,7 +1779,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W_g_to_W_v = next;
     next += rounded(packed_size(a->D, 2*a->H + 2*a->K));
     call.packed_W_o = next;
-    threads = smaller(threads, 1 + a->total * (6*a->D*a->H + 4*a->D*a->K + 18*a->H + 3*a->H*a->K + 16) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1908,8 +1917,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_W_o = next;
     next += rounded(packed_size(a->D, a->H));
     call.packed_W_g_to_W_v = next;
-    threads = smaller(threads, 1 + a->total * (12*a->D*a->H + 8*a->D*a->K + 35*a->H + 3*a->H*a->K + 4*a->K + 10) /
-        PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1980,7 +1987,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (6*a->D*a->H + 4*a->D*a->K + 18*a->H + 3*a->H*a->K + 16) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -53,7 +53,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "3547d29c7b76808a"
+STAMP = "673d05574a041f2b"
 
 
 class Params(Mapping[str, Any]):

@@ -50,7 +50,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "d720c86768228799"
+STAMP = "d8d8e9f7d40d7695"
 
 
 class Params(Mapping[str, Any]):

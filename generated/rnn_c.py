@@ -44,7 +44,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "4ca68b5b66a8cd18"
+STAMP = "b31737f2b5a9f331"
 
 
 class Params(Mapping[str, Any]):
@@ -301,7 +301,7 @@ def _forward_sweep(
             pack.size, H, _at(W), D, _at(a_h_in), _at(x_rows), _at(b), len(pack.counts), _at(counts), _at(U),
             _at(starts_1), _at(h), _at(starts_0),
         ],
-        _threads(),
+        _threads(pack.size * (2*D*H + 12*H + 2*H*H)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -388,7 +388,7 @@ def _backward_sweep(
             _at(starts_1), _at(h), _at(da_h), D, _at(U), _at(W), _at(dx_), _at(x_), _at(W_), past_1_0[0],
             _at(past_1_0[1]), _at(U_), _at(b), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (4*D*H + 5*H + 4*H*H)),
     )
 
     dh_first = dh_back[pack.first(1)]
@@ -435,7 +435,7 @@ def step(
         [
             batch, H, _at(W), D, _at(a_h_in), _at(x_t_), _at(b), _at(U), _at(h), _at(h_t1),
         ],
-        _threads(),
+        _threads(batch * (2*D*H + 12*H + 2*H*H)),
     )
 
     state = {
@@ -712,9 +712,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -739,7 +744,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1210,7 +1220,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1506,7 +1516,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W = next;
     next += rounded(packed_size(a->D, a->H));
     call.packed_U = next;
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 12*a->H + 2*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1618,7 +1627,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_U = next;
     next += rounded(packed_size(a->H, a->H));
     call.packed_W = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 5*a->H + 4*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1667,7 +1675,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (2*a->D*a->H + 12*a->H + 2*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -30,7 +30,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "e52176be0550d514"
+STAMP = "3c06671fb86ebf2d"
 
 
 class Params(Mapping[str, Any]):

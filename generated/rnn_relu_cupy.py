@@ -38,7 +38,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "701fb35ff9e059a2"
+STAMP = "50b6118ca9aaea2a"
 
 
 class Params(Mapping[str, Any]):

@@ -35,7 +35,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "5a587e3fb11ec7cf"
+STAMP = "c2f544050d6248c7"
 
 
 class Params(Mapping[str, Any]):

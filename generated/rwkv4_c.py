@@ -84,7 +84,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "4faa2eb12f451fed"
+STAMP = "d3e6cfef87f352eb"
 
 
 class Params(Mapping[str, Any]):
@@ -367,7 +367,7 @@ def _forward_sweep(
             len(pack.counts), _at(counts), _at(p), _at(exp_w), _at(a), _at(b), _at(a_y), _at(W_o), _at(y),
             int(pack.order is None),
         ],
-        _threads(),
+        _threads(pack.size * (12*D + 8*D*H + 72*H)),
     )
 
     x_last = x_rows[pack.last(1, 1, True)]
@@ -530,7 +530,7 @@ def _backward_sweep(
             _at(dexp_w), _at(W_k), _at(W_v), _at(W_v_), _at(da_v), _at(W_k_), _at(da_k), int(pack.order is
             None),
         ],
-        _threads(),
+        _threads(pack.size * (15*D + 16*D*H + 127*H)),
     )
     # dw = dexp_w*exp_w
     np.multiply(dexp_w, exp_w, out=dw)
@@ -542,7 +542,7 @@ def _backward_sweep(
             _at(da_v), _at(da_r), _at(mu_r), _at(mu_k), _at(mu_v), _at(dx_via_sent), _at(mu_k_), int(pack.order
             is None),
         ],
-        _threads(),
+        _threads(pack.size * 14*D),
     )
     dx_via[pack.past(1, 0)] = dx_via_sent
     # in C: dx … dx (1)
@@ -552,7 +552,7 @@ def _backward_sweep(
             pack.size, D, _at(da_r), _at(mu_r), _at(da_k), _at(mu_k), _at(da_v), _at(mu_v), batch, _at(dx_via),
             _at(dx_), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * 6*D),
     )
 
     dx_first = dx_via[pack.first(1)]
@@ -630,7 +630,7 @@ def step(
             _at(r), _at(W_k), _at(k), _at(W_v), _at(v), _at(u), _at(a_g), _at(p_t1), _at(exp_w), _at(p),
             _at(a_t1), _at(a), _at(b_t1), _at(b), _at(a_y), _at(W_o), _at(y),
         ],
-        _threads(),
+        _threads(batch * (12*D + 8*D*H + 72*H)),
     )
 
     state = {
@@ -915,9 +915,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -942,7 +947,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 FUNCTIONS = ("run_forward", "run_backward", "run_backward_2", "run_backward_3", "run_step")
@@ -1407,7 +1417,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -2302,7 +2312,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W_v = next;
     next += rounded(packed_size(a->D, a->H));
     call.packed_W_o = next;
-    threads = smaller(threads, 1 + a->total * (12*a->D + 8*a->D*a->H + 72*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -2560,7 +2569,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_W_v = next;
     next += rounded(packed_size(a->H, a->D));
     call.packed_W_k = next;
-    threads = smaller(threads, 1 + a->total * (15*a->D + 16*a->D*a->H + 127*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -2611,7 +2619,6 @@ static void run_backward_2_part(void *given, struct member *me) {
 int run_backward_2(long long *record, long long threads) {
     const struct run_backward_2 *a = (const struct run_backward_2 *)record;
     struct run_backward_2_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * 14*a->D / PER_THREAD);
     const int failed = run_team(run_backward_2_part, &call, threads);
     return failed;
 }
@@ -2653,7 +2660,6 @@ static void run_backward_3_part(void *given, struct member *me) {
 int run_backward_3(long long *record, long long threads) {
     const struct run_backward_3 *a = (const struct run_backward_3 *)record;
     struct run_backward_3_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * 6*a->D / PER_THREAD);
     const int failed = run_team(run_backward_3_part, &call, threads);
     return failed;
 }
@@ -2741,7 +2747,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (12*a->D + 8*a->D*a->H + 72*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -73,7 +73,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "d8f3d6397bc815b2"
+STAMP = "baaa62b1496e7382"
 
 
 class Params(Mapping[str, Any]):

@@ -70,7 +70,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "9c3e36db9c09f369"
+STAMP = "2e7f7fba1f2a1ea5"
 
 
 class Params(Mapping[str, Any]):

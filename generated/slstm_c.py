@@ -86,7 +86,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "4bf9a5f97e4dd9f0"
+STAMP = "c8b57caeffc764fb"
 
 
 class Params(Mapping[str, Any]):
@@ -358,7 +358,7 @@ def _forward_sweep(
             _at(b_o), len(pack.counts), _at(counts), _at(R_f), _at(kept_0), _at(a_l_o_a_z), _at(starts_1),
             _at(h), _at(starts_0), _at(kept_1), _at(m), _at(c), _at(n_),
         ],
-        _threads(),
+        _threads(pack.size * (8*D*H + 80*H + 8*H*H)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -467,7 +467,7 @@ def _backward_sweep(
             _at(dR_f_h_da_o_da_da_z), _at(dm_via), D, _at(R_f), _at(W_f), _at(dx_), _at(x_), _at(W_f_), _at(h),
             past_1_0[0], _at(past_1_0[1]), _at(R_f_), _at(b_o), _at(b_f), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (16*D*H + 103*H + 16*H*H)),
     )
 
     dh_first = dh_back[pack.first(1)]
@@ -535,7 +535,7 @@ def step(
             _at(R_f), _at(a_l_o_a_z), _at(h_t1), _at(m_t1), _at(m), _at(c_t1), _at(c), _at(n_t1), _at(n_),
             _at(h),
         ],
-        _threads(),
+        _threads(batch * (8*D*H + 80*H + 8*H*H)),
     )
 
     state = {
@@ -815,9 +815,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -842,7 +847,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1313,7 +1323,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1831,7 +1841,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W_f_to_W_z = next;
     next += rounded(packed_size(a->D, 4*a->H));
     call.packed_R_f_to_R_z = next;
-    threads = smaller(threads, 1 + a->total * (8*a->D*a->H + 80*a->H + 8*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1975,7 +1984,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_R_f_to_R_z = next;
     next += rounded(packed_size(4*a->H, a->H));
     call.packed_W_f_to_W_z = next;
-    threads = smaller(threads, 1 + a->total * (16*a->D*a->H + 103*a->H + 16*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -2045,7 +2053,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (8*a->D*a->H + 80*a->H + 8*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

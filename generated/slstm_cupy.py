@@ -75,7 +75,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "ab22874c3fd90370"
+STAMP = "d88e3f77258402d8"
 
 
 class Params(Mapping[str, Any]):

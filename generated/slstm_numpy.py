@@ -72,7 +72,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "08595d2ddc212bee"
+STAMP = "0d344dadddffdaa0"
 
 
 class Params(Mapping[str, Any]):

@@ -69,7 +69,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "6b2e7a60c2888880"
+STAMP = "bcfe5290f8229625"
 
 
 class Params(Mapping[str, Any]):
@@ -327,7 +327,7 @@ def _forward_sweep(
             _at(v_f), _at(starts_1), _at(c), _at(starts_0), _at(kept_0), _at(f), _at(v_r), _at(b_r), _at(r),
             batch, _at(h), int(pack.order is None),
         ],
-        _threads(),
+        _threads(pack.size * (34*H + 6*H*H)),
     )
 
     c_last = c[pack.last(1, 1, True)]
@@ -423,7 +423,7 @@ def _backward_sweep(
             _at(a_f_in_W_r_x_W_x), _at(f), _at(v_f), _at(v_r), _at(v_r_), _at(dv_f_each), _at(v_f_), _at(W_f),
             _at(dx_), _at(W_f_), _at(b_f), int(pack.order is None), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (28*H + 12*H*H)),
     )
 
     dc_first = dc_via[pack.first(1)]
@@ -475,7 +475,7 @@ def step(
             batch, _at(W_f), H, _at(a_f_in_W_r_x_W_x), _at(x_t_), _at(b_f), _at(v_f), _at(c_t1), _at(f), _at(c),
             _at(v_r), _at(b_r), _at(r), _at(h),
         ],
-        _threads(),
+        _threads(batch * (34*H + 6*H*H)),
     )
 
     state = {
@@ -751,9 +751,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -778,7 +783,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 FUNCTIONS = ("run_forward", "run_backward", "run_step")
@@ -1243,7 +1253,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1685,7 +1695,6 @@ int run_forward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_W_f_to_W = next;
-    threads = smaller(threads, 1 + a->total * (34*a->H + 6*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1817,7 +1826,6 @@ int run_backward(long long *record, long long threads) {
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
     call.packed_W_f_to_W = next;
-    threads = smaller(threads, 1 + a->total * (28*a->H + 12*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1880,7 +1888,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (34*a->H + 6*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -58,7 +58,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "245453b19b29bed6"
+STAMP = "37cdf7075d9ca540"
 
 
 class Params(Mapping[str, Any]):

@@ -55,7 +55,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "c12895c56ce4f1e7"
+STAMP = "0f4b745cec005bfd"
 
 
 class Params(Mapping[str, Any]):

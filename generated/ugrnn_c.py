@@ -61,7 +61,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "ffa946e133d31edb"
+STAMP = "9843bd8c782d0761"
 
 
 class Params(Mapping[str, Any]):
@@ -323,7 +323,7 @@ def _forward_sweep(
             pack.size, _at(W_c), D, H, _at(a_c_in_a_g_in), _at(x_rows), _at(b_g), _at(b_c), len(pack.counts),
             _at(counts), _at(U_c), _at(kept_0), _at(c_g), _at(starts_1), _at(h), _at(starts_0),
         ],
-        _threads(),
+        _threads(pack.size * (4*D*H + 28*H + 4*H*H)),
     )
 
     h_last = h[pack.last(1, 1, True)]
@@ -413,7 +413,7 @@ def _backward_sweep(
             _at(dh_via), _at(c_g), _at(starts_1), _at(h), _at(da_c_da_g), D, _at(U_c), _at(W_c), _at(dx_),
             _at(x_), _at(W_c_), past_1_0[0], _at(past_1_0[1]), _at(U_c_), _at(b_c), int(need_x),
         ],
-        _threads(),
+        _threads(pack.size * (8*D*H + 15*H + 8*H*H)),
     )
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -465,7 +465,7 @@ def step(
             batch, _at(W_c), D, H, _at(a_c_in_a_g_in), _at(x_t_), _at(b_g), _at(b_c), _at(U_c), _at(c_g),
             _at(h_t1), _at(h),
         ],
-        _threads(),
+        _threads(batch * (4*D*H + 28*H + 4*H*H)),
     )
 
     state = {
@@ -742,9 +742,14 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
-def _threads() -> int:
-    """How many threads a call runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the first number of its
-    list), else the processors that this process may use."""
+def _threads(work: int = 1 << 62) -> int:
+    """How many threads a call of so many operations runs on: ``$SYMCELL_NUM_THREADS``, else ``$OMP_NUM_THREADS`` (the
+    first number of its list), else the processors that this process may use; fewer where there is little to do."""
+    worth = 1 + work // 4_000_000  # a thread takes about as long to begin
+    return worth if worth == 1 else min(worth, _processors())
+
+
+def _processors() -> int:
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -769,7 +774,12 @@ def _compiled(dtype: Any) -> ctypes.CDLL:
 
 def _at(numbers: Any) -> int:
     """Where an array's numbers lie; zero for None."""
-    return 0 if numbers is None else numbers.__array_interface__["data"][0]
+    if numbers is None:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
+    except (TypeError, ValueError):  # read-only, or empty
+        return numbers.__array_interface__["data"][0]
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1240,7 +1250,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
     }
 }
 
-enum { PIECE = 96, PER_THREAD = 4000000 };  // rows in hand at a time; operations that are worth a thread
+enum { PIECE = 96 };  // rows in hand at a time
 
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
@@ -1588,7 +1598,6 @@ int run_forward(long long *record, long long threads) {
     call.packed_W_c_to_W_g = next;
     next += rounded(packed_size(a->D, 2*a->H));
     call.packed_U_c_to_U_g = next;
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 28*a->H + 4*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_forward_part, &call, threads);
     free(memory);
     return failed;
@@ -1710,7 +1719,6 @@ int run_backward(long long *record, long long threads) {
     call.packed_U_c_to_U_g = next;
     next += rounded(packed_size(2*a->H, a->H));
     call.packed_W_c_to_W_g = next;
-    threads = smaller(threads, 1 + a->total * (8*a->D*a->H + 15*a->H + 8*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_backward_part, &call, threads);
     free(memory);
     return failed;
@@ -1766,7 +1774,6 @@ static void run_step_part(void *given, struct member *me) {
 int run_step(long long *record, long long threads) {
     const struct run_step *a = (const struct run_step *)record;
     struct run_step_call call = {.a = a};
-    threads = smaller(threads, 1 + a->total * (4*a->D*a->H + 28*a->H + 4*a->H*a->H) / PER_THREAD);
     const int failed = run_team(run_step_part, &call, threads);
     return failed;
 }

@@ -50,7 +50,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "319f99ba71baf450"
+STAMP = "e3f0e8aa89f9a399"
 
 
 class Params(Mapping[str, Any]):

@@ -47,7 +47,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "0ba5a62b5da8aa0c"
+STAMP = "9cd6766bbf68167b"
 
 
 class Params(Mapping[str, Any]):

@@ -73,7 +73,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "32d91964d84d8fbc"
+STAMP = "90655d8c51e38218"
 
 
 class Params(Mapping[str, Any]):

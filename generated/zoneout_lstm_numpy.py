@@ -70,7 +70,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "6d7715267cbf0ddb"
+STAMP = "5fda963e5b61c39f"
 
 
 class Params(Mapping[str, Any]):

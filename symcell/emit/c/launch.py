@@ -84,10 +84,12 @@ class C:
             return []
         view = section.view()
         self.sections.append(view)
+        rows = "batch" if section.scope.kind == "step" else "pack.size"
         text = f"in C: {section.made[0]} … {section.made[-1]} ({len(section.made)})"
         values = [f"{member.value}," for member in view.members]
         record = textwrap.wrap(" ".join(values), WIDTH, initial_indent="        ", subsequent_indent="        ")
-        lines = ("_run(", f"    _compiled(dtype).{view.name},", "    [", *record, "    ],", "    _threads(),", ")")
+        threads = f"    _threads({rows} * {view.work}),"
+        lines = ("_run(", f"    _compiled(dtype).{view.name},", "    [", *record, "    ],", threads, ")")
         return [Block((comment(text),), lines)]
 
 

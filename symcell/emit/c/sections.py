@@ -46,7 +46,8 @@ class Part:
 
 @dataclass(frozen=True)
 class SectionView:
-    """A C function. ``offsets``: the first row of each step, where it asks for that; ``work``: operations per row."""
+    """A C function. ``offsets``: the first row of each step, if it asks for that; ``work``: operations per row, in
+    Python."""
 
     name: str
     members: tuple[Member, ...]
@@ -98,7 +99,7 @@ class Section:
             self._record.number("uniform", "uniform", "int(pack.order is None)")
             offsets = Places(self._record, RegionViews(self.scope, "sequence")).offsets()
         packs = tuple(self._packs.found.values())
-        work = self._record.factor(self._work)
+        work = self.scope.factor(self._work)
         if any(c.inputs_only for part in self._parts for c in part.calls):
             self._record.number("need_x", "need_x", "int(need_x)")
         return SectionView(self.name, self._record.members, packs, tuple(self._parts), offsets, work)

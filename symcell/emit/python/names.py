@@ -23,8 +23,8 @@ TEMPLATES = frozenset(
         "_backward_pieces", "_backward_sweep", "_every", "_forward_pieces", "_forward_sweep", "_held", "_need",
         "_state_rows", "_within", "budget", "checked", "checkpoint", "ends", "every", "name", "sweep", "value",
         "FUNCTIONS", "SOURCE_C", "_CELL", "_FLAGS", "_LIBRARIES", "_LOCKS", "_built", "_cache", "_called", "_compile",
-        "_compiler", "_digest", "_found", "_kept", "_library", "_name", "_opened", "_place", "_processor", "_tuned",
-        "_words",
+        "_compiler", "_digest", "_found", "_kept", "_library", "_name", "_opened", "_place", "_processor",
+        "_processors", "_tuned", "_words",
     ]
 )  # fmt: skip
 """Names that the templates of Python targets use: what a user's names keep clear of."""
