@@ -17,10 +17,15 @@ import subprocess
 import sys
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from timing import machine, save
+
+from symcell.bench.machine import this_machine
+from symcell.bench.report import save
+
+RESULTS = Path(__file__).parent / "results"
 
 STEPS, BATCH, UNITS = 100_000, 1, 256
 ROUNDS = 3
@@ -82,7 +87,8 @@ def main() -> None:
         rows.append({"way": way, "plan": said, **min(runs[way], key=lambda run: run["seconds"])})
         print("   ".join(f"{k} {v:,.1f}" if isinstance(v, float) else f"{v:10}" for k, v in rows[-1].items()))
     sizes = {"T": STEPS, "B": BATCH, "D": UNITS, "H": UNITS}
-    save(f"long_sequences_{asked.target}", {"machine": machine(), "sizes": sizes, "unit": "MB", "rows": rows})
+    found = {"machine": this_machine(), "sizes": sizes, "unit": "MB", "rows": rows}
+    save(RESULTS / f"long_sequences_{asked.target}.json", found)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from timing import machine, save
 
+from symcell.bench.machine import this_machine
+from symcell.bench.report import save
+
+RESULTS = Path(__file__).parent / "results"
 TEMPLATES = Path(__file__).parents[1] / "templates" / "c"
 FLAGS = "-O3 -march=native -std=gnu11 -fPIC -shared -pthread -fno-math-errno -fno-trapping-math -fopenmp-simd"
 FUNCTIONS = ("panels", "packed_size", "pack", "multiply", "gradient_scratch", "gradient", "peak")
@@ -115,7 +118,7 @@ def gradient(c: dict[str, Any], real: Any, rows: int, count: int, columns: int) 
 
 
 def main() -> None:
-    report: dict[str, Any] = {"machine": machine(), "unit": "GFLOP/s, one thread", "results": []}
+    report: dict[str, Any] = {"machine": this_machine(), "unit": "GFLOP/s, one thread", "results": []}
     with tempfile.TemporaryDirectory() as folder:
         for real in REAL:
             c = compiled(real, folder)
@@ -127,7 +130,7 @@ def main() -> None:
                        "of_peak": round(best["emitted"] / best["peak"], 2)}  # fmt: skip
                 report["results"].append(row)
                 print(*row.values(), flush=True)
-    save("products", report)
+    save(RESULTS / "products.json", report)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -88,3 +90,12 @@ def test_the_committed_results_are_read(programs: None) -> None:
     report = Report.load(FOLDER / "results" / "cpu.json")
     assert {"rnn", "gru", "lstm"} <= {row.cell for row in report.rows if row.measure == "train"}
     assert summary(report).count("\n| ") > len(report.rows)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_every_program_finds_what_it_imports(path: Path) -> None:
+    """Nothing else runs those that take minutes."""
+    code = f"import runpy; runpy.run_path({str(path)!r}, run_name='imported')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=FOLDER, env=os.environ | {"PYTHONPATH": str(FOLDER)},
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0 or "No module named 'jax'" in done.stderr, done.stderr
