@@ -20,7 +20,8 @@ from symcell.emulate.record import text
 BELOW = {
     "cublas": ("gemm",),
     "cuda": ("Device", "Event", "MemoryPointer", "Stream", "get_current_stream", "get_elapsed_time", "is_available",
-             "runtime.deviceSynchronize", "runtime.getDevice", "runtime.getDeviceCount"),
+             "driver.occupancyMaxActiveBlocksPerMultiprocessor", "runtime.deviceSynchronize", "runtime.getDevice",
+             "runtime.getDeviceCount", "runtime.getDeviceProperties"),
     "linalg": ("LinAlgError", "cholesky", "det", "eigh", "eigvalsh", "inv", "lstsq", "matrix_power", "norm", "pinv",
                "qr", "slogdet", "solve", "svd"),
     "random": ("Generator", "Generator.integers", "Generator.random", "Generator.standard_normal", "Generator.uniform",

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from symcell.emulate import sanitizer, toolchain
 from symcell.emulate.errors import CompileError, EmulatorError
+from symcell.emulate.toolchain import Watch
 
 _loaded: dict[Path, ctypes.CDLL] = {}
 _lock = threading.Lock()
@@ -72,30 +73,32 @@ def _make(target: Path, command: Sequence[str], source: str) -> Path:
     return target
 
 
-def shared_object(source: str, options: Sequence[str] = (), *, sanitize: bool = False) -> Path:
+def shared_object(source: str, options: Sequence[str] = (), *, watch: Watch = "nothing") -> Path:
     """The shared library for a host translation unit, compiled now or before.
 
     Raises CompilerNotFoundError, CompileError, ValueError for an unknown option.
     """
     compiler = toolchain.find_compiler()
-    flags = toolchain.BASE_FLAGS + (toolchain.SANITIZE_FLAGS if sanitize else [])
+    base = [*compiler, *toolchain.BASE_FLAGS]
+    flags, runtime_flags = toolchain.kernel_flags(compiler, watch), toolchain.RUNTIME_FLAGS[watch]
+    link_flags = toolchain.LINK_FLAGS[watch]
     user_flags = toolchain.host_flags(options)
-    common = (_headers(), toolchain.version(tuple(compiler)), " ".join(compiler), " ".join(flags))
+    common = (_headers(), toolchain.version(tuple(compiler)), " ".join([*base, *flags, *runtime_flags, *link_flags]))
     folder = cache_folder()
     cpp = [f"-I{toolchain.INCLUDE}", "-x", "c++", "-c"]
     runtime_text = (toolchain.INCLUDE / "runtime.cpp").read_text()
-    runtime = _make(folder / f"{_digest('runtime', *common)}.o", [*compiler, *flags, *cpp, "-"], runtime_text)
+    runtime = _make(folder / f"{_digest('runtime', *common)}.o", [*base, *runtime_flags, *cpp, "-"], runtime_text)
     target = folder / f"{_digest('kernel', *common, ' '.join(user_flags), source)}.so"
     kernel = ["-nostdinc++", f"-I{toolchain.INCLUDE}", *user_flags, "-fvisibility=hidden", "-x", "c++", "-"]
-    link = ["-x", "none", str(runtime), "-shared", "-lm", "-lpthread"]
-    return _make(target, [*compiler, *flags, *kernel, *link], source)
+    link = ["-x", "none", str(runtime), "-shared", "-lm", "-lpthread", *link_flags]
+    return _make(target, [*base, *flags, *kernel, *link], source)
 
 
-def load_library(source: str, options: Sequence[str] = (), *, sanitize: bool = False) -> ctypes.CDLL:
+def load_library(source: str, options: Sequence[str] = (), *, watch: Watch = "nothing") -> ctypes.CDLL:
     """The compiled library, in this process. ctypes releases the interpreter's lock during calls into it."""
-    if sanitize:
+    if watch == "memory":
         sanitizer.require()
-    path = shared_object(source, options, sanitize=sanitize)
+    path = shared_object(source, options, watch=watch)
     with _lock:
         if path not in _loaded:
             _loaded[path] = ctypes.CDLL(str(path))

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from symcell.emulate.array import MemoryPointer
+from symcell.emulate.device import Device as Model
 
 
 class Stream:
@@ -59,30 +60,6 @@ class Event:
         """Returns at once."""
 
 
-class Device:
-    """The one emulated device."""
-
-    id = 0
-    compute_capability = "90"
-    attributes = {"MultiProcessorCount": 132, "MaxThreadsPerBlock": 1024, "WarpSize": 32}
-
-    def __init__(self, device: int | None = None) -> None:
-        if device not in (None, 0):
-            raise ValueError(f"there is one emulated device, 0; not {device}")
-
-    def synchronize(self) -> None:
-        """Returns at once."""
-
-    def use(self) -> None:
-        """There is no other."""
-
-    def __enter__(self) -> Device:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        return None
-
-
 class MemoryPool:
     """A pool that holds nothing."""
 
@@ -101,13 +78,52 @@ def elapsed(start_event: Event, end_event: Event) -> float:
     return 1e3 * (end_event.time - start_event.time)
 
 
-NAMES = {
-    "Device": Device,
-    "Event": Event,
-    "MemoryPointer": MemoryPointer,
-    "Stream": Stream,
-    "get_current_stream": lambda device_id=-1: Stream.null,
-    "get_elapsed_time": elapsed,
-    "is_available": lambda: True,
-}
-RUNTIME = {"getDeviceCount": lambda: 1, "getDevice": lambda: 0, "deviceSynchronize": lambda: None}
+def names(model: Model) -> dict[str, Any]:
+    """What ``cupy.cuda`` has, with the one device that is emulated; ``driver`` and ``runtime`` are modules of it."""
+
+    class Device:
+        """The one emulated device."""
+
+        id = 0
+        compute_capability = "".join(map(str, model.capability))
+
+        def __init__(self, device: int | None = None) -> None:
+            if device not in (None, 0):
+                raise ValueError(f"there is one emulated device, 0; not {device}")
+
+        @property
+        def attributes(self) -> dict[str, int]:
+            """Its limits."""
+            return model.attributes
+
+        def synchronize(self) -> None:
+            """Returns at once."""
+
+        def use(self) -> None:
+            """There is no other."""
+
+        def __enter__(self) -> Device:
+            return self
+
+        def __exit__(self, *exception: object) -> None:
+            return None
+
+    return {
+        "Device": Device,
+        "Event": Event,
+        "MemoryPointer": MemoryPointer,
+        "Stream": Stream,
+        "get_current_stream": lambda device_id=-1: Stream.null,
+        "get_elapsed_time": elapsed,
+        "is_available": lambda: True,
+    }
+
+
+def runtime(model: Model) -> dict[str, Any]:
+    """What ``cupy.cuda.runtime`` has."""
+    return {
+        "deviceSynchronize": lambda: None,
+        "getDevice": lambda: 0,
+        "getDeviceCount": lambda: 1,
+        "getDeviceProperties": lambda device: model.properties,
+    }

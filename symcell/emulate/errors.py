@@ -19,6 +19,10 @@ class LaunchError(EmulatorError):
     """A launch that CUDA would refuse: too many threads, too large a grid, too much shared memory."""
 
 
+class CooperativeLaunchError(LaunchError, ValueError):
+    """A cooperative launch of more blocks than the device holds at once; a ValueError, as in CuPy."""
+
+
 class KernelError(EmulatorError):
     """A kernel did something undefined while it ran, such as a divergent ``__syncthreads()``."""
 

@@ -9,7 +9,8 @@ _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _BOUNDS = r"__launch_bounds__\s*\((?P<{}>[^()]*)\)"
 _KERNEL = re.compile(
     r"(?P<template>template\s*<[^>]*>\s*)?(?:extern\s*\"C\"\s*)?__global__\s+(?:static\s+|inline\s+)?"
-    rf"(?:{_BOUNDS.format('before')}\s*)?void\s+(?:{_BOUNDS.format('after')}\s*)?(?P<name>\w+)\s*\((?P<parameters>[^()]*)\)"
+    rf"(?:{_BOUNDS.format('before')}\s*)?void\s+(?:{_BOUNDS.format('after')}\s*)?"
+    r"(?:__cluster_dims__\s*\((?P<cluster>[^()]*)\)\s*)?(?P<name>\w+)\s*\((?P<parameters>[^()]*)\)"
 )
 _DYNAMIC_SHARED = re.compile(
     r"extern\s+__shared__\s+(?:__align__\s*\([^()]*\)\s*|alignas\s*\([^()]*\)\s*)?(?P<type>[\w\s:]+?)\s*\b(?P<name>\w+)"
@@ -19,11 +20,23 @@ _DYNAMIC_SHARED = re.compile(
 
 @dataclass(frozen=True)
 class Kernel:
-    """A ``__global__`` function: its name, its parameters' names, and the most threads that it is compiled for."""
+    """A ``__global__`` function: its name, its parameters' names, and what its ``__launch_bounds__`` say.
+
+    ``most_threads``: of a block that it is compiled for; ``least_blocks``: that a multiprocessor must hold at once.
+    ``cluster``: its ``__cluster_dims__``, how many blocks run at once on each axis of the grid.
+    """
 
     name: str
     parameters: tuple[str, ...]
-    most_threads: int
+    most_threads: int = 1024
+    least_blocks: int = 1
+    cluster: tuple[int, int, int] = (1, 1, 1)
+
+    @property
+    def registers(self) -> int:
+        """The most registers a thread that the compiler may take: the emulator cannot know how many it does."""
+        warps = -(-self.most_threads // 32) * self.least_blocks
+        return max(16, min(255, (1 << 16) // (32 * warps) // 8 * 8))
 
 
 def find_kernels(code: str) -> dict[str, Kernel]:
@@ -35,8 +48,10 @@ def find_kernels(code: str) -> dict[str, Kernel]:
             continue
         declarations = [part.strip() for part in match["parameters"].split(",") if part.strip() not in ("", "void")]
         names = tuple(re.findall(r"\w+", declaration)[-1] for declaration in declarations)
-        bounds = (match["before"] or match["after"] or "").split(",")[0].strip()
-        kernels[match["name"]] = Kernel(match["name"], names, int(bounds) if bounds.isdigit() else 1024)
+        bounds = [bound.strip() for bound in (match["before"] or match["after"] or "").split(",")]
+        most, least = (int(b) if b.isdigit() else unknown for b, unknown in zip([*bounds, ""], (1024, 1), strict=False))
+        x, y, z = (int(n) for n in [*re.findall(r"\d+", match["cluster"] or ""), 1, 1, 1][:3])
+        kernels[match["name"]] = Kernel(match["name"], names, most, least, (x, y, z))
     return kernels
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import operator
+import warnings
 from dataclasses import dataclass
+from typing import Literal
 
-from symcell.emulate.errors import LaunchError
+from symcell.emulate.device import Device
+from symcell.emulate.errors import CooperativeLaunchError, LaunchError
 
+CLUSTER_LIMIT = 8
+
+Order = Literal["forward", "reversed"] | int
+"""In which order threads and blocks run: by their numbers, against them, or at random, drawn from a seed."""
 GRID_LIMITS = (2**31 - 1, 65535, 65535)
 BLOCK_LIMITS = (1024, 1024, 64)
-SHARED_DEFAULT = 48 << 10  # bytes; more needs max_dynamic_shared_size_bytes
-SHARED_LIMIT = 227 << 10  # bytes of a block on sm_90 and sm_100; sm_75 has 64 KiB, sm_120 has 99 KiB
 
 
 class CLaunch(ctypes.Structure):
@@ -20,10 +25,32 @@ class CLaunch(ctypes.Structure):
     _fields_ = [
         ("grid", ctypes.c_uint * 3),
         ("block", ctypes.c_uint * 3),
+        ("cluster", ctypes.c_uint * 3),
         ("shared_bytes", ctypes.c_ulonglong),
+        ("seed", ctypes.c_ulonglong),
+        ("patience", ctypes.c_ulonglong),
         ("cooperative", ctypes.c_int),
-        ("reversed", ctypes.c_int),
+        ("order", ctypes.c_int),
     ]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a launch of one kernel must keep to.
+
+    ``threads``: its ``__launch_bounds__``; ``dynamic``: its max_dynamic_shared_size_bytes; ``static``: the bytes of its
+    own shared variables; ``registers``: of a thread; ``cooperative``: whether blocks may wait for each other;
+    ``cluster``: of what blocks those of a plain launch may.
+    """
+
+    kernel: str
+    device: Device
+    threads: int
+    dynamic: int
+    static: int
+    registers: int
+    cooperative: bool
+    cluster: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -32,12 +59,15 @@ class Launch:
 
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
+    cluster: tuple[int, int, int]
     shared_bytes: int
+    cooperative: bool
 
-    def as_c(self, *, cooperative: bool, reverse: bool) -> CLaunch:
-        """The same for the runtime."""
-        grid, block = (ctypes.c_uint * 3)(*self.grid), (ctypes.c_uint * 3)(*self.block)
-        return CLaunch(grid, block, self.shared_bytes, cooperative, reverse)
+    def as_c(self, order: Order, patience: int) -> CLaunch:
+        """The same for the runtime; threads and blocks start in ``order``, and ``patience`` as in ``raw.Settings``."""
+        grid, block, cluster = ((ctypes.c_uint * 3)(*sizes) for sizes in (self.grid, self.block, self.cluster))
+        seed, number = (order, 2) if isinstance(order, int) else (0, ("forward", "reversed").index(order))
+        return CLaunch(grid, block, cluster, self.shared_bytes, seed, patience, self.cooperative, number)
 
 
 def _dimensions(what: str, value: object) -> tuple[int, int, int]:
@@ -53,21 +83,71 @@ def _within(what: str, value: tuple[int, int, int], limits: tuple[int, int, int]
         raise LaunchError(f"{what} {value} is over CUDA's limits {limits} (cudaErrorInvalidValue)")
 
 
-def checked(kernel: str, grid: object, block: object, shared_bytes: int, most_threads: int, most_shared: int) -> Launch:
+def checked(limits: Limits, grid: object, block: object, shared_bytes: int) -> Launch:
     """The launch, or LaunchError where CUDA would refuse it; TypeError where CuPy would.
 
-    ``most_threads`` is the kernel's ``__launch_bounds__``; ``most_shared`` its max_dynamic_shared_size_bytes.
+    A cooperative launch whose grid has one axis and does not fit is made smaller with a warning, as by CuPy 14.
     """
     sizes, threads = _dimensions("grid", grid), _dimensions("block", block)
-    _within(f"kernel {kernel}: grid", sizes, GRID_LIMITS)
-    _within(f"kernel {kernel}: block", threads, BLOCK_LIMITS)
+    _within(f"kernel {limits.kernel}: grid", sizes, GRID_LIMITS)
+    _within(f"kernel {limits.kernel}: block", threads, BLOCK_LIMITS)
     count = threads[0] * threads[1] * threads[2]
-    limit, reason = min((most_threads, "its __launch_bounds__ allows"), (1024, "a block may have"))
+    limit, reason = min((limits.threads, "its __launch_bounds__ allows"), (1024, "a block may have"))
     if count > limit:
-        raise LaunchError(f"kernel {kernel}: {count} threads, and {reason} {limit} (cudaErrorInvalidValue)")
-    if not 0 <= shared_bytes <= most_shared:
+        raise LaunchError(f"kernel {limits.kernel}: {count} threads, and {reason} {limit} (cudaErrorInvalidValue)")
+    _check_shared(limits, shared_bytes)
+    if limits.cooperative:
+        sizes = _resident(limits, sizes, count, shared_bytes)
+    _check_cluster(limits, sizes)
+    return Launch(sizes, threads, limits.cluster, shared_bytes, limits.cooperative)
+
+
+def _check_shared(limits: Limits, dynamic: int) -> None:
+    most = limits.device.shared_per_block_optin
+    if not 0 <= dynamic <= limits.dynamic:
         raise LaunchError(
-            f"kernel {kernel}: {shared_bytes} bytes of dynamic shared memory, and the limit is {most_shared}; up to "
-            f"{SHARED_LIMIT} on sm_90 once kernel.max_dynamic_shared_size_bytes is set (cudaErrorInvalidValue)"
+            f"kernel {limits.kernel}: {dynamic} bytes of dynamic shared memory, and the limit is {limits.dynamic}; up "
+            f"to {most} on this device once kernel.max_dynamic_shared_size_bytes is set (cudaErrorInvalidValue)"
         )
-    return Launch(sizes, threads, shared_bytes)
+    if dynamic + limits.static > most:
+        raise LaunchError(
+            f"kernel {limits.kernel}: {dynamic} bytes of dynamic and {limits.static} of static shared memory, and a "
+            f"block has at most {most} (cudaErrorInvalidValue)"
+        )
+
+
+def _check_cluster(limits: Limits, grid: tuple[int, int, int]) -> None:
+    count = limits.cluster[0] * limits.cluster[1] * limits.cluster[2]
+    if count == 1:
+        return
+    if limits.device.capability < (9, 0):
+        raise LaunchError(f"kernel {limits.kernel}: clusters need compute capability 9.0 (cudaErrorNotSupported)")
+    if count > CLUSTER_LIMIT:
+        raise LaunchError(
+            f"kernel {limits.kernel}: a cluster of {count} blocks, and {CLUSTER_LIMIT} is what every device has "
+            "(cudaErrorInvalidClusterSize)"
+        )
+    if any(n % size for n, size in zip(grid, limits.cluster, strict=True)):
+        raise LaunchError(
+            f"kernel {limits.kernel}: a grid of {grid} blocks is not made of clusters of {limits.cluster} "
+            "(cudaErrorInvalidValue)"
+        )
+
+
+def _resident(limits: Limits, grid: tuple[int, int, int], threads: int, shared: int) -> tuple[int, int, int]:
+    """The grid of a cooperative launch: CuPy's own check, which comes before the driver's."""
+    if not limits.device.cooperative:
+        raise LaunchError(f"kernel {limits.kernel}: the device has no cooperative launches (cudaErrorNotSupported)")
+    each = limits.device.resident(threads, limits.registers, limits.static + shared)
+    most, count = each * limits.device.multiprocessors, grid[0] * grid[1] * grid[2]
+    if count <= most:
+        return grid
+    if grid[1:] != (1, 1) or most == 0:
+        raise CooperativeLaunchError(
+            f"The specified grid size ({grid[0]} * {grid[1]} * {grid[2]}) exceeds the limit ({most}): kernel "
+            f"{limits.kernel} has {each} blocks of {threads} threads on each of {limits.device.multiprocessors} "
+            "multiprocessors (cudaErrorCooperativeLaunchTooLarge)"
+        )
+    text = f"The grid size will be reduced from {grid[0]} to {most}, as the specified grid size exceeds the limit."
+    warnings.warn(text, stacklevel=4)
+    return most, 1, 1

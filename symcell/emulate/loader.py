@@ -9,7 +9,9 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from symcell.emulate.raw import Order, Settings
+from symcell.emulate.device import DEVICE, Device
+from symcell.emulate.launch import Order
+from symcell.emulate.raw import Settings
 from symcell.emulate.standin import packages
 
 _numbers = itertools.count(1)  # next() is atomic
@@ -40,20 +42,36 @@ def _importer(replacements: Mapping[str, types.ModuleType]) -> Any:
     return load_name
 
 
-def load(source: str, name: str, *, sanitize: bool = False, order: Order = "forward") -> types.ModuleType:
+def load(
+    source: str,
+    name: str,
+    *,
+    sanitize: bool = False,
+    races: bool = False,
+    order: Order = "forward",
+    device: Device = DEVICE,
+) -> types.ModuleType:
     """The module that ``source`` is, with ``cupy`` standing for the emulator and everything else imported as usual.
 
-    ``sanitize`` compiles its kernels with AddressSanitizer and UBSan (see ``symcell.emulate.sanitizer``).
-    ``order="reversed"`` runs the threads of a block, and the blocks, from the last to the first: with a barrier
-    missing, results then change. Raises what the module's own code raises, and SyntaxError. Nothing is added to
-    ``sys.modules``; several threads may load at once.
+    ``sanitize`` compiles its kernels with AddressSanitizer and UBSan (see ``symcell.emulate.sanitizer``). ``races``
+    looks for races (see races.h): two threads that reach the same bytes, one of them writing, with nothing that orders
+    them, are a KernelError, whichever comes first.
+
+    ``order="reversed"`` runs the threads of a block, and the blocks, from the last to the first, and a number as the
+    seed of a random order, other at every barrier: with a barrier missing, results then change. ``device`` says how
+    many blocks of a cooperative launch fit, and how much shared memory there is.
+
+    Raises what the module's own code raises, and SyntaxError. Nothing is added to ``sys.modules``; several threads may
+    load at once.
     """
-    if order not in ("forward", "reversed"):
-        raise ValueError(f"order must be 'forward' or 'reversed', not {order!r}")
+    if order not in ("forward", "reversed") and not (isinstance(order, int) and order >= 0):
+        raise ValueError(f"order must be 'forward', 'reversed' or a seed of 0 or more, not {order!r}")
+    if sanitize and races:
+        raise ValueError("a kernel is compiled with sanitize=True or with races=True, not with both")
     filename = f"<emulated {name} {next(_numbers)}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     module = types.ModuleType(name)
-    settings = Settings(sanitize=sanitize, order=order)
+    settings = Settings("memory" if sanitize else "races" if races else "nothing", order, device)
     module.__dict__["__file__"] = filename
     module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _importer(packages(settings))}
     exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)

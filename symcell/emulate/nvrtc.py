@@ -99,7 +99,7 @@ def _with_defaults(options: Sequence[str]) -> list[str]:
     return [*options, *standard, *CUPY_OPTIONS, *(f"-I{folder}" for folder in include_folders())]
 
 
-def _compile(source: str, arch: str, options: Sequence[str], result: str) -> bytes:
+def _compile(source: str, arch: str, options: Sequence[str], *results: str) -> list[bytes]:
     library, program = _library(), ctypes.c_void_p()
     _check(library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None))
     try:
@@ -108,7 +108,7 @@ def _compile(source: str, arch: str, options: Sequence[str], result: str) -> byt
         code = library.nvrtcCompileProgram(program, len(flags), array)
         log = _text(program, "ProgramLog").rstrip(b"\0").decode(errors="replace")
         _check(code, f"{arch}: {log}")
-        return _text(program, result)
+        return [_text(program, result) for result in results]
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
 
@@ -119,9 +119,18 @@ def compile_ptx(source: str, arch: str = "sm_90", options: Sequence[str] = ()) -
     A real architecture (``sm_``) also runs the assembler, so too much shared memory, say, is an error. Raises
     NvrtcError with the compiler's log.
     """
-    return _compile(source, arch, options, "PTX").rstrip(b"\0")
+    (ptx,) = _compile(source, arch, options, "PTX")
+    return ptx.rstrip(b"\0")
+
+
+def assembled(source: str, arch: str = "sm_90", options: Sequence[str] = ()) -> tuple[bytes, str]:
+    """As :func:`compile_ptx`, with what the assembler says of each kernel: its registers, what it spills, its shared
+    memory. For a real architecture (``sm_``)."""
+    ptx, log = _compile(source, arch, [*options, "--ptxas-options=-v"], "PTX", "ProgramLog")
+    return ptx.rstrip(b"\0"), log.rstrip(b"\0").decode(errors="replace")
 
 
 def compile_cubin(source: str, arch: str = "sm_90", options: Sequence[str] = ()) -> bytes:
     """Machine code for a real architecture (``sm_``); raises NvrtcError with the compiler's log."""
-    return _compile(source, arch, options, "CUBIN")
+    (cubin,) = _compile(source, arch, options, "CUBIN")
+    return cubin

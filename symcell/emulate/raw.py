@@ -5,20 +5,36 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
-from symcell.emulate import arguments, build, kernels, launch
-from symcell.emulate.errors import EmulatorError, KernelError, LaunchError
-
-Order = Literal["forward", "reversed"]
+from symcell.emulate import arguments, build, kernels, launch, places, symbols
+from symcell.emulate.attributes import KernelAttributes
+from symcell.emulate.device import DEVICE, Device
+from symcell.emulate.errors import EmulatorError, KernelError
+from symcell.emulate.launch import Order
+from symcell.emulate.toolchain import Watch
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the kernels of one emulated module are built and run."""
+    """How the kernels of one emulated module are built, and on what device they run in which order.
 
-    sanitize: bool = False
+    ``patience`` is how many seconds a thread may compute for without letting others run, 0 for any time.
+    """
+
+    watch: Watch = "nothing"
     order: Order = "forward"
+    device: Device = DEVICE
+    patience: int = 60
+
+
+@dataclass(frozen=True)
+class Function:
+    """A compiled kernel as the driver knows it: ``ptr`` stands for it."""
+
+    ptr: int
 
 
 def _options(options: object) -> tuple[str, ...]:
@@ -27,7 +43,7 @@ def _options(options: object) -> tuple[str, ...]:
     return options
 
 
-class RawKernel:
+class RawKernel(KernelAttributes):
     """A kernel of ``code``; compiled at its first use, like CuPy's."""
 
     settings: ClassVar[Settings] = Settings()
@@ -48,19 +64,16 @@ class RawKernel:
         self.code, self.name, self.options, self.backend = code, name, _options(options), backend
         self.enable_cooperative_groups = enable_cooperative_groups
         self.__name__ = name
-        self._most_shared = launch.SHARED_DEFAULT
+        self._device = self.settings.device
+        self._most_shared = self._device.shared_per_block
         self._parameters: tuple[arguments.Parameter, ...] | None = None
 
     @property
-    def max_dynamic_shared_size_bytes(self) -> int:
-        """Bytes of dynamic shared memory that a launch may ask for. Can be set, up to the device's limit."""
-        return self._most_shared
-
-    @max_dynamic_shared_size_bytes.setter
-    def max_dynamic_shared_size_bytes(self, value: int) -> None:
-        if not 0 <= value <= launch.SHARED_LIMIT:
-            raise LaunchError(f"kernel {self.name}: a block has at most {launch.SHARED_LIMIT} bytes of shared memory")
-        self._most_shared = value
+    def kernel(self) -> Function:
+        """The compiled kernel, for ``cupy.cuda.driver``."""
+        self._ready()
+        _functions[id(self)] = self
+        return Function(id(self))
 
     def compile(self, log_stream: object = None) -> None:
         """Compiles now.
@@ -71,15 +84,30 @@ class RawKernel:
         if self.name not in found:
             raise EmulatorError(f"the CUDA source has no kernel {self.name!r}; it has {', '.join(found) or 'none'}")
         source = kernels.host_source(self.code, found)
-        library = build.load_library(source, self.options, sanitize=self.settings.sanitize)
+        library = build.load_library(source, self.options, watch=self.settings.watch)
+        self._library = Path(library._name)
+        self._static = symbols.static_shared(self._library, self.name, found)
         if not hasattr(library, self.name):
             raise EmulatorError(f'kernel {self.name!r} is not extern "C": CuPy finds no kernel of that name')
         count = library[f"symcell_count_{self.name}"]()
         table = library[f"symcell_table_{self.name}"]
         table.restype = ctypes.c_void_p
         self._run = library[f"symcell_launch_{self.name}"]
-        self._kernel = found[self.name]
-        self._parameters = arguments.parameters(self._kernel.parameters, ctypes.string_at(table(), 4 * count))
+        self._found = found[self.name]
+        self._parameters = arguments.parameters(self._found.parameters, ctypes.string_at(table(), 4 * count))
+
+    def _ready(self) -> kernels.Kernel:
+        """What the source says of the kernel, which is compiled now unless it was."""
+        if self._parameters is None:
+            self.compile()
+        return self._found
+
+    def _limits(self) -> launch.Limits:
+        found = self._ready()
+        return launch.Limits(
+            self.name, self._device, found.most_threads, self._most_shared, self._static, found.registers,
+            self.enable_cooperative_groups, found.cluster,
+        )  # fmt: skip
 
     def __call__(
         self,
@@ -95,15 +123,24 @@ class RawKernel:
         Raises TypeError for wrong arguments, LaunchError for a launch that CUDA refuses, KernelError for what the
         kernel did wrong.
         """
-        if self._parameters is None:
-            self.compile()
+        checked = launch.checked(self._limits(), grid, block, shared_mem)
         assert self._parameters is not None
-        checked = launch.checked(self.name, grid, block, shared_mem, self._kernel.most_threads, self._most_shared)
         packed = arguments.pack(self.name, self._parameters, args)
-        what = checked.as_c(cooperative=self.enable_cooperative_groups, reverse=self.settings.order == "reversed")
-        message = ctypes.create_string_buffer(512)
-        if self._run(ctypes.byref(what), packed, message, ctypes.c_size_t(512)):
-            raise KernelError(f"kernel {self.name}: {message.value.decode()}")
+        what = checked.as_c(self.settings.order, self.settings.patience)
+        message = ctypes.create_string_buffer(1024)
+        if self._run(ctypes.byref(what), packed, message, ctypes.c_size_t(1024)):
+            text = places.named(message.value.decode(), self._parameters, args)
+            raise KernelError(f"kernel {self.name}: {symbols.named(text, self._library)}")
+
+
+_functions: WeakValueDictionary[int, RawKernel] = WeakValueDictionary()
+
+
+def resident_blocks(func: int, blockSize: int, dynamicSMemSize: int) -> int:
+    """``cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor``: blocks that a multiprocessor holds at once."""
+    kernel = _functions[func]
+    shared = kernel.shared_size_bytes + dynamicSMemSize
+    return kernel._device.resident(blockSize, kernel.num_regs, shared)
 
 
 class RawModule:
@@ -145,7 +182,7 @@ class RawModule:
     def compile(self, log_stream: object = None) -> None:
         """Compiles now."""
         found = kernels.find_kernels(self.code)
-        build.load_library(kernels.host_source(self.code, found), self.options, sanitize=self.settings.sanitize)
+        build.load_library(kernels.host_source(self.code, found), self.options, watch=self.settings.watch)
 
 
 def _bound(base: Any, settings: Settings) -> Any:

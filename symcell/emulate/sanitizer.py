@@ -27,7 +27,9 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
 
     ``base`` defaults to this process's own. Raises SanitizerError where the compiler has no shared ASan runtime.
     """
-    asan = _file("libasan.so") or _file("libclang_rt.asan-x86_64.so") or _file("libclang_rt.asan-aarch64.so")
+    clang = [f"libclang_rt.asan-{machine}.so" for machine in ("x86_64", "aarch64")]
+    names = clang if toolchain.is_clang(toolchain.find_compiler()) else ["libasan.so"]  # clang finds GCC's as well
+    asan = next(filter(None, map(_file, names)), None)
     if asan is None:
         raise SanitizerError("the C++ compiler has no shared AddressSanitizer runtime (Debian: apt install libasan8)")
     # libstdc++ too: ASan looks for its exception functions once, at the start.

@@ -10,7 +10,7 @@ import numpy as np
 
 from symcell.emulate import cuda, functions, random
 from symcell.emulate.array import Array
-from symcell.emulate.raw import Settings, classes
+from symcell.emulate.raw import Settings, classes, resident_blocks
 
 
 class _Package(types.ModuleType):
@@ -31,9 +31,10 @@ class _Package(types.ModuleType):
 
 def packages(settings: Settings) -> dict[str, types.ModuleType]:
     """The stand-in packages for one emulated module, by their full names."""
-    runtime = _Package("cupy.cuda.runtime", cuda.RUNTIME)
+    runtime = _Package("cupy.cuda.runtime", cuda.runtime(settings.device))
+    driver = _Package("cupy.cuda.driver", {"occupancyMaxActiveBlocksPerMultiprocessor": resident_blocks})
     below = {
-        "cupy.cuda": _Package("cupy.cuda", {**cuda.NAMES, "runtime": runtime}),
+        "cupy.cuda": _Package("cupy.cuda", {**cuda.names(settings.device), "driver": driver, "runtime": runtime}),
         "cupy.linalg": _Package("cupy.linalg", {}, lambda name: functions.attribute(f"linalg.{name}")),
         "cupy.random": _Package("cupy.random", random.names()),
     }
@@ -47,4 +48,4 @@ def packages(settings: Settings) -> dict[str, types.ModuleType]:
     }
     cupy: _Package = _Package("cupy", special, functions.attribute)
     cublas = _Package("cupy.cublas", {"gemm": functions.attribute("cublas.gemm")})
-    return {"cupy": cupy, "cupy.cuda.runtime": runtime, "cupy.cublas": cublas, **below}
+    return {"cupy": cupy, "cupy.cuda.driver": driver, "cupy.cuda.runtime": runtime, "cupy.cublas": cublas, **below}

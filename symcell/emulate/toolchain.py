@@ -8,8 +8,10 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from symcell.emulate.errors import CompilerNotFoundError
 
@@ -19,8 +21,26 @@ INCLUDE = Path(__file__).parent / "include"
 BASE_FLAGS = [
     *("-std=c++17", "-O1", "-fPIC", "-w", "-fno-exceptions", "-fno-rtti"),
     *("-fno-strict-aliasing", "-fno-math-errno", "-ffp-contract=off"),
+    "-U_FORTIFY_SOURCE",  # some systems set it: fibers change stacks by longjmp, which it takes for an attack
 ]
-SANITIZE_FLAGS = ["-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+Watch = Literal["nothing", "memory", "races"]
+"""What is watched while a kernel runs: accesses out of bounds and undefined behaviour; or races."""
+
+KERNEL_FLAGS: dict[Watch, list[str]] = {
+    "nothing": [],
+    "memory": ["-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "races": ["-g", "-fsanitize=thread"],
+}
+RUNTIME_FLAGS: dict[Watch, list[str]] = {**KERNEL_FLAGS, "races": ["-O2", "-DSYMCELL_RACES"]}
+# A kernel may be called ``wait`` or ``index``, as functions of the C library are.
+OWN_NAMES = ["-Wl,-Bsymbolic"] if sys.platform == "linux" else []
+# The functions that -fsanitize=thread calls are the emulator's own: ThreadSanitizer's library stays out.
+LINK_FLAGS: dict[Watch, list[str]] = {
+    "nothing": OWN_NAMES,
+    "memory": OWN_NAMES,
+    "races": [*OWN_NAMES, "-nodefaultlibs", "-lc", "-lgcc"],
+}
 
 # NVRTC options that mean nothing to the host.
 _IGNORED = re.compile(
@@ -54,6 +74,18 @@ def version(compiler: tuple[str, ...]) -> str:
     done = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False)
     machine = subprocess.run([*compiler, "-dumpmachine"], capture_output=True, text=True, check=False)
     return done.stdout + machine.stdout
+
+
+def is_clang(compiler: Sequence[str]) -> bool:
+    """Whether the compiler is clang, whatever it is called."""
+    return "clang" in version(tuple(compiler))
+
+
+def kernel_flags(compiler: Sequence[str], watch: Watch) -> list[str]:
+    """The flags for a kernel. A volatile access is told apart from others, as it is an atomic one."""
+    clang = is_clang(compiler)
+    apart = ["-mllvm", "-tsan-distinguish-volatile=1"] if clang else ["--param=tsan-distinguish-volatile=1"]
+    return KERNEL_FLAGS[watch] + (apart if watch == "races" else [])
 
 
 def host_flags(options: Sequence[str]) -> list[str]:

@@ -14,13 +14,13 @@ from symcell.emulate.standin import packages
 
 @pytest.fixture
 def kernel() -> Any:
-    """A function: (source, name, order, options of RawModule) to the kernel, which takes NumPy arrays here.
+    """A function: (source, name, order, what is watched, options of RawModule) to the kernel, which takes NumPy arrays.
 
     They are handed over as arrays on the device that share their memory, so that a test sees what was written.
     """
 
-    def build(code: str, name: str, order: Any = "forward", **options: Any) -> Any:
-        cupy: Any = packages(Settings(order=order))["cupy"]
+    def build(code: str, name: str, order: Any = "forward", watch: Any = "nothing", **options: Any) -> Any:
+        cupy: Any = packages(Settings(watch, order))["cupy"]
         found = cupy.RawModule(code=code, **options).get_function(name)
 
         class Shared(type(found)):  # type: ignore[misc]

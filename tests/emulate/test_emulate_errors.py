@@ -125,7 +125,7 @@ def test_more_shared_memory_after_opting_in(kernel: Any) -> None:
     reverse.max_dynamic_shared_size_bytes = 100_000
     reverse((1,), (4,), (x,), shared_mem=100_000)
     np.testing.assert_array_equal(x, [3, 2, 1, 0])
-    with pytest.raises(LaunchError, match="at most 232448"):
+    with pytest.raises(LaunchError, match="at most 232448 on this device, besides 0 bytes"):
         reverse.max_dynamic_shared_size_bytes = 300_000
 
 

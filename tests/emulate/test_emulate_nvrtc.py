@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import grid_sources
 import pytest
 from cuda_sources import GRID, SOURCES
 
 from symcell.emulate import CompileError, nvrtc
 
+ALL = SOURCES | grid_sources.SOURCES
 REASON = nvrtc.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 
 
 @pytest.mark.parametrize("arch", nvrtc.ARCHITECTURES)
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", ALL)
 def test_compiles(name: str, arch: str) -> None:
-    ptx = nvrtc.compile_ptx(SOURCES[name], arch)
+    ptx = nvrtc.compile_ptx(ALL[name], arch)
     assert f".target {arch}".encode() in ptx
     assert b".entry" in ptx
 

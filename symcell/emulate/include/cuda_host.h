@@ -5,9 +5,9 @@
 #pragma once
 
 #define SYMCELL_HIDDEN __attribute__((visibility("hidden")))
+#define SYMCELL_UNWATCHED __attribute__((no_sanitize("thread")))  // the runtime is told of its accesses
 
 // ---- types -----------------------------------------------------------------------------------------------------
-struct uint3 { unsigned x, y, z; };
 struct dim3 {
     unsigned x, y, z;
     constexpr dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c) {}
@@ -25,23 +25,38 @@ typedef __PTRDIFF_TYPE__ ptrdiff_t;
 SYMCELL_VECTOR(float, float)
 SYMCELL_VECTOR(double, double)
 SYMCELL_VECTOR(int, int)
+SYMCELL_VECTOR(unsigned, uint)
+SYMCELL_VECTOR(short, short)
+SYMCELL_VECTOR(unsigned short, ushort)
+SYMCELL_VECTOR(long long, longlong)
+SYMCELL_VECTOR(unsigned long long, ulonglong)
 #undef SYMCELL_VECTOR
 
 // ---- the runtime (runtime.cpp) ---------------------------------------------------------------------------------
 namespace symcell_emulator {
 struct Launch {
-    unsigned grid[3], block[3];
+    unsigned grid[3], block[3], cluster[3];
     unsigned long long shared_bytes;  // dynamic shared memory of each block
-    int cooperative;                  // launched so that grid.sync() is allowed
-    int reversed;                     // start and resume threads and blocks from the last to the first
+    unsigned long long seed;          // of a random order
+    unsigned long long patience;      // seconds that a thread may run for without letting others run; 0: any time
+    int cooperative;                  // launched so that blocks may wait for each other
+    int order;                        // in which threads and blocks start and resume: see order.h
 };
-enum Operation { SYNC, COUNT, ANY, ALL, SHUFFLE, BALLOT };
+enum Operation { SYNC, COUNT, ANY, ALL, SHUFFLE, BALLOT, PRODUCT };
+typedef unsigned long long Bits;  // of a value of at most 8 bytes
+enum Does { READS = 1, WRITES = 2, ACQUIRES = 4, RELEASES = 8 };  // an atomic operation
 
 SYMCELL_HIDDEN extern void *dynamic_shared;
 SYMCELL_HIDDEN int block_barrier(Operation, int value, int line);
-SYMCELL_HIDDEN unsigned long long warp_exchange(Operation, unsigned mask, unsigned long long bits, int source, int line);
+SYMCELL_HIDDEN Bits warp_exchange(Operation, unsigned mask, Bits, int source, int line);
 SYMCELL_HIDDEN void grid_barrier(int line);
-SYMCELL_HIDDEN void pause();
+SYMCELL_HIDDEN void cluster_barrier(int line = __builtin_LINE());  // barrier.cluster.arrive.release and .wait.acquire
+SYMCELL_HIDDEN void pause(int line);
+SYMCELL_HIDDEN Bits atomic_load(const volatile void *, size_t, Bits value, int does, int line);
+SYMCELL_HIDDEN void atomic_store(const volatile void *, size_t, Bits old, Bits value, int does, int line);
+SYMCELL_HIDDEN void fence();
+SYMCELL_HIDDEN void constant(const volatile void *, size_t, int line);
+SYMCELL_HIDDEN unsigned long long clock_ticks(int line);
 [[noreturn]] SYMCELL_HIDDEN void fail(const char *reason, int line);
 SYMCELL_HIDDEN int run(const Launch *, void (*thread)(void **), void **args, char *message, size_t message_size);
 }  // namespace symcell_emulator
@@ -52,7 +67,8 @@ SYMCELL_HIDDEN extern const dim3 blockDim, gridDim;
 static const int warpSize = 32;
 
 // ---- qualifiers ------------------------------------------------------------------------------------------------
-#define __CUDA_ARCH__ 900
+// __CUDA_ARCH__ stays undefined, as it is where nvcc compiles for the host: PTX stands behind #ifdef __CUDA_ARCH__, and
+// behind its #else the same for any C++ compiler, with its __atomic_* functions (see cuda_host_atomics.h).
 #define __CUDACC__
 #define __CUDACC_RTC__
 #define __global__ __attribute__((visibility("default")))
@@ -61,6 +77,7 @@ static const int warpSize = 32;
 #define __constant__ static
 #define __managed__ static
 #define __grid_constant__
+#define __cluster_dims__(...)
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
@@ -79,62 +96,15 @@ static const int warpSize = 32;
 #define __syncthreads_or(p) symcell_emulator::block_barrier(symcell_emulator::ANY, !!(p), __LINE__)
 #define __syncthreads_and(p) symcell_emulator::block_barrier(symcell_emulator::ALL, !!(p), __LINE__)
 
-inline void __threadfence() { asm volatile("" ::: "memory"); }
-inline void __threadfence_block() { asm volatile("" ::: "memory"); }
-inline void __threadfence_system() { asm volatile("" ::: "memory"); }
-// A spin loop must call this (or __nanosleep) in order to let the thread that it waits for run.
-inline void __nanosleep(unsigned) { symcell_emulator::pause(); }
+// These let others run, as atomic operations do where they find the same again: a spin loop must have one of them.
+inline void __nanosleep(unsigned, int line = __builtin_LINE()) { symcell_emulator::pause(line); }
+inline long long clock64(int line = __builtin_LINE()) { return (long long)symcell_emulator::clock_ticks(line); }
+inline int clock(int line = __builtin_LINE()) { return (int)symcell_emulator::clock_ticks(line); }
 inline void __trap() { symcell_emulator::fail("__trap() was called", 0); }
 #define assert(condition) ((condition) ? (void)0 : symcell_emulator::fail("assert(" #condition ") failed", __LINE__))
 
-namespace symcell_emulator {
-inline int lane() {
-    return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32;
-}
-template <class T> inline T shuffle(unsigned mask, T value, int source, int line) {
-    static_assert(sizeof(T) <= 8, "shuffles move at most 8 bytes");
-    unsigned long long bits = 0;
-    __builtin_memcpy(&bits, &value, sizeof(T));
-    bits = warp_exchange(SHUFFLE, mask, bits, source, line);
-    __builtin_memcpy(&value, &bits, sizeof(T));
-    return value;
-}
-// The source lane of each shuffle, from the CUDA programming guide; out of the segment of `width` lanes: one's own.
-inline int source_at(int from, int width) { int me = lane(); return (me & ~(width - 1)) | (from & (width - 1)); }
-inline int source_up(int delta, int width) {
-    int me = lane(), from = me - delta;
-    return from < (me & ~(width - 1)) ? me : from;
-}
-inline int source_down(int delta, int width) {
-    int me = lane();
-    return (me & (width - 1)) + delta >= width ? me : me + delta;
-}
-inline int source_xor(int flip, int width) {
-    int me = lane(), from = me ^ flip;
-    return from >= (me & ~(width - 1)) + width ? me : from;
-}
-}  // namespace symcell_emulator
-
-template <class T> inline T __shfl_sync(unsigned mask, T v, int from, int width = 32, int line = __builtin_LINE()) {
-    return symcell_emulator::shuffle(mask, v, symcell_emulator::source_at(from, width), line);
-}
-template <class T> inline T __shfl_up_sync(unsigned mask, T v, unsigned d, int width = 32, int line = __builtin_LINE()) {
-    return symcell_emulator::shuffle(mask, v, symcell_emulator::source_up(d, width), line);
-}
-template <class T> inline T __shfl_down_sync(unsigned mask, T v, unsigned d, int width = 32, int line = __builtin_LINE()) {
-    return symcell_emulator::shuffle(mask, v, symcell_emulator::source_down(d, width), line);
-}
-template <class T> inline T __shfl_xor_sync(unsigned mask, T v, int flip, int width = 32, int line = __builtin_LINE()) {
-    return symcell_emulator::shuffle(mask, v, symcell_emulator::source_xor(flip, width), line);
-}
-inline void __syncwarp(unsigned mask = 0xffffffffu, int line = __builtin_LINE()) {
-    symcell_emulator::warp_exchange(symcell_emulator::SYNC, mask, 0, 0, line);
-}
-inline unsigned __ballot_sync(unsigned mask, int p, int line = __builtin_LINE()) {
-    return (unsigned)symcell_emulator::warp_exchange(symcell_emulator::BALLOT, mask, p != 0, 0, line);
-}
-inline int __any_sync(unsigned mask, int p, int line = __builtin_LINE()) { return __ballot_sync(mask, p, line) != 0; }
-inline int __all_sync(unsigned mask, int p, int line = __builtin_LINE()) { return __ballot_sync(mask, !p, line) == 0; }
-
+#include "cuda_host_warp.h"
+#include "cuda_host_atomics.h"
 #include "cuda_host_math.h"
+#include "cuda_host_mma.h"
 #include "cuda_host_entry.h"

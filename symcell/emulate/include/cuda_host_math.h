@@ -1,4 +1,4 @@
-// CUDA's math, integer, atomic and load functions for the host: included by cuda_host.h.
+// CUDA's math and integer functions for the host: included by cuda_host.h.
 #pragma once
 
 extern "C" int printf(const char *, ...);
@@ -129,29 +129,3 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
 inline int __clz(int x) { return x ? __builtin_clz((unsigned)x) : 32; }
 inline int __ffs(int x) { return __builtin_ffs(x); }
-
-// ---- loads, stores and atomics: one thread of a launch runs at a time, so plain memory operations are atomic -------
-template <class T> inline T __ldg(const T *p) { return *p; }
-template <class T> inline T __ldcg(const T *p) { return *p; }
-template <class T> inline T __ldcs(const T *p) { return *p; }
-template <class T> inline void __stcg(T *p, T v) { *p = v; }
-template <class T> inline void __stcs(T *p, T v) { *p = v; }
-
-template <class T> struct symcell_same { typedef T type; };  // keeps the second argument out of deduction
-#define SYMCELL_ATOMIC(name, expression)                                                       \
-    template <class T> inline T name(T *p, typename symcell_same<T>::type v) {                 \
-        T old = *p;                                                                            \
-        *p = expression;                                                                       \
-        return old;                                                                            \
-    }
-SYMCELL_ATOMIC(atomicAdd, old + v) SYMCELL_ATOMIC(atomicSub, old - v) SYMCELL_ATOMIC(atomicExch, v)
-SYMCELL_ATOMIC(atomicMax, old < v ? v : old) SYMCELL_ATOMIC(atomicMin, v < old ? v : old)
-SYMCELL_ATOMIC(atomicAnd, old & v) SYMCELL_ATOMIC(atomicOr, old | v) SYMCELL_ATOMIC(atomicXor, old ^ v)
-SYMCELL_ATOMIC(atomicInc, old >= v ? 0 : old + 1)
-#undef SYMCELL_ATOMIC
-template <class T>
-inline T atomicCAS(T *p, typename symcell_same<T>::type expected, typename symcell_same<T>::type desired) {
-    T old = *p;
-    if (old == expected) *p = desired;
-    return old;
-}
