@@ -15,10 +15,16 @@ Span = tuple[int, int]
 
 
 def with_slots(
-    buffers: Mapping[str, Buffer], regions: tuple[Region, ...], lasting: Iterable[str], moves: Moves, paced: bool
+    buffers: Mapping[str, Buffer],
+    regions: tuple[Region, ...],
+    lasting: Iterable[str],
+    moves: Moves,
+    paced: bool,
+    together: Span | None = None,
 ) -> dict[str, Buffer]:
     """The buffers with their slots. ``lasting``: those that are read when all stages have run. ``moves``: stages whose
-    result may lie where an operand did. ``paced``: see :class:`Profile`."""
+    result may lie where an operand did. ``paced``: see :class:`Profile`. ``together``: the first and the last stage of
+    those that run in stretches."""
     spans = _spans(regions, moves)
     kept = set(lasting)
     slots: dict[object, dict[str, list[Span]]] = {}
@@ -26,6 +32,8 @@ def with_slots(
     for buffer in sorted(buffers.values(), key=lambda b: -weight(b)):
         found[buffer.name] = buffer
         mine = spans.get(buffer.name, [])
+        if together and buffer.extent == "whole":
+            mine = _joined(mine, (2 * together[0], 2 * together[1] + 1))
         if buffer.origin != "own":
             continue
         slot = buffer.name
@@ -48,6 +56,15 @@ def _meet(mine: list[Span], taken: list[Span]) -> bool:
 
 
 _LATEST = 2**62
+
+
+def _joined(spans: list[Span], other: Span) -> list[Span]:
+    """Spans that do not meet, those that meet ``other`` made one with it: that much is used again and again."""
+    met = [s for s in spans if s[0] <= other[1] and s[1] >= other[0]]
+    if not met:
+        return spans
+    one = (min(first for first, _ in (*met, other)), max(last for _, last in (*met, other)))
+    return sorted([*(s for s in spans if s not in met), one])
 
 
 def _spans(regions: tuple[Region, ...], moves: Moves) -> dict[str, list[Span]]:

@@ -233,5 +233,7 @@ def _program(
 ) -> Program:
     buffers = {name: b for name, b in places.buffers.items() if name in places.used}
     regions, moves = overwriting(regions, buffers, lasting)
-    buffers = with_slots(buffers, regions, lasting, moves, profile.paced)
-    return Program(role, profile, graph, buffers, regions, enters, leaves, results, tape, dict(cell.labels))
+    program = Program(role, profile, graph, buffers, regions, enters, leaves, results, tape, dict(cell.labels))
+    found = program.stretches
+    together = (found.first, found.last) if found else None
+    return replace(program, buffers=with_slots(buffers, regions, lasting, moves, profile.paced, together))

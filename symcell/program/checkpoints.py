@@ -61,12 +61,11 @@ def memory(
     short = min(length, steps)
     taped, back = (held.bytes(sizes, short, batch, itemsize) for held in (found.taped, found.backward))
     rows = itemsize * short * batch
-    y = rows * units(cell.shape_of(cell.output)).value(sizes)
     dx = rows * sum(units(shape).value(sizes) for shape in cell.inputs.values())
     grads = itemsize * sum(units(p.shape).value(sizes) for p in cell.parameters.values())
     kept = states * max(1, -(-steps // length))
     # of a piece: what it returns, the states before and behind it, and these on their way
-    most = kept + 3 * states + max(taped + y, back + dx + grads)
+    most = kept + 3 * states + max(taped, back + dx + grads)
     flops = again(plan)
     each = int(flops.subs({size: sizes[size.name] for size in flops.free_symbols}))
     return MemoryUse(length, most, kept, each * steps * batch)

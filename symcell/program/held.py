@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from symcell.cell import ONE, Size
 from symcell.program.access import references
-from symcell.program.memory_use import Piece, Room, bytes_of, own, piece
+from symcell.program.memory_use import Piece, Room, bytes_of, handed_over, own, piece
 from symcell.program.model import Buffer, Fixed, Plan, Program, Ref, Stage, Sums
+from symcell.program.packs import packed
 
 INDEX = 8
 """Bytes of a row's number."""
@@ -49,19 +50,23 @@ class Sweeps:
 def sweeps(plan: Plan) -> Sweeps:
     """What the sweeps of a plan hold."""
     forward, backward = plan.forward, plan.backward
-    gathers, inputs = list(_gathered(forward)), [b for b in _inputs(forward) if not b.depth]
-    copied = sum((b.width for b in (*inputs, *gathers)), Size())
-    ahead = (copied, 1 + len(gathers), STEP + ENTRY * _slot_lists(forward))
-    untaped, taped = (Held((*own(forward, kept), *_ones(forward)), *ahead) for kept in (False, True))
+    inputs = [b for b in _inputs(forward) if not b.depth]
+    untaped, taped = (_held(forward, kept, inputs, (), STEP) for kept in (False, True))
 
     tape = [forward.buffers[name] for name in forward.tape]
     rooms = tuple((piece(forward, b),) for b in tape if b.origin == "own" or b.depth)
-    gathers = list(_gathered(backward))
     seeds = [b for b in backward.buffers.values() if b.origin == "seed"]
-    copied = sum((b.width for b in (*[b for b in inputs if b.name in forward.tape], *seeds, *gathers)), Size())
-    objects = STEP + LOOP + ENTRY * _slot_lists(backward)
-    back = Held((*rooms, *own(backward), *_ones(backward)), copied, 1 + len(gathers), objects)
-    return Sweeps(untaped, taped, back, rooms)
+    copied = [*(b for b in inputs if b.name in forward.tape), *seeds]
+    return Sweeps(untaped, taped, _held(backward, True, copied, rooms, STEP + LOOP), rooms)
+
+
+def _held(program: Program, kept: bool, copied: list[Buffer], rooms: tuple[Room, ...], objects: int) -> Held:
+    """A program's own buffers beside some ``rooms``. ``copied``: those that it copies where sequences end early; there
+    results are copies too."""
+    given, gathers = handed_over(program, kept), list(_gathered(program))
+    widths = (b.width for b in (*copied, *gathers, *(program.buffers[name] for name in sorted(given))))
+    found = (*rooms, *own(program, kept, given), *packed(program), *_ones(program))
+    return Held(found, sum(widths, Size()), 1 + len(gathers), objects + ENTRY * _slot_lists(program))
 
 
 def _inputs(program: Program) -> Iterator[Buffer]:
@@ -86,9 +91,9 @@ def _moved(program: Program, stage: Stage, ref: Ref) -> bool:
 
 
 def _ones(program: Program) -> tuple[Room, ...]:
-    """The row of ones by which sums over a whole sequence are products."""
+    """The row of ones by which sums over a whole sequence are products of a library's."""
     summed = any(isinstance(stage, Sums) for region, stage in program.stages() if region.kind == "sequence")
-    return ((Piece(ONE, steps=1),),) if summed else ()
+    return ((Piece(ONE, steps=1),),) if summed and not program.profile.packs else ()
 
 
 def _slot_lists(program: Program) -> int:

@@ -29,6 +29,7 @@ from symcell.graph import Block, Graph, Op, Operand
 
 if TYPE_CHECKING:
     from symcell.program.checkpoints import MemoryUse
+    from symcell.program.stretches import Stretches
 
 Role = Literal["forward", "backward"]
 
@@ -52,12 +53,16 @@ class Profile:
 
     ``paced``: samples are at different stages of a step at one time, each on its way; so rows of different widths share
     no memory there. ``adds``: a product can be added to what stands where it goes, without room of its own.
+    ``stretches``: sweeps run in stretches of steps where that saves memory (:mod:`symcell.program.stretches`).
+    ``packs``: products read copies of their matrices (:mod:`symcell.program.packs`).
     """
 
     name: str
     registers: bool
     paced: bool = False
     adds: bool = False
+    stretches: bool = False
+    packs: bool = False
 
 
 @dataclass(frozen=True)
@@ -345,6 +350,13 @@ class Program:
         for region in self.regions:
             for stage in region.stages:
                 yield region, stage
+
+    @cached_property
+    def stretches(self) -> Stretches | None:
+        """How it runs in stretches of steps; None where it does not."""
+        from symcell.program.stretches import stretches
+
+        return stretches(self)
 
     def window(self, ref: Ref) -> tuple[Member, ...]:
         """The members that a reference names."""

@@ -13,8 +13,9 @@ from symcell.cell import Cell, Size, units
 from symcell.program.access import made
 from symcell.program.checkpoints import again, memory
 from symcell.program.costs import NOTHING, Cost, Counts as Counts, cost, counts as counts
-from symcell.program.memory_use import allocated as allocated, peak_formula, peak_memory as peak_memory
+from symcell.program.memory_use import allocated as allocated
 from symcell.program.model import Copy, EdgeSum, Fixed, Gemm, Gradient, Kernel, Plan, Program, Stage, Sums
+from symcell.program.peak import peak_formula, peak_memory as peak_memory
 
 NOMINAL, STEPS, BATCH = 256, 100, 32
 """Units, steps and samples for which numbers are given."""

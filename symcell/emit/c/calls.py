@@ -124,13 +124,13 @@ class Callers:
         """How many rows the result has, the scratch that ``count`` of them need, and the call for those from ``lo`` to
         ``hi``."""
         places = self.places
-        left, left_rows = places.every(stage.left)
-        right, right_rows = places.every(stage.right)
+        left, left_rows, left_first = places.every(stage.left)
+        right, right_rows, right_first = places.every(stage.right)
         down = sum((m.width for m in self._program.window(stage.left)), Size())
         columns = self._program.window(stage.right)[0].width
         width = places.record.length(columns)
-        arguments = [places.start(stage.out), width, left, places.width(stage.left), left_rows, right,
-                     places.width(stage.right), right_rows, "a->total", "lo", "hi", width, "scratch"]  # fmt: skip
+        arguments = [places.start(stage.out), width, left, places.width(stage.left), left_rows, left_first, right,
+                     places.width(stage.right), right_rows, right_first, *self._summed(), width, "scratch"]  # fmt: skip
         outers = {op.out: op for op in self._program.graph.steps}
         totals = [op for op in stage.ops if isinstance(op, Total)]
         texts = [comment(f"{op.out} = sum of {str(outers[op.arg.signal]).partition(' = ')[2]}") for op in totals]
@@ -139,11 +139,15 @@ class Callers:
 
     def sums(self, stage: Sums) -> tuple[Size, str, tuple[Line, ...]]:
         """The same for a sum."""
-        arg, rows = self.places.every(stage.arg)
+        arg, rows, first = self.places.every(stage.arg)
         down = sum((m.width for m in self._program.window(stage.arg)), Size())
-        arguments = [self.places.start(stage.out), arg, self.places.width(stage.arg), rows, "a->total", "lo", "hi"]
+        arguments = [self.places.start(stage.out), arg, self.places.width(stage.arg), rows, first, *self._summed()]
         texts = [comment(f"{op.out} = sum of {op.arg}") for op in stage.ops if isinstance(op, Total)]
         return down, "", _commented(texts, _call("sums", arguments))
+
+    def _summed(self) -> tuple[str, ...]:
+        """How many rows are summed, for which of the results, and whether that is added to what stands there."""
+        return ("total", "lo", "hi", "number > 0") if self.places.stretch else ("a->total", "lo", "hi", "0")
 
 
 def _call(function: str, arguments: list[str]) -> tuple[Line, ...]:

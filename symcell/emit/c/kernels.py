@@ -56,7 +56,7 @@ def _declaration(argument: Argument) -> str:
 def kernel(made: Kernel, program: Program, equation: Callable[[Op], str], taken: Iterable[str]) -> KernelView:
     """The kernel as C. ``equation``: the comment for a step; ``taken``: names that the kernels' functions have."""
     names = Names(taken)
-    arguments = Arguments(made, program, names, lambda buffer, shift: False)
+    arguments = Arguments(made, program, names)
     writer = _Writer(Units(program, arguments, names, equation))
     rows = Rowwise(writer.units, writer)
     if made.rowwise:

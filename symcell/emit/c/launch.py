@@ -36,6 +36,7 @@ class C:
 
     name = "c"
     xp = "np"
+    keeps = True
 
     def __init__(self, plan: Plan) -> None:
         self._kernels = {view.name: view for view in kernels_of(plan.programs.values())}
@@ -57,15 +58,17 @@ class C:
         """The program's stages in order: sections of C, and Python."""
         blocks: list[Block] = []
         section: Section | None = None
+        begins = 0
         for region, view in zip(scope.program.regions, views, strict=True):
             for inside, stages in _pieces(region):
                 if inside:
                     section = section or Section(self._free(scope.kind), scope, self._kernels)
-                    section.add(region, stages, view)
+                    section.add(region, begins, stages, view)
                     continue
                 blocks += self._call(section)
                 section = None
                 blocks += [self._outside(region, number, stage, view) for number, stage in stages]
+            begins += len(region.stages)
         return [*blocks, *self._call(section)]
 
     def _free(self, kind: str) -> str:
@@ -75,22 +78,29 @@ class C:
 
     def _outside(self, region: Region, number: int, stage: Stage, views: RegionViews) -> Block:
         """A stage in Python. Arrays are found anew, since what one block defines may not run."""
+        if views.scope.keeps:
+            views.scope.module.features.add("outside")
         only = number in region.inputs_only
         found = block(stage, RegionViews(views.scope, views.kind), _no_kernel)
-        return fitted(found, 4 + 4 * only, only)
+        return fitted(found, views.scope.indent + 4 * only, only)
 
     def _call(self, section: Section | None) -> list[Block]:
         if section is None:
             return []
         view = section.view()
         self.sections.append(view)
-        rows = "batch" if section.scope.kind == "step" else "pack.size"
+        scope = section.scope
+        rows = "batch" if scope.kind == "step" else "pack.size"
         text = f"in C: {section.made[0]} … {section.made[-1]} ({len(section.made)})"
         values = [f"{member.value}," for member in view.members]
         record = textwrap.wrap(" ".join(values), WIDTH, initial_indent="        ", subsequent_indent="        ")
-        threads = f"    _threads({rows} * {view.work}),"
-        lines = ("_run(", f"    _compiled(dtype).{view.name},", "    [", *record, "    ],", threads, ")")
-        return [Block((comment(text),), lines)]
+        work = textwrap.wrap(f"{rows} * {view.work},", WIDTH, initial_indent="    ", subsequent_indent="        ")
+        arguments = [f"    _compiled(dtype).{view.name},", "    [", *record, "    ],", *work]
+        if not scope.keeps:
+            return [Block((comment(text),), ("_Call(", *arguments, ")()"))]
+        name = scope.names.fresh(view.name)
+        scope.setup += [f"{name} = _Call(", *arguments, ")"]
+        return [Block((comment(text),), (f"{name}()",))]
 
 
 def _pieces(region: Region) -> Iterator[tuple[bool, list[tuple[int, Stage]]]]:

@@ -1,7 +1,8 @@
 """The functions of the table as C that compilers vectorise: no branch, no table, no call of a library.
 
 Each text is a template without a hole, over ``real``: float where the macro REAL_IS_FLOAT is 1, else double. It follows
-``<stdint.h>`` and ``<math.h>``. What it names is read off it: a source holds what it needs and no more.
+``<stdint.h>``, ``<math.h>`` and ``vectors.c``, whose INLINE it takes, as a loop with a call is not vectorised. What it
+names is read off it: a source holds what it needs and no more.
 Sine, cosine, powers and remainders are the C library's, one number at a time: they are right for all arguments.
 """
 
@@ -21,7 +22,7 @@ TEXTS = (
 """The texts in ``templates/c/mathematics`` by name; each builds on those before it."""
 
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
-_DEFINED = re.compile(r"^(?:static inline \w+|#define) (\w+)", re.MULTILINE)
+_DEFINED = re.compile(r"^(?:(?:static inline|INLINE) \w+|#define) (\w+)", re.MULTILINE)
 
 
 def definitions(functions: Iterable[type[fn.Elementwise]]) -> tuple[str, ...]:

@@ -14,10 +14,12 @@ from symcell.program.model import Buffer, Ref
 
 @dataclass(frozen=True)
 class Places:
-    """References of one region, as members of the record and arithmetic on them."""
+    """References of one region, as members of the record and arithmetic on them. ``stretch``: the lines are part of a
+    stretch of steps, whose first row is ``base``."""
 
     record: Record
     views: RegionViews
+    stretch: bool = False
 
     def start(self, ref: Ref) -> str:
         """The first of a reference's numbers: an address."""
@@ -33,22 +35,24 @@ class Places:
         """The first number of the row that a reference lies in."""
         return self.start(Ref(ref.buffer, shift=ref.shift) if self._buffer(ref).extent != "fixed" else ref)
 
-    def every(self, ref: Ref) -> tuple[str, str]:
-        """The first of a reference's numbers in the sequence, and its rows as an index (NULL: all in order)."""
+    def every(self, ref: Ref) -> tuple[str, str, str]:
+        """The first of a reference's numbers in the sequence, its rows as an index (NULL: all in order), and the first
+        of those to be worked on."""
         buffer = self._buffer(ref)
         offset, width = self.record.length(buffer.offset(ref.first)), self.record.factor(buffer.width)
         start = f" + {offset}" if offset != "0" else ""
         array = self._array(ref)
+        base = "base" if self.stretch and not self.views.scope.in_stretches(buffer) else "0"
         if ref.shift == buffer.depth:
             lead = f" + {buffer.depth}*{self._batch()}*{width}" if buffer.depth else ""
-            return array + lead + start, "NULL"
+            return array + lead + start, "NULL", base
         scope = self.views.scope
         scope.module.features |= {"past", "index"}
         key = ("past", buffer.depth, ref.shift)
         past = scope.define(key, f"past_{buffer.depth}_{ref.shift}", f"_past(pack, {buffer.depth}, {ref.shift})")
         first = self.record.number((*key, "first"), f"past_{buffer.depth}_{ref.shift}_first", f"{past}[0]")
         index = self.record.integers((*key, "index"), f"past_{buffer.depth}_{ref.shift}", f"{past}[1]")
-        return f"{array} + {first}*{width}{start}", index
+        return f"{array} + {first}*{width}{start}", index, base
 
     def width(self, ref: Ref) -> str:
         """How far apart a reference's rows are; those of a fixed value are one and the same."""
@@ -84,6 +88,8 @@ class Places:
 
     def _row(self, ref: Ref, buffer: Buffer) -> str:
         kind = self.views.kind
+        if self.views.scope.in_stretches(buffer):
+            return "first - base" if kind == "sequence" else f"{self.offsets()}[t] - base + first"
         if kind == "single" or (kind == "sequence" and not buffer.depth):
             return "first"
         if kind == "sequence" and ref.shift == buffer.depth:

@@ -12,7 +12,7 @@ from symcell.emit.python.scope import Scope
 
 @dataclass(frozen=True)
 class Member:
-    """A member as C declares it, and its value as Python code."""
+    """A member as C declares it, and as Python code its value: a number, or the array whose address it is."""
 
     declaration: str
     value: str
@@ -38,11 +38,11 @@ class Record:
 
     def array(self, key: Hashable, hint: str, value: str, *, written: bool = True) -> str:
         """The address of an array of numbers."""
-        return self._add(key, hint, "real *" if written else "const real *", f"_at({value})")
+        return self._add(key, hint, "real *" if written else "const real *", value)
 
     def integers(self, key: Hashable, hint: str, value: str) -> str:
         """The address of an array of integers; zero for None."""
-        return self._add(key, hint, "const long long *", f"_at({value})")
+        return self._add(key, hint, "const long long *", value)
 
     def length(self, size: Size) -> str:
         """A size as C code."""

@@ -15,6 +15,9 @@ from symcell.program.model import Kernel, Program
 from symcell.symbolic import functions as fn
 from symcell.templating import environment
 
+PRODUCTS = ("products", "plain", "gradients")
+"""Templates of matrix products, in the order in which they refer to each other."""
+
 
 def kernels_of(programs: Iterable[Program]) -> tuple[KernelView, ...]:
     """The kernels of some programs as C, in order."""
@@ -36,6 +39,7 @@ def source(kernels: Sequence[KernelView], sections: Sequence[SectionView]) -> st
         lowest=largest,
         kernels=kernels,
         sections=sections,
+        products=[name for name in PRODUCTS if any(name in section.products for section in sections)],
         broken=broken,
     )  # fmt: skip
     return tidy(text)

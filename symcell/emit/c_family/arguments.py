@@ -1,13 +1,13 @@
-"""What a kernel is called with: sizes, pointers to buffers, and the rows at which a step's values begin in them."""
+"""What a kernel is called with: sizes, and pointers to the rows that it works on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from symcell.cell import Size
 from symcell.emit.c_family.names import Names, timed
-from symcell.program.model import Buffer, Kernel, Program, Ref
+from symcell.program.model import Kernel, Program, Ref
 
 
 @dataclass(frozen=True)
@@ -32,28 +32,18 @@ class Pointer:
     alone: bool
 
 
-@dataclass(frozen=True)
-class Start:
-    """The first row of a reference in its array."""
-
-    name: str
-    ref: Ref
-
-
-Argument = Length | Pointer | Start
-
-Begins = Callable[[Buffer, int], bool]
+Argument = Length | Pointer
 
 
 class Arguments:
-    """A kernel's arguments, each once, in the order in which its code comes to need them.
+    """The sizes and pointers that a kernel is called with, each once, in the order in which its code comes to need
+    them: a pointer to rows is one to the first that the kernel works on.
 
-    ``begins``: whether the rows of a buffer at a shift may begin elsewhere than where the array does.
-    ``rows``: declarations of pointers to the row in hand.
+    ``direct``: numbers are found from there, else by ``rows``: declarations of pointers to the row in hand.
     """
 
-    def __init__(self, kernel: Kernel, program: Program, names: Names, begins: Begins) -> None:
-        self._program, self._names, self._begins = program, names, begins
+    def __init__(self, kernel: Kernel, program: Program, names: Names, *, direct: bool = False) -> None:
+        self._program, self._names, self._direct = program, names, direct
         self._found: dict[str, Argument] = {}
         self._pointers: dict[Ref, str] = {}
         self.rows: list[str] = []
@@ -91,6 +81,8 @@ class Arguments:
             return f"{self._pointer(self._program.window(ref)[0].name, Ref(ref.buffer, ref.first))}[{index}]"
         column = self.length(buffer.offset(ref.first))
         place = index if column == "0" else column if index == "0" else f"{column} + {index}"
+        if self._direct:
+            return f"{self._base(_slot(ref), lag)}[row{self.stride(ref)} + {place}]"
         return f"{self._row(_slot(ref), lag)}[{place}]"
 
     def _memory(self, ref: Ref) -> str:
@@ -108,21 +100,23 @@ class Arguments:
     def _row(self, ref: Ref, lag: int) -> str:
         """The pointer to the row in hand of a buffer at a shift, declared once."""
         if ref not in self._pointers:
-            buffer = self._program.buffers[ref.buffer]
-            hint = timed(buffer.name.partition("[")[0], lag)
-            self._pointers[ref] = self._names.get(("row", ref), f"{hint}_row")
-            base = self._pointer(f"{hint}_rows", ref)
-            row = f"({self._start(ref, hint)} + row)" if self._begins(buffer, ref.shift) else "row"
+            self._pointers[ref] = self._names.get(("row", ref), f"{self._hint(ref, lag)}_row")
+            base = self._base(ref, lag)
             const = "" if ref in self._outs else "const "
-            stride = self.length(buffer.width)
-            stride = f" * ({stride})" if "+" in stride or "*" in stride else "" if stride == "1" else f" * {stride}"
-            self.rows.append(f"{const}real* {self._pointers[ref]} = {base} + {row}{stride};")
+            self.rows.append(f"{const}real* {self._pointers[ref]} = {base} + row{self.stride(ref)};")
         return self._pointers[ref]
 
-    def _start(self, ref: Ref, hint: str) -> str:
-        name = self._names.get(("start", ref), f"{hint}_at")
-        self._found.setdefault(name, Start(name, ref))
-        return name
+    def _base(self, ref: Ref, lag: int) -> str:
+        """The pointer to the rows of a buffer at a shift."""
+        return self._pointer(f"{self._hint(ref, lag)}_rows", ref)
+
+    def _hint(self, ref: Ref, lag: int) -> str:
+        return timed(self._program.buffers[ref.buffer].name.partition("[")[0], lag)
+
+    def stride(self, ref: Ref) -> str:
+        """How many numbers a row of a reference's buffer has, as a factor behind a number of rows."""
+        stride = self.length(self._program.buffers[ref.buffer].width)
+        return f" * ({stride})" if "+" in stride or "*" in stride else "" if stride == "1" else f" * {stride}"
 
 
 def _slot(ref: Ref) -> Ref:

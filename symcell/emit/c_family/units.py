@@ -23,6 +23,17 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Load(Line):
+    """A line that reads an operand: its ``name``, the ``place`` it is read from, what that refers to, and the operand's
+    ``index`` there: one of INDEX, or 0."""
+
+    name: str = ""
+    place: str = ""
+    ref: Ref = field(default_factory=lambda: Ref(""))
+    index: str = "0"
+
+
+@dataclass(frozen=True)
 class Walk:
     """How a unit walks over an axis of a matrix: from ``start``, by ``step``. ``hint``: what stands in front of the
     loop that grows a total, by the kind of reduction; ``joined``: the function that puts totals of several together,
@@ -47,13 +58,16 @@ class Units:
     """Writes the statements of one kernel. What one statement leaves in a register, later ones find there.
 
     ``equation`` gives the comment for a step of the graph. ``constants``: declarations of named numbers.
-    ``everywhere``: the values that every thread has in a register.
+    ``everywhere``: the values that every thread has in a register. ``given``: what stands before the name of an operand
+    that is read first: a unit's operands are members of a structure, or variables of their own.
     """
 
     program: Program
     arguments: Arguments
     names: Names
     equation: Callable[[Op], str]
+    given: str = ""
+    members: Names = field(default_factory=Names)
     constants: dict[str, str] = field(default_factory=dict)
     registers: dict[str, str] = field(default_factory=dict)
     everywhere: set[str] = field(default_factory=set)
@@ -104,11 +118,11 @@ class Loop:
     units: Units
     outer: Loop | None = None
     walk: Walk = ALONE
-    loads: list[Line] = field(default_factory=list)
+    loads: list[Load] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     stores: list[str] = field(default_factory=list)
     indices: set[str] = field(default_factory=set)
-    loaded: dict[tuple[At, str], str] = field(default_factory=dict)
+    loaded: dict[tuple[At | Param, str], str] = field(default_factory=dict)
 
     def compute(self, statement: Statement) -> None:
         """Compute a statement into a register, and store it where it has a place."""
@@ -140,17 +154,21 @@ class Loop:
         index = "0" if numbers(units.shape(ref)) == ONE else INDEX[atom.axis]
         self.indices |= {index} & {"i", "j"}
         place = units.arguments.element(ref, lag_of(atom), index)
-        return place if isinstance(atom, Param) else self._load(atom, index, place)
+        if isinstance(atom, Param) and not (units.given and index == INDEX[None]):
+            return place
+        return self._load(atom, index, place, ref)
 
-    def _load(self, atom: At, index: str, place: str) -> str:
+    def _load(self, atom: At | Param, index: str, place: str, ref: Ref) -> str:
         if index == "0" and self.outer is not None:
-            return self.outer._load(atom, index, place)
+            return self.outer._load(atom, index, place, ref)
         key = (atom, index)
         if key not in self.loaded:
             laid = "" if index not in ("i", "j") else f"_{index}"
-            hint = timed(atom.signal, atom.lag) + laid
-            self.loaded[key] = self.units.names.get(("value", atom.signal, atom.lag, laid or None), hint)
-            self.loads.append(Line(f"const real {self.loaded[key]} = {place};"))
+            hint = (timed(atom.signal, atom.lag) if isinstance(atom, At) else atom.signal) + laid
+            names = self.units.members if self.units.given else self.units.names
+            name = names.get(("value", atom.signal, lag_of(atom), laid or None), hint)
+            self.loaded[key] = self.units.given + name
+            self.loads.append(Load(f"const real {name} = {place};", "", name, place, ref, index))
         return self.loaded[key]
 
     # values of which each unit walks over an axis of a matrix

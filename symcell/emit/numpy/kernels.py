@@ -22,6 +22,7 @@ class Numpy:
 
     name: str = "numpy"
     xp: str = "np"
+    keeps: bool = True
 
     def sweep(self, scope: Scope) -> list[RegionView]:
         return by_stages(scope, self.kernel)

@@ -42,8 +42,10 @@ class FunctionView:
 
     ``sizes``: (variable, size's name). ``slots``: (variable, its arguments): lists of slices by step. ``inputs``,
     ``taped``: what it takes apart: (variable, name, shape of a row as code, steps before the first). ``memory``,
-    ``arrays``, ``enters``, ``setup``: lines. ``left``, ``results``: (name, code) of what it returns. ``tape``: (name,
-    variable) of what it hands on.
+    ``arrays``, ``enters``, ``setup``: lines. ``kept``: (state's name, array, start), as code: where ``step`` copies
+    states to in memory that it keeps. ``left``, ``results``: (name, code) of what it returns, results of a sweep as
+    rows. ``shared``: whether the output's rows belong to something else too, as code. ``tape``: (name, variable) of
+    what it hands on.
     """
 
     sizes: tuple[tuple[str, str], ...]
@@ -53,8 +55,10 @@ class FunctionView:
     memory: tuple[str, ...]
     arrays: tuple[str, ...]
     enters: tuple[str, ...]
+    kept: tuple[tuple[str, str, str], ...]
     setup: tuple[str, ...]
     regions: tuple[RegionView, ...]
     left: tuple[tuple[str, str], ...]
     results: tuple[tuple[str, str], ...]
+    shared: str
     tape: tuple[tuple[str, str], ...]

@@ -12,13 +12,16 @@ from symcell.emit.python.views import RegionViews
 class Dialect(Protocol):
     """How a target runs a program's stages. One object prints one module, so it may collect what it has printed.
 
-    ``name``: the folder of its templates; ``xp``: the array package's name.
+    ``name``: the folder of its templates; ``xp``: the array package's name; ``keeps``: whether ``step`` keeps its
+    memory between calls, and returns copies: not where work may be under way when a call returns.
     """
 
     @property
     def name(self) -> str: ...
     @property
     def xp(self) -> str: ...
+    @property
+    def keeps(self) -> bool: ...
 
     def sweep(self, scope: Scope) -> list[RegionView]:
         """The regions of ``forward`` or ``backward``, whose program is the scope's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from symcell.cell import units
+from symcell.cell import Shape, units
 from symcell.emit.python.scope import Scope
 from symcell.emit.python.text import literal
 from symcell.emit.python.views import RegionViews
@@ -65,33 +65,53 @@ def leave(state: str, views: RegionViews) -> str:
 def returned(found: Leave, rows: str, scope: Scope) -> str:
     """Rows of (depth, batch, columns) as the caller gets them."""
     scope.module.features.add("unsort")
-    return f"pack.unsort({rows}){_outside(found, scope)}"
+    return f"pack.unsort({rows}){_outside(found.depth, found.shape, scope)}"
 
 
-def _outside(found: Leave, scope: Scope) -> str:
+def _outside(depth: int, shape: Shape, scope: Scope) -> str:
     """What makes (depth, batch, columns) the caller's (batch, *shape), or (depth, batch, *shape) of several steps."""
-    if len(found.shape) == 2:
-        lead = f"{found.depth}, batch" if found.depth > 1 else "batch"
-        return f".reshape({lead}, {', '.join(scope.size(s) for s in found.shape)})"
-    return "" if found.depth > 1 else "[0]"
+    if len(shape) == 2:
+        lead = f"{depth}, batch" if depth > 1 else "batch"
+        return f".reshape({lead}, {', '.join(scope.size(s) for s in shape)})"
+    return "" if depth > 1 else "[0]"
 
 
 # the same for a single step
 
 
-def before(found: Enter, scope: Scope) -> list[str]:
-    """The line that finds the earlier steps of a state, where ``step`` has read them."""
-    if not scope.names.has(("before", found.buffer)):
-        return []
-    variable = scope.names.get(("before", found.buffer), found.buffer)
+def read_before(scope: Scope) -> list[Enter]:
+    """The states of which ``step`` has read earlier steps."""
+    return [found for found in scope.program.enters if scope.names.has(("before", found.buffer))]
+
+
+def before(found: Enter, scope: Scope) -> str:
+    """The line that finds the earlier steps of a state, or, where it is kept, makes the memory that they are copied
+    to."""
+    variable = _before(found.buffer, scope)
     shape = f"({found.depth}, batch, {scope.size(scope.program.buffers[found.buffer].width)})"
+    if scope.keeps:
+        return f"{variable} = {scope.xp}.empty({shape}, dtype)"
     if found.start is None:
         start = f"{scope.xp}.zeros({shape}, dtype)"
     else:
         scope.module.features.add("filled")
         start = f"_filled({_start(found, scope)}, {shape}, dtype)"
     state = literal(found.state)
-    return [f"{variable} = given[{state}] if {state} in given else {start}"]
+    return f"{variable} = given[{state}] if {state} in given else {start}"
+
+
+def kept(found: Enter, scope: Scope) -> tuple[str, str, str]:
+    """A state's name, that memory in the caller's shape, and where the state starts: as code."""
+    shape = scope.module.plan.cell.shape_of(found.state)
+    return (
+        literal(found.state),
+        _before(found.buffer, scope) + _outside(found.depth, shape, scope),
+        "0" if found.start is None else f"params[{literal(scope.program.window(found.start)[0].name)}]",
+    )
+
+
+def _before(buffer: str, scope: Scope) -> str:
+    return scope.names.get(("before", buffer), f"{buffer}_before")
 
 
 def after(found: Leave, scope: Scope) -> str:
@@ -100,8 +120,8 @@ def after(found: Leave, scope: Scope) -> str:
     variable = scope.variable(buffer.name)
     shape = ", ".join(scope.size(s) for s in found.shape)
     if found.depth > 1:
-        state = scope.names.get(("before", buffer.name), f"{buffer.name}_before")
-        return f"{scope.xp}.concatenate([{state}[1:], {variable}[None]]).reshape({found.depth}, batch, {shape})"
+        parts = f"[{_before(buffer.name, scope)}[1:], {variable}[None]]"
+        return f"{scope.xp}.concatenate({parts}).reshape({found.depth}, batch, {shape})"
     if len(found.shape) == 2:
         variable += f".reshape(batch, {shape})"
-    return f"{variable}.copy()" if buffer.origin == "input" else variable
+    return f"{variable}.copy()" if scope.keeps or buffer.origin == "input" else variable

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from symcell.cell import Shape
+from symcell.cell import Shape, units
 from symcell.emit.python import memory
 from symcell.emit.python.blocks import Block, FunctionView, RegionView, grouped
 from symcell.emit.python.dialect import Dialect
-from symcell.emit.python.edges import after, before, enter, leave, returned
+from symcell.emit.python.edges import after, before, enter, kept, leave, read_before, returned
 from symcell.emit.python.regions import fitted_lines
 from symcell.emit.python.scope import Module, Scope
 from symcell.emit.python.text import literal
@@ -21,13 +21,13 @@ def sweep(program: Program, module: Module, dialect: Dialect) -> FunctionView:
     regions = dialect.sweep(scope)
     views = RegionViews(scope, "sequence")
     left = tuple((literal(found.state), returned(found, leave(found.state, views), scope)) for found in program.leaves)
-    results = tuple((literal(name), _sequence(name, ref, views)) for name, ref in program.results.items())
+    results = tuple((literal(name), _rows(name, ref, views)) for name, ref in program.results.items())
     regions.append(RegionView("", (), grouped([Block((), fitted_lines(views.flush(), 4))])))
     if program.role == "forward":
         module.tape = {name: scope.variable(name) for name in program.tape}
     handed = module.tape.values() if program.role == "forward" else ()
     tape = tuple((literal(variable), variable) for variable in handed)
-    return _view(scope, enters, regions, left, results, tape)
+    return _view(scope, enters, regions, left, results, tape, _shared(program))
 
 
 def single(program: Program, module: Module, dialect: Dialect) -> FunctionView:
@@ -38,24 +38,33 @@ def single(program: Program, module: Module, dialect: Dialect) -> FunctionView:
     blocks = dialect.single(views)
     left = tuple((literal(found.state), after(found, scope)) for found in program.leaves)
     results = tuple((literal(name), _step(name, ref, views)) for name, ref in program.results.items() if ref)
-    blocks.append(Block((), fitted_lines(views.flush(), 4)))
-    starts = tuple(line for found in program.enters for line in before(found, scope))
-    return _view(scope, starts, [RegionView("", (), grouped(blocks))], left, results, ())
+    blocks.append(Block((), fitted_lines(views.flush(), scope.indent)))
+    states = read_before(scope)
+    lines = tuple(before(found, scope) for found in states)
+    places = tuple(kept(found, scope) for found in states) if scope.keeps else ()
+    return _view(scope, lines, [RegionView("", (), grouped(blocks))], left, results, (), "", places)
 
 
 def _shape(shape: Shape, scope: Scope) -> str:
     return ", ".join(scope.size(size) for size in shape)
 
 
-def _sequence(name: str, ref: Ref | None, views: RegionViews) -> str:
-    """A result as the caller gets it: (T, B, *shape)."""
+def _rows(name: str, ref: Ref | None, views: RegionViews) -> str:
+    """A result as rows: (rows, columns)."""
+    if ref is not None:
+        return views.rows(ref)
     scope = views.scope
-    shape = scope.module.plan.cell.shape_of(name)
+    return f"{scope.xp}.zeros((pack.size, {scope.size(units(scope.module.plan.cell.shape_of(name)))}), dtype)"
+
+
+def _shared(program: Program) -> str:
+    """Whether the rows of the output belong to the tape or to the caller, who may write to y, as code."""
+    (ref,) = program.results.values() if program.role == "forward" else (None,)
     if ref is None:
-        return f"{scope.xp}.zeros((pack.steps, pack.batch, {_shape(shape, scope)}), dtype)"
-    rows = views.rows(ref)
-    laid = f".reshape(pack.steps, pack.batch, {_shape(shape, scope)})" if len(shape) == 2 else ""
-    return f"pack.sequence({rows}){laid}"
+        return ""
+    if program.buffers[ref.buffer].origin != "own":
+        return "True"
+    return str(ref.buffer in program.tape and "keep_tape")
 
 
 def _step(name: str, ref: Ref, views: RegionViews) -> str:
@@ -66,14 +75,14 @@ def _step(name: str, ref: Ref, views: RegionViews) -> str:
     if len(shape) == 2:
         code += f".reshape(batch, {_shape(shape, scope)})"
     returned = {buffer for found in scope.program.leaves for buffer, _ in found.buffers}
-    own = ref.buffer not in returned and ref.count == len(scope.program.buffers[ref.buffer].members)
+    own = not scope.keeps and ref.buffer not in returned and ref.count == len(scope.program.buffers[ref.buffer].members)
     return code if own else f"{code}.copy()"
 
 
 def _width(buffer: Buffer, scope: Scope) -> str:
     """The columns of an input's rows, where the function has to know."""
     matrix = len(buffer.members[0].shape) == 2
-    needed = {"forward": buffer.depth > 0, "backward": False, "step": matrix}[scope.kind]
+    needed = {"forward": buffer.depth > 0, "backward": False, "step": matrix or scope.keeps}[scope.kind]
     return scope.size(buffer.width) if needed else ""
 
 
@@ -84,6 +93,8 @@ def _view(
     left: tuple[tuple[str, str], ...],
     results: tuple[tuple[str, str], ...],
     tape: tuple[tuple[str, str], ...],
+    shared: str,
+    kept: tuple[tuple[str, str, str], ...] = (),
 ) -> FunctionView:
     used = [b for name, b in scope.program.buffers.items() if name in scope.used]
     inputs = tuple(
@@ -95,7 +106,8 @@ def _view(
     return FunctionView(
         sizes=tuple((scope.sizes[s], literal(s)) for s in scope.module.plan.cell.sizes if s in scope.sizes),
         slots=tuple((v, f"{depth}, {shift}, {whole}") for (depth, whole, shift), v in sorted(scope.slots.items())),
-        inputs=inputs, taped=taped, memory=fitted_lines(made, 4), enters=fitted_lines(enters, 4),
+        inputs=inputs, taped=taped, memory=fitted_lines(made, 4), enters=fitted_lines(enters, 4), kept=kept,
         arrays=fitted_lines(scope.arrays, 4),
-        setup=fitted_lines(scope.setup, 4), regions=tuple(regions), left=left, results=results, tape=tape,
+        setup=fitted_lines(scope.setup, 4), regions=tuple(regions), left=left, results=results, shared=shared,
+        tape=tape,
     )  # fmt: skip

@@ -12,8 +12,10 @@ from symcell.emit.python.text import code_lines, literal
 from symcell.program.held import INDEX, Held, sweeps
 from symcell.program.memory_use import Piece, Room
 from symcell.program.model import Plan
+from symcell.program.stretches import ROWS
 
 RESULTS = ("untaped", "taped", "back")
+LOCALS = ("item", "packed", "sizes", "some")
 
 
 def lines(plan: Plan) -> tuple[str, ...]:
@@ -24,25 +26,32 @@ def lines(plan: Plan) -> tuple[str, ...]:
     sums = [line for name, held in found.items() for line in code.lines(name, held)]
     packed = [f"    {name} += rows * ({code.row(held)})" for name, held in found.items()]
     sizes = [f"{code.variables[n]} = sizes[{literal(n)}]" for n in plan.cell.sizes if n in code.variables]
+    if code.stretched:
+        sizes.append(f"some = min(steps, max(1, {ROWS} // max(batch, 1))) * batch")
     body = [*sizes, "rows = steps * batch", *sums, "if packed:", *packed, f"return {', '.join(RESULTS)}"]
     return tuple(short for line in body for short in code_lines(line, 4))
 
 
 @dataclass
 class _Code:
-    """Numbers of bytes as code. ``variables``: those that hold the sizes."""
+    """Numbers of bytes as code. ``variables``: those that hold the sizes. ``stretched``: some arrays have rows for a
+    stretch alone, which the variable ``some`` counts."""
 
     variables: dict[str, str] = field(default_factory=dict)
-    names: Identifiers = field(default_factory=lambda: Identifiers(RESERVED | {"item", "packed", "sizes", *RESULTS}))
+    names: Identifiers = field(default_factory=lambda: Identifiers(RESERVED | {*LOCALS, *RESULTS}))
+    stretched: bool = False
 
     def lines(self, name: str, held: Held) -> Iterator[str]:
         """What stands where no rows are copied: what adds up, then rooms that several arrays use in turn."""
         rooms = Counter(largest(room) for room in held.rooms)
         alone = [room[0] for room in rooms.elements() if len(room) == 1]
-        numbers = self._sum(piece for piece in alone if not piece.bool)
+        numbers = self._sum(piece for piece in alone if not piece.bool and not piece.fixed)
+        besides = self._sum(piece for piece in alone if not piece.bool and piece.fixed)
         conditions = self._sum(piece for piece in alone if piece.bool)
         parts = [*([f"item * ({numbers})"] if numbers else []), *([conditions] if conditions else [])]
         yield f"{name} = {' + '.join([*parts, f'{held.objects} * steps'])}"
+        if besides:
+            yield f"{name} += item * ({besides})"
         for room, count in rooms.items():
             if len(room) > 1:
                 factors = [*([str(count)] if count > 1 else []), *(["item"] if not room[0].bool else [])]
@@ -55,19 +64,23 @@ class _Code:
 
     def _most(self, room: Room) -> str:
         """The largest of some arrays; of those that all have rows, or samples, alone: that many times the widest."""
-        for index, factor in enumerate(("rows", "batch")):
-            if not any(piece.fixed or parts(piece)[1 - index].terms for piece in room):
+        for index, factor in enumerate(("rows", "batch", "some")):
+            if all(not piece.fixed and parts(piece)[index] == sum(parts(piece), Size()) for piece in room):
+                self.stretched |= factor == "some"
                 return f"{factor} * max({', '.join(self._size(parts(piece)[index]) for piece in room)})"
         return f"max({', '.join(self._sum([piece]) for piece in room)})"
 
     def _sum(self, pieces: Iterable[Piece]) -> str:
         """Arrays added up: so many numbers for each row, for each sample, and besides; empty for none."""
-        rows, samples, fixed = Size(), Size(), Size()
+        widths, fixed = [Size(), Size(), Size()], Size()
         for piece in pieces:
-            each, some = parts(piece)
-            rows, samples = rows + each, samples + (Size() if piece.fixed else some)
-            fixed += some if piece.fixed else Size()
-        products = [f"{factor} * {self._factor(n)}" for factor, n in (("rows", rows), ("batch", samples)) if n.terms]
+            if piece.fixed:
+                fixed += piece.width
+            else:
+                widths = [one + other for one, other in zip(widths, parts(piece), strict=True)]
+        self.stretched |= bool(widths[2].terms)
+        counted = zip(("rows", "batch", "some"), widths, strict=True)
+        products = [f"{factor} * {self._factor(n)}" for factor, n in counted if n.terms]
         return " + ".join([*products, *([self._size(fixed)] if fixed.terms else [])])
 
     def _factor(self, size: Size) -> str:
@@ -78,11 +91,12 @@ class _Code:
         return size_code(size, lambda name: self.variables.setdefault(name, self.names.get(name, name)))
 
 
-def parts(piece: Piece) -> tuple[Size, Size]:
-    """The numbers of an array for each row, and for each sample (where it is fixed: in all)."""
+def parts(piece: Piece) -> tuple[Size, Size, Size]:
+    """The numbers of an array for each row, each sample (where it is fixed: in all) and each row of a stretch."""
     if piece.fixed:
-        return Size(), piece.width
-    return piece.width * Size.of(piece.steps), piece.width * Size.of(piece.slots)
+        return Size(), piece.width, Size()
+    steps, slots, stretches = (piece.width * Size.of(n) for n in (piece.steps, piece.slots, piece.stretches))
+    return steps, slots, stretches
 
 
 def largest(room: Room) -> Room:
@@ -95,8 +109,7 @@ def largest(room: Room) -> Room:
 
 
 def _within(piece: Piece, other: Piece) -> bool:
-    (rows, some), (most, more) = parts(piece), parts(other)
-    return piece.fixed == other.fixed and _below(rows, most) and _below(some, more)
+    return piece.fixed == other.fixed and all(map(_below, parts(piece), parts(other)))
 
 
 def _below(size: Size, other: Size) -> bool:

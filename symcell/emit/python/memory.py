@@ -33,7 +33,7 @@ def lines(scope: Scope) -> tuple[str, ...]:
         made.append(f"{variable} = {part}.reshape({count}, {width})")
         if buffer.zeroed:
             made.append(f"{variable}[...] = 0")
-    return tuple(made)
+    return (*scope.early, *made)
 
 
 def _kind(buffer: Buffer) -> str:
@@ -70,6 +70,8 @@ def rows(scope: Scope, buffer: Buffer) -> str:
     """How many rows a buffer has, as code."""
     if scope.kind == "step":
         return "batch"
+    if scope.in_stretches(buffer):
+        return f"{scope.stretch()} * batch"
     depth = buffer.depth
     some = "batch" if not depth else f"{depth + 1} * batch"
     every = "pack.size" + (" + batch" if depth == 1 else f" + {depth} * batch" if depth else "")

@@ -25,7 +25,8 @@ class ModuleView:
 
     ``sizes`` … ``lags``: the module's dicts and tuples, as code. ``kinds``: how parameters start. ``constant``: there
     are constant arrays; ``composite``: sizes that are sums or products; ``lagged``, ``matrices_carried``: states of
-    several steps, and that are matrices; ``matrices``: inputs that are. ``features``: parts of the template that the
+    several steps, and that are matrices; ``matrices``: inputs that are; ``only_input``: the one input's name, if there
+    is one alone. ``features``: parts of the template that the
     functions need. ``helpers``: definitions of functions that the array package lacks. ``held``: lines that say how
     many bytes the sweeps hold. ``own``: what the target's own templates see.
     """
@@ -49,6 +50,7 @@ class ModuleView:
     lagged: bool
     matrices_carried: bool
     matrices: frozenset[str]
+    only_input: str
     kinds: tuple[str, ...]
     spread: str
     output_shape: str
@@ -67,7 +69,7 @@ KINDS = (*INITIALISERS, "uniform()", "normal()", "number")
 
 def render(plan: Plan, dialect: Dialect) -> str:
     """The module's source."""
-    module = Module(plan, dialect.xp)
+    module = Module(plan, dialect.xp, dialect.keeps)
     forward, backward = (sweep(program, module, dialect) for program in (plan.forward, plan.backward))
     step = single(plan.forward, module, dialect)
     view = ModuleView(
@@ -106,6 +108,7 @@ def _about(cell: Cell, parameters: tuple[str, ...]) -> dict[str, Any]:
         "lagged": any(k > 1 for k in cell.states.values()),
         "matrices_carried": any(len(cell.shape_of(s)) == 2 for s in cell.states),
         "matrices": frozenset(literal(x) for x, shape in cell.inputs.items() if len(shape) == 2),
+        "only_input": literal(next(iter(cell.inputs))) if len(cell.inputs) == 1 else "",
         "kinds": tuple(kind for kind in KINDS if kind in {_kind(start) for start in starts.values()}),
         "spread": _spread(cell),
         "output_shape": _shape(cell.shape_of(cell.output)),

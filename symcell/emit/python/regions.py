@@ -14,16 +14,17 @@ from symcell.program.model import Region
 
 def by_stages(scope: Scope, kernel: KernelLines) -> list[RegionView]:
     """All regions of a sweep; ``kernel`` prints the lines that run one."""
-    return [_region(region, RegionViews(scope, region.kind), kernel) for region in scope.program.regions]
+    return [by_stage(region, RegionViews(scope, region.kind), kernel) for region in scope.program.regions]
 
 
 def one_step(views: RegionViews, kernel: KernelLines) -> list[Block]:
     """The stages of a forward program for one step."""
     stages = (stage for region in views.scope.program.regions for stage in region.stages)
-    return [fitted(block(stage, views, kernel), 4) for stage in stages]
+    return [fitted(block(stage, views, kernel), views.scope.indent) for stage in stages]
 
 
-def _region(region: Region, views: RegionViews, kernel: KernelLines) -> RegionView:
+def by_stage(region: Region, views: RegionViews, kernel: KernelLines, counts: str = "pack.counts") -> RegionView:
+    """A region, stage by stage. ``counts``: the numbers of samples by step, as code."""
     blocks: list[Block] = []
     branch = views
     for k, stage in enumerate(region.stages):
@@ -35,10 +36,10 @@ def _region(region: Region, views: RegionViews, kernel: KernelLines) -> RegionVi
     if region.kind == "sequence":
         return RegionView("", (), grouped(blocks))
     head = {
-        (True, 1): "for t, n in enumerate(pack.counts):",
-        (True, -1): "for t, n in reversed(list(enumerate(pack.counts))):",
-        (False, 1): "for t in range(len(pack.counts)):",
-        (False, -1): "for t in reversed(range(len(pack.counts))):",
+        (True, 1): f"for t, n in enumerate({counts}):",
+        (True, -1): f"for t, n in reversed(list(enumerate({counts}))):",
+        (False, 1): f"for t in range(len({counts})):",
+        (False, -1): f"for t in reversed(range(len({counts}))):",
     }[views.scope.counted or bool(views.narrowed), region.direction]
     return RegionView(head, fitted_lines(views.narrowed, 12), grouped(blocks))
 

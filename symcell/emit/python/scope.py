@@ -11,6 +11,7 @@ import sympy
 from symcell.cell import Shape, Size
 from symcell.emit.python.names import RESERVED, Identifiers, size_code
 from symcell.program.model import Buffer, Plan, Program, Ref
+from symcell.program.stretches import ROWS
 from symcell.symbolic.nodes import Constant, Count
 
 Kind = Literal["forward", "backward", "step"]
@@ -19,12 +20,14 @@ Kind = Literal["forward", "backward", "step"]
 
 @dataclass
 class Module:
-    """What the functions of a module ask of its templates. ``xp``: the array package's name; ``features``: parts of the
-    templates by name; ``functions``: those of the table that calls over arrays name (they may need definitions);
-    ``tape``: what the buffers on the tape are called there."""
+    """What the functions of a module ask of its templates. ``xp``: the array package's name; ``keeps``: whether
+    ``step`` keeps its memory between calls; ``features``: parts of the templates by name; ``functions``: those of the
+    table that calls over arrays name (they may need definitions); ``tape``: what the buffers on the tape are called
+    there."""
 
     plan: Plan
     xp: str
+    keeps: bool
     features: set[str] = field(default_factory=set)
     functions: set[type[sympy.Function]] = field(default_factory=set)
     tape: dict[str, str] = field(default_factory=dict)
@@ -33,7 +36,7 @@ class Module:
 @dataclass
 class Scope:
     """A function's variables. ``setup``: lines that stand before all regions, in order; ``arrays``: those of fixed
-    arrays, which stand before what enters, too."""
+    arrays, which stand before what enters, too; ``early``: those that stand before the buffers are made."""
 
     module: Module
     program: Program
@@ -43,12 +46,14 @@ class Scope:
     slots: dict[tuple[int, str, int], str] = field(default_factory=dict)
     setup: list[str] = field(default_factory=list)
     arrays: list[str] = field(default_factory=list)
+    early: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     left: set[str] = field(default_factory=set)
     counted: bool = False
     _known: dict[object, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.stretches = None if self.kind == "step" else self.program.stretches
         # the sizes keep their names where a value has the same one
         for name in self.module.plan.cell.sizes:
             self.names.get(("size", name), name)
@@ -56,6 +61,16 @@ class Scope:
     @property
     def xp(self) -> str:
         return self.module.xp
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the function's memory is that of the calls before: what it returns are copies."""
+        return self.kind == "step" and self.module.keeps
+
+    @property
+    def indent(self) -> int:
+        """How far in the lines of a call stand: where memory is kept, in a function inside the one that makes it."""
+        return 8 if self.keeps else 4
 
     def size(self, size: Size) -> str:
         """A length, as code."""
@@ -91,6 +106,15 @@ class Scope:
         if buffer.extent == "tape" and buffer.origin == "own":
             return "keep_tape"
         return str(buffer.extent in ("whole", "tape"))
+
+    def in_stretches(self, buffer: Buffer) -> bool:
+        """Whether only one stretch's rows of a buffer are kept."""
+        return self.stretches is not None and buffer.name in self.stretches.buffers
+
+    def stretch(self) -> str:
+        """How many steps a stretch has, as a variable."""
+        self.module.features.add("stretch")
+        return self.define("stretch", "stretch", f"pack.stretch({ROWS})", self.early)
 
     def slot_list(self, buffer: Buffer, shift: int) -> str:
         """The variable of a list: by step, the rows of a buffer that a reference of this shift names, as slices."""

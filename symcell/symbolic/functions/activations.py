@@ -98,10 +98,13 @@ class Tanhshrink(Elementwise):
         c="tanhshrink",
         definition="""real tanhshrink(real v) {
     // where |v| < 1, v - tanh(v) cancels: tanh(v) = v / (1 + r) with Lambert's r = v^2 / (3 + v^2 / (5 + ...))
-    const real square = v * v;
-    real r = square / 19;
-    for (int odd = 17; odd > 1; odd -= 2) r = square / (odd + r);
-    return square < 1 ? v * (r / (1 + r)) : v - tanh(v);
+    const real square = v * v, far = v - tanh(v);
+    real r = square / (17 + square / 19);
+    r = square / (13 + square / (15 + r));
+    r = square / (9 + square / (11 + r));
+    r = square / (5 + square / (7 + r));
+    r = square / (3 + r);
+    return square < 1 ? v * (r / (1 + r)) : far;
 }""",
         cost=3 * TRANSCENDENTAL,
     )
