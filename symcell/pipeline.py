@@ -56,23 +56,39 @@ def emitter(target: str) -> types.ModuleType:
     return import_module(f"symcell.emit.{target}")
 
 
-def compile(cell: Cell | str | Path, target: str = "numpy", *, emulate: bool = False) -> types.ModuleType:
+def compile(
+    cell: Cell | str | Path, target: str = "numpy", *, emulate: bool = False, strategy: str | None = None
+) -> types.ModuleType:
     """The emitted module of a cell, in memory: the same source that ``symcell generate`` writes.
 
     ``emulate=True`` runs a CuPy module on the CPU, its kernels compiled by the host's C++ compiler. A C module calls
-    the system's C compiler when it first runs (RuntimeError where there is none, or where it fails). Raises ValueError
-    for an unknown target or one that cannot be emulated, ImportError where the target's library is missing.
+    the system's C compiler when it first runs (RuntimeError where there is none, or where it fails). ``strategy``: how
+    a CuPy module runs its steps (its ``STRATEGIES``). Raises ValueError for an unknown target or strategy, or a target
+    that cannot be emulated or has no strategies; ImportError where the target's library is missing.
     """
     cell = as_cell(cell)
     text = source(cell, target)
     name = f"{cell.name}_{target}"
+    if emulate and target != "cupy":
+        raise ValueError(f"emulate: only the target cupy can be emulated, got {target!r}")
     if emulate:
-        if target != "cupy":
-            raise ValueError(f"emulate: only the target cupy can be emulated, got {target!r}")
         from symcell.emulate import load
 
-        return _pickling(load(text, name), cell, target, emulate)
-    return _pickling(_module(text, name), cell, target, emulate)
+        module = load(text, name)
+    else:
+        module = _module(text, name)
+    if strategy is not None:
+        _set_strategy(module, target, strategy)
+    return _pickling(module, cell, target, emulate)
+
+
+def _set_strategy(module: types.ModuleType, target: str, strategy: str) -> None:
+    if target != "cupy":
+        raise ValueError(f"strategy: only modules of the target cupy have one, got {target!r}")
+    known = emitter(target).STRATEGIES
+    if strategy not in known:
+        raise ValueError(f"strategy: expected one of {', '.join(known)}, got {strategy!r}")
+    module.STRATEGY = strategy  # type: ignore[attr-defined]
 
 
 _MODULES: WeakValueDictionary[tuple[object, ...], types.ModuleType] = WeakValueDictionary()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from symcell.cell import ONE, Size
-from symcell.emit.cupy.source import kernels_of, source as source_of
+from symcell.emit.cupy.source import functions, kernels_of, launches
 from symcell.emulate import nvrtc
 from symcell.emulate.raw import Settings
 from symcell.emulate.standin import packages
@@ -34,8 +34,9 @@ def program(buffers: tuple[Buffer, ...], made: Kernel, kind: Any = "steps", labe
 
 
 def source(made: Program) -> str:
-    """The CUDA source of a program's kernels."""
-    return source_of(kernels_of([made]))
+    """The CUDA source of a program's kernels, each with its launch."""
+    kernels = kernels_of([made])
+    return functions(kernels) + launches(kernels)
 
 
 def pointwise(name: str, body: Any, shape: Any, out: Ref | None, **reads: Ref) -> Statement:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from symcell.emit.cupy.launch import Cupy
-from symcell.emit.cupy.source import kernels_of, source
+from symcell.emit.cupy.launch import STRATEGIES, Cupy
+from symcell.emit.cupy.source import functions, kernels_of, launches
 from symcell.emit.python.module import render
 from symcell.program.model import Plan, Profile
 
 PROFILE = Profile("cupy", registers=True)
+__all__ = ["PROFILE", "STRATEGIES", "cuda_source", "emit"]
 
 
 def emit(plan: Plan) -> str:
@@ -17,4 +18,5 @@ def emit(plan: Plan) -> str:
 
 def cuda_source(plan: Plan) -> str:
     """The CUDA C of the module's kernels, without the line that defines ``real``."""
-    return source(kernels_of(plan.programs.values()))
+    kernels = kernels_of(plan.programs.values())
+    return functions(kernels) + launches(kernels)

@@ -1,21 +1,22 @@
-"""A kernel of the program as CUDA: one thread per unit, or one block per row where the units of a row meet."""
+"""A kernel of the program as CUDA: what one thread does for a unit, or one block for a row where its units meet; and
+the launch of it over rows that lie anywhere in their arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from symcell.cell import Shape, Size, units
 from symcell.emit.c_family.arguments import Argument, Arguments, Length, Pointer
 from symcell.emit.c_family.names import Names
 from symcell.emit.c_family.rowwise import PhaseLines, Rowwise
-from symcell.emit.c_family.units import ALONE, INDEX, Line, Loop, Units, Walk, along_rows
+from symcell.emit.c_family.units import ALONE, INDEX, Line, Load, Loop, Units, Walk, along_rows
 from symcell.graph import Op, Reduce
-from symcell.program.model import Buffer, Kernel, Phase, Program, Statement
+from symcell.program.model import Buffer, Kernel, Phase, Program, Ref, Statement
 
-OWN = ("warp_sum", "warp_max", "block_sum", "block_max")
-"""Device functions that put threads together."""
+OWN = ("warp_sum", "warp_max", "block_sum", "block_max", "in")
+"""Device functions that put threads together, and a unit's operands."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +39,46 @@ class PhaseView:
 
 
 @dataclass(frozen=True)
+class Start:
+    """The first row of a reference in its array."""
+
+    name: str
+    ref: Ref
+
+
+@dataclass(frozen=True)
 class KernelView:
-    """A CUDA kernel. ``arguments``: behind the number of rows, where a block may have several; ``widths``: the threads
-    that its loops have work for; ``most``: the threads of a block at most. ``ops``: what it
-    computes."""
+    """A kernel in CUDA: a function for one unit or one row of blocks of rows, and its launch over all of them.
+
+    ``arguments``: of the function, behind the row and, where each unit is by itself, the unit; ``loads``: what such a
+    unit reads, before anything is computed. ``starts``: of the
+    launch alone, by pointer: the row at which those that it works on begin. ``strides``: by pointer, how far apart
+    rows are. ``widths``: the threads that its loops have work for; ``most``: the threads of a block at most. ``ops``:
+    what it computes.
+    """
 
     name: str
     rowwise: bool
     arguments: tuple[Argument, ...]
+    starts: Mapping[str, Start]
+    strides: Mapping[str, str]
     constants: tuple[Line, ...]
     rows: tuple[Line, ...]
+    loads: tuple[Load, ...]
     phases: tuple[PhaseView, ...]
     widths: tuple[Size, ...]
     most: int
     ops: tuple[Op, ...]
+
+    @property
+    def function(self) -> str:
+        """What does one row or unit."""
+        return body_name(self.name, self.rowwise)
+
+    @property
+    def reader(self) -> str:
+        """What reads a unit's operands; the structure that they are members of is called ``…_in``."""
+        return f"{self.name}_read"
 
     @property
     def warps(self) -> frozenset[str]:
@@ -66,16 +93,54 @@ class KernelView:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Declarations of all that it is called with."""
+        """Declarations of all that the function is called with."""
+        unit = () if self.rowwise else ("const int unit",)
+        return ("const long long row", *unit, *(_declaration(a) for a in self.arguments))
+
+    @property
+    def launched(self) -> tuple[str, ...]:
+        """Declarations of all that the launch is called with."""
         rows = () if self.rowwise else ("long long rows",)
-        return (*rows, *(_declaration(a) for a in self.arguments))
+        return (*rows, *(_declaration(a, alone=True) for a in self.all_arguments))
+
+    @property
+    def all_arguments(self) -> tuple[Argument | Start, ...]:
+        """The launch's arguments, behind the number of rows, where a block may have several."""
+        pairs = ((a, self.starts.get(a.name)) for a in self.arguments)
+        return tuple(found for pair in pairs for found in pair if found is not None)
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """What the launch hands to the function."""
+        unit = () if self.rowwise else ("unit",)
+        return ("row", *unit, *(self._passed(a) for a in self.arguments))
+
+    @property
+    def pointers(self) -> tuple[str, ...]:
+        """The names of the function's parameters, all but the operands."""
+        return ("row", "unit", *(a.name for a in self.arguments))
+
+    def _passed(self, argument: Argument) -> str:
+        start = self.starts.get(argument.name)
+        return argument.name if start is None else f"{argument.name} + {start.name}{self.strides[argument.name]}"
 
 
-def _declaration(argument: Argument) -> str:
+def body_name(kernel: str, rowwise: bool) -> str:
+    """The function that does one row or unit of a kernel."""
+    return f"{kernel}_row" if rowwise else f"{kernel}_unit"
+
+
+def functions_of(kernel: str) -> tuple[str, ...]:
+    """All names that a kernel's functions and structures have."""
+    return tuple(f"{kernel}_{part}" for part in ("row", "unit", "read", "in", "early", "ahead"))
+
+
+def _declaration(argument: Argument | Start, *, alone: bool = False) -> str:
+    """``alone``: compilers may be told what no other pointer reaches."""
     if not isinstance(argument, Pointer):
-        return f"long long {argument.name}"
+        return f"const long long {argument.name}"
     kind = "real*" if argument.written else "const real*"
-    return f"{kind} __restrict__ {argument.name}" if argument.alone else f"{kind} {argument.name}"
+    return f"{kind} __restrict__ {argument.name}" if alone and argument.alone else f"{kind} {argument.name}"
 
 
 def kernel(
@@ -83,12 +148,15 @@ def kernel(
 ) -> KernelView:
     """The kernel as CUDA. ``equation``: the comment for a step; ``taken``: names that the kernels' functions have;
     ``steps``: whether it computes one step of the sequence, or all at once."""
-    names = Names((*taken, *OWN))
-    arguments = Arguments(made, program, names, _in_step if steps else _in_sequence)
-    writer = _Writer(made, Units(program, arguments, names, equation))
+    names = Names((*taken, *OWN, *functions_of(made.name)))
+    arguments = Arguments(made, program, names, direct=not made.rowwise)
+    writer = _Writer(made, Units(program, arguments, names, equation, "" if made.rowwise else "in."))
     phases = writer.rowwise() if made.rowwise else (writer.unitwise(made.phases[0]),)
+    pointers = [a for a in arguments if isinstance(a, Pointer)]
+    strides = {a.name: arguments.stride(a.ref) for a in pointers if program.buffers[a.ref.buffer].extent != "fixed"}
+    begins = _in_step if steps else _in_sequence
+    moved = [a for a in pointers if a.name in strides and begins(program.buffers[a.ref.buffer], a.ref.shift)]
     lengths = sorted((a for a in arguments if isinstance(a, Length)), key=lambda a: a.size)
-    ordered = (*lengths, *(a for a in arguments if not isinstance(a, Length)))
     constants = tuple(map(Line, writer.units.constants.values()))
     widths = dict.fromkeys(units(p.span) * Size.of(32 if _walks(p) else 1) for p in made.phases)
     # registers last for more threads only where compilers are told; matrices need them to keep memory busy
@@ -96,9 +164,12 @@ def kernel(
     return KernelView(
         made.name,
         made.rowwise,
-        ordered,
+        (*lengths, *pointers),
+        {a.name: Start(names.get(("start", a.ref), f"{a.name.removesuffix('_rows')}_at"), a.ref) for a in moved},
+        strides,
         constants,
         tuple(map(Line, arguments.rows)),
+        tuple(writer.loads),
         phases,
         tuple(widths),
         most,
@@ -133,10 +204,12 @@ class _Writer:
 
     kernel: Kernel
     units: Units
+    loads: list[Load] = field(default_factory=list)
 
     def unitwise(self, phase: Phase) -> PhaseView:
-        """Every unit by itself: one loop, over all units of all rows."""
+        """Every unit by itself: one loop, over all units of all rows. Operands are read by a function of their own."""
         loop = self.units.loop((*phase.scalars, *phase.body), walk=_walk(phase))
+        self.loads, loop.loads = loop.loads, []
         return self._view(phase, PhaseLines((), loop, (), (), ()))
 
     def rowwise(self) -> tuple[PhaseView, ...]:
@@ -161,7 +234,8 @@ class _Writer:
         loop, walks = lines.loop, _walks(phase)
         alone = "if (lane == 0) " if walks else ""
         ends = [f"{alone}{line}" for line in (*(line.code for line in lines.sums), *loop.stores)]
-        body = (*loop.loads, *loop.lines, *map(Line, ends))
+        read = [Line("__syncwarp();")] if walks and ends else []  # all lanes have read what one may write over
+        body = (*loop.loads, *loop.lines, *read, *map(Line, ends))
         length = self.units.arguments.length(units(phase.span))
         indices = self._indices(phase.span, loop)
         return PhaseView(phase.barrier, lines.before, length, walks, indices, body, lines.after)

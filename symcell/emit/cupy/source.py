@@ -8,6 +8,7 @@ from functools import partial
 from symcell.emit.c_family.layout import broken, tidy
 from symcell.emit.comments import equation
 from symcell.emit.cupy.kernels import KernelView, kernel
+from symcell.emit.cupy.steps import StepsView
 from symcell.graph import Pointwise, Reduce
 from symcell.program.model import Kernel, Program
 from symcell.symbolic import functions as fn
@@ -24,8 +25,8 @@ def kernels_of(programs: Iterable[Program]) -> tuple[KernelView, ...]:
     )
 
 
-def source(kernels: Iterable[KernelView]) -> str:
-    """The CUDA C of some kernels, without the line that defines ``real``; empty without any."""
+def functions(kernels: Iterable[KernelView]) -> str:
+    """The CUDA C of what kernels do for a row or a unit, without the line that defines ``real``; empty without any."""
     kernels = tuple(kernels)
     ops = [op for view in kernels for op in view.ops]
     largest = any(isinstance(op, Reduce) and op.kind == "max" for op in ops)
@@ -39,3 +40,25 @@ def source(kernels: Iterable[KernelView]) -> str:
         broken=broken,
     )  # fmt: skip
     return tidy(text) if kernels else ""
+
+
+def launches(kernels: Iterable[KernelView]) -> str:
+    """The CUDA C of kernels that are launches of their own, behind that of their functions."""
+    kernels = tuple(kernels)
+    text = environment("cupy").get_template("cupy/launches.cu.j2").render(kernels=kernels, broken=broken)
+    return tidy(text) if kernels else ""
+
+
+def sharing() -> str:
+    """The CUDA C that kernels of all steps have in common."""
+    return tidy(environment("cupy").get_template("cupy/products.cu.j2").render())
+
+
+def matrix_units() -> str:
+    """The CUDA C that these may have besides, for products on matrix units."""
+    return tidy(environment("cupy").get_template("cupy/matrix.cu.j2").render())
+
+
+def steps(view: StepsView) -> str:
+    """The CUDA C of a kernel that runs all steps of a sweep, behind that of its kernels' functions."""
+    return tidy(environment("cupy").get_template("cupy/steps.cu.j2").render(view=view, broken=broken))
