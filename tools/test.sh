@@ -14,5 +14,4 @@ run() {
 
 run ruff check .
 run mypy symcell
-run symcell check
-run python -m pytest -n auto --maxprocesses 8
+run python -m pytest -n auto --maxprocesses 8 --dist loadgroup

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from symcell import __version__
-from symcell.cli import bench, check, derive, generate, listing, new, show, verify
+from symcell.cli import bench, check, derive, generate, listing, new, plan, show, verify
 
 
 class _Failure(click.ClickException):
@@ -63,6 +63,7 @@ for _command in (
     check.check,
     verify.verify,
     bench.bench,
+    plan.plan,
 ):
     app.add_command(_command)
 

@@ -23,6 +23,11 @@ def _sizes(context: click.Context, param: click.Parameter, values: tuple[str, ..
     return found
 
 
+def comma_sizes(context: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    """``T=256,B=16`` as a dict."""
+    return _sizes(context, param, tuple(part for value in values for part in value.split(",")))
+
+
 def _targets(context: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """The targets in their usual order, all of them where none is given."""
     from symcell.pipeline import TARGETS

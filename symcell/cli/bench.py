@@ -70,8 +70,9 @@ def bench(
     compiled: bool,
     out: Path | None,
 ) -> None:
-    """Time emitted kernels beside PyTorch and beside their matrix products alone.
+    """Time emitted kernels beside PyTorch and bare products.
 
+    The products are those of the cell's matrices alone, the floor of what multiplies as BLAS does.
     Without a CELL those shipped cells run that torch.nn has too. Peak memory is by how much a fresh process grows.
     """
     from symcell.bench import GRID, Pace, Size, bench as bench_, known_to_torch

@@ -33,7 +33,7 @@ def _bands(cell: CellReport, width: int) -> list[list[Column]]:
     bands: list[list[Column]] = [[]]
     free = width - max(names, 6) - 3
     left = free
-    for column in cell.columns:
+    for column in _made(cell):
         entries = (_entry(row, column, None).cell_len for row in cell.rows)
         wide = max(*(len(line) for line in column.head), *entries, 5) + 3
         if wide > left and bands[-1]:
@@ -44,8 +44,13 @@ def _bands(cell: CellReport, width: int) -> list[list[Column]]:
     return bands
 
 
+def _made(cell: CellReport) -> list[Column]:
+    """The comparisons that were made; the legend says what was left out."""
+    return [column for column in cell.columns if not column.missing]
+
+
 def _table(cell: CellReport, columns: list[Column], width: int) -> Table:
-    title = cell.cell if columns == list(cell.columns)[: len(columns)] else None
+    title = cell.cell if columns == _made(cell)[: len(columns)] else None
     table = Table(
         title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1)
     )
@@ -59,19 +64,20 @@ def _table(cell: CellReport, columns: list[Column], width: int) -> Table:
 
 
 def _legend(columns: Mapping[str, Column], width: int) -> Table:
-    """What each column compares, the error that passes, and why that much; or why it was left out."""
+    """What each column compares and, where there is room, the error that passes, and why that much; or why it was left
+    out."""
     table = Table.grid(padding=(0, 2))
     for head, column in columns.items():
-        what = (
-            f"– {column.missing}" if column.missing else f"at most {column.tolerance.text()}: {column.tolerance.reason}"
-        )
-        table.add_row(*(Text(text, style="dim") for text in (head, column.title, what)[: None if width >= 100 else 2]))
+        passes = f"at most {column.tolerance.text()}: {column.tolerance.reason}"
+        if width >= 100:
+            texts = [head, column.title, f"left out: {column.missing}" if column.missing else passes]
+        else:
+            texts = [head, f"left out: {column.missing}" if column.missing else column.title]
+        table.add_row(*(Text(text, style="dim") for text in texts))
     return table
 
 
 def _entry(row: Row, column: Column, worst: float | None) -> Text:
-    if column.missing:
-        return Text("–", style="dim")
     if column.title not in row.errors:
         return Text("")
     value = row.errors[column.title]

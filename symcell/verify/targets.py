@@ -34,7 +34,8 @@ def targets() -> tuple[Target, ...]:
     c = Target("c", "c", functools.partial(compile, target="c"), compiler_missing() or "")
     if gpu_missing() is None:
         return numpy, c, Target("cupy", "cupy (GPU)", functools.partial(compile, target="cupy"))
-    emulated = functools.partial(compile, target="cupy", emulate=True)
+    # one compilation for all sizes
+    emulated = functools.partial(compile, target="cupy", emulate=True, strategy="plain")
     return numpy, c, Target("cupy", "cupy (emulated)", emulated, emulator_missing() or "")
 
 

@@ -9,7 +9,7 @@ import symcell
 from symcell.bench import memory
 from symcell.bench.contenders import Contender, contenders_of
 from symcell.bench.work import Work, sized
-from symcell.program.memory_use import peak_memory
+from symcell.program.peak import peak_memory
 
 MB = 1_000_000
 pytestmark = pytest.mark.skipif(memory.missing() is not None, reason=memory.missing() or "")

@@ -187,10 +187,13 @@ def test_missing_witnesses_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert missing == dict.fromkeys(("float64", "float32", "apart"), "no C++ compiler") | {
         "torch": "PyTorch is not installed"
     }
-    shown = rendered(report, 120)
-    assert "no C++ compiler" in shown
-    assert "PyTorch is not installed" in shown
-    assert "–" in shown
+    for width in (80, 120):
+        shown = rendered(report, width)
+        legend = shown[shown.index("within tolerance") :]
+        assert "left out: no C++ compiler" in legend
+        assert "left out: PyTorch is not installed" in legend
+        assert "–torch" not in shown.removesuffix(legend), "a column without a number"
+        assert "–step" in shown.removesuffix(legend)
 
 
 def test_a_cell_that_is_nowhere_defined() -> None:
