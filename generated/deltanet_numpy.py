@@ -13,7 +13,7 @@ edit it here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +50,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "171822297c3795e3"
+STAMP = "b38dbcff852790e3"
 
 
 class Params(Mapping[str, Any]):
@@ -63,6 +63,7 @@ class Params(Mapping[str, Any]):
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
         self._stacks: dict[tuple[str, str], Any] = {}
+        self._steppers: list[_Stepper] = []
         start = 0
         for name, named in PARAMS.items():
             shape = _shape(named, self.sizes)
@@ -101,7 +102,9 @@ class Params(Mapping[str, Any]):
 
     def copy(self) -> Params:
         """The same numbers in a buffer of their own."""
-        return Params(self.flat.copy(), self.sizes)
+        flat = _buffer(self.flat.size, self.flat.dtype)
+        flat[...] = self.flat
+        return Params(flat, self.sizes)
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
@@ -155,8 +158,17 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
-    flat = np.concatenate(parts).astype(kind)
-    return Params(np.asarray(flat), sizes)
+    values = np.concatenate(parts).astype(kind)
+    flat = _buffer(values.size, kind)
+    flat[...] = np.asarray(values)
+    return Params(flat, sizes)
+
+
+def _buffer(size: int, dtype: Any) -> np.ndarray:
+    """Room for so many numbers that begins on a cache line: a vector across two of them takes twice as long to load."""
+    memory = np.empty(size + 64, dtype)
+    first = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[first : first + size]
 
 
 def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -186,7 +198,8 @@ class Packing:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
-        counts = np.full(steps, batch)
+        self.counts = [batch] * steps
+        self.offsets = [t * batch for t in range(steps + 1)]
         if lengths is not None:
             order = np.argsort(-lengths, kind="stable")
             self.ends = lengths[order]
@@ -194,8 +207,8 @@ class Packing:
             self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
             rows = [t * batch + order[:n] for t, n in enumerate(counts)]
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-        self.counts = [int(n) for n in counts]
-        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+            self.counts = [int(n) for n in counts]
+            self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
@@ -221,14 +234,15 @@ class Packing:
         flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
-    def sequence(self, rows: Any) -> Any:
-        """Rows as a new (T, B, n), zero in the padding."""
-        shape = (self.steps, self.batch, rows.shape[1])
+    def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
+        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
+        where they are ``kept`` for something else."""
+        whole = (self.steps, self.batch, *shape)
         if self.index is None:
-            return rows.reshape(shape).copy()
+            return (rows.copy() if kept else np.ascontiguousarray(rows)).reshape(whole)
         y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
         y[self.index] = rows
-        return y.reshape(shape)
+        return y.reshape(whole)
 
     def sort(self, state: Any) -> Any:
         """(steps, B, n) with the samples in the order of their rows."""
@@ -280,13 +294,15 @@ def forward(
     if every is not None:
         tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+    pack = Packing(steps, batch, ends)
+    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
+    return pack.sequence(rows, _shape(("H",), params.sizes), False), last, kept
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
     batch = pack.batch
     given = _state_rows(state)
     dtype = params.flat.dtype
@@ -404,7 +420,7 @@ def _forward_sweep(
         "x_rows": x_rows,
     }
     tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
-    return pack.sequence(y), last, tape
+    return y, last, tape
 
 
 @np.errstate(all="ignore")
@@ -435,15 +451,18 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
     _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
-    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
-    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    if isinstance(tape, Checkpoints):
+        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
+    else:
+        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
+        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
     return Grads(grads, dx.get("x"), dstate)
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
     pack, dtype = tape.pack, tape.dtype
     batch = pack.batch
     given = _state_rows(dlast)
@@ -672,12 +691,11 @@ def _backward_sweep(
     if not need_x:
         return grads, {}, dstate
     dx = {
-        "x": pack.sequence(dx_),
+        "x": dx_,
     }
     return grads, dx, dstate
 
 
-@np.errstate(all="ignore")
 def step(
     params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -685,15 +703,63 @@ def step(
 
     Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs("x_t", x_t)
-    params = _params(params, inputs, {}, None, state)
-    (batch,) = _check_inputs(inputs, ("B",), params)
-    given = _state_rows(_check_state("state", state, batch, params))
+    inputs = {"x": x_t} if type(x_t) is np.ndarray else x_t
+    given = {} if state is None else state
+    try:
+        stepper = params._steppers.pop() if isinstance(params, Params) else None
+    except IndexError:  # none was made yet, or other threads have them all
+        stepper = None
+    if stepper is None or not stepper.fits(inputs, given):
+        checked = _inputs("x_t", x_t)
+        params = _params(params, checked, {}, None, state)
+        (batch,) = _check_inputs(checked, ("B",), params)
+        given = _check_state("state", state, batch, params)
+        inputs = {name: value for name, (_, value) in checked.items()}
+        if stepper is None or stepper.batch != batch:
+            stepper = _stepper(params, batch)
+    for name, place in stepper.inputs:
+        place[...] = inputs[name]
+    for name, place, start in stepper.states:
+        place[...] = given.get(name, start)
+    results = stepper.run()
+    params._steppers.append(stepper)
+    return results
+
+
+class _Stepper(NamedTuple):
+    """What ``step`` keeps from call to call for ``batch`` samples, as to find memory takes longer than a small step:
+    where it copies the inputs and states to, each with its start, and ``run``, which returns copies of its results.
+
+    It belongs to one call at a time. It refers to the parameters, which may change in place, and not to their Params.
+    """
+
+    batch: int
+    dtype: Any
+    expected: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]
+    inputs: list[tuple[str, Any]]
+    states: list[tuple[str, Any, Any]]
+    run: Callable[[], tuple[Any, dict[str, Any]]]
+
+    def fits(self, inputs: Any, states: Any) -> bool:
+        """Whether these are dicts of plain arrays, all of the shapes and the type that are expected. If not, it takes
+        thorough checks to say what is wrong, if anything is."""
+        if type(inputs) is not dict or type(states) is not dict or len(inputs) != len(INPUTS):
+            return False
+        for arrays, shapes in zip((inputs, states), self.expected):
+            for name, value in arrays.items():
+                if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != shapes.get(name):
+                    return False
+        return True
+
+
+def _stepper(params: Params, batch: int) -> _Stepper:
+    """The memory for one step of so many samples."""
     dtype = params.flat.dtype
+    D = params.sizes["D"]
     K = params.sizes["K"]
     H = params.sizes["H"]
 
-    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    x_t_ = np.empty((batch, D), dtype)
     v_beta_W_q_x_W_k_x = np.empty((batch, H + 2*K + 1), dtype)
     a_b = np.empty((batch, 2*K), dtype)
     product_a_product_b = np.empty((batch, 2*K), dtype)
@@ -702,86 +768,100 @@ def step(
     e = np.empty((batch, H), dtype)
     S = np.empty((batch, H*K), dtype)
     y = np.empty((batch, H), dtype)
-    S_before = given["S"] if "S" in given else np.zeros((1, batch, H*K), dtype)
+    S_before = np.empty((1, batch, H*K), dtype)
     W_v_to_W_k_T = params.stack("W_v", "W_k").T
     eps = 1e-06
     S_t1 = S_before[0]
 
-    # v[t] = W_v @ x[t] (value)
-    # w_beta_x[t] = w_beta @ x[t]
-    # W_q_x[t] = W_q @ x[t]
-    # W_k_x[t] = W_k @ x[t]
-    v_to_W_k_x_t = v_beta_W_q_x_W_k_x
-    np.matmul(x_t_, W_v_to_W_k_T, out=v_to_W_k_x_t)
-    # beta[t] = sigmoid(w_beta_x[t]) (writing strength)
-    w_beta_x_t = v_beta_W_q_x_W_k_x[:, H : H + 1]
-    beta_t = w_beta_x_t
-    np.subtract(0, w_beta_x_t, out=beta_t)
-    np.exp(beta_t, out=beta_t)
-    np.add(beta_t, 1, out=beta_t)
-    np.divide(1, beta_t, out=beta_t)
-    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
-    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
-    W_q_x_to_W_k_x_t = v_beta_W_q_x_W_k_x[:, H + 1 :]
-    sigmoid_W_q_x_to_sigmoid_W_k_x_t = a_b
-    np.subtract(0, W_q_x_to_W_k_x_t, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
-    np.exp(sigmoid_W_q_x_to_sigmoid_W_k_x_t, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
-    np.add(sigmoid_W_q_x_to_sigmoid_W_k_x_t, 1, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
-    np.divide(1, sigmoid_W_q_x_to_sigmoid_W_k_x_t, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
-    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
-    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
-    a_to_b_t = sigmoid_W_q_x_to_sigmoid_W_k_x_t
-    np.multiply(W_q_x_to_W_k_x_t, sigmoid_W_q_x_to_sigmoid_W_k_x_t, out=a_to_b_t)
-    # product_a[t] = a[t]**2
-    # product_b[t] = b[t]**2
-    product_a_to_product_b_t = product_a_product_b
-    np.square(a_to_b_t, out=product_a_to_product_b_t)
-    # dot_a[t] = sum(product_a[t])
-    # dot_b[t] = sum(product_b[t])
-    dot_a_to_dot_b_t = sqrt_a_q_sqrt_a_k
-    product_a_to_product_b_t_ = product_a_product_b.reshape(-1, 2, K)
-    np.add.reduce(product_a_to_product_b_t_, axis=2, out=dot_a_to_dot_b_t)
-    # a_q[t] = dot_a[t] + eps
-    # a_k[t] = dot_b[t] + eps
-    a_q_to_a_k_t = dot_a_to_dot_b_t
-    np.add(dot_a_to_dot_b_t, eps, out=a_q_to_a_k_t)
-    # sqrt_a_q[t] = sqrt(a_q[t])
-    # sqrt_a_k[t] = sqrt(a_k[t])
-    sqrt_a_q_to_sqrt_a_k_t = dot_a_to_dot_b_t
-    np.sqrt(a_q_to_a_k_t, out=sqrt_a_q_to_sqrt_a_k_t)
-    # q[t] = a[t]/sqrt_a_q[t] (query)
-    # k[t] = b[t]/sqrt_a_k[t] (key)
-    a_to_b_t_ = a_b.reshape(-1, 2, K)
-    sqrt_a_q_to_sqrt_a_k_t_ = sqrt_a_q_sqrt_a_k.reshape(-1, 2, 1)
-    q_to_k_t = q_k.reshape(-1, 2, K)
-    np.divide(a_to_b_t_, sqrt_a_q_to_sqrt_a_k_t_, out=q_to_k_t)
-    # S_k[t] = S[t-1] @ k[t]
-    S_k_t = e.reshape(-1, H, 1)
-    S_t1_ = S_t1.reshape(-1, H, K)
-    k_t = q_k[:, K :].reshape(-1, K, 1)
-    np.matmul(S_t1_, k_t, out=S_k_t)
-    # e[t] = v[t] - S_k[t] (error of the recalled value)
-    v_t = v_beta_W_q_x_W_k_x[:, : H]
-    S_k_t_ = e
-    e_t = S_k_t_
-    np.subtract(v_t, S_k_t_, out=e_t)
-    # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
-    beta_t_ = v_beta_W_q_x_W_k_x[:, H : H + 1].reshape(-1, 1, 1)
-    e_t_ = S_k_t
-    k_t_ = q_k[:, K :].reshape(-1, 1, K)
-    S_t = S.reshape(-1, H, K)
-    np.multiply(beta_t_, e_t_, out=S_t)
-    np.multiply(S_t, k_t_, out=S_t)
-    np.add(S_t1_, S_t, out=S_t)
-    # y[t] = S[t] @ q[t] (output)
-    y_t = y.reshape(-1, H, 1)
-    q_t = q_k[:, : K].reshape(-1, K, 1)
-    np.matmul(S_t, q_t, out=y_t)
+    @np.errstate(all="ignore")
+    def run() -> tuple[Any, dict[str, Any]]:
+        # v[t] = W_v @ x[t] (value)
+        # w_beta_x[t] = w_beta @ x[t]
+        # W_q_x[t] = W_q @ x[t]
+        # W_k_x[t] = W_k @ x[t]
+        v_to_W_k_x_t = v_beta_W_q_x_W_k_x
+        np.matmul(x_t_, W_v_to_W_k_T, out=v_to_W_k_x_t)
+        # beta[t] = sigmoid(w_beta_x[t]) (writing strength)
+        w_beta_x_t = v_beta_W_q_x_W_k_x[:, H : H + 1]
+        beta_t = w_beta_x_t
+        np.subtract(0, w_beta_x_t, out=beta_t)
+        np.exp(beta_t, out=beta_t)
+        np.add(beta_t, 1, out=beta_t)
+        np.divide(1, beta_t, out=beta_t)
+        # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+        # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+        W_q_x_to_W_k_x_t = v_beta_W_q_x_W_k_x[:, H + 1 :]
+        sigmoid_W_q_x_to_sigmoid_W_k_x_t = a_b
+        np.subtract(0, W_q_x_to_W_k_x_t, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
+        np.exp(sigmoid_W_q_x_to_sigmoid_W_k_x_t, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
+        np.add(sigmoid_W_q_x_to_sigmoid_W_k_x_t, 1, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
+        np.divide(1, sigmoid_W_q_x_to_sigmoid_W_k_x_t, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
+        # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+        # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+        a_to_b_t = sigmoid_W_q_x_to_sigmoid_W_k_x_t
+        np.multiply(W_q_x_to_W_k_x_t, sigmoid_W_q_x_to_sigmoid_W_k_x_t, out=a_to_b_t)
+        # product_a[t] = a[t]**2
+        # product_b[t] = b[t]**2
+        product_a_to_product_b_t = product_a_product_b
+        np.square(a_to_b_t, out=product_a_to_product_b_t)
+        # dot_a[t] = sum(product_a[t])
+        # dot_b[t] = sum(product_b[t])
+        dot_a_to_dot_b_t = sqrt_a_q_sqrt_a_k
+        product_a_to_product_b_t_ = product_a_product_b.reshape(-1, 2, K)
+        np.add.reduce(product_a_to_product_b_t_, axis=2, out=dot_a_to_dot_b_t)
+        # a_q[t] = dot_a[t] + eps
+        # a_k[t] = dot_b[t] + eps
+        a_q_to_a_k_t = dot_a_to_dot_b_t
+        np.add(dot_a_to_dot_b_t, eps, out=a_q_to_a_k_t)
+        # sqrt_a_q[t] = sqrt(a_q[t])
+        # sqrt_a_k[t] = sqrt(a_k[t])
+        sqrt_a_q_to_sqrt_a_k_t = dot_a_to_dot_b_t
+        np.sqrt(a_q_to_a_k_t, out=sqrt_a_q_to_sqrt_a_k_t)
+        # q[t] = a[t]/sqrt_a_q[t] (query)
+        # k[t] = b[t]/sqrt_a_k[t] (key)
+        a_to_b_t_ = a_b.reshape(-1, 2, K)
+        sqrt_a_q_to_sqrt_a_k_t_ = sqrt_a_q_sqrt_a_k.reshape(-1, 2, 1)
+        q_to_k_t = q_k.reshape(-1, 2, K)
+        np.divide(a_to_b_t_, sqrt_a_q_to_sqrt_a_k_t_, out=q_to_k_t)
+        # S_k[t] = S[t-1] @ k[t]
+        S_k_t = e.reshape(-1, H, 1)
+        S_t1_ = S_t1.reshape(-1, H, K)
+        k_t = q_k[:, K :].reshape(-1, K, 1)
+        np.matmul(S_t1_, k_t, out=S_k_t)
+        # e[t] = v[t] - S_k[t] (error of the recalled value)
+        v_t = v_beta_W_q_x_W_k_x[:, : H]
+        S_k_t_ = e
+        e_t = S_k_t_
+        np.subtract(v_t, S_k_t_, out=e_t)
+        # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+        beta_t_ = v_beta_W_q_x_W_k_x[:, H : H + 1].reshape(-1, 1, 1)
+        e_t_ = S_k_t
+        k_t_ = q_k[:, K :].reshape(-1, 1, K)
+        S_t = S.reshape(-1, H, K)
+        np.multiply(beta_t_, e_t_, out=S_t)
+        np.multiply(S_t, k_t_, out=S_t)
+        np.add(S_t1_, S_t, out=S_t)
+        # y[t] = S[t] @ q[t] (output)
+        y_t = y.reshape(-1, H, 1)
+        q_t = q_k[:, : K].reshape(-1, K, 1)
+        np.matmul(S_t, q_t, out=y_t)
 
-    state = {
-        "S": S.reshape(batch, H, K),
-    }
-    return y, state
+        state = {
+            "S": S.reshape(batch, H, K).copy(),
+        }
+        return y.copy(), state
+
+    inputs = [
+        ("x", x_t_),
+    ]
+    states = [
+        ("S", S_before.reshape(batch, H, K), 0),
+    ]
+    expected = (
+        {name: (batch, *params.shapes[name]) for name in INPUTS},
+        {name: (batch, *params.shapes[name]) for name in STATES},
+    )
+    return _Stepper(batch, dtype, expected, inputs, states, run)
 
 
 class Checkpoints(NamedTuple):
@@ -825,7 +905,8 @@ def _forward_pieces(
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(rows, y.shape[2:], False)
     return y, state, tape if keep_tape else None
 
 
@@ -849,7 +930,7 @@ def _backward_piece(
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = part
+        dx[name][where] = pack.sequence(part, params.shapes[name], False)
     return dstate
 
 
@@ -894,12 +975,12 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
-    y = item * length * batch * math.prod(_shape(("H",), params.sizes)) + 3 * states
-    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    y = item * length * batch * math.prod(_shape(("H",), params.sizes))
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS)
     if not keep_tape:
-        return untaped + y
+        return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + max(taped + y, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
@@ -909,15 +990,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     K = sizes["K"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * (2*H + H*K + 6*K + 3) + batch * (H + H*K)) + 488 * steps
-    taped = item * (rows * (3*H + H*K + 6*K + 3) + batch * H*K) + 488 * steps
-    back = item * (rows * (D + 3*H + 2*H*K + 6*K + 5) + batch * (3*H*K + 2*K)) + 744 * steps
+    untaped = item * (rows * (H + H*K + 6*K + 3) + batch * (H + H*K)) + 488 * steps
+    taped = item * (rows * (2*H + H*K + 6*K + 3) + batch * H*K) + 488 * steps
+    back = item * (rows * (3*H + 2*H*K + 6*K + 5) + batch * (3*H*K + 2*K)) + 744 * steps
     back += item * rows * max(K, H)
     back += 2 * item * rows * max(H, K)
     if packed:
-        untaped += rows * (item * D + 8)
-        taped += rows * (item * D + 8)
-        back += rows * (item * (D + H + H*K) + 16)
+        untaped += rows * (item * (D + H) + 8)
+        taped += rows * (item * (D + H) + 8)
+        back += rows * (item * (2*D + H + H*K) + 16)
     return untaped, taped, back
 
 
@@ -986,7 +1067,7 @@ def _params(
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
     kind = next(iter(kinds), np.dtype("float32"))
-    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    flat = _buffer(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
     packed = Params(flat, found)
     for name in PARAMS:
         packed[name] = params[name]

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +69,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "b9b552f213252931"
+STAMP = "6ec3db15cdcb8be5"
 
 
 class Params(Mapping[str, Any]):
@@ -82,6 +82,7 @@ class Params(Mapping[str, Any]):
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
         self._stacks: dict[tuple[str, str], Any] = {}
+        self._steppers: list[_Stepper] = []
         start = 0
         for name, named in PARAMS.items():
             shape = _shape(named, self.sizes)
@@ -120,7 +121,9 @@ class Params(Mapping[str, Any]):
 
     def copy(self) -> Params:
         """The same numbers in a buffer of their own."""
-        return Params(self.flat.copy(), self.sizes)
+        flat = _buffer(self.flat.size, self.flat.dtype)
+        flat[...] = self.flat
+        return Params(flat, self.sizes)
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
@@ -174,8 +177,17 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
-    flat = np.concatenate(parts).astype(kind)
-    return Params(np.asarray(flat), sizes)
+    values = np.concatenate(parts).astype(kind)
+    flat = _buffer(values.size, kind)
+    flat[...] = np.asarray(values)
+    return Params(flat, sizes)
+
+
+def _buffer(size: int, dtype: Any) -> np.ndarray:
+    """Room for so many numbers that begins on a cache line: a vector across two of them takes twice as long to load."""
+    memory = np.empty(size + 64, dtype)
+    first = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[first : first + size]
 
 
 def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -205,7 +217,8 @@ class Packing:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
-        counts = np.full(steps, batch)
+        self.counts = [batch] * steps
+        self.offsets = [t * batch for t in range(steps + 1)]
         if lengths is not None:
             order = np.argsort(-lengths, kind="stable")
             self.ends = lengths[order]
@@ -213,9 +226,13 @@ class Packing:
             self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
             rows = [t * batch + order[:n] for t, n in enumerate(counts)]
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-        self.counts = [int(n) for n in counts]
-        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+            self.counts = [int(n) for n in counts]
+            self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
+
+    def stretch(self, rows: int) -> int:
+        """How many steps have about so many rows: one at least, but no more than there are."""
+        return min(self.steps, max(1, rows // max(self.batch, 1)))
 
     def starts(self, depth: int, whole: bool) -> list[int]:
         """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
@@ -236,14 +253,15 @@ class Packing:
         flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
-    def sequence(self, rows: Any) -> Any:
-        """Rows as a new (T, B, n), zero in the padding."""
-        shape = (self.steps, self.batch, rows.shape[1])
+    def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
+        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
+        where they are ``kept`` for something else."""
+        whole = (self.steps, self.batch, *shape)
         if self.index is None:
-            return rows.reshape(shape).copy()
+            return (rows.copy() if kept else np.ascontiguousarray(rows)).reshape(whole)
         y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
         y[self.index] = rows
-        return y.reshape(shape)
+        return y.reshape(whole)
 
     def sort(self, state: Any) -> Any:
         """(steps, B, n) with the samples in the order of their rows."""
@@ -295,13 +313,15 @@ def forward(
     if every is not None:
         tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+    pack = Packing(steps, batch, ends)
+    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
+    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
     batch = pack.batch
     given = _state_rows(state)
     dtype = params.flat.dtype
@@ -309,7 +329,8 @@ def _forward_sweep(
     H = params.sizes["H"]
 
     x_rows = pack.rows(inputs["x"])
-    a_r_in_a_z_in_a_n_in = np.empty((pack.size, 3*H), dtype)
+    stretch = pack.stretch(512)
+    a_r_in_a_z_in_a_n_in = np.empty((stretch * batch, 3*H), dtype)
     U_n_h_r_z = np.empty((pack.size if keep_tape else batch, 3*H), dtype)
     n_ = np.empty((pack.size if keep_tape else batch, H), dtype)
     h = np.empty((pack.size + batch, H), dtype)
@@ -326,15 +347,14 @@ def _forward_sweep(
     starts_0 = np.array(pack.starts(0, True), np.int64)
 
     # in C: W_r_x … h (16)
-    _run(
+    _Call(
         _compiled(dtype).run_forward,
         [
-            pack.size, _at(W_r), D, H, _at(a_r_in_a_z_in_a_n_in), _at(x_rows), _at(b_r), _at(b_z), _at(b_n),
-            len(pack.counts), _at(counts), _at(U_n), _at(kept_0), _at(U_n_h_r_z), _at(starts_1), _at(h),
-            _at(starts_0), _at(c_n), _at(n_),
+            pack.size, W_r, D, H, a_r_in_a_z_in_a_n_in, x_rows, b_r, b_z, b_n, len(pack.counts), counts, U_n,
+            kept_0, U_n_h_r_z, starts_1, h, starts_0, c_n, n_, stretch,
         ],
-        _threads(pack.size * (6*D*H + 42*H + 6*H*H)),
-    )
+        pack.size * (6*D*H + 42*H + 6*H*H),
+    )()
 
     h_last = h[pack.last(1, 1, True)]
     h_ = h[batch :]
@@ -349,7 +369,7 @@ def _forward_sweep(
         "x_rows": x_rows,
     }
     tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
-    return pack.sequence(h_), last, tape
+    return h_, last, tape
 
 
 @np.errstate(all="ignore")
@@ -380,15 +400,18 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
     _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
-    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
-    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    if isinstance(tape, Checkpoints):
+        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
+    else:
+        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
+        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
     return Grads(grads, dx.get("x"), dstate)
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
     pack, dtype = tape.pack, tape.dtype
     batch = pack.batch
     given = _state_rows(dlast)
@@ -401,7 +424,8 @@ def _backward_sweep(
     h = tape.arrays["h"]
     n_ = tape.arrays["n_"]
     x_ = tape.arrays["x_rows"]
-    dU_n_h_da_r_da_z_da_n = np.empty((pack.size, 4*H), dtype)
+    stretch = pack.stretch(512)
+    dU_n_h_da_r_da_z_da_n = np.empty((stretch * batch, 4*H), dtype)
     dx_ = np.empty((pack.size, D), dtype)
     dh_back = np.zeros((2 * batch, H), dtype)
     dh_via = np.zeros((2 * batch, H), dtype)
@@ -420,16 +444,15 @@ def _backward_sweep(
     past_1_0 = _past(pack, 1, 0)
 
     # in C: dh … dc_n (21)
-    _run(
+    _Call(
         _compiled(dtype).run_backward,
         [
-            pack.size, len(pack.counts), _at(counts), H, _at(starts_0), _at(dy_rows), _at(ring_1), _at(dh_back),
-            _at(dh_via), _at(U_n_h_r_z), _at(n_), _at(starts_1), _at(h), _at(dU_n_h_da_r_da_z_da_n), D,
-            _at(c_n), _at(U_n), _at(W_r), _at(dx_), _at(x_), _at(W_r_), past_1_0[0], _at(past_1_0[1]),
-            _at(U_n_), _at(b_r), _at(c_n_), int(need_x),
+            pack.size, len(pack.counts), counts, H, starts_0, dy_rows, ring_1, dh_back, dh_via, U_n_h_r_z, n_,
+            starts_1, h, dU_n_h_da_r_da_z_da_n, D, c_n, U_n, W_r, dx_, x_, W_r_, past_1_0[0], past_1_0[1], U_n_,
+            b_r, c_n_, stretch, int(need_x),
         ],
-        _threads(pack.size * (12*D*H + 23*H + 12*H*H)),
-    )
+        pack.size * (12*D*H + 23*H + 12*H*H),
+    )()
 
     dh_first = np.zeros((1, batch, H), dtype)
     dh_first += dh_back[pack.first(1)]
@@ -441,12 +464,11 @@ def _backward_sweep(
     if not need_x:
         return grads, {}, dstate
     dx = {
-        "x": pack.sequence(dx_),
+        "x": dx_,
     }
     return grads, dx, dstate
 
 
-@np.errstate(all="ignore")
 def step(
     params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -454,15 +476,62 @@ def step(
 
     Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs("x_t", x_t)
-    params = _params(params, inputs, {}, None, state)
-    (batch,) = _check_inputs(inputs, ("B",), params)
-    given = _state_rows(_check_state("state", state, batch, params))
+    inputs = {"x": x_t} if type(x_t) is np.ndarray else x_t
+    given = {} if state is None else state
+    try:
+        stepper = params._steppers.pop() if isinstance(params, Params) else None
+    except IndexError:  # none was made yet, or other threads have them all
+        stepper = None
+    if stepper is None or not stepper.fits(inputs, given):
+        checked = _inputs("x_t", x_t)
+        params = _params(params, checked, {}, None, state)
+        (batch,) = _check_inputs(checked, ("B",), params)
+        given = _check_state("state", state, batch, params)
+        inputs = {name: value for name, (_, value) in checked.items()}
+        if stepper is None or stepper.batch != batch:
+            stepper = _stepper(params, batch)
+    for name, place in stepper.inputs:
+        place[...] = inputs[name]
+    for name, place, start in stepper.states:
+        place[...] = given.get(name, start)
+    results = stepper.run()
+    params._steppers.append(stepper)
+    return results
+
+
+class _Stepper(NamedTuple):
+    """What ``step`` keeps from call to call for ``batch`` samples, as to find memory takes longer than a small step:
+    where it copies the inputs and states to, each with its start, and ``run``, which returns copies of its results.
+
+    It belongs to one call at a time. It refers to the parameters, which may change in place, and not to their Params.
+    """
+
+    batch: int
+    dtype: Any
+    expected: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]
+    inputs: list[tuple[str, Any]]
+    states: list[tuple[str, Any, Any]]
+    run: Callable[[], tuple[Any, dict[str, Any]]]
+
+    def fits(self, inputs: Any, states: Any) -> bool:
+        """Whether these are dicts of plain arrays, all of the shapes and the type that are expected. If not, it takes
+        thorough checks to say what is wrong, if anything is."""
+        if type(inputs) is not dict or type(states) is not dict or len(inputs) != len(INPUTS):
+            return False
+        for arrays, shapes in zip((inputs, states), self.expected):
+            for name, value in arrays.items():
+                if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != shapes.get(name):
+                    return False
+        return True
+
+
+def _stepper(params: Params, batch: int) -> _Stepper:
+    """The memory for one step of so many samples."""
     dtype = params.flat.dtype
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    x_t_ = np.empty((batch, D), dtype)
     a_r_in_a_z_in_a_n_in = np.empty((batch, 3*H), dtype)
     U_n_h_r_z = np.empty((batch, 3*H), dtype)
     n_ = np.empty((batch, H), dtype)
@@ -473,23 +542,36 @@ def step(
     b_n = params.stack("b_n", "b_n")
     U_n = params.stack("U_n", "U_n")
     c_n = params.stack("c_n", "c_n")
-    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
+    h_before = np.empty((1, batch, H), dtype)
     h_t1 = h_before[0]
-
-    # in C: W_r_x … h (16)
-    _run(
+    run_step = _Call(
         _compiled(dtype).run_step,
         [
-            batch, _at(W_r), D, H, _at(a_r_in_a_z_in_a_n_in), _at(x_t_), _at(b_r), _at(b_z), _at(b_n), _at(U_n),
-            _at(U_n_h_r_z), _at(h_t1), _at(c_n), _at(n_), _at(h),
+            batch, W_r, D, H, a_r_in_a_z_in_a_n_in, x_t_, b_r, b_z, b_n, U_n, U_n_h_r_z, h_t1, c_n, n_, h,
         ],
-        _threads(batch * (6*D*H + 42*H + 6*H*H)),
+        batch * (6*D*H + 42*H + 6*H*H),
     )
 
-    state = {
-        "h": h,
-    }
-    return h.copy(), state
+    def run() -> tuple[Any, dict[str, Any]]:
+        # in C: W_r_x … h (16)
+        run_step()
+
+        state = {
+            "h": h.copy(),
+        }
+        return h.copy(), state
+
+    inputs = [
+        ("x", x_t_),
+    ]
+    states = [
+        ("h", h_before[0], 0),
+    ]
+    expected = (
+        {name: (batch, *params.shapes[name]) for name in INPUTS},
+        {name: (batch, *params.shapes[name]) for name in STATES},
+    )
+    return _Stepper(batch, dtype, expected, inputs, states, run)
 
 
 class Checkpoints(NamedTuple):
@@ -533,7 +615,8 @@ def _forward_pieces(
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(rows, y.shape[2:], False)
     return y, state, tape if keep_tape else None
 
 
@@ -557,7 +640,7 @@ def _backward_piece(
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = part
+        dx[name][where] = pack.sequence(part, params.shapes[name], False)
     return dstate
 
 
@@ -602,12 +685,12 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
-    y = item * length * batch * math.prod(_shape(("H",), params.sizes)) + 3 * states
-    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    y = item * length * batch * math.prod(_shape(("H",), params.sizes))
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS)
     if not keep_tape:
-        return untaped + y
+        return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + max(taped + y, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
@@ -615,14 +698,18 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     ``packed``: sequences end early, so that rows are copied together."""
     D = sizes["D"]
     H = sizes["H"]
+    some = min(steps, max(1, 512 // max(batch, 1))) * batch
     rows = steps * batch
-    untaped = item * (rows * 4*H + batch * 5*H) + 488 * steps
-    taped = item * (rows * 8*H + batch * H) + 488 * steps
-    back = item * (rows * (D + 9*H + 1) + batch * 5*H) + 880 * steps
+    untaped = item * (batch * 5*H + some * 3*H) + 488 * steps
+    untaped += item * (31*D + 3*D*H + 31*H + 3*H*H)
+    taped = item * (rows * 5*H + batch * H + some * 3*H) + 488 * steps
+    taped += item * (31*D + 3*D*H + 31*H + 3*H*H)
+    back = item * (rows * 5*H + batch * 5*H + some * 4*H) + 880 * steps
+    back += item * (3*D*H + 954*H + 3*H*H)
     if packed:
-        untaped += rows * (item * D + 8)
+        untaped += rows * (item * (D + H) + 8)
         taped += rows * (item * D + 8)
-        back += rows * (item * (D + 2*H) + 16)
+        back += rows * (item * (2*D + 2*H) + 16)
     return untaped, taped, back
 
 
@@ -691,7 +778,7 @@ def _params(
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
     kind = next(iter(kinds), np.dtype("float32"))
-    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    flat = _buffer(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
     packed = Params(flat, found)
     for name in PARAMS:
         packed[name] = params[name]
@@ -768,6 +855,8 @@ def _threads(work: int = 1 << 62) -> int:
 
 
 def _processors() -> int:
+    """The number of threads that the environment asks for, else of processors. Raises ValueError for a variable that is
+    no such number."""
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -778,16 +867,21 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _run(function: Any, record: Sequence[int], threads: int) -> None:
-    """Calls ``int function(long long *record, long long threads)``, without the interpreter's lock."""
-    numbers = array.array("q", record)
-    if function(numbers.buffer_info()[0], threads):
-        raise MemoryError(f"{_CELL}: there is no memory for {function.__name__}'s work")
+class _Call:
+    """``int function(long long *record, long long threads)`` with its record: ``members`` are numbers and arrays, of
+    which C gets the addresses (zero for None). ``work``: how many operations it takes, about.
 
+    It runs without the interpreter's lock, any number of times: the arrays are kept.
+    """
 
-def _compiled(dtype: Any) -> ctypes.CDLL:
-    """The C functions for one type of number."""
-    return _library("float" if dtype == np.float32 else "double")
+    def __init__(self, function: Any, members: Sequence[Any], work: int) -> None:
+        self._function, self._members, self._work = function, members, work
+        self._record = array.array("q", [_at(m) if m is None or isinstance(m, np.ndarray) else m for m in members])
+        self._address = self._record.buffer_info()[0]
+
+    def __call__(self) -> None:
+        if self._function(self._address, _threads(self._work)):
+            raise MemoryError(f"{_CELL}: there is no memory for {self._function.__name__}'s work")
 
 
 def _at(numbers: Any) -> int:
@@ -798,6 +892,11 @@ def _at(numbers: Any) -> int:
         return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # several times as quick, where it can be had
     except (TypeError, ValueError):  # read-only, or empty
         return numbers.__array_interface__["data"][0]
+
+
+def _compiled(dtype: Any) -> ctypes.CDLL:
+    """The C functions for one type of number."""
+    return _library("float" if dtype == np.float32 else "double")
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -812,6 +911,10 @@ SOURCE_C = r"""
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#if defined __clang__  // it warns of each loop that it was asked to vectorise and could not
+#pragma clang diagnostic ignored "-Wpass-failed"
+#endif
 
 #include <pthread.h>
 #include <sched.h>
@@ -1119,67 +1222,130 @@ MAY_BE_UNUSED static void multiply(real *out, long long out_stride, const real *
     multiply_chunks(out, out_stride, left, left_stride, packed, TILE_COLUMNS, 1, 1, rows, inner, columns, accumulate);
 }
 
-/* The sum of a vector's numbers: quarters of a register first, then one by one. */
-INLINE real total(vector value) {
-    typedef real narrow __attribute__((vector_size(16)));
+/* Products with a matrix as it lies, for few rows: columns whose terms lie side by side are summed a register at a
+ * time, DOT_ROWS rows and four columns at once; whatever the rows are cut into, a number is summed in one order. */
+#define DOT_ROWS (MANY_REGISTERS ? 4 : 2)
+
+/* Each four numbers of a register that follow each other (doubles: two) are a part. halves(a, b) adds neighbours within
+ * parts: those of a, then those of b (doubles: a part has one of each). */
+#if REAL_IS_FLOAT
+typedef int order __attribute__((vector_size(VECTOR_BYTES)));
+#if VECTOR_BYTES == 64
+#define EVEN 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30
+#define ODD 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31
+#elif VECTOR_BYTES == 32
+#define EVEN 0, 2, 8, 10, 4, 6, 12, 14
+#define ODD 1, 3, 9, 11, 5, 7, 13, 15
+#else
+#define EVEN 0, 2, 4, 6
+#define ODD 1, 3, 5, 7
+#endif
+#else
+typedef long long order __attribute__((vector_size(VECTOR_BYTES)));
+#if VECTOR_BYTES == 64
+#define EVEN 0, 8, 2, 10, 4, 12, 6, 14
+#define ODD 1, 9, 3, 11, 5, 13, 7, 15
+#elif VECTOR_BYTES == 32
+#define EVEN 0, 4, 2, 6
+#define ODD 1, 5, 3, 7
+#else
+#define EVEN 0, 2
+#define ODD 1, 3
+#endif
+#endif
+#if defined __clang__ || __GNUC__ >= 12
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PICK(a, b, ...) __builtin_shuffle(a, b, (order){__VA_ARGS__})
+#endif
+INLINE vector halves(vector a, vector b) { return PICK(a, b, EVEN) + PICK(a, b, ODD); }
+
+typedef real part __attribute__((vector_size(16)));
+typedef real part_at __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+#define PART (16 / (int)sizeof(real))
+
+/* The sum of a register's parts. */
+INLINE part parts(vector value) {
     union {
         vector whole;
-        narrow part[VECTOR_BYTES / 16];
+        part each[VECTOR_BYTES / 16];
     } both = {value};
-    narrow sum = both.part[0];
-    UNROLL(4) for (int n = 1; n < VECTOR_BYTES / 16; n++) sum += both.part[n];
-    real result = sum[0];
-    UNROLL(4) for (int n = 1; n < 16 / (int)sizeof(real); n++) result += sum[n];
-    return result;
+#if VECTOR_BYTES == 64
+    return (both.each[0] + both.each[2]) + (both.each[1] + both.each[3]);
+#elif VECTOR_BYTES == 32
+    return both.each[0] + both.each[1];
+#else
+    return both.each[0];
+#endif
+}
+
+/* to[n] (+)= the sum of the numbers of sum[n], n < 4. */
+INLINE void four_totals(real *to, const vector *sum, int accumulate) {
+    vector first = halves(sum[0], sum[1]), second = halves(sum[2], sum[3]);
+    if (PART == 4) first = halves(first, second);
+    UNROLL(2) for (int n = 0; n < 4 / PART; n++) {
+        part found = parts(n ? second : first);
+        part_at *at = (part_at *)(to + n * PART);
+        *at = accumulate ? (part)*at + found : found;
+    }
 }
 
 /* Dot products of `height` rows with `width` columns, both constants to the compiler, whose terms lie side by side. */
 INLINE void dots(real *out, long long out_stride, const real *left, long long left_stride, const real *matrix,
                  long long column_stride, long long inner, int accumulate, const int height, const int width) {
-    vector sum[2][8];
+    vector sum[DOT_ROWS][8];
     const long long even = inner / LANES * LANES;
-    UNROLL(2) for (int r = 0; r < height; r++)
+    UNROLL(4) for (int r = 0; r < height; r++)
         UNROLL(8) for (int n = 0; n < width; n++) sum[r][n] = (vector){0};
     for (long long k = 0; k < even; k += LANES)
-        UNROLL(8) for (int n = 0; n < width; n++)
-            UNROLL(2) for (int r = 0; r < height; r++)
-                sum[r][n] += load(left + r * left_stride + k) * load(matrix + n * column_stride + k);
-    UNROLL(2) for (int r = 0; r < height; r++)
         UNROLL(8) for (int n = 0; n < width; n++) {
-            real result = total(sum[r][n]);
-            for (long long k = even; k < inner; k++)
-                result += left[r * left_stride + k] * matrix[n * column_stride + k];
-            out[r * out_stride + n] = accumulate ? out[r * out_stride + n] + result : result;
+            const vector terms = load(matrix + n * column_stride + k);
+            UNROLL(4) for (int r = 0; r < height; r++) sum[r][n] += load(left + r * left_stride + k) * terms;
         }
-}
-
-static void multiply_dots(real *out, long long out_stride, const real *left, long long left_stride, const real *matrix,
-                          long long column_stride, long long rows, long long inner, long long columns, int accumulate) {
-    for (long long n = 0; n < columns;) {
-        const int width = columns - n >= 4 ? 4 : 1;
-        const real *from = matrix + n * column_stride;
-        long long r = 0;
-#define DOTS(height, width)                                                                                            \
-    dots(out + r * out_stride + n, out_stride, left + r * left_stride, left_stride, from, column_stride, inner,        \
-         accumulate, height, width)
-        for (; r + 2 <= rows; r += 2)
-            if (width == 4)
-                DOTS(2, 4);
-            else
-                DOTS(2, 1);
-        if (r < rows) {
-            if (width == 4)
-                DOTS(1, 4);
-            else
-                DOTS(1, 1);
-        }
-#undef DOTS
-        n += width;
+    UNROLL(4) for (int r = 0; r < height; r++) {
+        real *to = out + r * out_stride;
+        if (width == 1) {
+            vector all[4] = {sum[r][0], {0}, {0}, {0}};
+            real totals[4];
+            four_totals(totals, all, 0);
+            to[0] = accumulate ? to[0] + totals[0] : totals[0];
+        } else
+            UNROLL(2) for (int n = 0; n < width; n += 4) four_totals(to + n, sum[r] + n, accumulate);
+        for (long long k = even; k < inner; k++)
+            UNROLL(8) for (int n = 0; n < width; n++)
+                to[n] += left[r * left_stride + k] * matrix[n * column_stride + k];
     }
 }
 
-/* out[r][n] (+)= sum over k of left[r][k] * matrix[k * inner_stride + n * column_stride], for few rows: nothing is
- * packed but what lies across both ways, and columns behind the last whole panel. */
+#define DOTS(height, width)                                                                                            \
+    dots(out + r * out_stride + n, out_stride, left + r * left_stride, left_stride, matrix + n * column_stride,        \
+         column_stride, inner, accumulate, height, width)
+#define DOTS_OF_ROWS(width)                                                                                            \
+    for (; r + DOT_ROWS <= rows; r += DOT_ROWS) DOTS(DOT_ROWS, width);                                                 \
+    if (DOT_ROWS > 2 && r + 2 <= rows) {                                                                               \
+        DOTS(2, width);                                                                                                \
+        r += 2;                                                                                                        \
+    }                                                                                                                  \
+    if (r < rows) DOTS(1, width)
+static void multiply_dots(real *out, long long out_stride, const real *left, long long left_stride, const real *matrix,
+                          long long column_stride, long long rows, long long inner, long long columns, int accumulate) {
+    long long n = 0;
+    if (rows == 1)
+        for (const long long r = 0; n + 8 <= columns; n += 8) DOTS(1, 8);
+    for (; n + 4 <= columns; n += 4) {
+        long long r = 0;
+        DOTS_OF_ROWS(4);
+    }
+    for (; n < columns; n++) {
+        long long r = 0;
+        DOTS_OF_ROWS(1);
+    }
+}
+#undef DOTS
+#undef DOTS_OF_ROWS
+
+/* out[r][n] (+)= sum over k of left[r][k] * matrix[k * inner_stride + n * column_stride], for up to
+ * some dozens of rows: nothing is packed but what lies across both ways, and columns behind the last whole panel. */
 MAY_BE_UNUSED static void multiply_plain(real *out, long long out_stride, const real *left, long long left_stride,
                                          const real *matrix, long long inner_stride, long long column_stride,
                                          long long rows, long long inner, long long columns, int accumulate) {
@@ -1189,6 +1355,8 @@ MAY_BE_UNUSED static void multiply_plain(real *out, long long out_stride, const 
         multiply_chunks(out, out_stride, left, left_stride, matrix, inner_stride, column_stride, 0, rows, inner,
                         columns, accumulate);
 }
+
+/* Gradients and sums over all rows. */
 
 INLINE const real *row_of(const real *base, long long stride, const long long *index, long long r) {
     return base + (index ? index[r] : r) * stride;
@@ -1219,66 +1387,74 @@ MAY_BE_UNUSED static long long gradient_scratch(long long count, long long colum
     return BLOCK * (TILE_COLUMNS + (count + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS);
 }
 
-/* out[i][j] = sum over r of left[row_l(r)][i] * right[row_r(r)][j], first <= i < last; row_x(r) = index_x[r], or r. */
+/* out[i][j] (+)= sum over r < rows of left[row_l(r)][i] * right[row_r(r)][j], first <= i < last;
+ * row_x(r) = index_x[r + first_x], or r + first_x. */
 MAY_BE_UNUSED static void gradient(real *out, long long out_stride, const real *left, long long left_stride,
-                                   const long long *left_index, const real *right, long long right_stride,
-                                   const long long *right_index, long long rows, long long first, long long last,
-                                   long long columns, real *scratch) {
-    if (rows <= 0) clear(out + first * out_stride, out_stride, last - first, columns);
+                                   const long long *left_index, long long left_first, const real *right,
+                                   long long right_stride, const long long *right_index, long long right_first,
+                                   long long rows, long long first, long long last, int accumulate, long long columns,
+                                   real *scratch) {
+    if (rows <= 0 && !accumulate) clear(out + first * out_stride, out_stride, last - first, columns);
     real *const panel = scratch, *const packed = scratch + BLOCK * TILE_COLUMNS;
     for (long long r = 0; r < rows; r += BLOCK) {
         const long long terms = smaller(rows - r, BLOCK);
         for (long long q = 0; q < terms; q += 16)
             for (long long i = first; i < last; i += TILE_ROWS)
-                gather(packed + (i - first) * BLOCK + q * TILE_ROWS, left + i, left_stride, left_index, r + q,
-                       smaller(terms - q, 16), last - i, TILE_ROWS);
+                gather(packed + (i - first) * BLOCK + q * TILE_ROWS, left + i, left_stride, left_index,
+                       left_first + r + q, smaller(terms - q, 16), last - i, TILE_ROWS);
         for (long long j = 0; j < columns; j += TILE_COLUMNS) {
-            gather(panel, right + j, right_stride, right_index, r, terms, columns - j, TILE_COLUMNS);
+            gather(panel, right + j, right_stride, right_index, right_first + r, terms, columns - j, TILE_COLUMNS);
             for (long long i = first; i < last; i += TILE_ROWS)
                 gradient_tile(out + i * out_stride + j, out_stride, packed + (i - first) * BLOCK, panel, terms,
-                              smaller(last - i, TILE_ROWS), columns - j, r > 0);
+                              smaller(last - i, TILE_ROWS), columns - j, accumulate || r > 0);
         }
     }
 }
 
 /* A block's sums of `vectors` (a constant to the compiler) vectors of columns. */
 INLINE void sum_vectors(real *out, const real *arg, long long stride, const long long *index, long long first,
-                        long long rows, const int vectors) {
+                        long long rows, int accumulate, const int vectors) {
     vector sum[8];
     UNROLL(8) for (int v = 0; v < vectors; v++) sum[v] = (vector){0};
     for (long long r = first; r < first + rows; r++)
         UNROLL(8) for (int v = 0; v < vectors; v++) sum[v] += load(row_of(arg, stride, index, r) + v * LANES);
-    UNROLL(8) for (int v = 0; v < vectors; v++) store(out + v * LANES, first ? load(out + v * LANES) + sum[v] : sum[v]);
+    UNROLL(8) for (int v = 0; v < vectors; v++)
+        store(out + v * LANES, accumulate ? load(out + v * LANES) + sum[v] : sum[v]);
 }
 
-/* out[j] = sum over r of arg[row(r)][j] for j in [first, last): blocks of rows summed on their own, then added. */
-MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, const long long *index, long long rows,
-                               long long first, long long last) {
-    if (rows <= 0) clear(out + first, 0, 1, last - first);
+/* out[j] (+)= sum over r < rows of arg[row(r)][j] for j in [first, last), row(r) = index[r + start], or r + start:
+ * blocks of rows summed on their own, then added. */
+MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, const long long *index, long long start,
+                               long long rows, long long first, long long last, int accumulate) {
+    if (rows <= 0 && !accumulate) clear(out + first, 0, 1, last - first);
     for (long long r = 0; r < rows; r += BLOCK) {
-        const long long terms = smaller(rows - r, BLOCK);
+        const long long from = start + r, terms = smaller(rows - r, BLOCK);
+        const int more = accumulate || r > 0;
         long long j = first;
-        for (; j + 8 * LANES <= last; j += 8 * LANES) sum_vectors(out + j, arg + j, stride, index, r, terms, 8);
-        for (; j + LANES <= last; j += LANES) sum_vectors(out + j, arg + j, stride, index, r, terms, 1);
+        for (; j + 8 * LANES <= last; j += 8 * LANES)
+            sum_vectors(out + j, arg + j, stride, index, from, terms, more, 8);
+        for (; j + LANES <= last; j += LANES) sum_vectors(out + j, arg + j, stride, index, from, terms, more, 1);
         for (; j < last; j++) {
             real sum = 0;
-            for (long long s = r; s < r + terms; s++) sum += row_of(arg, stride, index, s)[j];
-            out[j] = r ? out[j] + sum : sum;
+            for (long long s = from; s < from + terms; s++) sum += row_of(arg, stride, index, s)[j];
+            out[j] = more ? out[j] + sum : sum;
         }
     }
 }
 
 enum { PIECE = 96 };  // rows in hand at a time
 
+MAY_BE_UNUSED static long long larger(long long one, long long other) { return one > other ? one : other; }
+
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
 // Room for so many numbers, or NULL; aligned to a cache line.
-static real *room(long long numbers) {
+MAY_BE_UNUSED static real *room(long long numbers) {
     return aligned_alloc(64, (size_t)rounded(numbers + 1) * sizeof(real));
 }
 
 // What one member of a team does of ``count``: from ``lo`` to ``hi``.
-static void share(long long count, const struct member *me, long long *lo, long long *hi) {
+MAY_BE_UNUSED static void share(long long count, const struct member *me, long long *lo, long long *hi) {
     *lo = count * me->number / me->count;
     *hi = count * (me->number + 1) / me->count;
 }
@@ -1304,6 +1480,11 @@ MAY_BE_UNUSED static void share_samples(
     *lo = me->number ? sample(counts, steps, rows * me->number / me->count) : 0;
     *hi = steps ? counts[0] : 0;
     if (me->number + 1 < me->count) *hi = sample(counts, steps, rows * (me->number + 1) / me->count);
+}
+
+// How many stretches of so many steps there are: one at least, so that sums over nothing are zero.
+MAY_BE_UNUSED static long long stretches(long long steps, long long length) {
+    return steps > length ? (steps + length - 1) / length : 1;
 }
 
 // How many rows from ``first`` on are in hand next: of one step ``t``, unless every sequence is of one length.
@@ -1338,12 +1519,12 @@ typedef uint64_t real_word;
 enum { REAL_MANTISSA = 52, REAL_BIAS = 1023 };
 #endif
 
-static inline real_word real_bits(real v) {
+INLINE real_word real_bits(real v) {
     const union { real value; real_word word; } same = {.value = v};
     return same.word;
 }
 
-static inline real real_of_bits(real_word word) {
+INLINE real real_of_bits(real_word word) {
     const union { real_word word; real value; } same = {.word = word};
     return same.value;
 }
@@ -1356,13 +1537,13 @@ static inline real real_of_bits(real_word word) {
 #define REAL_OFFSET 0x1.80000000003ffp52
 #endif
 
-static inline real real_exp_steps(real v) { return v * (real)0.7213475204444817 + REAL_OFFSET; }
+INLINE real real_exp_steps(real v) { return v * (real)0.7213475204444817 + REAL_OFFSET; }
 
 /* 2^m */
-static inline real real_exp_scale(real steps) { return real_of_bits(real_bits(steps) << REAL_MANTISSA); }
+INLINE real real_exp_scale(real steps) { return real_of_bits(real_bits(steps) << REAL_MANTISSA); }
 
 /* r; 2 log 2 is in two parts, so that m times the first is exact */
-static inline real real_exp_reduced(real v, real steps) {
+INLINE real real_exp_reduced(real v, real steps) {
     const real m = steps - REAL_OFFSET;
 #if REAL_IS_FLOAT
     return v - m * 1.38629150390625f - m * 2.8572136e-6f;
@@ -1372,7 +1553,7 @@ static inline real real_exp_reduced(real v, real steps) {
 }
 
 /* e^r - 1 = r + r^2 p(r), minimax of degree 6 (2^-29 of the result) and 12 (2^-57) */
-static inline real real_exp_rest(real r) {
+INLINE real real_exp_rest(real r) {
 #if REAL_IS_FLOAT
     real p = 2.4839612e-5f;
     p = p * r + 2.0091228e-4f;
@@ -1398,7 +1579,7 @@ static inline real real_exp_rest(real r) {
 #endif
     return r * r * p + r;
 }
-static inline real real_exp(real v) {
+INLINE real real_exp(real v) {
     // between these bounds the result goes from 0 to infinity
     const real low = REAL_IS_FLOAT ? -104 : -746, high = REAL_IS_FLOAT ? 89 : 710;
     const real x = v < low ? low : v > high ? high : v;
@@ -1408,7 +1589,7 @@ static inline real real_exp(real v) {
 }
 #define exp real_exp
 /* v + v^3 q(v^2) where |v| < 0.55, minimax of degree 4 (2^-29) and 9 (2^-55); beyond, 1 - 2 x / (1 + x), x = e^-2|v| */
-static inline real real_tanh(real v) {
+INLINE real real_tanh(real v) {
     const real x = exp(-2 * fabs(v)), far = 1 - 2 * x / (1 + x);
     const real w = v * v;
 #if REAL_IS_FLOAT
@@ -1434,7 +1615,7 @@ static inline real real_tanh(real v) {
 }
 #define tanh real_tanh
 /* 1 / (1 + e^-v), or e^v / (1 + e^v) where v < 0 */
-static inline real sigmoid(real v) {
+INLINE real sigmoid(real v) {
     const real x = exp(-fabs(v));
     return (v < 0 ? x : 1) / (1 + x);
 }
@@ -1590,6 +1771,7 @@ struct run_forward {
     const long long *starts_0;
     real *c_n;
     real *n;
+    long long stretch;
 };
 
 struct run_forward_call {
@@ -1607,34 +1789,45 @@ static void run_forward_part(void *given, struct member *me) {
     share(panels(3*a->H), me, &lo, &hi);
     pack(call->packed_U_n_to_U_z, a->U_n, 1, a->H, a->H, 3*a->H, lo, hi);
     meet(me);
-    share(a->total, me, &lo, &hi);
-    for (long long first = lo, rows; first < hi; first += rows) {
-        rows = smaller(PIECE, hi - first);
-        // W_r_x[t] = W_r @ x[t]
-        // W_z_x[t] = W_z @ x[t]
-        // W_n_x[t] = W_n @ x[t]
-        multiply(
-            a->a_r_in_a_z_in_a_n_in + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, call->packed_W_r_to_W_n,
-            rows, a->D, 3*a->H, 0);
-        forward_1(rows, a->H, a->a_r_in_a_z_in_a_n_in + first*3*a->H, a->b_r, a->b_z, a->b_n);
-    }
-    meet(me);
-    share_samples(a->counts, a->steps, me, &lo, &hi);
-    for (long long t = 0; t < a->steps; ++t) {
-        const long long last = smaller(a->counts[t], hi);
-        for (long long first = lo, rows; first < last; first += rows) {
-            rows = smaller(PIECE, last - first);
-            // U_n_h[t] = U_n @ h[t-1]
-            // U_r_h[t] = U_r @ h[t-1]
-            // U_z_h[t] = U_z @ h[t-1]
+    long long mine, others;
+    share_samples(a->counts, a->steps, me, &mine, &others);
+    for (long long number = 0, count = stretches(a->steps, a->stretch); number < count; ++number) {
+        const long long start = number * a->stretch;
+        const long long stop = smaller(start + a->stretch, a->steps);
+        const long long base = a->starts_0[start], total = a->starts_0[stop] - base;
+        if (number) meet(me);
+        share(total, me, &lo, &hi);
+        lo += base;
+        hi += base;
+        for (long long first = lo, rows; first < hi; first += rows) {
+            rows = smaller(PIECE, hi - first);
+            // W_r_x[t] = W_r @ x[t]
+            // W_z_x[t] = W_z @ x[t]
+            // W_n_x[t] = W_n @ x[t]
             multiply(
-                a->U_n_h_r_z + (a->kept_0[t] + first)*3*a->H, 3*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
-                call->packed_U_n_to_U_z, rows, a->H, 3*a->H, 0);
-            forward_2(
-                rows, a->H, a->U_n_h_r_z + (a->kept_0[t] + first)*3*a->H,
-                a->a_r_in_a_z_in_a_n_in + (a->starts_0[t] + first)*3*a->H, a->c_n,
-                a->n + (a->kept_0[t] + first)*a->H, a->h + (a->starts_1[t] + first)*a->H,
-                a->h + (a->starts_1[t + 1] + first)*a->H);
+                a->a_r_in_a_z_in_a_n_in + (first - base)*3*a->H, 3*a->H, a->x + first*a->D, a->D,
+                call->packed_W_r_to_W_n, rows, a->D, 3*a->H, 0);
+            forward_1(rows, a->H, a->a_r_in_a_z_in_a_n_in + (first - base)*3*a->H, a->b_r, a->b_z, a->b_n);
+        }
+        meet(me);
+        lo = mine;
+        hi = others;
+        for (long long t = start; t < stop; ++t) {
+            const long long last = smaller(a->counts[t], hi);
+            for (long long first = lo, rows; first < last; first += rows) {
+                rows = smaller(PIECE, last - first);
+                // U_n_h[t] = U_n @ h[t-1]
+                // U_r_h[t] = U_r @ h[t-1]
+                // U_z_h[t] = U_z @ h[t-1]
+                multiply(
+                    a->U_n_h_r_z + (a->kept_0[t] + first)*3*a->H, 3*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
+                    call->packed_U_n_to_U_z, rows, a->H, 3*a->H, 0);
+                forward_2(
+                    rows, a->H, a->U_n_h_r_z + (a->kept_0[t] + first)*3*a->H,
+                    a->a_r_in_a_z_in_a_n_in + (a->starts_0[t] - base + first)*3*a->H, a->c_n,
+                    a->n + (a->kept_0[t] + first)*a->H, a->h + (a->starts_1[t] + first)*a->H,
+                    a->h + (a->starts_1[t + 1] + first)*a->H);
+            }
         }
     }
 }
@@ -1682,6 +1875,7 @@ struct run_backward {
     real *U_n_;
     real *b_r;
     real *c_n_;
+    long long stretch;
     long long need_x;
 };
 
@@ -1695,82 +1889,85 @@ static void run_backward_part(void *given, struct member *me) {
     const struct run_backward_call *call = given;
     const struct run_backward *a = call->a;
     long long lo, hi;
+    long long numbers = 0;
+    share(3*a->H, me, &lo, &hi);
+    numbers = larger(numbers, gradient_scratch(hi - lo, a->D));
+    share(3*a->H, me, &lo, &hi);
+    numbers = larger(numbers, gradient_scratch(hi - lo, a->H));
+    real *const scratch = room(numbers);
+    if (!scratch) fail(me);
     share(panels(a->H), me, &lo, &hi);
     pack(call->packed_U_n_to_U_z, a->U_n, a->H, 1, 3*a->H, a->H, lo, hi);
     share(panels(a->D), me, &lo, &hi);
     if (a->need_x) pack(call->packed_W_r_to_W_n, a->W_r, a->D, 1, 3*a->H, a->D, lo, hi);
     meet(me);
-    share_samples(a->counts, a->steps, me, &lo, &hi);
-    for (long long t = a->steps - 1; t >= 0; --t) {
-        const long long last = smaller(a->counts[t], hi);
-        for (long long first = lo, rows; first < last; first += rows) {
-            rows = smaller(PIECE, last - first);
-            backward_1(
-                rows, a->H, a->dy + (a->starts_0[t] + first)*a->H, a->dh_back + (a->ring_1[t + 1] + first)*a->H,
-                a->dh_via + (a->ring_1[t + 1] + first)*a->H, a->U_n_h_r_z + (a->starts_0[t] + first)*3*a->H,
-                a->n + (a->starts_0[t] + first)*a->H, a->h + (a->starts_1[t] + first)*a->H,
-                a->dh_via + (a->ring_1[t] + first)*a->H,
-                a->dU_n_h_da_r_da_z_da_n + (a->starts_0[t] + first)*4*a->H, a->c_n);
-            // dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] + U_n.T @ dU_n_h[t]
-            multiply(
-                a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
-                a->dU_n_h_da_r_da_z_da_n + (a->starts_0[t] + first)*4*a->H, 4*a->H, call->packed_U_n_to_U_z, rows,
-                3*a->H, a->H, 0);
+    long long mine, others;
+    share_samples(a->counts, a->steps, me, &mine, &others);
+    for (long long number = 0, count = stretches(a->steps, a->stretch); number < count; ++number) {
+        const long long start = (count - 1 - number) * a->stretch;
+        const long long stop = smaller(start + a->stretch, a->steps);
+        const long long base = a->starts_0[start], total = a->starts_0[stop] - base;
+        if (number) meet(me);
+        lo = mine;
+        hi = others;
+        for (long long t = stop - 1; t >= start; --t) {
+            const long long last = smaller(a->counts[t], hi);
+            for (long long first = lo, rows; first < last; first += rows) {
+                rows = smaller(PIECE, last - first);
+                backward_1(
+                    rows, a->H, a->dy + (a->starts_0[t] + first)*a->H, a->dh_back + (a->ring_1[t + 1] + first)*a->H,
+                    a->dh_via + (a->ring_1[t + 1] + first)*a->H, a->U_n_h_r_z + (a->starts_0[t] + first)*3*a->H,
+                    a->n + (a->starts_0[t] + first)*a->H, a->h + (a->starts_1[t] + first)*a->H,
+                    a->dh_via + (a->ring_1[t] + first)*a->H,
+                    a->dU_n_h_da_r_da_z_da_n + (a->starts_0[t] - base + first)*4*a->H, a->c_n);
+                // dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] + U_n.T @ dU_n_h[t]
+                multiply(
+                    a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
+                    a->dU_n_h_da_r_da_z_da_n + (a->starts_0[t] - base + first)*4*a->H, 4*a->H, call->packed_U_n_to_U_z,
+                    rows, 3*a->H, a->H, 0);
+            }
         }
-    }
-    meet(me);
-    share(a->total, me, &lo, &hi);
-    for (long long first = lo, rows; first < hi; first += rows) {
-        rows = smaller(PIECE, hi - first);
-        if (a->need_x) {
-            // dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ da_n[t]
-            multiply(
-                a->dx + first*a->D, a->D, a->dU_n_h_da_r_da_z_da_n + first*4*a->H + a->H, 4*a->H,
-                call->packed_W_r_to_W_n, rows, 3*a->H, a->D, 0);
+        meet(me);
+        share(total, me, &lo, &hi);
+        lo += base;
+        hi += base;
+        for (long long first = lo, rows; first < hi; first += rows) {
+            rows = smaller(PIECE, hi - first);
+            if (a->need_x) {
+                // dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ da_n[t]
+                multiply(
+                    a->dx + first*a->D, a->D, a->dU_n_h_da_r_da_z_da_n + (first - base)*4*a->H + a->H, 4*a->H,
+                    call->packed_W_r_to_W_n, rows, 3*a->H, a->D, 0);
+            }
         }
-    }
-    meet(me);
-    share(3*a->H, me, &lo, &hi);
-    {
-        real *scratch = room(gradient_scratch(hi - lo, a->D));
+        share(3*a->H, me, &lo, &hi);
         if (scratch) {
             // dW_r = sum of outer(da_r[t], x[t])
             // dW_z = sum of outer(da_z[t], x[t])
             // dW_n = sum of outer(da_n[t], x[t])
             gradient(
-                a->W_r_, a->D, a->dU_n_h_da_r_da_z_da_n + a->H, 4*a->H, NULL, a->x, a->D, NULL, a->total, lo, hi,
-                a->D, scratch);
-        } else {
-            fail(me);
+                a->W_r_, a->D, a->dU_n_h_da_r_da_z_da_n + a->H, 4*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo,
+                hi, number > 0, a->D, scratch);
         }
-        free(scratch);
-    }
-    meet(me);
-    share(3*a->H, me, &lo, &hi);
-    {
-        real *scratch = room(gradient_scratch(hi - lo, a->H));
+        share(3*a->H, me, &lo, &hi);
         if (scratch) {
             // dU_n = sum of outer(dU_n_h[t], h[t-1])
             // dU_r = sum of outer(da_r[t], h[t-1])
             // dU_z = sum of outer(da_z[t], h[t-1])
             gradient(
-                a->U_n_, a->H, a->dU_n_h_da_r_da_z_da_n, 4*a->H, NULL, a->h + a->past_1_0_first*a->H, a->H,
-                a->past_1_0, a->total, lo, hi, a->H, scratch);
-        } else {
-            fail(me);
+                a->U_n_, a->H, a->dU_n_h_da_r_da_z_da_n, 4*a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H,
+                a->past_1_0, base, total, lo, hi, number > 0, a->H, scratch);
         }
-        free(scratch);
+        share(3*a->H, me, &lo, &hi);
+        // db_r = sum of da_r[t]
+        // db_z = sum of da_z[t]
+        // db_n = sum of da_n[t]
+        sums(a->b_r, a->dU_n_h_da_r_da_z_da_n + a->H, 4*a->H, NULL, 0, total, lo, hi, number > 0);
+        share(a->H, me, &lo, &hi);
+        // dc_n = sum of dU_n_h[t]
+        sums(a->c_n_, a->dU_n_h_da_r_da_z_da_n, 4*a->H, NULL, 0, total, lo, hi, number > 0);
     }
-    meet(me);
-    share(3*a->H, me, &lo, &hi);
-    // db_r = sum of da_r[t]
-    // db_z = sum of da_z[t]
-    // db_n = sum of da_n[t]
-    sums(a->b_r, a->dU_n_h_da_r_da_z_da_n + a->H, 4*a->H, NULL, a->total, lo, hi);
-    meet(me);
-    share(a->H, me, &lo, &hi);
-    // dc_n = sum of dU_n_h[t]
-    sums(a->c_n_, a->dU_n_h_da_r_da_z_da_n, 4*a->H, NULL, a->total, lo, hi);
+    free(scratch);
 }
 
 int run_backward(long long *record, long long threads) {

@@ -11,7 +11,7 @@ edit it here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,7 +99,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "7d3acfecf4d8a3a9"
+STAMP = "f22848cc3df5973e"
 
 
 class Params(Mapping[str, Any]):
@@ -112,6 +112,7 @@ class Params(Mapping[str, Any]):
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
         self._stacks: dict[tuple[str, str], Any] = {}
+        self._steppers: list[_Stepper] = []
         start = 0
         for name, named in PARAMS.items():
             shape = _shape(named, self.sizes)
@@ -150,7 +151,9 @@ class Params(Mapping[str, Any]):
 
     def copy(self) -> Params:
         """The same numbers in a buffer of their own."""
-        return Params(self.flat.copy(), self.sizes)
+        flat = _buffer(self.flat.size, self.flat.dtype)
+        flat[...] = self.flat
+        return Params(flat, self.sizes)
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
@@ -204,8 +207,17 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
-    flat = np.concatenate(parts).astype(kind)
-    return Params(np.asarray(flat), sizes)
+    values = np.concatenate(parts).astype(kind)
+    flat = _buffer(values.size, kind)
+    flat[...] = np.asarray(values)
+    return Params(flat, sizes)
+
+
+def _buffer(size: int, dtype: Any) -> np.ndarray:
+    """Room for so many numbers that begins on a cache line: a vector across two of them takes twice as long to load."""
+    memory = np.empty(size + 64, dtype)
+    first = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[first : first + size]
 
 
 def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -237,7 +249,8 @@ class Packing:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
-        counts = np.full(steps, batch)
+        self.counts = [batch] * steps
+        self.offsets = [t * batch for t in range(steps + 1)]
         if lengths is not None:
             order = np.argsort(-lengths, kind="stable")
             self.ends = lengths[order]
@@ -245,8 +258,8 @@ class Packing:
             self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
             rows = [t * batch + order[:n] for t, n in enumerate(counts)]
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-        self.counts = [int(n) for n in counts]
-        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+            self.counts = [int(n) for n in counts]
+            self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
@@ -272,14 +285,15 @@ class Packing:
         flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
-    def sequence(self, rows: Any) -> Any:
-        """Rows as a new (T, B, n), zero in the padding."""
-        shape = (self.steps, self.batch, rows.shape[1])
+    def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
+        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
+        where they are ``kept`` for something else."""
+        whole = (self.steps, self.batch, *shape)
         if self.index is None:
-            return rows.reshape(shape).copy()
+            return (rows.copy() if kept else np.ascontiguousarray(rows)).reshape(whole)
         y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
         y[self.index] = rows
-        return y.reshape(shape)
+        return y.reshape(whole)
 
     def sort(self, state: Any) -> Any:
         """(steps, B, n) with the samples in the order of their rows."""
@@ -331,13 +345,15 @@ def forward(
     if every is not None:
         tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+    pack = Packing(steps, batch, ends)
+    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
+    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
     batch = pack.batch
     given = _state_rows(state)
     dtype = params.flat.dtype
@@ -619,7 +635,7 @@ def _forward_sweep(
         "sum_c": sum_c,
     }
     tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
-    return pack.sequence(h_), last, tape
+    return h_, last, tape
 
 
 @np.errstate(all="ignore")
@@ -650,15 +666,18 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
     _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
-    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
-    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    if isinstance(tape, Checkpoints):
+        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
+    else:
+        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
+        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
     return Grads(grads, dx.get("x"), dstate)
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
     pack, dtype = tape.pack, tape.dtype
     batch = pack.batch
     given = _state_rows(dlast)
@@ -1256,12 +1275,11 @@ def _backward_sweep(
     if not need_x:
         return grads, {}, dstate
     dx = {
-        "x": pack.sequence(dx_),
+        "x": dx_,
     }
     return grads, dx, dstate
 
 
-@np.errstate(all="ignore")
 def step(
     params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -1269,14 +1287,62 @@ def step(
 
     Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs("x_t", x_t)
-    params = _params(params, inputs, {}, None, state)
-    (batch,) = _check_inputs(inputs, ("B",), params)
-    given = _state_rows(_check_state("state", state, batch, params))
+    inputs = {"x": x_t} if type(x_t) is np.ndarray else x_t
+    given = {} if state is None else state
+    try:
+        stepper = params._steppers.pop() if isinstance(params, Params) else None
+    except IndexError:  # none was made yet, or other threads have them all
+        stepper = None
+    if stepper is None or not stepper.fits(inputs, given):
+        checked = _inputs("x_t", x_t)
+        params = _params(params, checked, {}, None, state)
+        (batch,) = _check_inputs(checked, ("B",), params)
+        given = _check_state("state", state, batch, params)
+        inputs = {name: value for name, (_, value) in checked.items()}
+        if stepper is None or stepper.batch != batch:
+            stepper = _stepper(params, batch)
+    for name, place in stepper.inputs:
+        place[...] = inputs[name]
+    for name, place, start in stepper.states:
+        place[...] = given.get(name, start)
+    results = stepper.run()
+    params._steppers.append(stepper)
+    return results
+
+
+class _Stepper(NamedTuple):
+    """What ``step`` keeps from call to call for ``batch`` samples, as to find memory takes longer than a small step:
+    where it copies the inputs and states to, each with its start, and ``run``, which returns copies of its results.
+
+    It belongs to one call at a time. It refers to the parameters, which may change in place, and not to their Params.
+    """
+
+    batch: int
+    dtype: Any
+    expected: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]
+    inputs: list[tuple[str, Any]]
+    states: list[tuple[str, Any, Any]]
+    run: Callable[[], tuple[Any, dict[str, Any]]]
+
+    def fits(self, inputs: Any, states: Any) -> bool:
+        """Whether these are dicts of plain arrays, all of the shapes and the type that are expected. If not, it takes
+        thorough checks to say what is wrong, if anything is."""
+        if type(inputs) is not dict or type(states) is not dict or len(inputs) != len(INPUTS):
+            return False
+        for arrays, shapes in zip((inputs, states), self.expected):
+            for name, value in arrays.items():
+                if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != shapes.get(name):
+                    return False
+        return True
+
+
+def _stepper(params: Params, batch: int) -> _Stepper:
+    """The memory for one step of so many samples."""
     dtype = params.flat.dtype
+    D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    x_t_ = np.empty((batch, D), dtype)
     W_i_x_W_f_x_W_g_x_W_o_x = np.empty((batch, 4*H), dtype)
     U_i_h_U_f_h_U_g_h_U_o_h = np.empty((batch, 4*H), dtype)
     sum_W_i_x_to_sum_W_o_x = np.empty((batch, 4), dtype)
@@ -1306,204 +1372,227 @@ def step(
     d_o = params.stack("d_o", "d_o")
     a_c = params.stack("a_c", "a_c")
     b_c = params.stack("b_c", "b_c")
-    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
-    c_before = given["c"] if "c" in given else np.zeros((1, batch, H), dtype)
+    h_before = np.empty((1, batch, H), dtype)
+    c_before = np.empty((1, batch, H), dtype)
     W_i_to_W_o_T = params.stack("W_i", "W_o").T
     h_t1 = h_before[0]
     U_i_to_U_o_T = params.stack("U_i", "U_o").T
     c_t1 = c_before[0]
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_g_x[t] = W_g @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    W_i_x_to_W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x
-    np.matmul(x_t_, W_i_to_W_o_T, out=W_i_x_to_W_o_x_t)
-    # sum_W_i_x[t] = sum(W_i_x[t])
-    # sum_W_f_x[t] = sum(W_f_x[t])
-    # sum_W_g_x[t] = sum(W_g_x[t])
-    # sum_W_o_x[t] = sum(W_o_x[t])
-    W_i_x_to_W_o_x_t_ = W_i_x_W_f_x_W_g_x_W_o_x.reshape(-1, 4, H)
-    np.add.reduce(W_i_x_to_W_o_x_t_, axis=2, out=sum_W_i_x_to_sum_W_o_x)
-    # centred_W_i_x[t] = W_i_x[t] - sum_W_i_x[t]/H
-    # centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H
-    # centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H
-    # centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H
-    sum_W_i_x_to_sum_W_o_x_t = sum_W_i_x_to_sum_W_o_x.reshape(-1, 4, 1)
-    centred_W_i_x_to_centred_W_o_x_t = centred_W_i_x_to_centred_W_o_x.reshape(-1, 4, H)
-    np.divide(sum_W_i_x_to_sum_W_o_x_t, H, out=centred_W_i_x_to_centred_W_o_x_t)
-    np.subtract(W_i_x_to_W_o_x_t_, centred_W_i_x_to_centred_W_o_x_t, out=centred_W_i_x_to_centred_W_o_x_t)
-    # square_W_i_x[t] = centred_W_i_x[t]**2
-    # square_W_f_x[t] = centred_W_f_x[t]**2
-    # square_W_g_x[t] = centred_W_g_x[t]**2
-    # square_W_o_x[t] = centred_W_o_x[t]**2
-    np.square(centred_W_i_x_to_centred_W_o_x, out=square_W_i_x_to_square_W_o_x)
-    # sum_square_W_i_x[t] = sum(square_W_i_x[t])
-    # sum_square_W_f_x[t] = sum(square_W_f_x[t])
-    # sum_square_W_g_x[t] = sum(square_W_g_x[t])
-    # sum_square_W_o_x[t] = sum(square_W_o_x[t])
-    sum_square_W_i_x_to_sum_square_W_o_x_t = std_W_i_x_to_std_W_o_x
-    square_W_i_x_to_square_W_o_x_t = square_W_i_x_to_square_W_o_x.reshape(-1, 4, H)
-    np.add.reduce(square_W_i_x_to_square_W_o_x_t, axis=2, out=sum_square_W_i_x_to_sum_square_W_o_x_t)
-    # std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05
-    # std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05
-    # std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05
-    # std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05
-    std_squared_W_i_x_to_std_squared_W_o_x_t = sum_square_W_i_x_to_sum_square_W_o_x_t
-    np.divide(sum_square_W_i_x_to_sum_square_W_o_x_t, H, out=std_squared_W_i_x_to_std_squared_W_o_x_t)
-    np.add(std_squared_W_i_x_to_std_squared_W_o_x_t, 1e-05, out=std_squared_W_i_x_to_std_squared_W_o_x_t)
-    # std_W_i_x[t] = sqrt(std_squared_W_i_x[t])
-    # std_W_f_x[t] = sqrt(std_squared_W_f_x[t])
-    # std_W_g_x[t] = sqrt(std_squared_W_g_x[t])
-    # std_W_o_x[t] = sqrt(std_squared_W_o_x[t])
-    std_W_i_x_to_std_W_o_x_t = sum_square_W_i_x_to_sum_square_W_o_x_t
-    np.sqrt(std_squared_W_i_x_to_std_squared_W_o_x_t, out=std_W_i_x_to_std_W_o_x_t)
-    # sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i
-    # sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f
-    # tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g
-    # sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o
-    std_W_i_x_to_std_W_o_x_t_ = std_W_i_x_to_std_W_o_x.reshape(-1, 4, 1)
-    sigmoid_in_i_in_to_sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in.reshape(-1, 4, H)
-    np.multiply(centred_W_i_x_to_centred_W_o_x_t, a_i_to_a_o.reshape(4, H), out=sigmoid_in_i_in_to_sigmoid_in_o_in_t)
-    np.divide(sigmoid_in_i_in_to_sigmoid_in_o_in_t, std_W_i_x_to_std_W_o_x_t_, out=sigmoid_in_i_in_to_sigmoid_in_o_in_t)
-    np.add(sigmoid_in_i_in_to_sigmoid_in_o_in_t, b_i_to_b_o.reshape(4, H), out=sigmoid_in_i_in_to_sigmoid_in_o_in_t)
-    # U_i_h[t] = U_i @ h[t-1]
-    # U_f_h[t] = U_f @ h[t-1]
-    # U_g_h[t] = U_g @ h[t-1]
-    # U_o_h[t] = U_o @ h[t-1]
-    U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h
-    np.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
-    # sum_U_i_h[t] = sum(U_i_h[t])
-    # sum_U_f_h[t] = sum(U_f_h[t])
-    # sum_U_g_h[t] = sum(U_g_h[t])
-    # sum_U_o_h[t] = sum(U_o_h[t])
-    U_i_h_to_U_o_h_t_ = U_i_h_U_f_h_U_g_h_U_o_h.reshape(-1, 4, H)
-    np.add.reduce(U_i_h_to_U_o_h_t_, axis=2, out=sum_U_i_h_to_sum_U_o_h)
-    # centred_U_i_h[t] = U_i_h[t] - sum_U_i_h[t]/H
-    # centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H
-    # centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H
-    # centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H
-    sum_U_i_h_to_sum_U_o_h_t = sum_U_i_h_to_sum_U_o_h.reshape(-1, 4, 1)
-    centred_U_i_h_to_centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h.reshape(-1, 4, H)
-    np.divide(sum_U_i_h_to_sum_U_o_h_t, H, out=centred_U_i_h_to_centred_U_o_h_t)
-    np.subtract(U_i_h_to_U_o_h_t_, centred_U_i_h_to_centred_U_o_h_t, out=centred_U_i_h_to_centred_U_o_h_t)
-    # square_U_i_h[t] = centred_U_i_h[t]**2
-    # square_U_f_h[t] = centred_U_f_h[t]**2
-    # square_U_g_h[t] = centred_U_g_h[t]**2
-    # square_U_o_h[t] = centred_U_o_h[t]**2
-    np.square(centred_U_i_h_to_centred_U_o_h, out=square_U_i_h_to_square_U_o_h)
-    # sum_square_U_i_h[t] = sum(square_U_i_h[t])
-    # sum_square_U_f_h[t] = sum(square_U_f_h[t])
-    # sum_square_U_g_h[t] = sum(square_U_g_h[t])
-    # sum_square_U_o_h[t] = sum(square_U_o_h[t])
-    sum_square_U_i_h_to_sum_square_U_o_h_t = std_U_i_h_to_std_U_o_h
-    square_U_i_h_to_square_U_o_h_t = square_U_i_h_to_square_U_o_h.reshape(-1, 4, H)
-    np.add.reduce(square_U_i_h_to_square_U_o_h_t, axis=2, out=sum_square_U_i_h_to_sum_square_U_o_h_t)
-    # std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05
-    # std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05
-    # std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05
-    # std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05
-    std_squared_U_i_h_to_std_squared_U_o_h_t = sum_square_U_i_h_to_sum_square_U_o_h_t
-    np.divide(sum_square_U_i_h_to_sum_square_U_o_h_t, H, out=std_squared_U_i_h_to_std_squared_U_o_h_t)
-    np.add(std_squared_U_i_h_to_std_squared_U_o_h_t, 1e-05, out=std_squared_U_i_h_to_std_squared_U_o_h_t)
-    # std_U_i_h[t] = sqrt(std_squared_U_i_h[t])
-    # std_U_f_h[t] = sqrt(std_squared_U_f_h[t])
-    # std_U_g_h[t] = sqrt(std_squared_U_g_h[t])
-    # std_U_o_h[t] = sqrt(std_squared_U_o_h[t])
-    std_U_i_h_to_std_U_o_h_t = sum_square_U_i_h_to_sum_square_U_o_h_t
-    np.sqrt(std_squared_U_i_h_to_std_squared_U_o_h_t, out=std_U_i_h_to_std_U_o_h_t)
-    # sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t]
-    centred_U_i_h_t = centred_U_i_h_to_centred_U_o_h[:, : H]
-    std_U_i_h_t = std_U_i_h_to_std_U_o_h[:, : 1]
-    sigmoid_in_i_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, : H]
-    sigmoid_in_i_t = i
-    np.multiply(centred_U_i_h_t, d_i, out=sigmoid_in_i_t)
-    np.divide(sigmoid_in_i_t, std_U_i_h_t, out=sigmoid_in_i_t)
-    np.add(sigmoid_in_i_t, sigmoid_in_i_in_t, out=sigmoid_in_i_t)
-    # sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t]
-    centred_U_f_h_t = centred_U_i_h_to_centred_U_o_h[:, H : 2*H]
-    std_U_f_h_t = std_U_i_h_to_std_U_o_h[:, 1 : 2]
-    sigmoid_in_f_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, H : 2*H]
-    sigmoid_in_f_t = c
-    np.multiply(centred_U_f_h_t, d_f, out=sigmoid_in_f_t)
-    np.divide(sigmoid_in_f_t, std_U_f_h_t, out=sigmoid_in_f_t)
-    np.add(sigmoid_in_f_t, sigmoid_in_f_in_t, out=sigmoid_in_f_t)
-    # tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t]
-    centred_U_g_h_t = centred_U_i_h_to_centred_U_o_h[:, 2*H : 3*H]
-    std_U_g_h_t = std_U_i_h_to_std_U_o_h[:, 2 : 3]
-    tanh_in_g_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 2*H : 3*H]
-    tanh_in_g_t = g
-    np.multiply(centred_U_g_h_t, d_g, out=tanh_in_g_t)
-    np.divide(tanh_in_g_t, std_U_g_h_t, out=tanh_in_g_t)
-    np.add(tanh_in_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
-    # sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t]
-    centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h[:, 3*H :]
-    std_U_o_h_t = std_U_i_h_to_std_U_o_h[:, 3 :]
-    sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 3*H :]
-    sigmoid_in_o_t = h
-    np.multiply(centred_U_o_h_t, d_o, out=sigmoid_in_o_t)
-    np.divide(sigmoid_in_o_t, std_U_o_h_t, out=sigmoid_in_o_t)
-    np.add(sigmoid_in_o_t, sigmoid_in_o_in_t, out=sigmoid_in_o_t)
-    # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
-    i_t = sigmoid_in_i_t
-    np.subtract(0, sigmoid_in_i_t, out=i_t)
-    np.exp(i_t, out=i_t)
-    np.add(i_t, 1, out=i_t)
-    np.divide(1, i_t, out=i_t)
-    # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
-    f_t = sigmoid_in_f_t
-    np.subtract(0, sigmoid_in_f_t, out=f_t)
-    np.exp(f_t, out=f_t)
-    np.add(f_t, 1, out=f_t)
-    np.divide(1, f_t, out=f_t)
-    # g[t] = tanh(tanh_in_g[t]) (candidate)
-    g_t = tanh_in_g_t
-    np.tanh(tanh_in_g_t, out=g_t)
-    # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
-    o_t = sigmoid_in_o_t
-    np.subtract(0, sigmoid_in_o_t, out=o_t)
-    np.exp(o_t, out=o_t)
-    np.add(o_t, 1, out=o_t)
-    np.divide(1, o_t, out=o_t)
-    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
-    c_t = sigmoid_in_f_t
-    np.multiply(f_t, c_t1, out=c_t)
-    np.multiply(i_t, g_t, out=work1)
-    np.add(c_t, work1, out=c_t)
-    # sum_c[t] = sum(c[t])
-    np.add.reduce(c_t, axis=1, keepdims=True, out=sum_c)
-    # centred_c[t] = c[t] - sum_c[t]/H
-    np.divide(sum_c, H, out=centred_c)
-    np.subtract(c_t, centred_c, out=centred_c)
-    # square_c[t] = centred_c[t]**2
-    np.square(centred_c, out=square_c)
-    # sum_square_c[t] = sum(square_c[t])
-    sum_square_c_t = std_c
-    np.add.reduce(square_c, axis=1, keepdims=True, out=sum_square_c_t)
-    # std_squared_c[t] = sum_square_c[t]/H + 1e-05
-    std_squared_c_t = sum_square_c_t
-    np.divide(sum_square_c_t, H, out=std_squared_c_t)
-    np.add(std_squared_c_t, 1e-05, out=std_squared_c_t)
-    # std_c[t] = sqrt(std_squared_c[t])
-    std_c_t = sum_square_c_t
-    np.sqrt(std_squared_c_t, out=std_c_t)
-    # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
-    a_h_t = tanh_a_h
-    np.multiply(centred_c, a_c, out=a_h_t)
-    np.divide(a_h_t, std_c_t, out=a_h_t)
-    np.add(a_h_t, b_c, out=a_h_t)
-    # tanh_a_h[t] = tanh(a_h[t])
-    tanh_a_h_t = a_h_t
-    np.tanh(a_h_t, out=tanh_a_h_t)
-    # h[t] = o[t]*tanh_a_h[t] (hidden state)
-    h_t = sigmoid_in_o_t
-    np.multiply(o_t, tanh_a_h_t, out=h_t)
+    @np.errstate(all="ignore")
+    def run() -> tuple[Any, dict[str, Any]]:
+        # W_i_x[t] = W_i @ x[t]
+        # W_f_x[t] = W_f @ x[t]
+        # W_g_x[t] = W_g @ x[t]
+        # W_o_x[t] = W_o @ x[t]
+        W_i_x_to_W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x
+        np.matmul(x_t_, W_i_to_W_o_T, out=W_i_x_to_W_o_x_t)
+        # sum_W_i_x[t] = sum(W_i_x[t])
+        # sum_W_f_x[t] = sum(W_f_x[t])
+        # sum_W_g_x[t] = sum(W_g_x[t])
+        # sum_W_o_x[t] = sum(W_o_x[t])
+        W_i_x_to_W_o_x_t_ = W_i_x_W_f_x_W_g_x_W_o_x.reshape(-1, 4, H)
+        np.add.reduce(W_i_x_to_W_o_x_t_, axis=2, out=sum_W_i_x_to_sum_W_o_x)
+        # centred_W_i_x[t] = W_i_x[t] - sum_W_i_x[t]/H
+        # centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H
+        # centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H
+        # centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H
+        sum_W_i_x_to_sum_W_o_x_t = sum_W_i_x_to_sum_W_o_x.reshape(-1, 4, 1)
+        centred_W_i_x_to_centred_W_o_x_t = centred_W_i_x_to_centred_W_o_x.reshape(-1, 4, H)
+        np.divide(sum_W_i_x_to_sum_W_o_x_t, H, out=centred_W_i_x_to_centred_W_o_x_t)
+        np.subtract(W_i_x_to_W_o_x_t_, centred_W_i_x_to_centred_W_o_x_t, out=centred_W_i_x_to_centred_W_o_x_t)
+        # square_W_i_x[t] = centred_W_i_x[t]**2
+        # square_W_f_x[t] = centred_W_f_x[t]**2
+        # square_W_g_x[t] = centred_W_g_x[t]**2
+        # square_W_o_x[t] = centred_W_o_x[t]**2
+        np.square(centred_W_i_x_to_centred_W_o_x, out=square_W_i_x_to_square_W_o_x)
+        # sum_square_W_i_x[t] = sum(square_W_i_x[t])
+        # sum_square_W_f_x[t] = sum(square_W_f_x[t])
+        # sum_square_W_g_x[t] = sum(square_W_g_x[t])
+        # sum_square_W_o_x[t] = sum(square_W_o_x[t])
+        sum_square_W_i_x_to_sum_square_W_o_x_t = std_W_i_x_to_std_W_o_x
+        square_W_i_x_to_square_W_o_x_t = square_W_i_x_to_square_W_o_x.reshape(-1, 4, H)
+        np.add.reduce(square_W_i_x_to_square_W_o_x_t, axis=2, out=sum_square_W_i_x_to_sum_square_W_o_x_t)
+        # std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05
+        # std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05
+        # std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05
+        # std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05
+        std_squared_W_i_x_to_std_squared_W_o_x_t = sum_square_W_i_x_to_sum_square_W_o_x_t
+        np.divide(sum_square_W_i_x_to_sum_square_W_o_x_t, H, out=std_squared_W_i_x_to_std_squared_W_o_x_t)
+        np.add(std_squared_W_i_x_to_std_squared_W_o_x_t, 1e-05, out=std_squared_W_i_x_to_std_squared_W_o_x_t)
+        # std_W_i_x[t] = sqrt(std_squared_W_i_x[t])
+        # std_W_f_x[t] = sqrt(std_squared_W_f_x[t])
+        # std_W_g_x[t] = sqrt(std_squared_W_g_x[t])
+        # std_W_o_x[t] = sqrt(std_squared_W_o_x[t])
+        std_W_i_x_to_std_W_o_x_t = sum_square_W_i_x_to_sum_square_W_o_x_t
+        np.sqrt(std_squared_W_i_x_to_std_squared_W_o_x_t, out=std_W_i_x_to_std_W_o_x_t)
+        # sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i
+        # sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f
+        # tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g
+        # sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o
+        std_W_i_x_to_std_W_o_x_t_ = std_W_i_x_to_std_W_o_x.reshape(-1, 4, 1)
+        sigmoid_in_i_in_to_sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in.reshape(-1, 4, H)
+        np.multiply(
+            centred_W_i_x_to_centred_W_o_x_t,
+            a_i_to_a_o.reshape(4, H),
+            out=sigmoid_in_i_in_to_sigmoid_in_o_in_t
+        )
+        np.divide(
+            sigmoid_in_i_in_to_sigmoid_in_o_in_t,
+            std_W_i_x_to_std_W_o_x_t_,
+            out=sigmoid_in_i_in_to_sigmoid_in_o_in_t
+        )
+        np.add(sigmoid_in_i_in_to_sigmoid_in_o_in_t, b_i_to_b_o.reshape(4, H), out=sigmoid_in_i_in_to_sigmoid_in_o_in_t)
+        # U_i_h[t] = U_i @ h[t-1]
+        # U_f_h[t] = U_f @ h[t-1]
+        # U_g_h[t] = U_g @ h[t-1]
+        # U_o_h[t] = U_o @ h[t-1]
+        U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h
+        np.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
+        # sum_U_i_h[t] = sum(U_i_h[t])
+        # sum_U_f_h[t] = sum(U_f_h[t])
+        # sum_U_g_h[t] = sum(U_g_h[t])
+        # sum_U_o_h[t] = sum(U_o_h[t])
+        U_i_h_to_U_o_h_t_ = U_i_h_U_f_h_U_g_h_U_o_h.reshape(-1, 4, H)
+        np.add.reduce(U_i_h_to_U_o_h_t_, axis=2, out=sum_U_i_h_to_sum_U_o_h)
+        # centred_U_i_h[t] = U_i_h[t] - sum_U_i_h[t]/H
+        # centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H
+        # centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H
+        # centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H
+        sum_U_i_h_to_sum_U_o_h_t = sum_U_i_h_to_sum_U_o_h.reshape(-1, 4, 1)
+        centred_U_i_h_to_centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h.reshape(-1, 4, H)
+        np.divide(sum_U_i_h_to_sum_U_o_h_t, H, out=centred_U_i_h_to_centred_U_o_h_t)
+        np.subtract(U_i_h_to_U_o_h_t_, centred_U_i_h_to_centred_U_o_h_t, out=centred_U_i_h_to_centred_U_o_h_t)
+        # square_U_i_h[t] = centred_U_i_h[t]**2
+        # square_U_f_h[t] = centred_U_f_h[t]**2
+        # square_U_g_h[t] = centred_U_g_h[t]**2
+        # square_U_o_h[t] = centred_U_o_h[t]**2
+        np.square(centred_U_i_h_to_centred_U_o_h, out=square_U_i_h_to_square_U_o_h)
+        # sum_square_U_i_h[t] = sum(square_U_i_h[t])
+        # sum_square_U_f_h[t] = sum(square_U_f_h[t])
+        # sum_square_U_g_h[t] = sum(square_U_g_h[t])
+        # sum_square_U_o_h[t] = sum(square_U_o_h[t])
+        sum_square_U_i_h_to_sum_square_U_o_h_t = std_U_i_h_to_std_U_o_h
+        square_U_i_h_to_square_U_o_h_t = square_U_i_h_to_square_U_o_h.reshape(-1, 4, H)
+        np.add.reduce(square_U_i_h_to_square_U_o_h_t, axis=2, out=sum_square_U_i_h_to_sum_square_U_o_h_t)
+        # std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05
+        # std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05
+        # std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05
+        # std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05
+        std_squared_U_i_h_to_std_squared_U_o_h_t = sum_square_U_i_h_to_sum_square_U_o_h_t
+        np.divide(sum_square_U_i_h_to_sum_square_U_o_h_t, H, out=std_squared_U_i_h_to_std_squared_U_o_h_t)
+        np.add(std_squared_U_i_h_to_std_squared_U_o_h_t, 1e-05, out=std_squared_U_i_h_to_std_squared_U_o_h_t)
+        # std_U_i_h[t] = sqrt(std_squared_U_i_h[t])
+        # std_U_f_h[t] = sqrt(std_squared_U_f_h[t])
+        # std_U_g_h[t] = sqrt(std_squared_U_g_h[t])
+        # std_U_o_h[t] = sqrt(std_squared_U_o_h[t])
+        std_U_i_h_to_std_U_o_h_t = sum_square_U_i_h_to_sum_square_U_o_h_t
+        np.sqrt(std_squared_U_i_h_to_std_squared_U_o_h_t, out=std_U_i_h_to_std_U_o_h_t)
+        # sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t]
+        centred_U_i_h_t = centred_U_i_h_to_centred_U_o_h[:, : H]
+        std_U_i_h_t = std_U_i_h_to_std_U_o_h[:, : 1]
+        sigmoid_in_i_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, : H]
+        sigmoid_in_i_t = i
+        np.multiply(centred_U_i_h_t, d_i, out=sigmoid_in_i_t)
+        np.divide(sigmoid_in_i_t, std_U_i_h_t, out=sigmoid_in_i_t)
+        np.add(sigmoid_in_i_t, sigmoid_in_i_in_t, out=sigmoid_in_i_t)
+        # sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t]
+        centred_U_f_h_t = centred_U_i_h_to_centred_U_o_h[:, H : 2*H]
+        std_U_f_h_t = std_U_i_h_to_std_U_o_h[:, 1 : 2]
+        sigmoid_in_f_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, H : 2*H]
+        sigmoid_in_f_t = c
+        np.multiply(centred_U_f_h_t, d_f, out=sigmoid_in_f_t)
+        np.divide(sigmoid_in_f_t, std_U_f_h_t, out=sigmoid_in_f_t)
+        np.add(sigmoid_in_f_t, sigmoid_in_f_in_t, out=sigmoid_in_f_t)
+        # tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t]
+        centred_U_g_h_t = centred_U_i_h_to_centred_U_o_h[:, 2*H : 3*H]
+        std_U_g_h_t = std_U_i_h_to_std_U_o_h[:, 2 : 3]
+        tanh_in_g_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 2*H : 3*H]
+        tanh_in_g_t = g
+        np.multiply(centred_U_g_h_t, d_g, out=tanh_in_g_t)
+        np.divide(tanh_in_g_t, std_U_g_h_t, out=tanh_in_g_t)
+        np.add(tanh_in_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
+        # sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t]
+        centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h[:, 3*H :]
+        std_U_o_h_t = std_U_i_h_to_std_U_o_h[:, 3 :]
+        sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 3*H :]
+        sigmoid_in_o_t = h
+        np.multiply(centred_U_o_h_t, d_o, out=sigmoid_in_o_t)
+        np.divide(sigmoid_in_o_t, std_U_o_h_t, out=sigmoid_in_o_t)
+        np.add(sigmoid_in_o_t, sigmoid_in_o_in_t, out=sigmoid_in_o_t)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        i_t = sigmoid_in_i_t
+        np.subtract(0, sigmoid_in_i_t, out=i_t)
+        np.exp(i_t, out=i_t)
+        np.add(i_t, 1, out=i_t)
+        np.divide(1, i_t, out=i_t)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        f_t = sigmoid_in_f_t
+        np.subtract(0, sigmoid_in_f_t, out=f_t)
+        np.exp(f_t, out=f_t)
+        np.add(f_t, 1, out=f_t)
+        np.divide(1, f_t, out=f_t)
+        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        g_t = tanh_in_g_t
+        np.tanh(tanh_in_g_t, out=g_t)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        o_t = sigmoid_in_o_t
+        np.subtract(0, sigmoid_in_o_t, out=o_t)
+        np.exp(o_t, out=o_t)
+        np.add(o_t, 1, out=o_t)
+        np.divide(1, o_t, out=o_t)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        c_t = sigmoid_in_f_t
+        np.multiply(f_t, c_t1, out=c_t)
+        np.multiply(i_t, g_t, out=work1)
+        np.add(c_t, work1, out=c_t)
+        # sum_c[t] = sum(c[t])
+        np.add.reduce(c_t, axis=1, keepdims=True, out=sum_c)
+        # centred_c[t] = c[t] - sum_c[t]/H
+        np.divide(sum_c, H, out=centred_c)
+        np.subtract(c_t, centred_c, out=centred_c)
+        # square_c[t] = centred_c[t]**2
+        np.square(centred_c, out=square_c)
+        # sum_square_c[t] = sum(square_c[t])
+        sum_square_c_t = std_c
+        np.add.reduce(square_c, axis=1, keepdims=True, out=sum_square_c_t)
+        # std_squared_c[t] = sum_square_c[t]/H + 1e-05
+        std_squared_c_t = sum_square_c_t
+        np.divide(sum_square_c_t, H, out=std_squared_c_t)
+        np.add(std_squared_c_t, 1e-05, out=std_squared_c_t)
+        # std_c[t] = sqrt(std_squared_c[t])
+        std_c_t = sum_square_c_t
+        np.sqrt(std_squared_c_t, out=std_c_t)
+        # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
+        a_h_t = tanh_a_h
+        np.multiply(centred_c, a_c, out=a_h_t)
+        np.divide(a_h_t, std_c_t, out=a_h_t)
+        np.add(a_h_t, b_c, out=a_h_t)
+        # tanh_a_h[t] = tanh(a_h[t])
+        tanh_a_h_t = a_h_t
+        np.tanh(a_h_t, out=tanh_a_h_t)
+        # h[t] = o[t]*tanh_a_h[t] (hidden state)
+        h_t = sigmoid_in_o_t
+        np.multiply(o_t, tanh_a_h_t, out=h_t)
 
-    state = {
-        "h": h,
-        "c": c,
-    }
-    return h_t.copy(), state
+        state = {
+            "h": h.copy(),
+            "c": c.copy(),
+        }
+        return h_t.copy(), state
+
+    inputs = [
+        ("x", x_t_),
+    ]
+    states = [
+        ("h", h_before[0], 0),
+        ("c", c_before[0], 0),
+    ]
+    expected = (
+        {name: (batch, *params.shapes[name]) for name in INPUTS},
+        {name: (batch, *params.shapes[name]) for name in STATES},
+    )
+    return _Stepper(batch, dtype, expected, inputs, states, run)
 
 
 class Checkpoints(NamedTuple):
@@ -1547,7 +1636,8 @@ def _forward_pieces(
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(rows, y.shape[2:], False)
     return y, state, tape if keep_tape else None
 
 
@@ -1571,7 +1661,7 @@ def _backward_piece(
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = part
+        dx[name][where] = pack.sequence(part, params.shapes[name], False)
     return dstate
 
 
@@ -1616,12 +1706,12 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
-    y = item * length * batch * math.prod(_shape(("H",), params.sizes)) + 3 * states
-    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    y = item * length * batch * math.prod(_shape(("H",), params.sizes))
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS)
     if not keep_tape:
-        return untaped + y
+        return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + max(taped + y, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
@@ -1630,17 +1720,17 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     D = sizes["D"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * (9*H + 8) + batch * (12*H + 6)) + 488 * steps
+    untaped = item * (rows * (8*H + 8) + batch * (12*H + 6)) + 488 * steps
     untaped += item * batch * max(4, H)
     taped = item * (rows * (14*H + 14) + batch * 7*H) + 488 * steps
     taped += item * batch * max(4, H)
-    back = item * (rows * (D + 18*H + 15) + batch * (10*H + 2)) + 1016 * steps
+    back = item * (rows * (18*H + 15) + batch * (10*H + 2)) + 1016 * steps
     back += 2 * item * batch * max(2*H, 3)
     back += item * rows * max(3*H, 4)
     if packed:
-        untaped += rows * (item * D + 8)
+        untaped += rows * (item * (D + H) + 8)
         taped += rows * (item * D + 8)
-        back += rows * (item * (D + 2*H) + 16)
+        back += rows * (item * (2*D + 2*H) + 16)
     return untaped, taped, back
 
 
@@ -1709,7 +1799,7 @@ def _params(
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
     kind = next(iter(kinds), np.dtype("float32"))
-    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    flat = _buffer(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
     packed = Params(flat, found)
     for name in PARAMS:
         packed[name] = params[name]

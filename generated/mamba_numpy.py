@@ -13,7 +13,7 @@ edit it here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,7 +73,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "3a65b731c345651b"
+STAMP = "ce9df0038317f656"
 
 
 class Params(Mapping[str, Any]):
@@ -86,6 +86,7 @@ class Params(Mapping[str, Any]):
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
         self._stacks: dict[tuple[str, str], Any] = {}
+        self._steppers: list[_Stepper] = []
         start = 0
         for name, named in PARAMS.items():
             shape = _shape(named, self.sizes)
@@ -124,7 +125,9 @@ class Params(Mapping[str, Any]):
 
     def copy(self) -> Params:
         """The same numbers in a buffer of their own."""
-        return Params(self.flat.copy(), self.sizes)
+        flat = _buffer(self.flat.size, self.flat.dtype)
+        flat[...] = self.flat
+        return Params(flat, self.sizes)
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
@@ -178,8 +181,17 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
-    flat = np.concatenate(parts).astype(kind)
-    return Params(np.asarray(flat), sizes)
+    values = np.concatenate(parts).astype(kind)
+    flat = _buffer(values.size, kind)
+    flat[...] = np.asarray(values)
+    return Params(flat, sizes)
+
+
+def _buffer(size: int, dtype: Any) -> np.ndarray:
+    """Room for so many numbers that begins on a cache line: a vector across two of them takes twice as long to load."""
+    memory = np.empty(size + 64, dtype)
+    first = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[first : first + size]
 
 
 def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -213,7 +225,8 @@ class Packing:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
-        counts = np.full(steps, batch)
+        self.counts = [batch] * steps
+        self.offsets = [t * batch for t in range(steps + 1)]
         if lengths is not None:
             order = np.argsort(-lengths, kind="stable")
             self.ends = lengths[order]
@@ -221,8 +234,8 @@ class Packing:
             self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
             rows = [t * batch + order[:n] for t, n in enumerate(counts)]
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-        self.counts = [int(n) for n in counts]
-        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+            self.counts = [int(n) for n in counts]
+            self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
@@ -248,14 +261,15 @@ class Packing:
         flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
-    def sequence(self, rows: Any) -> Any:
-        """Rows as a new (T, B, n), zero in the padding."""
-        shape = (self.steps, self.batch, rows.shape[1])
+    def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
+        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
+        where they are ``kept`` for something else."""
+        whole = (self.steps, self.batch, *shape)
         if self.index is None:
-            return rows.reshape(shape).copy()
+            return (rows.copy() if kept else np.ascontiguousarray(rows)).reshape(whole)
         y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
         y[self.index] = rows
-        return y.reshape(shape)
+        return y.reshape(whole)
 
     def sort(self, state: Any) -> Any:
         """(steps, B, n) with the samples in the order of their rows."""
@@ -307,13 +321,15 @@ def forward(
     if every is not None:
         tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+    pack = Packing(steps, batch, ends)
+    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
+    return pack.sequence(rows, _shape(("D",), params.sizes), False), last, kept
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
     batch = pack.batch
     given = _state_rows(state)
     dtype = params.flat.dtype
@@ -449,7 +465,7 @@ def _forward_sweep(
         "x_rows": x_rows,
     }
     tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
-    return pack.sequence(y), last, tape
+    return y, last, tape
 
 
 @np.errstate(all="ignore")
@@ -480,15 +496,18 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
     _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
-    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
-    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    if isinstance(tape, Checkpoints):
+        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
+    else:
+        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
+        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
     return Grads(grads, dx.get("x"), dstate)
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
     pack, dtype = tape.pack, tape.dtype
     batch = pack.batch
     given = _state_rows(dlast)
@@ -728,12 +747,11 @@ def _backward_sweep(
     if not need_x:
         return grads, {}, dstate
     dx = {
-        "x": pack.sequence(dx_),
+        "x": dx_,
     }
     return grads, dx, dstate
 
 
-@np.errstate(all="ignore")
 def step(
     params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -741,17 +759,64 @@ def step(
 
     Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs("x_t", x_t)
-    params = _params(params, inputs, {}, None, state)
-    (batch,) = _check_inputs(inputs, ("B",), params)
-    given = _state_rows(_check_state("state", state, batch, params))
+    inputs = {"x": x_t} if type(x_t) is np.ndarray else x_t
+    given = {} if state is None else state
+    try:
+        stepper = params._steppers.pop() if isinstance(params, Params) else None
+    except IndexError:  # none was made yet, or other threads have them all
+        stepper = None
+    if stepper is None or not stepper.fits(inputs, given):
+        checked = _inputs("x_t", x_t)
+        params = _params(params, checked, {}, None, state)
+        (batch,) = _check_inputs(checked, ("B",), params)
+        given = _check_state("state", state, batch, params)
+        inputs = {name: value for name, (_, value) in checked.items()}
+        if stepper is None or stepper.batch != batch:
+            stepper = _stepper(params, batch)
+    for name, place in stepper.inputs:
+        place[...] = inputs[name]
+    for name, place, start in stepper.states:
+        place[...] = given.get(name, start)
+    results = stepper.run()
+    params._steppers.append(stepper)
+    return results
+
+
+class _Stepper(NamedTuple):
+    """What ``step`` keeps from call to call for ``batch`` samples, as to find memory takes longer than a small step:
+    where it copies the inputs and states to, each with its start, and ``run``, which returns copies of its results.
+
+    It belongs to one call at a time. It refers to the parameters, which may change in place, and not to their Params.
+    """
+
+    batch: int
+    dtype: Any
+    expected: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]
+    inputs: list[tuple[str, Any]]
+    states: list[tuple[str, Any, Any]]
+    run: Callable[[], tuple[Any, dict[str, Any]]]
+
+    def fits(self, inputs: Any, states: Any) -> bool:
+        """Whether these are dicts of plain arrays, all of the shapes and the type that are expected. If not, it takes
+        thorough checks to say what is wrong, if anything is."""
+        if type(inputs) is not dict or type(states) is not dict or len(inputs) != len(INPUTS):
+            return False
+        for arrays, shapes in zip((inputs, states), self.expected):
+            for name, value in arrays.items():
+                if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != shapes.get(name):
+                    return False
+        return True
+
+
+def _stepper(params: Params, batch: int) -> _Stepper:
+    """The memory for one step of so many samples."""
     dtype = params.flat.dtype
     D = params.sizes["D"]
     H = params.sizes["H"]
     N = params.sizes["N"]
     R = params.sizes["R"]
 
-    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    x_t_ = np.empty((batch, D), dtype)
     W_z_x_W_u_x = np.empty((batch, 2*H), dtype)
     B_C_W_dt_u = np.empty((batch, 2*N + R), dtype)
     sigmoid_W_z_x = np.empty((batch, H), dtype)
@@ -770,89 +835,103 @@ def step(
     A_log = params.stack("A_log", "A_log")
     b_dt = params.stack("b_dt", "b_dt")
     skip = params.stack("skip", "skip")
-    S_before = given["S"] if "S" in given else np.zeros((1, batch, H*N), dtype)
+    S_before = np.empty((1, batch, H*N), dtype)
     W_z_to_W_u_T = params.stack("W_z", "W_u").T
     W_B_to_W_dt_T = params.stack("W_B", "W_dt").T
     V_dt_T = params.stack("V_dt", "V_dt").T
     S_t1 = S_before[0]
     W_y_T = params.stack("W_y", "W_y").T
 
-    # exp_A_log = exp(A_log)
-    np.exp(A_log, out=exp_A_log)
-    # W_z_x[t] = W_z @ x[t]
-    # W_u_x[t] = W_u @ x[t]
-    W_z_x_to_W_u_x_t = W_z_x_W_u_x
-    np.matmul(x_t_, W_z_to_W_u_T, out=W_z_x_to_W_u_x_t)
-    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
-    W_u_x_t = W_z_x_W_u_x[:, H :]
-    sigmoid_W_u_x_t = u
-    np.subtract(0, W_u_x_t, out=sigmoid_W_u_x_t)
-    np.exp(sigmoid_W_u_x_t, out=sigmoid_W_u_x_t)
-    np.add(sigmoid_W_u_x_t, 1, out=sigmoid_W_u_x_t)
-    np.divide(1, sigmoid_W_u_x_t, out=sigmoid_W_u_x_t)
-    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
-    W_z_x_t = W_z_x_W_u_x[:, : H]
-    np.subtract(0, W_z_x_t, out=sigmoid_W_z_x)
-    np.exp(sigmoid_W_z_x, out=sigmoid_W_z_x)
-    np.add(sigmoid_W_z_x, 1, out=sigmoid_W_z_x)
-    np.divide(1, sigmoid_W_z_x, out=sigmoid_W_z_x)
-    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
-    u_t = sigmoid_W_u_x_t
-    np.multiply(W_u_x_t, sigmoid_W_u_x_t, out=u_t)
-    # B[t] = W_B @ u[t] (what enters each state)
-    # C[t] = W_C @ u[t] (what is read of each state)
-    # W_dt_u[t] = W_dt @ u[t]
-    B_to_W_dt_u_t = B_C_W_dt_u
-    np.matmul(u_t, W_B_to_W_dt_T, out=B_to_W_dt_u_t)
-    # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t]
-    W_dt_u_t = B_C_W_dt_u[:, 2*N :]
-    V_dt_W_dt_u_t = a_dt
-    np.matmul(W_dt_u_t, V_dt_T, out=V_dt_W_dt_u_t)
-    # a_dt[t] = V_dt_W_dt_u[t] + b_dt
-    a_dt_t = V_dt_W_dt_u_t
-    np.add(V_dt_W_dt_u_t, b_dt, out=a_dt_t)
-    # dt[t] = softplus(a_dt[t]) (step size)
-    _in_parts(_softplus, a_dt_t, dt)
-    # a_S[t] = -dt[t][:,None]*exp_A_log
-    dt_t = dt.reshape(-1, H, 1)
-    a_S_t = exp_a_S.reshape(-1, H, N)
-    np.multiply(dt_t, exp_A_log.reshape(H, N), out=a_S_t)
-    np.multiply(a_S_t, -1, out=a_S_t)
-    # left_in_S[t] = dt[t]*u[t]
-    np.multiply(dt, u_t, out=left_in_S)
-    # exp_a_S[t] = exp(a_S[t])
-    a_S_t_ = exp_a_S
-    exp_a_S_t = a_S_t_
-    np.exp(a_S_t_, out=exp_a_S_t)
-    # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
-    exp_a_S_t_ = a_S_t
-    S_t1_ = S_t1.reshape(-1, H, N)
-    left_in_S_t = left_in_S.reshape(-1, H, 1)
-    B_t = B_C_W_dt_u[:, : N].reshape(-1, 1, N)
-    work1_t = work1.reshape(-1, H, N)
-    S_t = S.reshape(-1, H, N)
-    np.multiply(exp_a_S_t_, S_t1_, out=S_t)
-    np.multiply(left_in_S_t, B_t, out=work1_t)
-    np.add(S_t, work1_t, out=S_t)
-    # S_C[t] = S[t] @ C[t]
-    S_C_t = s.reshape(-1, H, 1)
-    C_t = B_C_W_dt_u[:, N : 2*N].reshape(-1, N, 1)
-    np.matmul(S_t, C_t, out=S_C_t)
-    # s[t] = S_C[t] + skip*u[t] (read states)
-    S_C_t_ = s
-    s_t = S_C_t_
-    np.multiply(skip, u_t, out=work1_)
-    np.add(S_C_t_, work1_, out=s_t)
-    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
-    np.multiply(s_t, sigmoid_W_z_x, out=a_y)
-    np.multiply(W_z_x_t, a_y, out=a_y)
-    # y[t] = W_y @ a_y[t] (gated output)
-    np.matmul(a_y, W_y_T, out=y)
+    @np.errstate(all="ignore")
+    def run() -> tuple[Any, dict[str, Any]]:
+        # exp_A_log = exp(A_log)
+        np.exp(A_log, out=exp_A_log)
+        # W_z_x[t] = W_z @ x[t]
+        # W_u_x[t] = W_u @ x[t]
+        W_z_x_to_W_u_x_t = W_z_x_W_u_x
+        np.matmul(x_t_, W_z_to_W_u_T, out=W_z_x_to_W_u_x_t)
+        # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+        W_u_x_t = W_z_x_W_u_x[:, H :]
+        sigmoid_W_u_x_t = u
+        np.subtract(0, W_u_x_t, out=sigmoid_W_u_x_t)
+        np.exp(sigmoid_W_u_x_t, out=sigmoid_W_u_x_t)
+        np.add(sigmoid_W_u_x_t, 1, out=sigmoid_W_u_x_t)
+        np.divide(1, sigmoid_W_u_x_t, out=sigmoid_W_u_x_t)
+        # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+        W_z_x_t = W_z_x_W_u_x[:, : H]
+        np.subtract(0, W_z_x_t, out=sigmoid_W_z_x)
+        np.exp(sigmoid_W_z_x, out=sigmoid_W_z_x)
+        np.add(sigmoid_W_z_x, 1, out=sigmoid_W_z_x)
+        np.divide(1, sigmoid_W_z_x, out=sigmoid_W_z_x)
+        # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+        u_t = sigmoid_W_u_x_t
+        np.multiply(W_u_x_t, sigmoid_W_u_x_t, out=u_t)
+        # B[t] = W_B @ u[t] (what enters each state)
+        # C[t] = W_C @ u[t] (what is read of each state)
+        # W_dt_u[t] = W_dt @ u[t]
+        B_to_W_dt_u_t = B_C_W_dt_u
+        np.matmul(u_t, W_B_to_W_dt_T, out=B_to_W_dt_u_t)
+        # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t]
+        W_dt_u_t = B_C_W_dt_u[:, 2*N :]
+        V_dt_W_dt_u_t = a_dt
+        np.matmul(W_dt_u_t, V_dt_T, out=V_dt_W_dt_u_t)
+        # a_dt[t] = V_dt_W_dt_u[t] + b_dt
+        a_dt_t = V_dt_W_dt_u_t
+        np.add(V_dt_W_dt_u_t, b_dt, out=a_dt_t)
+        # dt[t] = softplus(a_dt[t]) (step size)
+        _in_parts(_softplus, a_dt_t, dt)
+        # a_S[t] = -dt[t][:,None]*exp_A_log
+        dt_t = dt.reshape(-1, H, 1)
+        a_S_t = exp_a_S.reshape(-1, H, N)
+        np.multiply(dt_t, exp_A_log.reshape(H, N), out=a_S_t)
+        np.multiply(a_S_t, -1, out=a_S_t)
+        # left_in_S[t] = dt[t]*u[t]
+        np.multiply(dt, u_t, out=left_in_S)
+        # exp_a_S[t] = exp(a_S[t])
+        a_S_t_ = exp_a_S
+        exp_a_S_t = a_S_t_
+        np.exp(a_S_t_, out=exp_a_S_t)
+        # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
+        exp_a_S_t_ = a_S_t
+        S_t1_ = S_t1.reshape(-1, H, N)
+        left_in_S_t = left_in_S.reshape(-1, H, 1)
+        B_t = B_C_W_dt_u[:, : N].reshape(-1, 1, N)
+        work1_t = work1.reshape(-1, H, N)
+        S_t = S.reshape(-1, H, N)
+        np.multiply(exp_a_S_t_, S_t1_, out=S_t)
+        np.multiply(left_in_S_t, B_t, out=work1_t)
+        np.add(S_t, work1_t, out=S_t)
+        # S_C[t] = S[t] @ C[t]
+        S_C_t = s.reshape(-1, H, 1)
+        C_t = B_C_W_dt_u[:, N : 2*N].reshape(-1, N, 1)
+        np.matmul(S_t, C_t, out=S_C_t)
+        # s[t] = S_C[t] + skip*u[t] (read states)
+        S_C_t_ = s
+        s_t = S_C_t_
+        np.multiply(skip, u_t, out=work1_)
+        np.add(S_C_t_, work1_, out=s_t)
+        # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+        np.multiply(s_t, sigmoid_W_z_x, out=a_y)
+        np.multiply(W_z_x_t, a_y, out=a_y)
+        # y[t] = W_y @ a_y[t] (gated output)
+        np.matmul(a_y, W_y_T, out=y)
 
-    state = {
-        "S": S.reshape(batch, H, N),
-    }
-    return y, state
+        state = {
+            "S": S.reshape(batch, H, N).copy(),
+        }
+        return y.copy(), state
+
+    inputs = [
+        ("x", x_t_),
+    ]
+    states = [
+        ("S", S_before.reshape(batch, H, N), 0),
+    ]
+    expected = (
+        {name: (batch, *params.shapes[name]) for name in INPUTS},
+        {name: (batch, *params.shapes[name]) for name in STATES},
+    )
+    return _Stepper(batch, dtype, expected, inputs, states, run)
 
 
 class Checkpoints(NamedTuple):
@@ -896,7 +975,8 @@ def _forward_pieces(
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(rows, y.shape[2:], False)
     return y, state, tape if keep_tape else None
 
 
@@ -920,7 +1000,7 @@ def _backward_piece(
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = part
+        dx[name][where] = pack.sequence(part, params.shapes[name], False)
     return dstate
 
 
@@ -965,12 +1045,12 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
-    y = item * length * batch * math.prod(_shape(("D",), params.sizes)) + 3 * states
-    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    y = item * length * batch * math.prod(_shape(("D",), params.sizes))
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS)
     if not keep_tape:
-        return untaped + y
+        return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + max(taped + y, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
@@ -981,13 +1061,16 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     N = sizes["N"]
     R = sizes["R"]
     rows = steps * batch
-    untaped = item * (rows * (D + 7*H + 2*H*N + 2*N + R) + batch * 2*H*N + H*N) + 488 * steps
-    taped = item * (rows * (D + 7*H + 2*H*N + 2*N + R) + batch * 2*H*N + H*N) + 488 * steps
-    back = item * (rows * (D + 13*H + 4*H*N + 4*N + 2*R + 1) + batch * 3*H*N + 2*H*N) + 744 * steps
+    untaped = item * (rows * (7*H + 2*H*N + 2*N + R) + batch * 2*H*N) + 488 * steps
+    untaped += item * (H*N)
+    taped = item * (rows * (7*H + 2*H*N + 2*N + R) + batch * 2*H*N) + 488 * steps
+    taped += item * (H*N)
+    back = item * (rows * (13*H + 4*H*N + 4*N + 2*R + 1) + batch * 3*H*N) + 744 * steps
+    back += item * (2*H*N)
     if packed:
-        untaped += rows * (item * D + 8)
-        taped += rows * (item * D + 8)
-        back += rows * (item * (2*D + H*N) + 16)
+        untaped += rows * (item * 2*D + 8)
+        taped += rows * (item * 2*D + 8)
+        back += rows * (item * (3*D + H*N) + 16)
     return untaped, taped, back
 
 
@@ -1056,7 +1139,7 @@ def _params(
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
     kind = next(iter(kinds), np.dtype("float32"))
-    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    flat = _buffer(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
     packed = Params(flat, found)
     for name in PARAMS:
         packed[name] = params[name]

@@ -11,7 +11,7 @@ edit it here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,7 +110,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "844ae5d65bdc3b9b"
+STAMP = "70b709f41bc3ea4e"
 
 
 class Params(Mapping[str, Any]):
@@ -123,6 +123,7 @@ class Params(Mapping[str, Any]):
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
         self._stacks: dict[tuple[str, str], Any] = {}
+        self._steppers: list[_Stepper] = []
         start = 0
         for name, named in PARAMS.items():
             shape = _shape(named, self.sizes)
@@ -161,7 +162,9 @@ class Params(Mapping[str, Any]):
 
     def copy(self) -> Params:
         """The same numbers in a buffer of their own."""
-        return Params(self.flat.copy(), self.sizes)
+        flat = _buffer(self.flat.size, self.flat.dtype)
+        flat[...] = self.flat
+        return Params(flat, self.sizes)
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
@@ -215,8 +218,17 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
-    flat = np.concatenate(parts).astype(kind)
-    return Params(np.asarray(flat), sizes)
+    values = np.concatenate(parts).astype(kind)
+    flat = _buffer(values.size, kind)
+    flat[...] = np.asarray(values)
+    return Params(flat, sizes)
+
+
+def _buffer(size: int, dtype: Any) -> np.ndarray:
+    """Room for so many numbers that begins on a cache line: a vector across two of them takes twice as long to load."""
+    memory = np.empty(size + 64, dtype)
+    first = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[first : first + size]
 
 
 def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -248,7 +260,8 @@ class Packing:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
-        counts = np.full(steps, batch)
+        self.counts = [batch] * steps
+        self.offsets = [t * batch for t in range(steps + 1)]
         if lengths is not None:
             order = np.argsort(-lengths, kind="stable")
             self.ends = lengths[order]
@@ -256,8 +269,8 @@ class Packing:
             self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
             rows = [t * batch + order[:n] for t, n in enumerate(counts)]
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-        self.counts = [int(n) for n in counts]
-        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+            self.counts = [int(n) for n in counts]
+            self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
@@ -283,14 +296,15 @@ class Packing:
         flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
-    def sequence(self, rows: Any) -> Any:
-        """Rows as a new (T, B, n), zero in the padding."""
-        shape = (self.steps, self.batch, rows.shape[1])
+    def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
+        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
+        where they are ``kept`` for something else."""
+        whole = (self.steps, self.batch, *shape)
         if self.index is None:
-            return rows.reshape(shape).copy()
+            return (rows.copy() if kept else np.ascontiguousarray(rows)).reshape(whole)
         y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
         y[self.index] = rows
-        return y.reshape(shape)
+        return y.reshape(whole)
 
     def sort(self, state: Any) -> Any:
         """(steps, B, n) with the samples in the order of their rows."""
@@ -342,13 +356,15 @@ def forward(
     if every is not None:
         tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+    pack = Packing(steps, batch, ends)
+    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
+    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
     batch = pack.batch
     given = _state_rows(state)
     dtype = params.flat.dtype
@@ -512,7 +528,7 @@ def _forward_sweep(
         "x_rows": x_rows,
     }
     tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
-    return pack.sequence(h_), last, tape
+    return h_, last, tape
 
 
 @np.errstate(all="ignore")
@@ -543,15 +559,18 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
     _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
-    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
-    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    if isinstance(tape, Checkpoints):
+        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
+    else:
+        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
+        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
     return Grads(grads, dx.get("x"), dstate)
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
     pack, dtype = tape.pack, tape.dtype
     batch = pack.batch
     given = _state_rows(dlast)
@@ -880,12 +899,11 @@ def _backward_sweep(
     if not need_x:
         return grads, {}, dstate
     dx = {
-        "x": pack.sequence(dx_),
+        "x": dx_,
     }
     return grads, dx, dstate
 
 
-@np.errstate(all="ignore")
 def step(
     params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -893,14 +911,62 @@ def step(
 
     Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs("x_t", x_t)
-    params = _params(params, inputs, {}, None, state)
-    (batch,) = _check_inputs(inputs, ("B",), params)
-    given = _state_rows(_check_state("state", state, batch, params))
+    inputs = {"x": x_t} if type(x_t) is np.ndarray else x_t
+    given = {} if state is None else state
+    try:
+        stepper = params._steppers.pop() if isinstance(params, Params) else None
+    except IndexError:  # none was made yet, or other threads have them all
+        stepper = None
+    if stepper is None or not stepper.fits(inputs, given):
+        checked = _inputs("x_t", x_t)
+        params = _params(params, checked, {}, None, state)
+        (batch,) = _check_inputs(checked, ("B",), params)
+        given = _check_state("state", state, batch, params)
+        inputs = {name: value for name, (_, value) in checked.items()}
+        if stepper is None or stepper.batch != batch:
+            stepper = _stepper(params, batch)
+    for name, place in stepper.inputs:
+        place[...] = inputs[name]
+    for name, place, start in stepper.states:
+        place[...] = given.get(name, start)
+    results = stepper.run()
+    params._steppers.append(stepper)
+    return results
+
+
+class _Stepper(NamedTuple):
+    """What ``step`` keeps from call to call for ``batch`` samples, as to find memory takes longer than a small step:
+    where it copies the inputs and states to, each with its start, and ``run``, which returns copies of its results.
+
+    It belongs to one call at a time. It refers to the parameters, which may change in place, and not to their Params.
+    """
+
+    batch: int
+    dtype: Any
+    expected: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]
+    inputs: list[tuple[str, Any]]
+    states: list[tuple[str, Any, Any]]
+    run: Callable[[], tuple[Any, dict[str, Any]]]
+
+    def fits(self, inputs: Any, states: Any) -> bool:
+        """Whether these are dicts of plain arrays, all of the shapes and the type that are expected. If not, it takes
+        thorough checks to say what is wrong, if anything is."""
+        if type(inputs) is not dict or type(states) is not dict or len(inputs) != len(INPUTS):
+            return False
+        for arrays, shapes in zip((inputs, states), self.expected):
+            for name, value in arrays.items():
+                if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != shapes.get(name):
+                    return False
+        return True
+
+
+def _stepper(params: Params, batch: int) -> _Stepper:
+    """The memory for one step of so many samples."""
     dtype = params.flat.dtype
+    D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    x_t_ = np.empty((batch, D), dtype)
     W_i_x_W_f_x_W_g_x_W_o_x = np.empty((batch, 4*H), dtype)
     U_i_h_U_f_h_U_g_h_U_o_h = np.empty((batch, 4*H), dtype)
     sigmoid_in_i_in_to_sigmoid_in_o_in = np.empty((batch, 4*H), dtype)
@@ -920,108 +986,123 @@ def step(
     p_g = params.stack("p_g", "p_g")
     a_o = params.stack("a_o", "a_o")
     p_o = params.stack("p_o", "p_o")
-    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
-    c_before = given["c"] if "c" in given else np.zeros((1, batch, H), dtype)
+    h_before = np.empty((1, batch, H), dtype)
+    c_before = np.empty((1, batch, H), dtype)
     W_i_to_W_o_T = params.stack("W_i", "W_o").T
     h_t1 = h_before[0]
     U_i_to_U_o_T = params.stack("U_i", "U_o").T
     c_t1 = c_before[0]
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_g_x[t] = W_g @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    W_i_x_to_W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x
-    np.matmul(x_t_, W_i_to_W_o_T, out=W_i_x_to_W_o_x_t)
-    # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i
-    # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f
-    # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g
-    # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o
-    np.multiply(W_i_x_to_W_o_x_t, q_i_to_q_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
-    np.add(sigmoid_in_i_in_to_sigmoid_in_o_in, b_i_to_b_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
-    # U_i_h[t] = U_i @ h[t-1]
-    # U_f_h[t] = U_f @ h[t-1]
-    # U_g_h[t] = U_g @ h[t-1]
-    # U_o_h[t] = U_o @ h[t-1]
-    U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h
-    np.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
-    # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t]
-    W_i_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, : H]
-    U_i_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, : H]
-    sigmoid_in_i_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, : H]
-    sigmoid_in_i_t = i
-    np.multiply(a_i, W_i_x_t, out=sigmoid_in_i_t)
-    np.multiply(sigmoid_in_i_t, U_i_h_t, out=sigmoid_in_i_t)
-    np.multiply(U_i_h_t, p_i, out=work1)
-    np.add(sigmoid_in_i_t, work1, out=sigmoid_in_i_t)
-    np.add(sigmoid_in_i_t, sigmoid_in_i_in_t, out=sigmoid_in_i_t)
-    # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t]
-    W_f_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, H : 2*H]
-    U_f_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, H : 2*H]
-    sigmoid_in_f_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, H : 2*H]
-    sigmoid_in_f_t = c
-    np.multiply(a_f, W_f_x_t, out=sigmoid_in_f_t)
-    np.multiply(sigmoid_in_f_t, U_f_h_t, out=sigmoid_in_f_t)
-    np.multiply(U_f_h_t, p_f, out=work1)
-    np.add(sigmoid_in_f_t, work1, out=sigmoid_in_f_t)
-    np.add(sigmoid_in_f_t, sigmoid_in_f_in_t, out=sigmoid_in_f_t)
-    # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t]
-    W_g_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, 2*H : 3*H]
-    U_g_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, 2*H : 3*H]
-    tanh_in_g_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 2*H : 3*H]
-    tanh_in_g_t = g
-    np.multiply(a_g, W_g_x_t, out=tanh_in_g_t)
-    np.multiply(tanh_in_g_t, U_g_h_t, out=tanh_in_g_t)
-    np.multiply(U_g_h_t, p_g, out=work1)
-    np.add(tanh_in_g_t, work1, out=tanh_in_g_t)
-    np.add(tanh_in_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
-    # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t]
-    W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, 3*H :]
-    U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, 3*H :]
-    sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 3*H :]
-    sigmoid_in_o_t = h
-    np.multiply(a_o, W_o_x_t, out=sigmoid_in_o_t)
-    np.multiply(sigmoid_in_o_t, U_o_h_t, out=sigmoid_in_o_t)
-    np.multiply(U_o_h_t, p_o, out=work1)
-    np.add(sigmoid_in_o_t, work1, out=sigmoid_in_o_t)
-    np.add(sigmoid_in_o_t, sigmoid_in_o_in_t, out=sigmoid_in_o_t)
-    # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
-    i_t = sigmoid_in_i_t
-    np.subtract(0, sigmoid_in_i_t, out=i_t)
-    np.exp(i_t, out=i_t)
-    np.add(i_t, 1, out=i_t)
-    np.divide(1, i_t, out=i_t)
-    # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
-    f_t = sigmoid_in_f_t
-    np.subtract(0, sigmoid_in_f_t, out=f_t)
-    np.exp(f_t, out=f_t)
-    np.add(f_t, 1, out=f_t)
-    np.divide(1, f_t, out=f_t)
-    # g[t] = tanh(tanh_in_g[t]) (candidate)
-    g_t = tanh_in_g_t
-    np.tanh(tanh_in_g_t, out=g_t)
-    # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
-    o_t = sigmoid_in_o_t
-    np.subtract(0, sigmoid_in_o_t, out=o_t)
-    np.exp(o_t, out=o_t)
-    np.add(o_t, 1, out=o_t)
-    np.divide(1, o_t, out=o_t)
-    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
-    c_t = sigmoid_in_f_t
-    np.multiply(f_t, c_t1, out=c_t)
-    np.multiply(i_t, g_t, out=work1)
-    np.add(c_t, work1, out=c_t)
-    # tanh_c[t] = tanh(c[t])
-    np.tanh(c_t, out=tanh_c)
-    # h[t] = o[t]*tanh_c[t] (hidden state)
-    h_t = sigmoid_in_o_t
-    np.multiply(o_t, tanh_c, out=h_t)
+    @np.errstate(all="ignore")
+    def run() -> tuple[Any, dict[str, Any]]:
+        # W_i_x[t] = W_i @ x[t]
+        # W_f_x[t] = W_f @ x[t]
+        # W_g_x[t] = W_g @ x[t]
+        # W_o_x[t] = W_o @ x[t]
+        W_i_x_to_W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x
+        np.matmul(x_t_, W_i_to_W_o_T, out=W_i_x_to_W_o_x_t)
+        # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i
+        # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f
+        # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g
+        # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o
+        np.multiply(W_i_x_to_W_o_x_t, q_i_to_q_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
+        np.add(sigmoid_in_i_in_to_sigmoid_in_o_in, b_i_to_b_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
+        # U_i_h[t] = U_i @ h[t-1]
+        # U_f_h[t] = U_f @ h[t-1]
+        # U_g_h[t] = U_g @ h[t-1]
+        # U_o_h[t] = U_o @ h[t-1]
+        U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h
+        np.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
+        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t]
+        W_i_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, : H]
+        U_i_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, : H]
+        sigmoid_in_i_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, : H]
+        sigmoid_in_i_t = i
+        np.multiply(a_i, W_i_x_t, out=sigmoid_in_i_t)
+        np.multiply(sigmoid_in_i_t, U_i_h_t, out=sigmoid_in_i_t)
+        np.multiply(U_i_h_t, p_i, out=work1)
+        np.add(sigmoid_in_i_t, work1, out=sigmoid_in_i_t)
+        np.add(sigmoid_in_i_t, sigmoid_in_i_in_t, out=sigmoid_in_i_t)
+        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t]
+        W_f_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, H : 2*H]
+        U_f_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, H : 2*H]
+        sigmoid_in_f_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, H : 2*H]
+        sigmoid_in_f_t = c
+        np.multiply(a_f, W_f_x_t, out=sigmoid_in_f_t)
+        np.multiply(sigmoid_in_f_t, U_f_h_t, out=sigmoid_in_f_t)
+        np.multiply(U_f_h_t, p_f, out=work1)
+        np.add(sigmoid_in_f_t, work1, out=sigmoid_in_f_t)
+        np.add(sigmoid_in_f_t, sigmoid_in_f_in_t, out=sigmoid_in_f_t)
+        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t]
+        W_g_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, 2*H : 3*H]
+        U_g_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, 2*H : 3*H]
+        tanh_in_g_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 2*H : 3*H]
+        tanh_in_g_t = g
+        np.multiply(a_g, W_g_x_t, out=tanh_in_g_t)
+        np.multiply(tanh_in_g_t, U_g_h_t, out=tanh_in_g_t)
+        np.multiply(U_g_h_t, p_g, out=work1)
+        np.add(tanh_in_g_t, work1, out=tanh_in_g_t)
+        np.add(tanh_in_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
+        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t]
+        W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, 3*H :]
+        U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, 3*H :]
+        sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 3*H :]
+        sigmoid_in_o_t = h
+        np.multiply(a_o, W_o_x_t, out=sigmoid_in_o_t)
+        np.multiply(sigmoid_in_o_t, U_o_h_t, out=sigmoid_in_o_t)
+        np.multiply(U_o_h_t, p_o, out=work1)
+        np.add(sigmoid_in_o_t, work1, out=sigmoid_in_o_t)
+        np.add(sigmoid_in_o_t, sigmoid_in_o_in_t, out=sigmoid_in_o_t)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        i_t = sigmoid_in_i_t
+        np.subtract(0, sigmoid_in_i_t, out=i_t)
+        np.exp(i_t, out=i_t)
+        np.add(i_t, 1, out=i_t)
+        np.divide(1, i_t, out=i_t)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        f_t = sigmoid_in_f_t
+        np.subtract(0, sigmoid_in_f_t, out=f_t)
+        np.exp(f_t, out=f_t)
+        np.add(f_t, 1, out=f_t)
+        np.divide(1, f_t, out=f_t)
+        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        g_t = tanh_in_g_t
+        np.tanh(tanh_in_g_t, out=g_t)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        o_t = sigmoid_in_o_t
+        np.subtract(0, sigmoid_in_o_t, out=o_t)
+        np.exp(o_t, out=o_t)
+        np.add(o_t, 1, out=o_t)
+        np.divide(1, o_t, out=o_t)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        c_t = sigmoid_in_f_t
+        np.multiply(f_t, c_t1, out=c_t)
+        np.multiply(i_t, g_t, out=work1)
+        np.add(c_t, work1, out=c_t)
+        # tanh_c[t] = tanh(c[t])
+        np.tanh(c_t, out=tanh_c)
+        # h[t] = o[t]*tanh_c[t] (hidden state)
+        h_t = sigmoid_in_o_t
+        np.multiply(o_t, tanh_c, out=h_t)
 
-    state = {
-        "h": h,
-        "c": c,
-    }
-    return h_t.copy(), state
+        state = {
+            "h": h.copy(),
+            "c": c.copy(),
+        }
+        return h_t.copy(), state
+
+    inputs = [
+        ("x", x_t_),
+    ]
+    states = [
+        ("h", h_before[0], 0),
+        ("c", c_before[0], 0),
+    ]
+    expected = (
+        {name: (batch, *params.shapes[name]) for name in INPUTS},
+        {name: (batch, *params.shapes[name]) for name in STATES},
+    )
+    return _Stepper(batch, dtype, expected, inputs, states, run)
 
 
 class Checkpoints(NamedTuple):
@@ -1065,7 +1146,8 @@ def _forward_pieces(
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(rows, y.shape[2:], False)
     return y, state, tape if keep_tape else None
 
 
@@ -1089,7 +1171,7 @@ def _backward_piece(
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = part
+        dx[name][where] = pack.sequence(part, params.shapes[name], False)
     return dstate
 
 
@@ -1134,12 +1216,12 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
-    y = item * length * batch * math.prod(_shape(("H",), params.sizes)) + 3 * states
-    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    y = item * length * batch * math.prod(_shape(("H",), params.sizes))
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS)
     if not keep_tape:
-        return untaped + y
+        return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + max(taped + y, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
@@ -1148,13 +1230,13 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     D = sizes["D"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * 9*H + batch * 10*H) + 488 * steps
+    untaped = item * (rows * 8*H + batch * 10*H) + 488 * steps
     taped = item * (rows * 14*H + batch * 5*H) + 488 * steps
-    back = item * (rows * (D + 18*H + 1) + batch * 13*H) + 1016 * steps
+    back = item * (rows * (18*H + 1) + batch * 13*H) + 1016 * steps
     if packed:
-        untaped += rows * (item * D + 8)
+        untaped += rows * (item * (D + H) + 8)
         taped += rows * (item * D + 8)
-        back += rows * (item * (D + 2*H) + 16)
+        back += rows * (item * (2*D + 2*H) + 16)
     return untaped, taped, back
 
 
@@ -1223,7 +1305,7 @@ def _params(
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
     kind = next(iter(kinds), np.dtype("float32"))
-    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    flat = _buffer(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
     packed = Params(flat, found)
     for name in PARAMS:
         packed[name] = params[name]

@@ -11,7 +11,7 @@ edit it here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +51,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "33d7380e2ae760e0"
+STAMP = "16b6d07ef4967e26"
 
 
 class Params(Mapping[str, Any]):
@@ -64,6 +64,7 @@ class Params(Mapping[str, Any]):
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
         self._stacks: dict[tuple[str, str], Any] = {}
+        self._steppers: list[_Stepper] = []
         start = 0
         for name, named in PARAMS.items():
             shape = _shape(named, self.sizes)
@@ -102,7 +103,9 @@ class Params(Mapping[str, Any]):
 
     def copy(self) -> Params:
         """The same numbers in a buffer of their own."""
-        return Params(self.flat.copy(), self.sizes)
+        flat = _buffer(self.flat.size, self.flat.dtype)
+        flat[...] = self.flat
+        return Params(flat, self.sizes)
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
@@ -156,8 +159,17 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
-    flat = np.concatenate(parts).astype(kind)
-    return Params(np.asarray(flat), sizes)
+    values = np.concatenate(parts).astype(kind)
+    flat = _buffer(values.size, kind)
+    flat[...] = np.asarray(values)
+    return Params(flat, sizes)
+
+
+def _buffer(size: int, dtype: Any) -> np.ndarray:
+    """Room for so many numbers that begins on a cache line: a vector across two of them takes twice as long to load."""
+    memory = np.empty(size + 64, dtype)
+    first = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[first : first + size]
 
 
 def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -189,7 +201,8 @@ class Packing:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
-        counts = np.full(steps, batch)
+        self.counts = [batch] * steps
+        self.offsets = [t * batch for t in range(steps + 1)]
         if lengths is not None:
             order = np.argsort(-lengths, kind="stable")
             self.ends = lengths[order]
@@ -197,8 +210,8 @@ class Packing:
             self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
             rows = [t * batch + order[:n] for t, n in enumerate(counts)]
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-        self.counts = [int(n) for n in counts]
-        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+            self.counts = [int(n) for n in counts]
+            self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
@@ -224,14 +237,15 @@ class Packing:
         flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
-    def sequence(self, rows: Any) -> Any:
-        """Rows as a new (T, B, n), zero in the padding."""
-        shape = (self.steps, self.batch, rows.shape[1])
+    def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
+        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
+        where they are ``kept`` for something else."""
+        whole = (self.steps, self.batch, *shape)
         if self.index is None:
-            return rows.reshape(shape).copy()
+            return (rows.copy() if kept else np.ascontiguousarray(rows)).reshape(whole)
         y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
         y[self.index] = rows
-        return y.reshape(shape)
+        return y.reshape(whole)
 
     def sort(self, state: Any) -> Any:
         """(steps, B, n) with the samples in the order of their rows."""
@@ -283,13 +297,15 @@ def forward(
     if every is not None:
         tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+    pack = Packing(steps, batch, ends)
+    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
+    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
     batch = pack.batch
     given = _state_rows(state)
     dtype = params.flat.dtype
@@ -357,7 +373,7 @@ def _forward_sweep(
         "x_rows": x_rows,
     }
     tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
-    return pack.sequence(h_), last, tape
+    return h_, last, tape
 
 
 @np.errstate(all="ignore")
@@ -388,15 +404,18 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
     _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
-    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
-    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    if isinstance(tape, Checkpoints):
+        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
+    else:
+        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
+        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
     return Grads(grads, dx.get("x"), dstate)
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
     pack, dtype = tape.pack, tape.dtype
     batch = pack.batch
     given = _state_rows(dlast)
@@ -509,12 +528,11 @@ def _backward_sweep(
     if not need_x:
         return grads, {}, dstate
     dx = {
-        "x": pack.sequence(dx_),
+        "x": dx_,
     }
     return grads, dx, dstate
 
 
-@np.errstate(all="ignore")
 def step(
     params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -522,54 +540,116 @@ def step(
 
     Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs("x_t", x_t)
-    params = _params(params, inputs, {}, None, state)
-    (batch,) = _check_inputs(inputs, ("B",), params)
-    given = _state_rows(_check_state("state", state, batch, params))
+    inputs = {"x": x_t} if type(x_t) is np.ndarray else x_t
+    given = {} if state is None else state
+    try:
+        stepper = params._steppers.pop() if isinstance(params, Params) else None
+    except IndexError:  # none was made yet, or other threads have them all
+        stepper = None
+    if stepper is None or not stepper.fits(inputs, given):
+        checked = _inputs("x_t", x_t)
+        params = _params(params, checked, {}, None, state)
+        (batch,) = _check_inputs(checked, ("B",), params)
+        given = _check_state("state", state, batch, params)
+        inputs = {name: value for name, (_, value) in checked.items()}
+        if stepper is None or stepper.batch != batch:
+            stepper = _stepper(params, batch)
+    for name, place in stepper.inputs:
+        place[...] = inputs[name]
+    for name, place, start in stepper.states:
+        place[...] = given.get(name, start)
+    results = stepper.run()
+    params._steppers.append(stepper)
+    return results
+
+
+class _Stepper(NamedTuple):
+    """What ``step`` keeps from call to call for ``batch`` samples, as to find memory takes longer than a small step:
+    where it copies the inputs and states to, each with its start, and ``run``, which returns copies of its results.
+
+    It belongs to one call at a time. It refers to the parameters, which may change in place, and not to their Params.
+    """
+
+    batch: int
+    dtype: Any
+    expected: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]
+    inputs: list[tuple[str, Any]]
+    states: list[tuple[str, Any, Any]]
+    run: Callable[[], tuple[Any, dict[str, Any]]]
+
+    def fits(self, inputs: Any, states: Any) -> bool:
+        """Whether these are dicts of plain arrays, all of the shapes and the type that are expected. If not, it takes
+        thorough checks to say what is wrong, if anything is."""
+        if type(inputs) is not dict or type(states) is not dict or len(inputs) != len(INPUTS):
+            return False
+        for arrays, shapes in zip((inputs, states), self.expected):
+            for name, value in arrays.items():
+                if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != shapes.get(name):
+                    return False
+        return True
+
+
+def _stepper(params: Params, batch: int) -> _Stepper:
+    """The memory for one step of so many samples."""
     dtype = params.flat.dtype
+    D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    x_t_ = np.empty((batch, D), dtype)
     n_f_i = np.empty((batch, 3*H), dtype)
     h = np.empty((batch, H), dtype)
     work1 = np.empty((batch, H), dtype)
     b_n_to_b_i = params.stack("b_n", "b_i")
-    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
+    h_before = np.empty((1, batch, H), dtype)
     W_n_to_W_i_T = params.stack("W_n", "W_i").T
     h_t1 = h_before[0]
 
-    # W_n_x[t] = W_n @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_i_x[t] = W_i @ x[t]
-    W_n_x_to_W_i_x_t = n_f_i
-    np.matmul(x_t_, W_n_to_W_i_T, out=W_n_x_to_W_i_x_t)
-    # n[t] = W_n_x[t] + b_n (candidate)
-    # a_f[t] = W_f_x[t] + b_f
-    # a_i[t] = W_i_x[t] + b_i
-    n_to_a_i_t = W_n_x_to_W_i_x_t
-    np.add(W_n_x_to_W_i_x_t, b_n_to_b_i, out=n_to_a_i_t)
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # i[t] = sigmoid(a_i[t]) (input gate)
-    a_f_to_a_i_t = n_f_i[:, H :]
-    f_to_i_t = a_f_to_a_i_t
-    np.subtract(0, a_f_to_a_i_t, out=f_to_i_t)
-    np.exp(f_to_i_t, out=f_to_i_t)
-    np.add(f_to_i_t, 1, out=f_to_i_t)
-    np.divide(1, f_to_i_t, out=f_to_i_t)
-    # h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state)
-    f_t = n_f_i[:, H : 2*H]
-    i_t = n_f_i[:, 2*H :]
-    n_t = n_f_i[:, : H]
-    np.multiply(f_t, h_t1, out=h)
-    np.multiply(i_t, n_t, out=work1)
-    np.add(h, work1, out=h)
-    np.add(f_t, i_t, out=work1)
-    np.divide(h, work1, out=h)
+    @np.errstate(all="ignore")
+    def run() -> tuple[Any, dict[str, Any]]:
+        # W_n_x[t] = W_n @ x[t]
+        # W_f_x[t] = W_f @ x[t]
+        # W_i_x[t] = W_i @ x[t]
+        W_n_x_to_W_i_x_t = n_f_i
+        np.matmul(x_t_, W_n_to_W_i_T, out=W_n_x_to_W_i_x_t)
+        # n[t] = W_n_x[t] + b_n (candidate)
+        # a_f[t] = W_f_x[t] + b_f
+        # a_i[t] = W_i_x[t] + b_i
+        n_to_a_i_t = W_n_x_to_W_i_x_t
+        np.add(W_n_x_to_W_i_x_t, b_n_to_b_i, out=n_to_a_i_t)
+        # f[t] = sigmoid(a_f[t]) (forget gate)
+        # i[t] = sigmoid(a_i[t]) (input gate)
+        a_f_to_a_i_t = n_f_i[:, H :]
+        f_to_i_t = a_f_to_a_i_t
+        np.subtract(0, a_f_to_a_i_t, out=f_to_i_t)
+        np.exp(f_to_i_t, out=f_to_i_t)
+        np.add(f_to_i_t, 1, out=f_to_i_t)
+        np.divide(1, f_to_i_t, out=f_to_i_t)
+        # h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state)
+        f_t = n_f_i[:, H : 2*H]
+        i_t = n_f_i[:, 2*H :]
+        n_t = n_f_i[:, : H]
+        np.multiply(f_t, h_t1, out=h)
+        np.multiply(i_t, n_t, out=work1)
+        np.add(h, work1, out=h)
+        np.add(f_t, i_t, out=work1)
+        np.divide(h, work1, out=h)
 
-    state = {
-        "h": h,
-    }
-    return h.copy(), state
+        state = {
+            "h": h.copy(),
+        }
+        return h.copy(), state
+
+    inputs = [
+        ("x", x_t_),
+    ]
+    states = [
+        ("h", h_before[0], 0),
+    ]
+    expected = (
+        {name: (batch, *params.shapes[name]) for name in INPUTS},
+        {name: (batch, *params.shapes[name]) for name in STATES},
+    )
+    return _Stepper(batch, dtype, expected, inputs, states, run)
 
 
 class Checkpoints(NamedTuple):
@@ -613,7 +693,8 @@ def _forward_pieces(
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(rows, y.shape[2:], False)
     return y, state, tape if keep_tape else None
 
 
@@ -637,7 +718,7 @@ def _backward_piece(
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = part
+        dx[name][where] = pack.sequence(part, params.shapes[name], False)
     return dstate
 
 
@@ -682,12 +763,12 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
-    y = item * length * batch * math.prod(_shape(("H",), params.sizes)) + 3 * states
-    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    y = item * length * batch * math.prod(_shape(("H",), params.sizes))
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS)
     if not keep_tape:
-        return untaped + y
+        return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + max(taped + y, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
@@ -696,13 +777,13 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     D = sizes["D"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * 4*H + batch * 2*H) + 488 * steps
+    untaped = item * (rows * 3*H + batch * 2*H) + 488 * steps
     taped = item * (rows * 4*H + batch * 2*H) + 488 * steps
-    back = item * (rows * (D + 11*H + 1) + batch * 4*H) + 744 * steps
+    back = item * (rows * (11*H + 1) + batch * 4*H) + 744 * steps
     if packed:
-        untaped += rows * (item * D + 8)
+        untaped += rows * (item * (D + H) + 8)
         taped += rows * (item * D + 8)
-        back += rows * (item * (D + 2*H) + 16)
+        back += rows * (item * (2*D + 2*H) + 16)
     return untaped, taped, back
 
 
@@ -771,7 +852,7 @@ def _params(
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
     kind = next(iter(kinds), np.dtype("float32"))
-    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    flat = _buffer(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
     packed = Params(flat, found)
     for name in PARAMS:
         packed[name] = params[name]

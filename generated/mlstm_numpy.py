@@ -13,7 +13,7 @@ edit it here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,7 +81,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "0598e9af7c59288b"
+STAMP = "19338ed1444bde39"
 
 
 class Params(Mapping[str, Any]):
@@ -94,6 +94,7 @@ class Params(Mapping[str, Any]):
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
         self._stacks: dict[tuple[str, str], Any] = {}
+        self._steppers: list[_Stepper] = []
         start = 0
         for name, named in PARAMS.items():
             shape = _shape(named, self.sizes)
@@ -132,7 +133,9 @@ class Params(Mapping[str, Any]):
 
     def copy(self) -> Params:
         """The same numbers in a buffer of their own."""
-        return Params(self.flat.copy(), self.sizes)
+        flat = _buffer(self.flat.size, self.flat.dtype)
+        flat[...] = self.flat
+        return Params(flat, self.sizes)
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
@@ -186,8 +189,17 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
-    flat = np.concatenate(parts).astype(kind)
-    return Params(np.asarray(flat), sizes)
+    values = np.concatenate(parts).astype(kind)
+    flat = _buffer(values.size, kind)
+    flat[...] = np.asarray(values)
+    return Params(flat, sizes)
+
+
+def _buffer(size: int, dtype: Any) -> np.ndarray:
+    """Room for so many numbers that begins on a cache line: a vector across two of them takes twice as long to load."""
+    memory = np.empty(size + 64, dtype)
+    first = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[first : first + size]
 
 
 def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -219,7 +231,8 @@ class Packing:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
-        counts = np.full(steps, batch)
+        self.counts = [batch] * steps
+        self.offsets = [t * batch for t in range(steps + 1)]
         if lengths is not None:
             order = np.argsort(-lengths, kind="stable")
             self.ends = lengths[order]
@@ -227,8 +240,8 @@ class Packing:
             self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
             rows = [t * batch + order[:n] for t, n in enumerate(counts)]
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-        self.counts = [int(n) for n in counts]
-        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+            self.counts = [int(n) for n in counts]
+            self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
@@ -247,14 +260,15 @@ class Packing:
         flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
-    def sequence(self, rows: Any) -> Any:
-        """Rows as a new (T, B, n), zero in the padding."""
-        shape = (self.steps, self.batch, rows.shape[1])
+    def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
+        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
+        where they are ``kept`` for something else."""
+        whole = (self.steps, self.batch, *shape)
         if self.index is None:
-            return rows.reshape(shape).copy()
+            return (rows.copy() if kept else np.ascontiguousarray(rows)).reshape(whole)
         y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
         y[self.index] = rows
-        return y.reshape(shape)
+        return y.reshape(whole)
 
     def sort(self, state: Any) -> Any:
         """(steps, B, n) with the samples in the order of their rows."""
@@ -306,13 +320,15 @@ def forward(
     if every is not None:
         tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+    pack = Packing(steps, batch, ends)
+    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
+    return pack.sequence(rows, _shape(("H",), params.sizes), False), last, kept
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
     batch = pack.batch
     given = _state_rows(state)
     dtype = params.flat.dtype
@@ -490,7 +506,7 @@ def _forward_sweep(
         "m": m,
     }
     tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
-    return pack.sequence(h), last, tape
+    return h, last, tape
 
 
 @np.errstate(all="ignore")
@@ -521,15 +537,18 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
     _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
-    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
-    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    if isinstance(tape, Checkpoints):
+        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
+    else:
+        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
+        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
     return Grads(grads, dx.get("x"), dstate)
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
     pack, dtype = tape.pack, tape.dtype
     batch = pack.batch
     given = _state_rows(dlast)
@@ -879,12 +898,11 @@ def _backward_sweep(
     if not need_x:
         return grads, {}, dstate
     dx = {
-        "x": pack.sequence(dx_),
+        "x": dx_,
     }
     return grads, dx, dstate
 
 
-@np.errstate(all="ignore")
 def step(
     params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -892,15 +910,63 @@ def step(
 
     Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs("x_t", x_t)
-    params = _params(params, inputs, {}, None, state)
-    (batch,) = _check_inputs(inputs, ("B",), params)
-    given = _state_rows(_check_state("state", state, batch, params))
+    inputs = {"x": x_t} if type(x_t) is np.ndarray else x_t
+    given = {} if state is None else state
+    try:
+        stepper = params._steppers.pop() if isinstance(params, Params) else None
+    except IndexError:  # none was made yet, or other threads have them all
+        stepper = None
+    if stepper is None or not stepper.fits(inputs, given):
+        checked = _inputs("x_t", x_t)
+        params = _params(params, checked, {}, None, state)
+        (batch,) = _check_inputs(checked, ("B",), params)
+        given = _check_state("state", state, batch, params)
+        inputs = {name: value for name, (_, value) in checked.items()}
+        if stepper is None or stepper.batch != batch:
+            stepper = _stepper(params, batch)
+    for name, place in stepper.inputs:
+        place[...] = inputs[name]
+    for name, place, start in stepper.states:
+        place[...] = given.get(name, start)
+    results = stepper.run()
+    params._steppers.append(stepper)
+    return results
+
+
+class _Stepper(NamedTuple):
+    """What ``step`` keeps from call to call for ``batch`` samples, as to find memory takes longer than a small step:
+    where it copies the inputs and states to, each with its start, and ``run``, which returns copies of its results.
+
+    It belongs to one call at a time. It refers to the parameters, which may change in place, and not to their Params.
+    """
+
+    batch: int
+    dtype: Any
+    expected: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]
+    inputs: list[tuple[str, Any]]
+    states: list[tuple[str, Any, Any]]
+    run: Callable[[], tuple[Any, dict[str, Any]]]
+
+    def fits(self, inputs: Any, states: Any) -> bool:
+        """Whether these are dicts of plain arrays, all of the shapes and the type that are expected. If not, it takes
+        thorough checks to say what is wrong, if anything is."""
+        if type(inputs) is not dict or type(states) is not dict or len(inputs) != len(INPUTS):
+            return False
+        for arrays, shapes in zip((inputs, states), self.expected):
+            for name, value in arrays.items():
+                if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != shapes.get(name):
+                    return False
+        return True
+
+
+def _stepper(params: Params, batch: int) -> _Stepper:
+    """The memory for one step of so many samples."""
     dtype = params.flat.dtype
+    D = params.sizes["D"]
     K = params.sizes["K"]
     H = params.sizes["H"]
 
-    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    x_t_ = np.empty((batch, D), dtype)
     a_l_v_o_a_k_q = np.empty((batch, 2*H + 2*K + 2), dtype)
     l = np.empty((batch, 1), dtype)
     a_m = np.empty((batch, 1), dtype)
@@ -921,118 +987,134 @@ def step(
     b_v_to_b_o = params.stack("b_v", "b_o")
     b_i = params.stack("b_i", "b_i")
     b_f = params.stack("b_f", "b_f")
-    m_before = given["m"] if "m" in given else np.zeros((1, batch, 1), dtype)
-    C_before = given["C"] if "C" in given else np.zeros((1, batch, H*K), dtype)
-    n_before = given["n"] if "n" in given else np.zeros((1, batch, K), dtype)
+    m_before = np.empty((1, batch, 1), dtype)
+    C_before = np.empty((1, batch, H*K), dtype)
+    n_before = np.empty((1, batch, K), dtype)
     w_f_to_W_q_T = params.stack("w_f", "W_q").T
     m_t1 = m_before[0]
     C_t1 = C_before[0]
     n_t1 = n_before[0]
 
-    # w_f_x[t] = w_f @ x[t]
-    # W_v_x[t] = W_v @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # w_i_x[t] = w_i @ x[t]
-    # W_k_x[t] = W_k @ x[t]
-    # W_q_x[t] = W_q @ x[t]
-    w_f_x_to_W_q_x_t = a_l_v_o_a_k_q
-    np.matmul(x_t_, w_f_to_W_q_T, out=w_f_x_to_W_q_x_t)
-    # k[t] = W_k_x[t] + b_k (key)
-    # q[t] = W_q_x[t] + b_q (query)
-    W_k_x_to_W_q_x_t = a_l_v_o_a_k_q[:, 2*H + 2 :]
-    k_to_q_t = W_k_x_to_W_q_x_t
-    np.add(W_k_x_to_W_q_x_t, b_k_to_b_q, out=k_to_q_t)
-    # v[t] = W_v_x[t] + b_v (value)
-    # a_o[t] = W_o_x[t] + b_o
-    W_v_x_to_W_o_x_t = a_l_v_o_a_k_q[:, 1 : 2*H + 1]
-    v_to_a_o_t = W_v_x_to_W_o_x_t
-    np.add(W_v_x_to_W_o_x_t, b_v_to_b_o, out=v_to_a_o_t)
-    # a[t] = w_i_x[t] + b_i (logarithm of the input gate)
-    w_i_x_t = a_l_v_o_a_k_q[:, 2*H + 1 : 2*H + 2]
-    a_t = w_i_x_t
-    np.add(w_i_x_t, b_i, out=a_t)
-    # a_l[t] = -w_f_x[t] - b_f
-    w_f_x_t = a_l_v_o_a_k_q[:, : 1]
-    a_l_t = w_f_x_t
-    np.add(w_f_x_t, b_f, out=a_l_t)
-    np.multiply(a_l_t, -1, out=a_l_t)
-    # o[t] = sigmoid(a_o[t]) (output gate)
-    a_o_t = a_l_v_o_a_k_q[:, H + 1 : 2*H + 1]
-    o_t = a_o_t
-    np.subtract(0, a_o_t, out=o_t)
-    np.exp(o_t, out=o_t)
-    np.add(o_t, 1, out=o_t)
-    np.divide(1, o_t, out=o_t)
-    # softplus_a_l[t] = softplus(a_l[t])
-    softplus_a_l_t = l
-    _in_parts(_softplus, a_l_t, softplus_a_l_t)
-    # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
-    l_t = softplus_a_l_t
-    np.multiply(softplus_a_l_t, -1, out=l_t)
-    # a_m[t] = l[t] + m[t-1]
-    np.add(l_t, m_t1, out=a_m)
-    # m[t] = maximum(a_m[t], a[t]) (stabiliser)
-    np.maximum(a_m, a_t, out=m)
-    # a_i[t] = a[t] - m[t]
-    a_i_t = i_f[:, : 1]
-    np.subtract(a_t, m, out=a_i_t)
-    # a_f[t] = l[t] + m[t-1] - m[t]
-    a_f_t = i_f[:, 1 :]
-    np.add(l_t, m_t1, out=a_f_t)
-    np.subtract(a_f_t, m, out=a_f_t)
-    # i[t] = exp(a_i[t]) (stabilised input gate)
-    # f[t] = exp(a_f[t]) (stabilised forget gate)
-    a_i_to_a_f_t = i_f
-    i_to_f_t = a_i_to_a_f_t
-    np.exp(a_i_to_a_f_t, out=i_to_f_t)
-    # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory)
-    f_t = i_f[:, 1 :].reshape(-1, 1, 1)
-    C_t1_ = C_t1.reshape(-1, H, K)
-    i_t = i_f[:, : 1].reshape(-1, 1, 1)
-    v_t = a_l_v_o_a_k_q[:, 1 : H + 1].reshape(-1, H, 1)
-    k_t = a_l_v_o_a_k_q[:, 2*H + 2 : 2*H + K + 2].reshape(-1, 1, K)
-    work1_t = work1.reshape(-1, H, K)
-    C_t = C.reshape(-1, H, K)
-    np.multiply(f_t, C_t1_, out=C_t)
-    np.multiply(i_t, v_t, out=work1_t)
-    np.multiply(work1_t, k_t, out=work1_t)
-    np.add(C_t, work1_t, out=C_t)
-    # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser)
-    f_t_ = a_f_t
-    i_t_ = a_i_t
-    k_t_ = a_l_v_o_a_k_q[:, 2*H + 2 : 2*H + K + 2]
-    np.multiply(f_t_, n_t1, out=n_)
-    np.multiply(i_t_, k_t_, out=work1_)
-    np.add(n_, work1_, out=n_)
-    # C_q[t] = C[t] @ q[t]
-    C_q_t = C_q.reshape(-1, H, 1)
-    q_t = a_l_v_o_a_k_q[:, 2*H + K + 2 :].reshape(-1, K, 1)
-    np.matmul(C_t, q_t, out=C_q_t)
-    # product_n[t] = n[t]*q[t]
-    q_t_ = a_l_v_o_a_k_q[:, 2*H + K + 2 :]
-    np.multiply(n_, q_t_, out=product_n)
-    # dot_n[t] = sum(product_n[t])
-    np.add.reduce(product_n, axis=1, keepdims=True, out=dot_n)
-    # a_h[t] = -m[t]
-    a_h_t = exp_a_h
-    np.multiply(m, -1, out=a_h_t)
-    # exp_a_h[t] = exp(a_h[t])
-    exp_a_h_t = a_h_t
-    np.exp(a_h_t, out=exp_a_h_t)
-    # abs_dot_n[t] = abs(dot_n[t])
-    np.absolute(dot_n, out=abs_dot_n)
-    # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t])
-    np.maximum(abs_dot_n, exp_a_h_t, out=maximum_abs_dot_n)
-    # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state)
-    np.multiply(o_t, C_q, out=h)
-    np.divide(h, maximum_abs_dot_n, out=h)
+    @np.errstate(all="ignore")
+    def run() -> tuple[Any, dict[str, Any]]:
+        # w_f_x[t] = w_f @ x[t]
+        # W_v_x[t] = W_v @ x[t]
+        # W_o_x[t] = W_o @ x[t]
+        # w_i_x[t] = w_i @ x[t]
+        # W_k_x[t] = W_k @ x[t]
+        # W_q_x[t] = W_q @ x[t]
+        w_f_x_to_W_q_x_t = a_l_v_o_a_k_q
+        np.matmul(x_t_, w_f_to_W_q_T, out=w_f_x_to_W_q_x_t)
+        # k[t] = W_k_x[t] + b_k (key)
+        # q[t] = W_q_x[t] + b_q (query)
+        W_k_x_to_W_q_x_t = a_l_v_o_a_k_q[:, 2*H + 2 :]
+        k_to_q_t = W_k_x_to_W_q_x_t
+        np.add(W_k_x_to_W_q_x_t, b_k_to_b_q, out=k_to_q_t)
+        # v[t] = W_v_x[t] + b_v (value)
+        # a_o[t] = W_o_x[t] + b_o
+        W_v_x_to_W_o_x_t = a_l_v_o_a_k_q[:, 1 : 2*H + 1]
+        v_to_a_o_t = W_v_x_to_W_o_x_t
+        np.add(W_v_x_to_W_o_x_t, b_v_to_b_o, out=v_to_a_o_t)
+        # a[t] = w_i_x[t] + b_i (logarithm of the input gate)
+        w_i_x_t = a_l_v_o_a_k_q[:, 2*H + 1 : 2*H + 2]
+        a_t = w_i_x_t
+        np.add(w_i_x_t, b_i, out=a_t)
+        # a_l[t] = -w_f_x[t] - b_f
+        w_f_x_t = a_l_v_o_a_k_q[:, : 1]
+        a_l_t = w_f_x_t
+        np.add(w_f_x_t, b_f, out=a_l_t)
+        np.multiply(a_l_t, -1, out=a_l_t)
+        # o[t] = sigmoid(a_o[t]) (output gate)
+        a_o_t = a_l_v_o_a_k_q[:, H + 1 : 2*H + 1]
+        o_t = a_o_t
+        np.subtract(0, a_o_t, out=o_t)
+        np.exp(o_t, out=o_t)
+        np.add(o_t, 1, out=o_t)
+        np.divide(1, o_t, out=o_t)
+        # softplus_a_l[t] = softplus(a_l[t])
+        softplus_a_l_t = l
+        _in_parts(_softplus, a_l_t, softplus_a_l_t)
+        # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+        l_t = softplus_a_l_t
+        np.multiply(softplus_a_l_t, -1, out=l_t)
+        # a_m[t] = l[t] + m[t-1]
+        np.add(l_t, m_t1, out=a_m)
+        # m[t] = maximum(a_m[t], a[t]) (stabiliser)
+        np.maximum(a_m, a_t, out=m)
+        # a_i[t] = a[t] - m[t]
+        a_i_t = i_f[:, : 1]
+        np.subtract(a_t, m, out=a_i_t)
+        # a_f[t] = l[t] + m[t-1] - m[t]
+        a_f_t = i_f[:, 1 :]
+        np.add(l_t, m_t1, out=a_f_t)
+        np.subtract(a_f_t, m, out=a_f_t)
+        # i[t] = exp(a_i[t]) (stabilised input gate)
+        # f[t] = exp(a_f[t]) (stabilised forget gate)
+        a_i_to_a_f_t = i_f
+        i_to_f_t = a_i_to_a_f_t
+        np.exp(a_i_to_a_f_t, out=i_to_f_t)
+        # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory)
+        f_t = i_f[:, 1 :].reshape(-1, 1, 1)
+        C_t1_ = C_t1.reshape(-1, H, K)
+        i_t = i_f[:, : 1].reshape(-1, 1, 1)
+        v_t = a_l_v_o_a_k_q[:, 1 : H + 1].reshape(-1, H, 1)
+        k_t = a_l_v_o_a_k_q[:, 2*H + 2 : 2*H + K + 2].reshape(-1, 1, K)
+        work1_t = work1.reshape(-1, H, K)
+        C_t = C.reshape(-1, H, K)
+        np.multiply(f_t, C_t1_, out=C_t)
+        np.multiply(i_t, v_t, out=work1_t)
+        np.multiply(work1_t, k_t, out=work1_t)
+        np.add(C_t, work1_t, out=C_t)
+        # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser)
+        f_t_ = a_f_t
+        i_t_ = a_i_t
+        k_t_ = a_l_v_o_a_k_q[:, 2*H + 2 : 2*H + K + 2]
+        np.multiply(f_t_, n_t1, out=n_)
+        np.multiply(i_t_, k_t_, out=work1_)
+        np.add(n_, work1_, out=n_)
+        # C_q[t] = C[t] @ q[t]
+        C_q_t = C_q.reshape(-1, H, 1)
+        q_t = a_l_v_o_a_k_q[:, 2*H + K + 2 :].reshape(-1, K, 1)
+        np.matmul(C_t, q_t, out=C_q_t)
+        # product_n[t] = n[t]*q[t]
+        q_t_ = a_l_v_o_a_k_q[:, 2*H + K + 2 :]
+        np.multiply(n_, q_t_, out=product_n)
+        # dot_n[t] = sum(product_n[t])
+        np.add.reduce(product_n, axis=1, keepdims=True, out=dot_n)
+        # a_h[t] = -m[t]
+        a_h_t = exp_a_h
+        np.multiply(m, -1, out=a_h_t)
+        # exp_a_h[t] = exp(a_h[t])
+        exp_a_h_t = a_h_t
+        np.exp(a_h_t, out=exp_a_h_t)
+        # abs_dot_n[t] = abs(dot_n[t])
+        np.absolute(dot_n, out=abs_dot_n)
+        # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t])
+        np.maximum(abs_dot_n, exp_a_h_t, out=maximum_abs_dot_n)
+        # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state)
+        np.multiply(o_t, C_q, out=h)
+        np.divide(h, maximum_abs_dot_n, out=h)
 
-    state = {
-        "m": m,
-        "C": C.reshape(batch, H, K),
-        "n": n_,
-    }
-    return h, state
+        state = {
+            "m": m.copy(),
+            "C": C.reshape(batch, H, K).copy(),
+            "n": n_.copy(),
+        }
+        return h.copy(), state
+
+    inputs = [
+        ("x", x_t_),
+    ]
+    states = [
+        ("m", m_before[0], 0),
+        ("C", C_before.reshape(batch, H, K), 0),
+        ("n", n_before[0], 0),
+    ]
+    expected = (
+        {name: (batch, *params.shapes[name]) for name in INPUTS},
+        {name: (batch, *params.shapes[name]) for name in STATES},
+    )
+    return _Stepper(batch, dtype, expected, inputs, states, run)
 
 
 class Checkpoints(NamedTuple):
@@ -1076,7 +1158,8 @@ def _forward_pieces(
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(rows, y.shape[2:], False)
     return y, state, tape if keep_tape else None
 
 
@@ -1100,7 +1183,7 @@ def _backward_piece(
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = part
+        dx[name][where] = pack.sequence(part, params.shapes[name], False)
     return dstate
 
 
@@ -1145,12 +1228,12 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
-    y = item * length * batch * math.prod(_shape(("H",), params.sizes)) + 3 * states
-    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    y = item * length * batch * math.prod(_shape(("H",), params.sizes))
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS)
     if not keep_tape:
-        return untaped + y
+        return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + max(taped + y, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
@@ -1160,13 +1243,13 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     K = sizes["K"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * (4*H + H*K + 4*K + 5) + batch * (2*H*K + K + 3)) + 488 * steps
-    taped = item * (rows * (4*H + H*K + 4*K + 5) + batch * (2*H*K + K + 3)) + 488 * steps
-    back = item * (rows * (D + 7*H + 2*H*K + 6*K + 15) + batch * (4*H*K + 5*K + 8)) + 1016 * steps
+    untaped = item * (rows * (3*H + H*K + 4*K + 5) + batch * (2*H*K + K + 3)) + 488 * steps
+    taped = item * (rows * (3*H + H*K + 4*K + 5) + batch * (2*H*K + K + 3)) + 488 * steps
+    back = item * (rows * (7*H + 2*H*K + 6*K + 15) + batch * (4*H*K + 5*K + 8)) + 1016 * steps
     if packed:
-        untaped += rows * (item * D + 8)
-        taped += rows * (item * D + 8)
-        back += rows * (item * (D + H) + 8)
+        untaped += rows * (item * (D + H) + 8)
+        taped += rows * (item * (D + H) + 8)
+        back += rows * (item * (2*D + H) + 8)
     return untaped, taped, back
 
 
@@ -1235,7 +1318,7 @@ def _params(
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
     kind = next(iter(kinds), np.dtype("float32"))
-    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    flat = _buffer(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
     packed = Params(flat, found)
     for name in PARAMS:
         packed[name] = params[name]

@@ -12,7 +12,7 @@ edit it here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,7 +86,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "2f1968900a478661"
+STAMP = "71daf0675e7835d1"
 
 
 class Params(Mapping[str, Any]):
@@ -99,6 +99,7 @@ class Params(Mapping[str, Any]):
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
         self._stacks: dict[tuple[str, str], Any] = {}
+        self._steppers: list[_Stepper] = []
         start = 0
         for name, named in PARAMS.items():
             shape = _shape(named, self.sizes)
@@ -137,7 +138,9 @@ class Params(Mapping[str, Any]):
 
     def copy(self) -> Params:
         """The same numbers in a buffer of their own."""
-        return Params(self.flat.copy(), self.sizes)
+        flat = _buffer(self.flat.size, self.flat.dtype)
+        flat[...] = self.flat
+        return Params(flat, self.sizes)
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
@@ -191,8 +194,17 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
-    flat = np.concatenate(parts).astype(kind)
-    return Params(np.asarray(flat), sizes)
+    values = np.concatenate(parts).astype(kind)
+    flat = _buffer(values.size, kind)
+    flat[...] = np.asarray(values)
+    return Params(flat, sizes)
+
+
+def _buffer(size: int, dtype: Any) -> np.ndarray:
+    """Room for so many numbers that begins on a cache line: a vector across two of them takes twice as long to load."""
+    memory = np.empty(size + 64, dtype)
+    first = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[first : first + size]
 
 
 def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -226,7 +238,8 @@ class Packing:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
-        counts = np.full(steps, batch)
+        self.counts = [batch] * steps
+        self.offsets = [t * batch for t in range(steps + 1)]
         if lengths is not None:
             order = np.argsort(-lengths, kind="stable")
             self.ends = lengths[order]
@@ -234,8 +247,8 @@ class Packing:
             self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
             rows = [t * batch + order[:n] for t, n in enumerate(counts)]
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-        self.counts = [int(n) for n in counts]
-        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+            self.counts = [int(n) for n in counts]
+            self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
@@ -261,14 +274,15 @@ class Packing:
         flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
-    def sequence(self, rows: Any) -> Any:
-        """Rows as a new (T, B, n), zero in the padding."""
-        shape = (self.steps, self.batch, rows.shape[1])
+    def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
+        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
+        where they are ``kept`` for something else."""
+        whole = (self.steps, self.batch, *shape)
         if self.index is None:
-            return rows.reshape(shape).copy()
+            return (rows.copy() if kept else np.ascontiguousarray(rows)).reshape(whole)
         y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
         y[self.index] = rows
-        return y.reshape(shape)
+        return y.reshape(whole)
 
     def sort(self, state: Any) -> Any:
         """(steps, B, n) with the samples in the order of their rows."""
@@ -320,13 +334,15 @@ def forward(
     if every is not None:
         tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+    pack = Packing(steps, batch, ends)
+    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
+    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
     batch = pack.batch
     given = _state_rows(state)
     dtype = params.flat.dtype
@@ -523,7 +539,7 @@ def _forward_sweep(
         "time_rows": time_rows,
     }
     tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
-    return pack.sequence(h_), last, tape
+    return h_, last, tape
 
 
 @np.errstate(all="ignore")
@@ -554,15 +570,18 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
     _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
-    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
-    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    if isinstance(tape, Checkpoints):
+        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
+    else:
+        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
+        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
     return Grads(grads, dx or None, dstate)
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
     pack, dtype = tape.pack, tape.dtype
     batch = pack.batch
     given = _state_rows(dlast)
@@ -894,13 +913,12 @@ def _backward_sweep(
     if not need_x:
         return grads, {}, dstate
     dx = {
-        "time": pack.sequence(dtime),
-        "x": pack.sequence(dx_),
+        "time": dtime,
+        "x": dx_,
     }
     return grads, dx, dstate
 
 
-@np.errstate(all="ignore")
 def step(
     params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -908,15 +926,63 @@ def step(
 
     Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs("x_t", x_t)
-    params = _params(params, inputs, {}, None, state)
-    (batch,) = _check_inputs(inputs, ("B",), params)
-    given = _state_rows(_check_state("state", state, batch, params))
+    inputs = x_t
+    given = {} if state is None else state
+    try:
+        stepper = params._steppers.pop() if isinstance(params, Params) else None
+    except IndexError:  # none was made yet, or other threads have them all
+        stepper = None
+    if stepper is None or not stepper.fits(inputs, given):
+        checked = _inputs("x_t", x_t)
+        params = _params(params, checked, {}, None, state)
+        (batch,) = _check_inputs(checked, ("B",), params)
+        given = _check_state("state", state, batch, params)
+        inputs = {name: value for name, (_, value) in checked.items()}
+        if stepper is None or stepper.batch != batch:
+            stepper = _stepper(params, batch)
+    for name, place in stepper.inputs:
+        place[...] = inputs[name]
+    for name, place, start in stepper.states:
+        place[...] = given.get(name, start)
+    results = stepper.run()
+    params._steppers.append(stepper)
+    return results
+
+
+class _Stepper(NamedTuple):
+    """What ``step`` keeps from call to call for ``batch`` samples, as to find memory takes longer than a small step:
+    where it copies the inputs and states to, each with its start, and ``run``, which returns copies of its results.
+
+    It belongs to one call at a time. It refers to the parameters, which may change in place, and not to their Params.
+    """
+
+    batch: int
+    dtype: Any
+    expected: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]
+    inputs: list[tuple[str, Any]]
+    states: list[tuple[str, Any, Any]]
+    run: Callable[[], tuple[Any, dict[str, Any]]]
+
+    def fits(self, inputs: Any, states: Any) -> bool:
+        """Whether these are dicts of plain arrays, all of the shapes and the type that are expected. If not, it takes
+        thorough checks to say what is wrong, if anything is."""
+        if type(inputs) is not dict or type(states) is not dict or len(inputs) != len(INPUTS):
+            return False
+        for arrays, shapes in zip((inputs, states), self.expected):
+            for name, value in arrays.items():
+                if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != shapes.get(name):
+                    return False
+        return True
+
+
+def _stepper(params: Params, batch: int) -> _Stepper:
+    """The memory for one step of so many samples."""
     dtype = params.flat.dtype
+    D = params.sizes["D"]
     H = params.sizes["H"]
 
-    time_t = np.ascontiguousarray(inputs["time"][1])
-    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    time_t = np.empty((batch, 1), dtype)
+    x_t_ = np.empty((batch, D), dtype)
     a_i_in_to_a_d_in = np.empty((batch, 4*H), dtype)
     i_f_o_tanh_a_d = np.empty((batch, 4*H), dtype)
     a_phi = np.empty((batch, H), dtype)
@@ -940,8 +1006,8 @@ def step(
     p_i = params.stack("p_i", "p_i")
     p_f = params.stack("p_f", "p_f")
     p_o = params.stack("p_o", "p_o")
-    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
-    c_before = given["c"] if "c" in given else np.zeros((1, batch, H), dtype)
+    h_before = np.empty((1, batch, H), dtype)
+    c_before = np.empty((1, batch, H), dtype)
     W_i_to_W_c_T = params.stack("W_i", "W_c").T
     r_on = 0.05
     alpha = 0.001
@@ -949,126 +1015,142 @@ def step(
     U_i_to_U_c_T = params.stack("U_i", "U_c").T
     c_t1 = c_before[0]
 
-    # exp_rho = exp(rho)
-    np.exp(rho, out=exp_rho)
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_c_x[t] = W_c @ x[t]
-    W_i_x_to_W_c_x_t = a_i_in_to_a_d_in
-    np.matmul(x_t_, W_i_to_W_c_T, out=W_i_x_to_W_c_x_t)
-    # a_i_in[t] = W_i_x[t] + b_i
-    # a_f_in[t] = W_f_x[t] + b_f
-    W_i_x_to_W_f_x_t = a_i_in_to_a_d_in[:, : 2*H]
-    a_i_in_to_a_f_in_t = W_i_x_to_W_f_x_t
-    np.add(W_i_x_to_W_f_x_t, b_i_to_b_f, out=a_i_in_to_a_f_in_t)
-    # a_d_in[t] = W_c_x[t] + b_c
-    W_c_x_t = a_i_in_to_a_d_in[:, 3*H :]
-    a_d_in_t = W_c_x_t
-    np.add(W_c_x_t, b_c, out=a_d_in_t)
-    # a_o_in[t] = W_o_x[t] + b_o
-    W_o_x_t = a_i_in_to_a_d_in[:, 2*H : 3*H]
-    a_o_in_t = W_o_x_t
-    np.add(W_o_x_t, b_o, out=a_o_in_t)
-    # a_phi[t] = time[t] - s
-    np.subtract(time_t, s, out=a_phi)
-    # mod_a_phi[t] = mod(a_phi[t], exp_rho)
-    mod_a_phi_t = phi
-    np.remainder(a_phi, exp_rho, out=mod_a_phi_t)
-    # phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
-    phi_t = mod_a_phi_t
-    np.divide(mod_a_phi_t, exp_rho, out=phi_t)
-    # a_j[t] = 2 - 2*phi[t]/r_on
-    np.multiply(2, phi_t, out=a_j)
-    np.divide(a_j, r_on, out=a_j)
-    np.subtract(2, a_j, out=a_j)
-    # where_in_j[t] = alpha*phi[t]
-    np.multiply(alpha, phi_t, out=where_in_j)
-    # j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
-    np.greater(r_on, phi_t, out=mask)
-    np.copyto(j, where_in_j)
-    np.copyto(j, a_j, where=mask)
-    # a_k[t] = 2*phi[t]/r_on
-    np.multiply(2, phi_t, out=a_k)
-    np.divide(a_k, r_on, out=a_k)
-    # k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
-    np.greater((0.5 * r_on), phi_t, out=mask)
-    np.copyto(k, j)
-    np.copyto(k, a_k, where=mask)
-    # U_i_h[t] = U_i @ h[t-1]
-    # U_f_h[t] = U_f @ h[t-1]
-    # U_o_h[t] = U_o @ h[t-1]
-    # U_c_h[t] = U_c @ h[t-1]
-    U_i_h_to_U_c_h_t = i_f_o_tanh_a_d
-    np.matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
-    # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
-    U_i_h_t = i_f_o_tanh_a_d[:, : H]
-    a_i_in_t = a_i_in_to_a_d_in[:, : H]
-    a_i_t = U_i_h_t
-    np.multiply(p_i, c_t1, out=work1)
-    np.add(U_i_h_t, work1, out=a_i_t)
-    np.add(a_i_t, a_i_in_t, out=a_i_t)
-    # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
-    U_f_h_t = i_f_o_tanh_a_d[:, H : 2*H]
-    a_f_in_t = a_i_in_to_a_d_in[:, H : 2*H]
-    a_f_t = U_f_h_t
-    np.multiply(p_f, c_t1, out=work1)
-    np.add(U_f_h_t, work1, out=a_f_t)
-    np.add(a_f_t, a_f_in_t, out=a_f_t)
-    # a_d[t] = U_c_h[t] + a_d_in[t]
-    U_c_h_t = i_f_o_tanh_a_d[:, 3*H :]
-    a_d_t = U_c_h_t
-    np.add(U_c_h_t, a_d_in_t, out=a_d_t)
-    # i[t] = sigmoid(a_i[t]) (input gate)
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    a_i_to_a_f_t = i_f_o_tanh_a_d[:, : 2*H]
-    i_to_f_t = a_i_to_a_f_t
-    np.subtract(0, a_i_to_a_f_t, out=i_to_f_t)
-    np.exp(i_to_f_t, out=i_to_f_t)
-    np.add(i_to_f_t, 1, out=i_to_f_t)
-    np.divide(1, i_to_f_t, out=i_to_f_t)
-    # tanh_a_d[t] = tanh(a_d[t])
-    tanh_a_d_t = U_c_h_t
-    np.tanh(a_d_t, out=tanh_a_d_t)
-    # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
-    f_t = U_f_h_t
-    i_t = U_i_h_t
-    np.multiply(f_t, c_t1, out=d)
-    np.multiply(i_t, tanh_a_d_t, out=work1)
-    np.add(d, work1, out=d)
-    # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state)
-    np.multiply(k, d, out=c)
-    np.subtract(1, k, out=work1)
-    np.multiply(work1, c_t1, out=work1)
-    np.add(c, work1, out=c)
-    # a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t]
-    U_o_h_t = i_f_o_tanh_a_d[:, 2*H : 3*H]
-    a_o_t = U_o_h_t
-    np.multiply(p_o, d, out=work1)
-    np.add(U_o_h_t, work1, out=a_o_t)
-    np.add(a_o_t, a_o_in_t, out=a_o_t)
-    # tanh_d[t] = tanh(d[t])
-    tanh_d_t = h
-    np.tanh(d, out=tanh_d_t)
-    # o[t] = sigmoid(a_o[t]) (output gate)
-    o_t = U_o_h_t
-    np.subtract(0, a_o_t, out=o_t)
-    np.exp(o_t, out=o_t)
-    np.add(o_t, 1, out=o_t)
-    np.divide(1, o_t, out=o_t)
-    # h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state)
-    h_t = tanh_d_t
-    np.multiply(k, tanh_d_t, out=h_t)
-    np.multiply(o_t, h_t, out=h_t)
-    np.subtract(1, k, out=work1)
-    np.multiply(work1, h_t1, out=work1)
-    np.add(h_t, work1, out=h_t)
+    @np.errstate(all="ignore")
+    def run() -> tuple[Any, dict[str, Any]]:
+        # exp_rho = exp(rho)
+        np.exp(rho, out=exp_rho)
+        # W_i_x[t] = W_i @ x[t]
+        # W_f_x[t] = W_f @ x[t]
+        # W_o_x[t] = W_o @ x[t]
+        # W_c_x[t] = W_c @ x[t]
+        W_i_x_to_W_c_x_t = a_i_in_to_a_d_in
+        np.matmul(x_t_, W_i_to_W_c_T, out=W_i_x_to_W_c_x_t)
+        # a_i_in[t] = W_i_x[t] + b_i
+        # a_f_in[t] = W_f_x[t] + b_f
+        W_i_x_to_W_f_x_t = a_i_in_to_a_d_in[:, : 2*H]
+        a_i_in_to_a_f_in_t = W_i_x_to_W_f_x_t
+        np.add(W_i_x_to_W_f_x_t, b_i_to_b_f, out=a_i_in_to_a_f_in_t)
+        # a_d_in[t] = W_c_x[t] + b_c
+        W_c_x_t = a_i_in_to_a_d_in[:, 3*H :]
+        a_d_in_t = W_c_x_t
+        np.add(W_c_x_t, b_c, out=a_d_in_t)
+        # a_o_in[t] = W_o_x[t] + b_o
+        W_o_x_t = a_i_in_to_a_d_in[:, 2*H : 3*H]
+        a_o_in_t = W_o_x_t
+        np.add(W_o_x_t, b_o, out=a_o_in_t)
+        # a_phi[t] = time[t] - s
+        np.subtract(time_t, s, out=a_phi)
+        # mod_a_phi[t] = mod(a_phi[t], exp_rho)
+        mod_a_phi_t = phi
+        np.remainder(a_phi, exp_rho, out=mod_a_phi_t)
+        # phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
+        phi_t = mod_a_phi_t
+        np.divide(mod_a_phi_t, exp_rho, out=phi_t)
+        # a_j[t] = 2 - 2*phi[t]/r_on
+        np.multiply(2, phi_t, out=a_j)
+        np.divide(a_j, r_on, out=a_j)
+        np.subtract(2, a_j, out=a_j)
+        # where_in_j[t] = alpha*phi[t]
+        np.multiply(alpha, phi_t, out=where_in_j)
+        # j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
+        np.greater(r_on, phi_t, out=mask)
+        np.copyto(j, where_in_j)
+        np.copyto(j, a_j, where=mask)
+        # a_k[t] = 2*phi[t]/r_on
+        np.multiply(2, phi_t, out=a_k)
+        np.divide(a_k, r_on, out=a_k)
+        # k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
+        np.greater((0.5 * r_on), phi_t, out=mask)
+        np.copyto(k, j)
+        np.copyto(k, a_k, where=mask)
+        # U_i_h[t] = U_i @ h[t-1]
+        # U_f_h[t] = U_f @ h[t-1]
+        # U_o_h[t] = U_o @ h[t-1]
+        # U_c_h[t] = U_c @ h[t-1]
+        U_i_h_to_U_c_h_t = i_f_o_tanh_a_d
+        np.matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
+        # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
+        U_i_h_t = i_f_o_tanh_a_d[:, : H]
+        a_i_in_t = a_i_in_to_a_d_in[:, : H]
+        a_i_t = U_i_h_t
+        np.multiply(p_i, c_t1, out=work1)
+        np.add(U_i_h_t, work1, out=a_i_t)
+        np.add(a_i_t, a_i_in_t, out=a_i_t)
+        # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
+        U_f_h_t = i_f_o_tanh_a_d[:, H : 2*H]
+        a_f_in_t = a_i_in_to_a_d_in[:, H : 2*H]
+        a_f_t = U_f_h_t
+        np.multiply(p_f, c_t1, out=work1)
+        np.add(U_f_h_t, work1, out=a_f_t)
+        np.add(a_f_t, a_f_in_t, out=a_f_t)
+        # a_d[t] = U_c_h[t] + a_d_in[t]
+        U_c_h_t = i_f_o_tanh_a_d[:, 3*H :]
+        a_d_t = U_c_h_t
+        np.add(U_c_h_t, a_d_in_t, out=a_d_t)
+        # i[t] = sigmoid(a_i[t]) (input gate)
+        # f[t] = sigmoid(a_f[t]) (forget gate)
+        a_i_to_a_f_t = i_f_o_tanh_a_d[:, : 2*H]
+        i_to_f_t = a_i_to_a_f_t
+        np.subtract(0, a_i_to_a_f_t, out=i_to_f_t)
+        np.exp(i_to_f_t, out=i_to_f_t)
+        np.add(i_to_f_t, 1, out=i_to_f_t)
+        np.divide(1, i_to_f_t, out=i_to_f_t)
+        # tanh_a_d[t] = tanh(a_d[t])
+        tanh_a_d_t = U_c_h_t
+        np.tanh(a_d_t, out=tanh_a_d_t)
+        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
+        f_t = U_f_h_t
+        i_t = U_i_h_t
+        np.multiply(f_t, c_t1, out=d)
+        np.multiply(i_t, tanh_a_d_t, out=work1)
+        np.add(d, work1, out=d)
+        # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state)
+        np.multiply(k, d, out=c)
+        np.subtract(1, k, out=work1)
+        np.multiply(work1, c_t1, out=work1)
+        np.add(c, work1, out=c)
+        # a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t]
+        U_o_h_t = i_f_o_tanh_a_d[:, 2*H : 3*H]
+        a_o_t = U_o_h_t
+        np.multiply(p_o, d, out=work1)
+        np.add(U_o_h_t, work1, out=a_o_t)
+        np.add(a_o_t, a_o_in_t, out=a_o_t)
+        # tanh_d[t] = tanh(d[t])
+        tanh_d_t = h
+        np.tanh(d, out=tanh_d_t)
+        # o[t] = sigmoid(a_o[t]) (output gate)
+        o_t = U_o_h_t
+        np.subtract(0, a_o_t, out=o_t)
+        np.exp(o_t, out=o_t)
+        np.add(o_t, 1, out=o_t)
+        np.divide(1, o_t, out=o_t)
+        # h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state)
+        h_t = tanh_d_t
+        np.multiply(k, tanh_d_t, out=h_t)
+        np.multiply(o_t, h_t, out=h_t)
+        np.subtract(1, k, out=work1)
+        np.multiply(work1, h_t1, out=work1)
+        np.add(h_t, work1, out=h_t)
 
-    state = {
-        "h": h,
-        "c": c,
-    }
-    return h_t.copy(), state
+        state = {
+            "h": h.copy(),
+            "c": c.copy(),
+        }
+        return h_t.copy(), state
+
+    inputs = [
+        ("time", time_t),
+        ("x", x_t_),
+    ]
+    states = [
+        ("h", h_before[0], 0),
+        ("c", c_before[0], 0),
+    ]
+    expected = (
+        {name: (batch, *params.shapes[name]) for name in INPUTS},
+        {name: (batch, *params.shapes[name]) for name in STATES},
+    )
+    return _Stepper(batch, dtype, expected, inputs, states, run)
 
 
 class Checkpoints(NamedTuple):
@@ -1112,7 +1194,8 @@ def _forward_pieces(
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(rows, y.shape[2:], False)
     return y, state, tape if keep_tape else None
 
 
@@ -1136,7 +1219,7 @@ def _backward_piece(
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = part
+        dx[name][where] = pack.sequence(part, params.shapes[name], False)
     return dstate
 
 
@@ -1181,12 +1264,12 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
-    y = item * length * batch * math.prod(_shape(("H",), params.sizes)) + 3 * states
-    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    y = item * length * batch * math.prod(_shape(("H",), params.sizes))
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS)
     if not keep_tape:
-        return untaped + y
+        return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + max(taped + y, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
@@ -1195,13 +1278,16 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     D = sizes["D"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * 8*H + batch * 9*H + H) + rows * H + 488 * steps
-    taped = item * (rows * 13*H + batch * 4*H + H) + rows * H + 488 * steps
-    back = item * (rows * (D + 19*H + 2) + batch * 13*H + 2*H) + batch * H + 880 * steps
+    untaped = item * (rows * 7*H + batch * 9*H) + rows * H + 488 * steps
+    untaped += item * (H)
+    taped = item * (rows * 13*H + batch * 4*H) + rows * H + 488 * steps
+    taped += item * (H)
+    back = item * (rows * (19*H + 1) + batch * 13*H) + batch * H + 880 * steps
+    back += item * (2*H)
     if packed:
-        untaped += rows * (item * (D + 1) + 8)
+        untaped += rows * (item * (D + H + 1) + 8)
         taped += rows * (item * (D + 1) + 8)
-        back += rows * (item * (D + 3*H + 1) + 24)
+        back += rows * (item * (2*D + 3*H + 2) + 24)
     return untaped, taped, back
 
 
@@ -1270,7 +1356,7 @@ def _params(
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
     kind = next(iter(kinds), np.dtype("float32"))
-    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    flat = _buffer(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
     packed = Params(flat, found)
     for name in PARAMS:
         packed[name] = params[name]

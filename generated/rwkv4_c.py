@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,7 +84,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "d3e6cfef87f352eb"
+STAMP = "360eaa810795af13"
 
 
 class Params(Mapping[str, Any]):
@@ -97,6 +97,7 @@ class Params(Mapping[str, Any]):
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
         self._stacks: dict[tuple[str, str], Any] = {}
+        self._steppers: list[_Stepper] = []
         start = 0
         for name, named in PARAMS.items():
             shape = _shape(named, self.sizes)
@@ -135,7 +136,9 @@ class Params(Mapping[str, Any]):
 
     def copy(self) -> Params:
         """The same numbers in a buffer of their own."""
-        return Params(self.flat.copy(), self.sizes)
+        flat = _buffer(self.flat.size, self.flat.dtype)
+        flat[...] = self.flat
+        return Params(flat, self.sizes)
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
@@ -189,8 +192,17 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
-    flat = np.concatenate(parts).astype(kind)
-    return Params(np.asarray(flat), sizes)
+    values = np.concatenate(parts).astype(kind)
+    flat = _buffer(values.size, kind)
+    flat[...] = np.asarray(values)
+    return Params(flat, sizes)
+
+
+def _buffer(size: int, dtype: Any) -> np.ndarray:
+    """Room for so many numbers that begins on a cache line: a vector across two of them takes twice as long to load."""
+    memory = np.empty(size + 64, dtype)
+    first = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[first : first + size]
 
 
 def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -222,7 +234,8 @@ class Packing:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
-        counts = np.full(steps, batch)
+        self.counts = [batch] * steps
+        self.offsets = [t * batch for t in range(steps + 1)]
         if lengths is not None:
             order = np.argsort(-lengths, kind="stable")
             self.ends = lengths[order]
@@ -230,9 +243,13 @@ class Packing:
             self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
             rows = [t * batch + order[:n] for t, n in enumerate(counts)]
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-        self.counts = [int(n) for n in counts]
-        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+            self.counts = [int(n) for n in counts]
+            self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
+
+    def stretch(self, rows: int) -> int:
+        """How many steps have about so many rows: one at least, but no more than there are."""
+        return min(self.steps, max(1, rows // max(self.batch, 1)))
 
     def starts(self, depth: int, whole: bool) -> list[int]:
         """The first row of each slot of a buffer: ``depth`` slots before the sequence and one for every step, or, where
@@ -253,14 +270,15 @@ class Packing:
         flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
-    def sequence(self, rows: Any) -> Any:
-        """Rows as a new (T, B, n), zero in the padding."""
-        shape = (self.steps, self.batch, rows.shape[1])
+    def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
+        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
+        where they are ``kept`` for something else."""
+        whole = (self.steps, self.batch, *shape)
         if self.index is None:
-            return rows.reshape(shape).copy()
+            return (rows.copy() if kept else np.ascontiguousarray(rows)).reshape(whole)
         y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
         y[self.index] = rows
-        return y.reshape(shape)
+        return y.reshape(whole)
 
     def sort(self, state: Any) -> Any:
         """(steps, B, n) with the samples in the order of their rows."""
@@ -312,13 +330,15 @@ def forward(
     if every is not None:
         tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+    pack = Packing(steps, batch, ends)
+    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
+    return pack.sequence(rows, _shape(("D",), params.sizes), False), last, kept
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
     batch = pack.batch
     given = _state_rows(state)
     dtype = params.flat.dtype
@@ -327,11 +347,11 @@ def _forward_sweep(
 
     x_rows = np.empty((pack.size + 1 * batch, D), dtype)
     x_rows[1 * batch :] = pack.rows(inputs["x"])
-    memory = np.empty(max(pack.size * 3*D, pack.size * H), dtype)
-    a_r_a_k_a_v = memory[: pack.size * 3*D].reshape(pack.size, 3*D)
+    stretch = pack.stretch(512)
+    a_r_a_k_a_v = np.empty((stretch * batch, 3*D), dtype)
     r = np.empty((pack.size, H), dtype)
-    a_g = memory[: pack.size * H].reshape(pack.size, H)
-    a_y = np.empty((pack.size, H), dtype)
+    a_g = np.empty((stretch * batch, H), dtype)
+    a_y = np.empty((stretch * batch, H), dtype)
     k = np.empty((pack.size, H), dtype)
     v = np.empty((pack.size, H), dtype)
     p = np.empty((pack.size + batch, H), dtype)
@@ -359,16 +379,15 @@ def _forward_sweep(
     # exp_w = exp(w)
     np.exp(w, out=exp_w)
     # in C: a_r … y (25)
-    _run(
+    _Call(
         _compiled(dtype).run_forward,
         [
-            pack.size, D, _at(mu_r), batch, _at(x_rows), _at(starts_1), _at(starts_0), _at(a_r_a_k_a_v),
-            _at(mu_k), _at(mu_v), H, _at(W_r), _at(r), _at(W_k), _at(k), _at(W_v), _at(v), _at(u), _at(a_g),
-            len(pack.counts), _at(counts), _at(p), _at(exp_w), _at(a), _at(b), _at(a_y), _at(W_o), _at(y),
-            int(pack.order is None),
+            pack.size, D, mu_r, batch, x_rows, starts_1, starts_0, a_r_a_k_a_v, mu_k, mu_v, H, W_r, r, W_k, k,
+            W_v, v, u, a_g, len(pack.counts), counts, p, exp_w, a, b, a_y, W_o, y, int(pack.order is None),
+            stretch,
         ],
-        _threads(pack.size * (12*D + 8*D*H + 72*H)),
-    )
+        pack.size * (12*D + 8*D*H + 72*H),
+    )()
 
     x_last = x_rows[pack.last(1, 1, True)]
     p_last = p[pack.last(1, 1, True)]
@@ -391,7 +410,7 @@ def _forward_sweep(
         "x_rows": x_rows,
     }
     tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
-    return pack.sequence(y), last, tape
+    return y, last, tape
 
 
 @np.errstate(all="ignore")
@@ -422,15 +441,18 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
     _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
-    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
-    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    if isinstance(tape, Checkpoints):
+        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
+    else:
+        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
+        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
     return Grads(grads, dx.get("x"), dstate)
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
     pack, dtype = tape.pack, tape.dtype
     batch = pack.batch
     given = _state_rows(dlast)
@@ -446,40 +468,38 @@ def _backward_sweep(
     r = tape.arrays["r"]
     v = tape.arrays["v"]
     x_ = tape.arrays["x_rows"]
-    memory = np.empty(max(pack.size * D, pack.size * 2*D), dtype)
-    a_r = memory[: pack.size * D].reshape(pack.size, D)
-    a_g = np.empty((pack.size, H), dtype)
-    memory_ = np.empty(max(pack.size * 2*H, pack.size * 2*D), dtype)
-    exp_a_n_exp_exp_in_n = memory_[: pack.size * 2*H].reshape(pack.size, 2*H)
-    memory_2 = np.empty(max(pack.size * H, pack.size * 2*H, pack.size * D), dtype)
-    n_ = memory_2[: pack.size * H].reshape(pack.size, H)
-    memory_3 = np.empty(max(pack.size * H, pack.size * D), dtype)
-    d = memory_3[: pack.size * H].reshape(pack.size, H)
-    a_y = np.empty((pack.size, H), dtype)
-    dd = np.empty((pack.size, H), dtype)
-    dn = np.empty((pack.size, H), dtype)
-    dW_r_a_r = np.empty((pack.size, H), dtype)
-    memory_4 = np.empty(max(pack.size * 2*H, pack.size * D), dtype)
-    da_n_dexp_in_n = memory_4[: pack.size * 2*H].reshape(pack.size, 2*H)
-    dg = np.empty((pack.size, H), dtype)
-    da_g = np.empty((pack.size, H), dtype)
-    du_each = np.empty((pack.size, H), dtype)
-    dmu_r_each = memory_3[: pack.size * D].reshape(pack.size, D)
-    a_p = np.empty((pack.size, H), dtype)
-    da = np.empty((pack.size, H), dtype)
-    exp_exp_in_a = np.empty((pack.size, H), dtype)
-    dexp_in_a_da_a = memory_2[: pack.size * 2*H].reshape(pack.size, 2*H)
-    dp = np.empty((pack.size, H), dtype)
-    da_p = np.empty((pack.size, H), dtype)
-    a_k_a_v = memory[: pack.size * 2*D].reshape(pack.size, 2*D)
-    dexp_w_each = a_g
-    dv = memory_3[: pack.size * H].reshape(pack.size, H)
-    dk = a_y
-    dmu_k_each_dmu_v_each = memory_[: pack.size * 2*D].reshape(pack.size, 2*D)
+    stretch = pack.stretch(512)
+    a_r = np.empty((stretch * batch, D), dtype)
+    a_g = np.empty((stretch * batch, H), dtype)
+    memory = np.empty(max((stretch * batch) * 2*H, pack.size * 2*D), dtype)
+    exp_a_n_exp_exp_in_n = memory[: (stretch * batch) * 2*H].reshape(stretch * batch, 2*H)
+    n_ = np.empty((stretch * batch, H), dtype)
+    d = np.empty((stretch * batch, H), dtype)
+    a_y = np.empty((stretch * batch, H), dtype)
+    dd = np.empty((stretch * batch, H), dtype)
+    dn = np.empty((stretch * batch, H), dtype)
+    dW_r_a_r = np.empty((stretch * batch, H), dtype)
+    memory_ = np.empty(max((stretch * batch) * 2*H, pack.size * D), dtype)
+    da_n_dexp_in_n = memory_[: (stretch * batch) * 2*H].reshape(stretch * batch, 2*H)
+    dg = np.empty((stretch * batch, H), dtype)
+    da_g = np.empty((stretch * batch, H), dtype)
+    du_each = np.empty((stretch * batch, H), dtype)
+    dmu_r_each = np.empty((stretch * batch, D), dtype)
+    a_p = np.empty((stretch * batch, H), dtype)
+    da = np.empty((stretch * batch, H), dtype)
+    exp_exp_in_a = np.empty((stretch * batch, H), dtype)
+    dexp_in_a_da_a = np.empty((stretch * batch, 2*H), dtype)
+    dp = np.empty((stretch * batch, H), dtype)
+    da_p = np.empty((stretch * batch, H), dtype)
+    a_k_a_v = np.empty((stretch * batch, 2*D), dtype)
+    dexp_w_each = np.empty((stretch * batch, H), dtype)
+    dv = np.empty((stretch * batch, H), dtype)
+    dk = np.empty((stretch * batch, H), dtype)
+    dmu_k_each_dmu_v_each = memory[: pack.size * 2*D].reshape(pack.size, 2*D)
     dx_ = np.empty((pack.size, D), dtype)
-    da_y = a_p
-    da_v = memory_4[: pack.size * D].reshape(pack.size, D)
-    da_k = memory_2[: pack.size * D].reshape(pack.size, D)
+    da_y = np.empty((stretch * batch, H), dtype)
+    da_v = np.empty((pack.size, D), dtype)
+    da_k = np.empty((pack.size, D), dtype)
     da_r = np.empty((pack.size, D), dtype)
     dx_via = np.zeros((pack.size + batch, D), dtype)
     dp_via = np.zeros((2 * batch, H), dtype)
@@ -487,7 +507,7 @@ def _backward_sweep(
     db_via = np.zeros((2 * batch, H), dtype)
     exp_w = np.empty((H,), dtype)
     dexp_w = np.empty((H,), dtype)
-    dx_via_sent = memory[: pack.size * D].reshape(pack.size, D)
+    dx_via_sent = memory_[: pack.size * D].reshape(pack.size, D)
     w = params.stack("w", "w")
     mu_r = params.stack("mu_r", "mu_r")
     u = params.stack("u", "u")
@@ -517,43 +537,37 @@ def _backward_sweep(
     # exp_w = exp(w)
     np.exp(w, out=exp_w)
     # in C: a_r … da_k (54)
-    _run(
+    _Call(
         _compiled(dtype).run_backward,
         [
-            pack.size, D, _at(mu_r), batch, _at(x_), _at(starts_1), _at(starts_0), _at(a_r), H, _at(u), _at(k),
-            _at(a_g), _at(p), _at(exp_a_n_exp_exp_in_n), _at(a), _at(v), _at(n_), _at(b), _at(d), _at(r),
-            _at(a_y), _at(W_o), _at(da_y), _at(dy_rows), _at(dd), _at(dn), _at(dW_r_a_r), _at(da_n_dexp_in_n),
-            _at(dg), _at(da_g), _at(du_each), _at(W_r), _at(da_r), _at(dmu_r_each), len(pack.counts),
-            _at(counts), _at(exp_w), _at(a_p), _at(ring_1), _at(db_via), _at(da_via), _at(da),
-            _at(exp_exp_in_a), _at(dexp_in_a_da_a), _at(dp_via), _at(dp), _at(da_p), _at(W_r_), _at(W_o_),
-            _at(mu_r_), _at(u_), _at(mu_k), _at(a_k_a_v), _at(mu_v), _at(dexp_w_each), _at(dv), _at(dk),
-            _at(dexp_w), _at(W_k), _at(W_v), _at(W_v_), _at(da_v), _at(W_k_), _at(da_k), int(pack.order is
-            None),
+            pack.size, D, mu_r, batch, x_, starts_1, starts_0, a_r, H, u, k, a_g, p, exp_a_n_exp_exp_in_n, a, v,
+            n_, b, d, r, a_y, W_o, da_y, dy_rows, dd, dn, dW_r_a_r, da_n_dexp_in_n, dg, da_g, du_each, W_r,
+            da_r, dmu_r_each, len(pack.counts), counts, exp_w, a_p, ring_1, db_via, da_via, da, exp_exp_in_a,
+            dexp_in_a_da_a, dp_via, dp, da_p, W_r_, W_o_, mu_r_, u_, mu_k, a_k_a_v, mu_v, dexp_w_each, dv, dk,
+            dexp_w, W_k, W_v, W_v_, da_v, W_k_, da_k, int(pack.order is None), stretch,
         ],
-        _threads(pack.size * (15*D + 16*D*H + 127*H)),
-    )
+        pack.size * (15*D + 16*D*H + 127*H),
+    )()
     # dw = dexp_w*exp_w
     np.multiply(dexp_w, exp_w, out=dw)
     # in C: dmu_k_each … dmu_v (5)
-    _run(
+    _Call(
         _compiled(dtype).run_backward_2,
         [
-            pack.size, D, _at(da_k), batch, _at(x_), _at(starts_1), _at(starts_0), _at(dmu_k_each_dmu_v_each),
-            _at(da_v), _at(da_r), _at(mu_r), _at(mu_k), _at(mu_v), _at(dx_via_sent), _at(mu_k_), int(pack.order
-            is None),
+            pack.size, D, da_k, batch, x_, starts_1, starts_0, dmu_k_each_dmu_v_each, da_v, da_r, mu_r, mu_k,
+            mu_v, dx_via_sent, mu_k_, int(pack.order is None),
         ],
-        _threads(pack.size * 14*D),
-    )
+        pack.size * 14*D,
+    )()
     dx_via[pack.past(1, 0)] = dx_via_sent
     # in C: dx … dx (1)
-    _run(
+    _Call(
         _compiled(dtype).run_backward_3,
         [
-            pack.size, D, _at(da_r), _at(mu_r), _at(da_k), _at(mu_k), _at(da_v), _at(mu_v), batch, _at(dx_via),
-            _at(dx_), int(need_x),
+            pack.size, D, da_r, mu_r, da_k, mu_k, da_v, mu_v, batch, dx_via, dx_, int(need_x),
         ],
-        _threads(pack.size * 6*D),
-    )
+        pack.size * 6*D,
+    )()
 
     dx_first = dx_via[pack.first(1)]
     dp_first = dp_via[pack.first(1)]
@@ -569,12 +583,11 @@ def _backward_sweep(
     if not need_x:
         return grads, {}, dstate
     dx = {
-        "x": pack.sequence(dx_),
+        "x": dx_,
     }
     return grads, dx, dstate
 
 
-@np.errstate(all="ignore")
 def step(
     params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -582,15 +595,62 @@ def step(
 
     Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs("x_t", x_t)
-    params = _params(params, inputs, {}, None, state)
-    (batch,) = _check_inputs(inputs, ("B",), params)
-    given = _state_rows(_check_state("state", state, batch, params))
+    inputs = {"x": x_t} if type(x_t) is np.ndarray else x_t
+    given = {} if state is None else state
+    try:
+        stepper = params._steppers.pop() if isinstance(params, Params) else None
+    except IndexError:  # none was made yet, or other threads have them all
+        stepper = None
+    if stepper is None or not stepper.fits(inputs, given):
+        checked = _inputs("x_t", x_t)
+        params = _params(params, checked, {}, None, state)
+        (batch,) = _check_inputs(checked, ("B",), params)
+        given = _check_state("state", state, batch, params)
+        inputs = {name: value for name, (_, value) in checked.items()}
+        if stepper is None or stepper.batch != batch:
+            stepper = _stepper(params, batch)
+    for name, place in stepper.inputs:
+        place[...] = inputs[name]
+    for name, place, start in stepper.states:
+        place[...] = given.get(name, start)
+    results = stepper.run()
+    params._steppers.append(stepper)
+    return results
+
+
+class _Stepper(NamedTuple):
+    """What ``step`` keeps from call to call for ``batch`` samples, as to find memory takes longer than a small step:
+    where it copies the inputs and states to, each with its start, and ``run``, which returns copies of its results.
+
+    It belongs to one call at a time. It refers to the parameters, which may change in place, and not to their Params.
+    """
+
+    batch: int
+    dtype: Any
+    expected: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]
+    inputs: list[tuple[str, Any]]
+    states: list[tuple[str, Any, Any]]
+    run: Callable[[], tuple[Any, dict[str, Any]]]
+
+    def fits(self, inputs: Any, states: Any) -> bool:
+        """Whether these are dicts of plain arrays, all of the shapes and the type that are expected. If not, it takes
+        thorough checks to say what is wrong, if anything is."""
+        if type(inputs) is not dict or type(states) is not dict or len(inputs) != len(INPUTS):
+            return False
+        for arrays, shapes in zip((inputs, states), self.expected):
+            for name, value in arrays.items():
+                if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != shapes.get(name):
+                    return False
+        return True
+
+
+def _stepper(params: Params, batch: int) -> _Stepper:
+    """The memory for one step of so many samples."""
     dtype = params.flat.dtype
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    x_t_ = np.empty((batch, D), dtype)
     a_r_a_k_a_v = np.empty((batch, 3*D), dtype)
     r = np.empty((batch, H), dtype)
     a_g = np.empty((batch, H), dtype)
@@ -611,35 +671,52 @@ def step(
     W_v = params.stack("W_v", "W_v")
     u = params.stack("u", "u")
     W_o = params.stack("W_o", "W_o")
-    x_before = given["x"] if "x" in given else np.zeros((1, batch, D), dtype)
-    p_before = given["p"] if "p" in given else np.zeros((1, batch, H), dtype)
-    a_before = given["a"] if "a" in given else np.zeros((1, batch, H), dtype)
-    b_before = given["b"] if "b" in given else np.zeros((1, batch, H), dtype)
+    x_before = np.empty((1, batch, D), dtype)
+    p_before = np.empty((1, batch, H), dtype)
+    a_before = np.empty((1, batch, H), dtype)
+    b_before = np.empty((1, batch, H), dtype)
     x_t1 = x_before[0]
     p_t1 = p_before[0]
     a_t1 = a_before[0]
     b_t1 = b_before[0]
-
-    # exp_w = exp(w)
-    np.exp(w, out=exp_w)
-    # in C: a_r … y (25)
-    _run(
+    run_step = _Call(
         _compiled(dtype).run_step,
         [
-            batch, D, _at(mu_r), _at(x_t_), _at(x_t1), _at(a_r_a_k_a_v), _at(mu_k), _at(mu_v), H, _at(W_r),
-            _at(r), _at(W_k), _at(k), _at(W_v), _at(v), _at(u), _at(a_g), _at(p_t1), _at(exp_w), _at(p),
-            _at(a_t1), _at(a), _at(b_t1), _at(b), _at(a_y), _at(W_o), _at(y),
+            batch, D, mu_r, x_t_, x_t1, a_r_a_k_a_v, mu_k, mu_v, H, W_r, r, W_k, k, W_v, v, u, a_g, p_t1, exp_w,
+            p, a_t1, a, b_t1, b, a_y, W_o, y,
         ],
-        _threads(batch * (12*D + 8*D*H + 72*H)),
+        batch * (12*D + 8*D*H + 72*H),
     )
 
-    state = {
-        "x": x_t_.copy(),
-        "p": p,
-        "a": a,
-        "b": b,
-    }
-    return y, state
+    @np.errstate(all="ignore")
+    def run() -> tuple[Any, dict[str, Any]]:
+        # exp_w = exp(w)
+        np.exp(w, out=exp_w)
+        # in C: a_r … y (25)
+        run_step()
+
+        state = {
+            "x": x_t_.copy(),
+            "p": p.copy(),
+            "a": a.copy(),
+            "b": b.copy(),
+        }
+        return y.copy(), state
+
+    inputs = [
+        ("x", x_t_),
+    ]
+    states = [
+        ("x", x_before[0], 0),
+        ("p", p_before[0], 0),
+        ("a", a_before[0], 0),
+        ("b", b_before[0], 0),
+    ]
+    expected = (
+        {name: (batch, *params.shapes[name]) for name in INPUTS},
+        {name: (batch, *params.shapes[name]) for name in STATES},
+    )
+    return _Stepper(batch, dtype, expected, inputs, states, run)
 
 
 class Checkpoints(NamedTuple):
@@ -683,7 +760,8 @@ def _forward_pieces(
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(rows, y.shape[2:], False)
     return y, state, tape if keep_tape else None
 
 
@@ -707,7 +785,7 @@ def _backward_piece(
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = part
+        dx[name][where] = pack.sequence(part, params.shapes[name], False)
     return dstate
 
 
@@ -752,12 +830,12 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
-    y = item * length * batch * math.prod(_shape(("D",), params.sizes)) + 3 * states
-    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    y = item * length * batch * math.prod(_shape(("D",), params.sizes))
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS)
     if not keep_tape:
-        return untaped + y
+        return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + max(taped + y, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
@@ -765,19 +843,21 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     ``packed``: sequences end early, so that rows are copied together."""
     D = sizes["D"]
     H = sizes["H"]
+    some = min(steps, max(1, 512 // max(batch, 1))) * batch
     rows = steps * batch
-    untaped = item * (rows * (2*D + 7*H) + batch * (D + 3*H) + H) + 488 * steps
-    untaped += item * rows * max(3*D, H)
-    taped = item * (rows * (2*D + 7*H) + batch * (D + 3*H) + H) + 488 * steps
-    taped += item * rows * max(3*D, H)
-    back = item * (rows * (6*D + 19*H + 1) + batch * (2*D + 9*H) + 2*H) + 1016 * steps
-    back += item * rows * max(2*H, 2*D)
-    back += 2 * item * rows * max(2*H, D)
-    back += item * rows * max(H, D)
+    untaped = item * (rows * (D + 6*H) + batch * (D + 3*H) + some * (3*D + 2*H)) + 488 * steps
+    untaped += item * (93*D + 4*D*H + 32*H)
+    taped = item * (rows * (D + 6*H) + batch * (D + 3*H) + some * (3*D + 2*H)) + 488 * steps
+    taped += item * (93*D + 4*D*H + 32*H)
+    back = item * (rows * (5*D + 6*H) + batch * (2*D + 9*H) + some * (4*D + 21*H)) + 1016 * steps
+    back += item * (31*D + 4*D*H + 95*H)
+    back += item * max(some * 2*H, rows * 2*D)
+    back += item * max(some * 2*H, rows * D)
+    back += item * max(256*H, 256*D)
     if packed:
-        untaped += rows * (item * (D + 3*H) + 40)
-        taped += rows * (item * (D + 3*H) + 40)
-        back += rows * (item * (3*D + 3*H) + 48)
+        untaped += rows * (item * (2*D + 3*H) + 40)
+        taped += rows * (item * (2*D + 3*H) + 40)
+        back += rows * (item * (4*D + 3*H) + 48)
     return untaped, taped, back
 
 
@@ -846,7 +926,7 @@ def _params(
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
     kind = next(iter(kinds), np.dtype("float32"))
-    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    flat = _buffer(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
     packed = Params(flat, found)
     for name in PARAMS:
         packed[name] = params[name]
@@ -923,6 +1003,8 @@ def _threads(work: int = 1 << 62) -> int:
 
 
 def _processors() -> int:
+    """The number of threads that the environment asks for, else of processors. Raises ValueError for a variable that is
+    no such number."""
     for variable in ("SYMCELL_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable)
         if value:
@@ -933,16 +1015,21 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _run(function: Any, record: Sequence[int], threads: int) -> None:
-    """Calls ``int function(long long *record, long long threads)``, without the interpreter's lock."""
-    numbers = array.array("q", record)
-    if function(numbers.buffer_info()[0], threads):
-        raise MemoryError(f"{_CELL}: there is no memory for {function.__name__}'s work")
+class _Call:
+    """``int function(long long *record, long long threads)`` with its record: ``members`` are numbers and arrays, of
+    which C gets the addresses (zero for None). ``work``: how many operations it takes, about.
 
+    It runs without the interpreter's lock, any number of times: the arrays are kept.
+    """
 
-def _compiled(dtype: Any) -> ctypes.CDLL:
-    """The C functions for one type of number."""
-    return _library("float" if dtype == np.float32 else "double")
+    def __init__(self, function: Any, members: Sequence[Any], work: int) -> None:
+        self._function, self._members, self._work = function, members, work
+        self._record = array.array("q", [_at(m) if m is None or isinstance(m, np.ndarray) else m for m in members])
+        self._address = self._record.buffer_info()[0]
+
+    def __call__(self) -> None:
+        if self._function(self._address, _threads(self._work)):
+            raise MemoryError(f"{_CELL}: there is no memory for {self._function.__name__}'s work")
 
 
 def _at(numbers: Any) -> int:
@@ -955,12 +1042,21 @@ def _at(numbers: Any) -> int:
         return numbers.__array_interface__["data"][0]
 
 
+def _compiled(dtype: Any) -> ctypes.CDLL:
+    """The C functions for one type of number."""
+    return _library("float" if dtype == np.float32 else "double")
+
+
 FUNCTIONS = ("run_forward", "run_backward", "run_backward_2", "run_backward_3", "run_step")
 SOURCE_C = r"""
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#if defined __clang__  // it warns of each loop that it was asked to vectorise and could not
+#pragma clang diagnostic ignored "-Wpass-failed"
+#endif
 
 #include <pthread.h>
 #include <sched.h>
@@ -1268,67 +1364,130 @@ MAY_BE_UNUSED static void multiply(real *out, long long out_stride, const real *
     multiply_chunks(out, out_stride, left, left_stride, packed, TILE_COLUMNS, 1, 1, rows, inner, columns, accumulate);
 }
 
-/* The sum of a vector's numbers: quarters of a register first, then one by one. */
-INLINE real total(vector value) {
-    typedef real narrow __attribute__((vector_size(16)));
+/* Products with a matrix as it lies, for few rows: columns whose terms lie side by side are summed a register at a
+ * time, DOT_ROWS rows and four columns at once; whatever the rows are cut into, a number is summed in one order. */
+#define DOT_ROWS (MANY_REGISTERS ? 4 : 2)
+
+/* Each four numbers of a register that follow each other (doubles: two) are a part. halves(a, b) adds neighbours within
+ * parts: those of a, then those of b (doubles: a part has one of each). */
+#if REAL_IS_FLOAT
+typedef int order __attribute__((vector_size(VECTOR_BYTES)));
+#if VECTOR_BYTES == 64
+#define EVEN 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30
+#define ODD 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31
+#elif VECTOR_BYTES == 32
+#define EVEN 0, 2, 8, 10, 4, 6, 12, 14
+#define ODD 1, 3, 9, 11, 5, 7, 13, 15
+#else
+#define EVEN 0, 2, 4, 6
+#define ODD 1, 3, 5, 7
+#endif
+#else
+typedef long long order __attribute__((vector_size(VECTOR_BYTES)));
+#if VECTOR_BYTES == 64
+#define EVEN 0, 8, 2, 10, 4, 12, 6, 14
+#define ODD 1, 9, 3, 11, 5, 13, 7, 15
+#elif VECTOR_BYTES == 32
+#define EVEN 0, 4, 2, 6
+#define ODD 1, 5, 3, 7
+#else
+#define EVEN 0, 2
+#define ODD 1, 3
+#endif
+#endif
+#if defined __clang__ || __GNUC__ >= 12
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PICK(a, b, ...) __builtin_shuffle(a, b, (order){__VA_ARGS__})
+#endif
+INLINE vector halves(vector a, vector b) { return PICK(a, b, EVEN) + PICK(a, b, ODD); }
+
+typedef real part __attribute__((vector_size(16)));
+typedef real part_at __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+#define PART (16 / (int)sizeof(real))
+
+/* The sum of a register's parts. */
+INLINE part parts(vector value) {
     union {
         vector whole;
-        narrow part[VECTOR_BYTES / 16];
+        part each[VECTOR_BYTES / 16];
     } both = {value};
-    narrow sum = both.part[0];
-    UNROLL(4) for (int n = 1; n < VECTOR_BYTES / 16; n++) sum += both.part[n];
-    real result = sum[0];
-    UNROLL(4) for (int n = 1; n < 16 / (int)sizeof(real); n++) result += sum[n];
-    return result;
+#if VECTOR_BYTES == 64
+    return (both.each[0] + both.each[2]) + (both.each[1] + both.each[3]);
+#elif VECTOR_BYTES == 32
+    return both.each[0] + both.each[1];
+#else
+    return both.each[0];
+#endif
+}
+
+/* to[n] (+)= the sum of the numbers of sum[n], n < 4. */
+INLINE void four_totals(real *to, const vector *sum, int accumulate) {
+    vector first = halves(sum[0], sum[1]), second = halves(sum[2], sum[3]);
+    if (PART == 4) first = halves(first, second);
+    UNROLL(2) for (int n = 0; n < 4 / PART; n++) {
+        part found = parts(n ? second : first);
+        part_at *at = (part_at *)(to + n * PART);
+        *at = accumulate ? (part)*at + found : found;
+    }
 }
 
 /* Dot products of `height` rows with `width` columns, both constants to the compiler, whose terms lie side by side. */
 INLINE void dots(real *out, long long out_stride, const real *left, long long left_stride, const real *matrix,
                  long long column_stride, long long inner, int accumulate, const int height, const int width) {
-    vector sum[2][8];
+    vector sum[DOT_ROWS][8];
     const long long even = inner / LANES * LANES;
-    UNROLL(2) for (int r = 0; r < height; r++)
+    UNROLL(4) for (int r = 0; r < height; r++)
         UNROLL(8) for (int n = 0; n < width; n++) sum[r][n] = (vector){0};
     for (long long k = 0; k < even; k += LANES)
-        UNROLL(8) for (int n = 0; n < width; n++)
-            UNROLL(2) for (int r = 0; r < height; r++)
-                sum[r][n] += load(left + r * left_stride + k) * load(matrix + n * column_stride + k);
-    UNROLL(2) for (int r = 0; r < height; r++)
         UNROLL(8) for (int n = 0; n < width; n++) {
-            real result = total(sum[r][n]);
-            for (long long k = even; k < inner; k++)
-                result += left[r * left_stride + k] * matrix[n * column_stride + k];
-            out[r * out_stride + n] = accumulate ? out[r * out_stride + n] + result : result;
+            const vector terms = load(matrix + n * column_stride + k);
+            UNROLL(4) for (int r = 0; r < height; r++) sum[r][n] += load(left + r * left_stride + k) * terms;
         }
-}
-
-static void multiply_dots(real *out, long long out_stride, const real *left, long long left_stride, const real *matrix,
-                          long long column_stride, long long rows, long long inner, long long columns, int accumulate) {
-    for (long long n = 0; n < columns;) {
-        const int width = columns - n >= 4 ? 4 : 1;
-        const real *from = matrix + n * column_stride;
-        long long r = 0;
-#define DOTS(height, width)                                                                                            \
-    dots(out + r * out_stride + n, out_stride, left + r * left_stride, left_stride, from, column_stride, inner,        \
-         accumulate, height, width)
-        for (; r + 2 <= rows; r += 2)
-            if (width == 4)
-                DOTS(2, 4);
-            else
-                DOTS(2, 1);
-        if (r < rows) {
-            if (width == 4)
-                DOTS(1, 4);
-            else
-                DOTS(1, 1);
-        }
-#undef DOTS
-        n += width;
+    UNROLL(4) for (int r = 0; r < height; r++) {
+        real *to = out + r * out_stride;
+        if (width == 1) {
+            vector all[4] = {sum[r][0], {0}, {0}, {0}};
+            real totals[4];
+            four_totals(totals, all, 0);
+            to[0] = accumulate ? to[0] + totals[0] : totals[0];
+        } else
+            UNROLL(2) for (int n = 0; n < width; n += 4) four_totals(to + n, sum[r] + n, accumulate);
+        for (long long k = even; k < inner; k++)
+            UNROLL(8) for (int n = 0; n < width; n++)
+                to[n] += left[r * left_stride + k] * matrix[n * column_stride + k];
     }
 }
 
-/* out[r][n] (+)= sum over k of left[r][k] * matrix[k * inner_stride + n * column_stride], for few rows: nothing is
- * packed but what lies across both ways, and columns behind the last whole panel. */
+#define DOTS(height, width)                                                                                            \
+    dots(out + r * out_stride + n, out_stride, left + r * left_stride, left_stride, matrix + n * column_stride,        \
+         column_stride, inner, accumulate, height, width)
+#define DOTS_OF_ROWS(width)                                                                                            \
+    for (; r + DOT_ROWS <= rows; r += DOT_ROWS) DOTS(DOT_ROWS, width);                                                 \
+    if (DOT_ROWS > 2 && r + 2 <= rows) {                                                                               \
+        DOTS(2, width);                                                                                                \
+        r += 2;                                                                                                        \
+    }                                                                                                                  \
+    if (r < rows) DOTS(1, width)
+static void multiply_dots(real *out, long long out_stride, const real *left, long long left_stride, const real *matrix,
+                          long long column_stride, long long rows, long long inner, long long columns, int accumulate) {
+    long long n = 0;
+    if (rows == 1)
+        for (const long long r = 0; n + 8 <= columns; n += 8) DOTS(1, 8);
+    for (; n + 4 <= columns; n += 4) {
+        long long r = 0;
+        DOTS_OF_ROWS(4);
+    }
+    for (; n < columns; n++) {
+        long long r = 0;
+        DOTS_OF_ROWS(1);
+    }
+}
+#undef DOTS
+#undef DOTS_OF_ROWS
+
+/* out[r][n] (+)= sum over k of left[r][k] * matrix[k * inner_stride + n * column_stride], for up to
+ * some dozens of rows: nothing is packed but what lies across both ways, and columns behind the last whole panel. */
 MAY_BE_UNUSED static void multiply_plain(real *out, long long out_stride, const real *left, long long left_stride,
                                          const real *matrix, long long inner_stride, long long column_stride,
                                          long long rows, long long inner, long long columns, int accumulate) {
@@ -1338,6 +1497,8 @@ MAY_BE_UNUSED static void multiply_plain(real *out, long long out_stride, const 
         multiply_chunks(out, out_stride, left, left_stride, matrix, inner_stride, column_stride, 0, rows, inner,
                         columns, accumulate);
 }
+
+/* Gradients and sums over all rows. */
 
 INLINE const real *row_of(const real *base, long long stride, const long long *index, long long r) {
     return base + (index ? index[r] : r) * stride;
@@ -1368,66 +1529,74 @@ MAY_BE_UNUSED static long long gradient_scratch(long long count, long long colum
     return BLOCK * (TILE_COLUMNS + (count + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS);
 }
 
-/* out[i][j] = sum over r of left[row_l(r)][i] * right[row_r(r)][j], first <= i < last; row_x(r) = index_x[r], or r. */
+/* out[i][j] (+)= sum over r < rows of left[row_l(r)][i] * right[row_r(r)][j], first <= i < last;
+ * row_x(r) = index_x[r + first_x], or r + first_x. */
 MAY_BE_UNUSED static void gradient(real *out, long long out_stride, const real *left, long long left_stride,
-                                   const long long *left_index, const real *right, long long right_stride,
-                                   const long long *right_index, long long rows, long long first, long long last,
-                                   long long columns, real *scratch) {
-    if (rows <= 0) clear(out + first * out_stride, out_stride, last - first, columns);
+                                   const long long *left_index, long long left_first, const real *right,
+                                   long long right_stride, const long long *right_index, long long right_first,
+                                   long long rows, long long first, long long last, int accumulate, long long columns,
+                                   real *scratch) {
+    if (rows <= 0 && !accumulate) clear(out + first * out_stride, out_stride, last - first, columns);
     real *const panel = scratch, *const packed = scratch + BLOCK * TILE_COLUMNS;
     for (long long r = 0; r < rows; r += BLOCK) {
         const long long terms = smaller(rows - r, BLOCK);
         for (long long q = 0; q < terms; q += 16)
             for (long long i = first; i < last; i += TILE_ROWS)
-                gather(packed + (i - first) * BLOCK + q * TILE_ROWS, left + i, left_stride, left_index, r + q,
-                       smaller(terms - q, 16), last - i, TILE_ROWS);
+                gather(packed + (i - first) * BLOCK + q * TILE_ROWS, left + i, left_stride, left_index,
+                       left_first + r + q, smaller(terms - q, 16), last - i, TILE_ROWS);
         for (long long j = 0; j < columns; j += TILE_COLUMNS) {
-            gather(panel, right + j, right_stride, right_index, r, terms, columns - j, TILE_COLUMNS);
+            gather(panel, right + j, right_stride, right_index, right_first + r, terms, columns - j, TILE_COLUMNS);
             for (long long i = first; i < last; i += TILE_ROWS)
                 gradient_tile(out + i * out_stride + j, out_stride, packed + (i - first) * BLOCK, panel, terms,
-                              smaller(last - i, TILE_ROWS), columns - j, r > 0);
+                              smaller(last - i, TILE_ROWS), columns - j, accumulate || r > 0);
         }
     }
 }
 
 /* A block's sums of `vectors` (a constant to the compiler) vectors of columns. */
 INLINE void sum_vectors(real *out, const real *arg, long long stride, const long long *index, long long first,
-                        long long rows, const int vectors) {
+                        long long rows, int accumulate, const int vectors) {
     vector sum[8];
     UNROLL(8) for (int v = 0; v < vectors; v++) sum[v] = (vector){0};
     for (long long r = first; r < first + rows; r++)
         UNROLL(8) for (int v = 0; v < vectors; v++) sum[v] += load(row_of(arg, stride, index, r) + v * LANES);
-    UNROLL(8) for (int v = 0; v < vectors; v++) store(out + v * LANES, first ? load(out + v * LANES) + sum[v] : sum[v]);
+    UNROLL(8) for (int v = 0; v < vectors; v++)
+        store(out + v * LANES, accumulate ? load(out + v * LANES) + sum[v] : sum[v]);
 }
 
-/* out[j] = sum over r of arg[row(r)][j] for j in [first, last): blocks of rows summed on their own, then added. */
-MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, const long long *index, long long rows,
-                               long long first, long long last) {
-    if (rows <= 0) clear(out + first, 0, 1, last - first);
+/* out[j] (+)= sum over r < rows of arg[row(r)][j] for j in [first, last), row(r) = index[r + start], or r + start:
+ * blocks of rows summed on their own, then added. */
+MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, const long long *index, long long start,
+                               long long rows, long long first, long long last, int accumulate) {
+    if (rows <= 0 && !accumulate) clear(out + first, 0, 1, last - first);
     for (long long r = 0; r < rows; r += BLOCK) {
-        const long long terms = smaller(rows - r, BLOCK);
+        const long long from = start + r, terms = smaller(rows - r, BLOCK);
+        const int more = accumulate || r > 0;
         long long j = first;
-        for (; j + 8 * LANES <= last; j += 8 * LANES) sum_vectors(out + j, arg + j, stride, index, r, terms, 8);
-        for (; j + LANES <= last; j += LANES) sum_vectors(out + j, arg + j, stride, index, r, terms, 1);
+        for (; j + 8 * LANES <= last; j += 8 * LANES)
+            sum_vectors(out + j, arg + j, stride, index, from, terms, more, 8);
+        for (; j + LANES <= last; j += LANES) sum_vectors(out + j, arg + j, stride, index, from, terms, more, 1);
         for (; j < last; j++) {
             real sum = 0;
-            for (long long s = r; s < r + terms; s++) sum += row_of(arg, stride, index, s)[j];
-            out[j] = r ? out[j] + sum : sum;
+            for (long long s = from; s < from + terms; s++) sum += row_of(arg, stride, index, s)[j];
+            out[j] = more ? out[j] + sum : sum;
         }
     }
 }
 
 enum { PIECE = 96 };  // rows in hand at a time
 
+MAY_BE_UNUSED static long long larger(long long one, long long other) { return one > other ? one : other; }
+
 static inline long long rounded(long long numbers) { return (numbers + 63) / 64 * 64; }
 
 // Room for so many numbers, or NULL; aligned to a cache line.
-static real *room(long long numbers) {
+MAY_BE_UNUSED static real *room(long long numbers) {
     return aligned_alloc(64, (size_t)rounded(numbers + 1) * sizeof(real));
 }
 
 // What one member of a team does of ``count``: from ``lo`` to ``hi``.
-static void share(long long count, const struct member *me, long long *lo, long long *hi) {
+MAY_BE_UNUSED static void share(long long count, const struct member *me, long long *lo, long long *hi) {
     *lo = count * me->number / me->count;
     *hi = count * (me->number + 1) / me->count;
 }
@@ -1453,6 +1622,11 @@ MAY_BE_UNUSED static void share_samples(
     *lo = me->number ? sample(counts, steps, rows * me->number / me->count) : 0;
     *hi = steps ? counts[0] : 0;
     if (me->number + 1 < me->count) *hi = sample(counts, steps, rows * (me->number + 1) / me->count);
+}
+
+// How many stretches of so many steps there are: one at least, so that sums over nothing are zero.
+MAY_BE_UNUSED static long long stretches(long long steps, long long length) {
+    return steps > length ? (steps + length - 1) / length : 1;
 }
 
 // How many rows from ``first`` on are in hand next: of one step ``t``, unless every sequence is of one length.
@@ -1487,12 +1661,12 @@ typedef uint64_t real_word;
 enum { REAL_MANTISSA = 52, REAL_BIAS = 1023 };
 #endif
 
-static inline real_word real_bits(real v) {
+INLINE real_word real_bits(real v) {
     const union { real value; real_word word; } same = {.value = v};
     return same.word;
 }
 
-static inline real real_of_bits(real_word word) {
+INLINE real real_of_bits(real_word word) {
     const union { real_word word; real value; } same = {.word = word};
     return same.value;
 }
@@ -1505,13 +1679,13 @@ static inline real real_of_bits(real_word word) {
 #define REAL_OFFSET 0x1.80000000003ffp52
 #endif
 
-static inline real real_exp_steps(real v) { return v * (real)0.7213475204444817 + REAL_OFFSET; }
+INLINE real real_exp_steps(real v) { return v * (real)0.7213475204444817 + REAL_OFFSET; }
 
 /* 2^m */
-static inline real real_exp_scale(real steps) { return real_of_bits(real_bits(steps) << REAL_MANTISSA); }
+INLINE real real_exp_scale(real steps) { return real_of_bits(real_bits(steps) << REAL_MANTISSA); }
 
 /* r; 2 log 2 is in two parts, so that m times the first is exact */
-static inline real real_exp_reduced(real v, real steps) {
+INLINE real real_exp_reduced(real v, real steps) {
     const real m = steps - REAL_OFFSET;
 #if REAL_IS_FLOAT
     return v - m * 1.38629150390625f - m * 2.8572136e-6f;
@@ -1521,7 +1695,7 @@ static inline real real_exp_reduced(real v, real steps) {
 }
 
 /* e^r - 1 = r + r^2 p(r), minimax of degree 6 (2^-29 of the result) and 12 (2^-57) */
-static inline real real_exp_rest(real r) {
+INLINE real real_exp_rest(real r) {
 #if REAL_IS_FLOAT
     real p = 2.4839612e-5f;
     p = p * r + 2.0091228e-4f;
@@ -1547,7 +1721,7 @@ static inline real real_exp_rest(real r) {
 #endif
     return r * r * p + r;
 }
-static inline real real_exp(real v) {
+INLINE real real_exp(real v) {
     // between these bounds the result goes from 0 to infinity
     const real low = REAL_IS_FLOAT ? -104 : -746, high = REAL_IS_FLOAT ? 89 : 710;
     const real x = v < low ? low : v > high ? high : v;
@@ -1557,7 +1731,7 @@ static inline real real_exp(real v) {
 }
 #define exp real_exp
 /* 1 / (1 + e^-v), or e^v / (1 + e^v) where v < 0 */
-static inline real sigmoid(real v) {
+INLINE real sigmoid(real v) {
     const real x = exp(-fabs(v));
     return (v < 0 ? x : 1) / (1 + x);
 }
@@ -2220,6 +2394,7 @@ struct run_forward {
     real *W_o;
     real *y;
     long long uniform;
+    long long stretch;
 };
 
 struct run_forward_call {
@@ -2243,55 +2418,65 @@ static void run_forward_part(void *given, struct member *me) {
     share(panels(a->D), me, &lo, &hi);
     pack(call->packed_W_o, a->W_o, 1, a->H, a->H, a->D, lo, hi);
     meet(me);
-    share(a->total, me, &lo, &hi);
-    for (long long first = lo, t = 0, rows; first < hi; first += rows) {
-        rows = piece(a->uniform, a->starts_0, &t, first, hi);
-        forward_1(
-            rows, a->D, a->mu_r, a->x + (1*a->batch + first)*a->D,
-            a->x + (a->starts_1[t] - a->starts_0[t] + first)*a->D, a->a_r_a_k_a_v + first*3*a->D, a->mu_k,
-            a->mu_v);
-        // W_r_a_r[t] = W_r @ a_r[t]
-        multiply(
-            a->r + first*a->H, a->H, a->a_r_a_k_a_v + first*3*a->D, 3*a->D, call->packed_W_r, rows, a->D, a->H,
-            0);
-        // k[t] = W_k @ a_k[t] (key)
-        multiply(
-            a->k_ + first*a->H, a->H, a->a_r_a_k_a_v + first*3*a->D + a->D, 3*a->D, call->packed_W_k, rows,
-            a->D, a->H, 0);
-        // v[t] = W_v @ a_v[t] (value)
-        multiply(
-            a->v + first*a->H, a->H, a->a_r_a_k_a_v + first*3*a->D + 2*a->D, 3*a->D, call->packed_W_v, rows,
-            a->D, a->H, 0);
-    }
-    meet(me);
-    share(a->total, me, &lo, &hi);
-    for (long long first = lo, rows; first < hi; first += rows) {
-        rows = smaller(PIECE, hi - first);
-        forward_2(rows, a->H, a->r + first*a->H, a->u, a->k_ + first*a->H, a->a_g + first*a->H);
-    }
-    meet(me);
-    share_samples(a->counts, a->steps, me, &lo, &hi);
-    for (long long t = 0; t < a->steps; ++t) {
-        const long long last = smaller(a->counts[t], hi);
-        for (long long first = lo, rows; first < last; first += rows) {
-            rows = smaller(PIECE, last - first);
-            forward_3(
-                rows, a->H, a->p + (a->starts_1[t] + first)*a->H, a->exp_w, a->k_ + (a->starts_0[t] + first)*a->H,
-                a->p + (a->starts_1[t + 1] + first)*a->H, a->a + (a->starts_1[t] + first)*a->H,
-                a->v + (a->starts_0[t] + first)*a->H, a->a + (a->starts_1[t + 1] + first)*a->H,
-                a->b + (a->starts_1[t] + first)*a->H, a->b + (a->starts_1[t + 1] + first)*a->H);
+    long long mine, others;
+    share_samples(a->counts, a->steps, me, &mine, &others);
+    for (long long number = 0, count = stretches(a->steps, a->stretch); number < count; ++number) {
+        const long long start = number * a->stretch;
+        const long long stop = smaller(start + a->stretch, a->steps);
+        const long long base = a->starts_0[start], total = a->starts_0[stop] - base;
+        if (number) meet(me);
+        share(total, me, &lo, &hi);
+        lo += base;
+        hi += base;
+        for (long long first = lo, t = start, rows; first < hi; first += rows) {
+            rows = piece(a->uniform, a->starts_0, &t, first, hi);
+            forward_1(
+                rows, a->D, a->mu_r, a->x + (1*a->batch + first)*a->D,
+                a->x + (a->starts_1[t] - a->starts_0[t] + first)*a->D, a->a_r_a_k_a_v + (first - base)*3*a->D,
+                a->mu_k, a->mu_v);
+            // W_r_a_r[t] = W_r @ a_r[t]
+            multiply(
+                a->r + first*a->H, a->H, a->a_r_a_k_a_v + (first - base)*3*a->D, 3*a->D, call->packed_W_r, rows,
+                a->D, a->H, 0);
+            // k[t] = W_k @ a_k[t] (key)
+            multiply(
+                a->k_ + first*a->H, a->H, a->a_r_a_k_a_v + (first - base)*3*a->D + a->D, 3*a->D, call->packed_W_k,
+                rows, a->D, a->H, 0);
+            // v[t] = W_v @ a_v[t] (value)
+            multiply(
+                a->v + first*a->H, a->H, a->a_r_a_k_a_v + (first - base)*3*a->D + 2*a->D, 3*a->D, call->packed_W_v,
+                rows, a->D, a->H, 0);
+            forward_2(rows, a->H, a->r + first*a->H, a->u, a->k_ + first*a->H, a->a_g + (first - base)*a->H);
         }
-    }
-    meet(me);
-    share(a->total, me, &lo, &hi);
-    for (long long first = lo, t = 0, rows; first < hi; first += rows) {
-        rows = piece(a->uniform, a->starts_0, &t, first, hi);
-        forward_4(
-            rows, a->H, a->p + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->a_g + first*a->H, a->u,
-            a->k_ + first*a->H, a->a + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->v + first*a->H,
-            a->b + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->r + first*a->H, a->a_y + first*a->H);
-        // y[t] = W_o @ a_y[t] (output)
-        multiply(a->y + first*a->D, a->D, a->a_y + first*a->H, a->H, call->packed_W_o, rows, a->H, a->D, 0);
+        meet(me);
+        lo = mine;
+        hi = others;
+        for (long long t = start; t < stop; ++t) {
+            const long long last = smaller(a->counts[t], hi);
+            for (long long first = lo, rows; first < last; first += rows) {
+                rows = smaller(PIECE, last - first);
+                forward_3(
+                    rows, a->H, a->p + (a->starts_1[t] + first)*a->H, a->exp_w, a->k_ + (a->starts_0[t] + first)*a->H,
+                    a->p + (a->starts_1[t + 1] + first)*a->H, a->a + (a->starts_1[t] + first)*a->H,
+                    a->v + (a->starts_0[t] + first)*a->H, a->a + (a->starts_1[t + 1] + first)*a->H,
+                    a->b + (a->starts_1[t] + first)*a->H, a->b + (a->starts_1[t + 1] + first)*a->H);
+            }
+        }
+        meet(me);
+        share(total, me, &lo, &hi);
+        lo += base;
+        hi += base;
+        for (long long first = lo, t = start, rows; first < hi; first += rows) {
+            rows = piece(a->uniform, a->starts_0, &t, first, hi);
+            forward_4(
+                rows, a->H, a->p + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->a_g + (first - base)*a->H,
+                a->u, a->k_ + first*a->H, a->a + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->v + first*a->H,
+                a->b + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->r + first*a->H,
+                a->a_y + (first - base)*a->H);
+            // y[t] = W_o @ a_y[t] (output)
+            multiply(
+                a->y + first*a->D, a->D, a->a_y + (first - base)*a->H, a->H, call->packed_W_o, rows, a->H, a->D, 0);
+        }
     }
 }
 
@@ -2383,6 +2568,7 @@ struct run_backward {
     real *W_k_;
     real *da_k;
     long long uniform;
+    long long stretch;
 };
 
 struct run_backward_call {
@@ -2397,6 +2583,13 @@ static void run_backward_part(void *given, struct member *me) {
     const struct run_backward_call *call = given;
     const struct run_backward *a = call->a;
     long long lo, hi;
+    long long numbers = 0;
+    share(a->H, me, &lo, &hi);
+    numbers = larger(numbers, gradient_scratch(hi - lo, a->D));
+    share(a->D, me, &lo, &hi);
+    numbers = larger(numbers, gradient_scratch(hi - lo, a->H));
+    real *const scratch = room(numbers);
+    if (!scratch) fail(me);
     share(panels(a->H), me, &lo, &hi);
     pack(call->packed_W_o, a->W_o, a->H, 1, a->D, a->H, lo, hi);
     share(panels(a->D), me, &lo, &hi);
@@ -2406,150 +2599,145 @@ static void run_backward_part(void *given, struct member *me) {
     share(panels(a->D), me, &lo, &hi);
     pack(call->packed_W_k, a->W_k_, a->D, 1, a->H, a->D, lo, hi);
     meet(me);
-    share(a->total, me, &lo, &hi);
-    for (long long first = lo, t = 0, rows; first < hi; first += rows) {
-        rows = piece(a->uniform, a->starts_0, &t, first, hi);
-        backward_1(
-            rows, a->D, a->mu_r, a->x + (1*a->batch + first)*a->D,
-            a->x + (a->starts_1[t] - a->starts_0[t] + first)*a->D, a->a_r + first*a->D);
-        backward_2(
-            rows, a->H, a->u, a->k_ + first*a->H, a->a_g + first*a->H,
-            a->p + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->exp_a_n_exp_exp_in_n + first*2*a->H,
-            a->a + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->v + first*a->H, a->n + first*a->H,
-            a->b + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->d + first*a->H, a->r + first*a->H,
-            a->a_y + first*a->H);
-        // da_y[t] = W_o.T @ dy[t]
-        multiply(
-            a->da_y + first*a->H, a->H, a->dy + first*a->D, a->D, call->packed_W_o, rows, a->D, a->H, 0);
-        backward_3(
-            rows, a->H, a->da_y + first*a->H, a->r + first*a->H, a->n + first*a->H, a->d + first*a->H,
-            a->dd + first*a->H, a->dn + first*a->H, a->v + first*a->H,
-            a->a + (a->starts_1[t] - a->starts_0[t] + first)*a->H,
-            a->b + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->dW_r_a_r + first*a->H,
-            a->exp_a_n_exp_exp_in_n + first*2*a->H, a->da_n_dexp_in_n + first*2*a->H, a->dg + first*a->H,
-            a->a_g + first*a->H, a->p + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->da_g + first*a->H,
-            a->du_each + first*a->H);
-        // da_r[t] = W_r.T @ dW_r_a_r[t]
-        multiply(
-            a->da_r + first*a->D, a->D, a->dW_r_a_r + first*a->H, a->H, call->packed_W_r, rows, a->H, a->D, 0);
-    }
-    meet(me);
-    share(a->total, me, &lo, &hi);
-    for (long long first = lo, t = 0, rows; first < hi; first += rows) {
-        rows = piece(a->uniform, a->starts_0, &t, first, hi);
-        backward_4(
-            rows, a->D, a->da_r + first*a->D, a->x + (1*a->batch + first)*a->D,
-            a->x + (a->starts_1[t] - a->starts_0[t] + first)*a->D, a->dmu_r_each + first*a->D);
-    }
-    meet(me);
-    share_samples(a->counts, a->steps, me, &lo, &hi);
-    for (long long t = a->steps - 1; t >= 0; --t) {
-        const long long last = smaller(a->counts[t], hi);
-        for (long long first = lo, rows; first < last; first += rows) {
-            rows = smaller(PIECE, last - first);
-            backward_5(
-                rows, a->H, a->p + (a->starts_1[t] + first)*a->H, a->exp_w, a->a_p + (a->starts_0[t] + first)*a->H,
-                a->p + (a->starts_1[t + 1] + first)*a->H, a->k_ + (a->starts_0[t] + first)*a->H,
-                a->db_via + (a->ring_1[t + 1] + first)*a->H, a->da_via + (a->ring_1[t + 1] + first)*a->H,
-                a->da + (a->starts_0[t] + first)*a->H, a->exp_exp_in_a + (a->starts_0[t] + first)*a->H,
-                a->v + (a->starts_0[t] + first)*a->H, a->a + (a->starts_1[t] + first)*a->H,
-                a->b + (a->starts_1[t] + first)*a->H, a->dexp_in_a_da_a + (a->starts_0[t] + first)*2*a->H,
-                a->dn + (a->starts_0[t] + first)*a->H, a->exp_a_n_exp_exp_in_n + (a->starts_0[t] + first)*2*a->H,
-                a->da_via + (a->ring_1[t] + first)*a->H, a->dd + (a->starts_0[t] + first)*a->H,
-                a->db_via + (a->ring_1[t] + first)*a->H, a->dp_via + (a->ring_1[t + 1] + first)*a->H,
-                a->dp + (a->starts_0[t] + first)*a->H, a->da_p + (a->starts_0[t] + first)*a->H,
-                a->dg + (a->starts_0[t] + first)*a->H, a->a_g + (a->starts_0[t] + first)*a->H,
-                a->da_n_dexp_in_n + (a->starts_0[t] + first)*2*a->H, a->dp_via + (a->ring_1[t] + first)*a->H);
+    long long mine, others;
+    share_samples(a->counts, a->steps, me, &mine, &others);
+    for (long long number = 0, count = stretches(a->steps, a->stretch); number < count; ++number) {
+        const long long start = (count - 1 - number) * a->stretch;
+        const long long stop = smaller(start + a->stretch, a->steps);
+        const long long base = a->starts_0[start], total = a->starts_0[stop] - base;
+        if (number) meet(me);
+        share(total, me, &lo, &hi);
+        lo += base;
+        hi += base;
+        for (long long first = lo, t = start, rows; first < hi; first += rows) {
+            rows = piece(a->uniform, a->starts_0, &t, first, hi);
+            backward_1(
+                rows, a->D, a->mu_r, a->x + (1*a->batch + first)*a->D,
+                a->x + (a->starts_1[t] - a->starts_0[t] + first)*a->D, a->a_r + (first - base)*a->D);
+            backward_2(
+                rows, a->H, a->u, a->k_ + first*a->H, a->a_g + (first - base)*a->H,
+                a->p + (a->starts_1[t] - a->starts_0[t] + first)*a->H,
+                a->exp_a_n_exp_exp_in_n + (first - base)*2*a->H,
+                a->a + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->v + first*a->H,
+                a->n + (first - base)*a->H, a->b + (a->starts_1[t] - a->starts_0[t] + first)*a->H,
+                a->d + (first - base)*a->H, a->r + first*a->H, a->a_y + (first - base)*a->H);
+            // da_y[t] = W_o.T @ dy[t]
+            multiply(
+                a->da_y + (first - base)*a->H, a->H, a->dy + first*a->D, a->D, call->packed_W_o, rows, a->D, a->H,
+                0);
+            backward_3(
+                rows, a->H, a->da_y + (first - base)*a->H, a->r + first*a->H, a->n + (first - base)*a->H,
+                a->d + (first - base)*a->H, a->dd + (first - base)*a->H, a->dn + (first - base)*a->H,
+                a->v + first*a->H, a->a + (a->starts_1[t] - a->starts_0[t] + first)*a->H,
+                a->b + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->dW_r_a_r + (first - base)*a->H,
+                a->exp_a_n_exp_exp_in_n + (first - base)*2*a->H, a->da_n_dexp_in_n + (first - base)*2*a->H,
+                a->dg + (first - base)*a->H, a->a_g + (first - base)*a->H,
+                a->p + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->da_g + (first - base)*a->H,
+                a->du_each + (first - base)*a->H);
+            // da_r[t] = W_r.T @ dW_r_a_r[t]
+            multiply(
+                a->da_r + first*a->D, a->D, a->dW_r_a_r + (first - base)*a->H, a->H, call->packed_W_r, rows, a->H,
+                a->D, 0);
+            backward_4(
+                rows, a->D, a->da_r + first*a->D, a->x + (1*a->batch + first)*a->D,
+                a->x + (a->starts_1[t] - a->starts_0[t] + first)*a->D, a->dmu_r_each + (first - base)*a->D);
         }
-    }
-    meet(me);
-    share(a->H, me, &lo, &hi);
-    {
-        real *scratch = room(gradient_scratch(hi - lo, a->D));
+        meet(me);
+        lo = mine;
+        hi = others;
+        for (long long t = stop - 1; t >= start; --t) {
+            const long long last = smaller(a->counts[t], hi);
+            for (long long first = lo, rows; first < last; first += rows) {
+                rows = smaller(PIECE, last - first);
+                backward_5(
+                    rows, a->H, a->p + (a->starts_1[t] + first)*a->H, a->exp_w,
+                    a->a_p + (a->starts_0[t] - base + first)*a->H, a->p + (a->starts_1[t + 1] + first)*a->H,
+                    a->k_ + (a->starts_0[t] + first)*a->H, a->db_via + (a->ring_1[t + 1] + first)*a->H,
+                    a->da_via + (a->ring_1[t + 1] + first)*a->H, a->da + (a->starts_0[t] - base + first)*a->H,
+                    a->exp_exp_in_a + (a->starts_0[t] - base + first)*a->H, a->v + (a->starts_0[t] + first)*a->H,
+                    a->a + (a->starts_1[t] + first)*a->H, a->b + (a->starts_1[t] + first)*a->H,
+                    a->dexp_in_a_da_a + (a->starts_0[t] - base + first)*2*a->H,
+                    a->dn + (a->starts_0[t] - base + first)*a->H,
+                    a->exp_a_n_exp_exp_in_n + (a->starts_0[t] - base + first)*2*a->H,
+                    a->da_via + (a->ring_1[t] + first)*a->H, a->dd + (a->starts_0[t] - base + first)*a->H,
+                    a->db_via + (a->ring_1[t] + first)*a->H, a->dp_via + (a->ring_1[t + 1] + first)*a->H,
+                    a->dp + (a->starts_0[t] - base + first)*a->H, a->da_p + (a->starts_0[t] - base + first)*a->H,
+                    a->dg + (a->starts_0[t] - base + first)*a->H, a->a_g + (a->starts_0[t] - base + first)*a->H,
+                    a->da_n_dexp_in_n + (a->starts_0[t] - base + first)*2*a->H,
+                    a->dp_via + (a->ring_1[t] + first)*a->H);
+            }
+        }
+        share(a->H, me, &lo, &hi);
         if (scratch) {
             // dW_r = sum of outer(dW_r_a_r[t], a_r[t])
             gradient(
-                a->W_r_, a->D, a->dW_r_a_r, a->H, NULL, a->a_r, a->D, NULL, a->total, lo, hi, a->D, scratch);
-        } else {
-            fail(me);
+                a->W_r_, a->D, a->dW_r_a_r, a->H, NULL, 0, a->a_r, a->D, NULL, 0, total, lo, hi, number > 0, a->D,
+                scratch);
         }
-        free(scratch);
-    }
-    meet(me);
-    share(a->D, me, &lo, &hi);
-    {
-        real *scratch = room(gradient_scratch(hi - lo, a->H));
+        share(a->D, me, &lo, &hi);
         if (scratch) {
             // dW_o = sum of outer(dy[t], a_y[t])
-            gradient(a->W_o_, a->H, a->dy, a->D, NULL, a->a_y, a->H, NULL, a->total, lo, hi, a->H, scratch);
-        } else {
-            fail(me);
+            gradient(
+                a->W_o_, a->H, a->dy, a->D, NULL, base, a->a_y, a->H, NULL, 0, total, lo, hi, number > 0, a->H,
+                scratch);
         }
-        free(scratch);
-    }
-    meet(me);
-    share(a->D, me, &lo, &hi);
-    // dmu_r = sum of dmu_r_each[t]
-    sums(a->mu_r_, a->dmu_r_each, a->D, NULL, a->total, lo, hi);
-    meet(me);
-    share(a->H, me, &lo, &hi);
-    // du = sum of du_each[t]
-    sums(a->u_, a->du_each, a->H, NULL, a->total, lo, hi);
-    meet(me);
-    share(a->total, me, &lo, &hi);
-    for (long long first = lo, t = 0, rows; first < hi; first += rows) {
-        rows = piece(a->uniform, a->starts_0, &t, first, hi);
-        backward_6(
-            rows, a->D, a->mu_k, a->x + (1*a->batch + first)*a->D,
-            a->x + (a->starts_1[t] - a->starts_0[t] + first)*a->D, a->a_k_a_v + first*2*a->D, a->mu_v);
-        backward_7(
-            rows, a->H, a->da_p + first*a->H, a->dexp_in_a_da_a + first*2*a->H, a->dexp_w_each + first*a->H,
-            a->dn + first*a->H, a->exp_a_n_exp_exp_in_n + first*2*a->H, a->da + first*a->H,
-            a->exp_exp_in_a + first*a->H, a->dv + first*a->H, a->da_g + first*a->H,
-            a->da_n_dexp_in_n + first*2*a->H, a->dp + first*a->H, a->k_ + first*a->H, a->a_p + first*a->H,
-            a->dk + first*a->H);
-    }
-    meet(me);
-    share(a->H, me, &lo, &hi);
-    // dexp_w = sum of dexp_w_each[t]
-    sums(a->dexp_w, a->dexp_w_each, a->H, NULL, a->total, lo, hi);
-    meet(me);
-    share(a->H, me, &lo, &hi);
-    {
-        real *scratch = room(gradient_scratch(hi - lo, a->D));
+        share(a->D, me, &lo, &hi);
+        // dmu_r = sum of dmu_r_each[t]
+        sums(a->mu_r_, a->dmu_r_each, a->D, NULL, 0, total, lo, hi, number > 0);
+        share(a->H, me, &lo, &hi);
+        // du = sum of du_each[t]
+        sums(a->u_, a->du_each, a->H, NULL, 0, total, lo, hi, number > 0);
+        meet(me);
+        share(total, me, &lo, &hi);
+        lo += base;
+        hi += base;
+        for (long long first = lo, t = start, rows; first < hi; first += rows) {
+            rows = piece(a->uniform, a->starts_0, &t, first, hi);
+            backward_6(
+                rows, a->D, a->mu_k, a->x + (1*a->batch + first)*a->D,
+                a->x + (a->starts_1[t] - a->starts_0[t] + first)*a->D, a->a_k_a_v + (first - base)*2*a->D, a->mu_v);
+            backward_7(
+                rows, a->H, a->da_p + (first - base)*a->H, a->dexp_in_a_da_a + (first - base)*2*a->H,
+                a->dexp_w_each + (first - base)*a->H, a->dn + (first - base)*a->H,
+                a->exp_a_n_exp_exp_in_n + (first - base)*2*a->H, a->da + (first - base)*a->H,
+                a->exp_exp_in_a + (first - base)*a->H, a->dv + (first - base)*a->H, a->da_g + (first - base)*a->H,
+                a->da_n_dexp_in_n + (first - base)*2*a->H, a->dp + (first - base)*a->H, a->k_ + first*a->H,
+                a->a_p + (first - base)*a->H, a->dk + (first - base)*a->H);
+        }
+        meet(me);
+        share(a->H, me, &lo, &hi);
+        // dexp_w = sum of dexp_w_each[t]
+        sums(a->dexp_w, a->dexp_w_each, a->H, NULL, 0, total, lo, hi, number > 0);
+        share(a->H, me, &lo, &hi);
         if (scratch) {
             // dW_k = sum of outer(dk[t], a_k[t])
             gradient(
-                a->W_k, a->D, a->dk, a->H, NULL, a->a_k_a_v, 2*a->D, NULL, a->total, lo, hi, a->D, scratch);
-        } else {
-            fail(me);
+                a->W_k, a->D, a->dk, a->H, NULL, 0, a->a_k_a_v, 2*a->D, NULL, 0, total, lo, hi, number > 0, a->D,
+                scratch);
         }
-        free(scratch);
-    }
-    meet(me);
-    share(a->H, me, &lo, &hi);
-    {
-        real *scratch = room(gradient_scratch(hi - lo, a->D));
+        share(a->H, me, &lo, &hi);
         if (scratch) {
             // dW_v = sum of outer(dv[t], a_v[t])
             gradient(
-                a->W_v, a->D, a->dv, a->H, NULL, a->a_k_a_v + a->D, 2*a->D, NULL, a->total, lo, hi, a->D, scratch);
-        } else {
-            fail(me);
+                a->W_v, a->D, a->dv, a->H, NULL, 0, a->a_k_a_v + a->D, 2*a->D, NULL, 0, total, lo, hi, number > 0,
+                a->D, scratch);
         }
-        free(scratch);
+        share(total, me, &lo, &hi);
+        lo += base;
+        hi += base;
+        for (long long first = lo, rows; first < hi; first += rows) {
+            rows = smaller(PIECE, hi - first);
+            // da_v[t] = W_v.T @ dv[t]
+            multiply(
+                a->da_v + first*a->D, a->D, a->dv + (first - base)*a->H, a->H, call->packed_W_v, rows, a->H, a->D,
+                0);
+            // da_k[t] = W_k.T @ dk[t]
+            multiply(
+                a->da_k + first*a->D, a->D, a->dk + (first - base)*a->H, a->H, call->packed_W_k, rows, a->H, a->D,
+                0);
+        }
     }
-    meet(me);
-    share(a->total, me, &lo, &hi);
-    for (long long first = lo, rows; first < hi; first += rows) {
-        rows = smaller(PIECE, hi - first);
-        // da_v[t] = W_v.T @ dv[t]
-        multiply(
-            a->da_v + first*a->D, a->D, a->dv + first*a->H, a->H, call->packed_W_v, rows, a->H, a->D, 0);
-        // da_k[t] = W_k.T @ dk[t]
-        multiply(
-            a->da_k + first*a->D, a->D, a->dk + first*a->H, a->H, call->packed_W_k, rows, a->H, a->D, 0);
-    }
+    free(scratch);
 }
 
 int run_backward(long long *record, long long threads) {
@@ -2613,7 +2801,7 @@ static void run_backward_2_part(void *given, struct member *me) {
     share(2*a->D, me, &lo, &hi);
     // dmu_k = sum of dmu_k_each[t]
     // dmu_v = sum of dmu_v_each[t]
-    sums(a->mu_k_, a->dmu_k_each_dmu_v_each, 2*a->D, NULL, a->total, lo, hi);
+    sums(a->mu_k_, a->dmu_k_each_dmu_v_each, 2*a->D, NULL, 0, a->total, lo, hi, 0);
 }
 
 int run_backward_2(long long *record, long long threads) {

@@ -12,7 +12,7 @@ edit it here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,7 +70,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "2e7f7fba1f2a1ea5"
+STAMP = "762f43034a924016"
 
 
 class Params(Mapping[str, Any]):
@@ -83,6 +83,7 @@ class Params(Mapping[str, Any]):
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
         self._stacks: dict[tuple[str, str], Any] = {}
+        self._steppers: list[_Stepper] = []
         start = 0
         for name, named in PARAMS.items():
             shape = _shape(named, self.sizes)
@@ -121,7 +122,9 @@ class Params(Mapping[str, Any]):
 
     def copy(self) -> Params:
         """The same numbers in a buffer of their own."""
-        return Params(self.flat.copy(), self.sizes)
+        flat = _buffer(self.flat.size, self.flat.dtype)
+        flat[...] = self.flat
+        return Params(flat, self.sizes)
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
@@ -175,8 +178,17 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
-    flat = np.concatenate(parts).astype(kind)
-    return Params(np.asarray(flat), sizes)
+    values = np.concatenate(parts).astype(kind)
+    flat = _buffer(values.size, kind)
+    flat[...] = np.asarray(values)
+    return Params(flat, sizes)
+
+
+def _buffer(size: int, dtype: Any) -> np.ndarray:
+    """Room for so many numbers that begins on a cache line: a vector across two of them takes twice as long to load."""
+    memory = np.empty(size + 64, dtype)
+    first = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[first : first + size]
 
 
 def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -208,7 +220,8 @@ class Packing:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
-        counts = np.full(steps, batch)
+        self.counts = [batch] * steps
+        self.offsets = [t * batch for t in range(steps + 1)]
         if lengths is not None:
             order = np.argsort(-lengths, kind="stable")
             self.ends = lengths[order]
@@ -216,8 +229,8 @@ class Packing:
             self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
             rows = [t * batch + order[:n] for t, n in enumerate(counts)]
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-        self.counts = [int(n) for n in counts]
-        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+            self.counts = [int(n) for n in counts]
+            self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
@@ -243,14 +256,15 @@ class Packing:
         flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
-    def sequence(self, rows: Any) -> Any:
-        """Rows as a new (T, B, n), zero in the padding."""
-        shape = (self.steps, self.batch, rows.shape[1])
+    def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
+        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
+        where they are ``kept`` for something else."""
+        whole = (self.steps, self.batch, *shape)
         if self.index is None:
-            return rows.reshape(shape).copy()
+            return (rows.copy() if kept else np.ascontiguousarray(rows)).reshape(whole)
         y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
         y[self.index] = rows
-        return y.reshape(shape)
+        return y.reshape(whole)
 
     def sort(self, state: Any) -> Any:
         """(steps, B, n) with the samples in the order of their rows."""
@@ -302,13 +316,15 @@ def forward(
     if every is not None:
         tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+    pack = Packing(steps, batch, ends)
+    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
+    return pack.sequence(rows, _shape(("D",), params.sizes), False), last, kept
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
     batch = pack.batch
     given = _state_rows(state)
     dtype = params.flat.dtype
@@ -489,7 +505,7 @@ def _forward_sweep(
         "x_rows": x_rows,
     }
     tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
-    return pack.sequence(y), last, tape
+    return y, last, tape
 
 
 @np.errstate(all="ignore")
@@ -520,15 +536,18 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
     _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
-    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
-    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    if isinstance(tape, Checkpoints):
+        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
+    else:
+        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
+        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
     return Grads(grads, dx.get("x"), dstate)
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
     pack, dtype = tape.pack, tape.dtype
     batch = pack.batch
     given = _state_rows(dlast)
@@ -912,12 +931,11 @@ def _backward_sweep(
     if not need_x:
         return grads, {}, dstate
     dx = {
-        "x": pack.sequence(dx_),
+        "x": dx_,
     }
     return grads, dx, dstate
 
 
-@np.errstate(all="ignore")
 def step(
     params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -925,15 +943,62 @@ def step(
 
     Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs("x_t", x_t)
-    params = _params(params, inputs, {}, None, state)
-    (batch,) = _check_inputs(inputs, ("B",), params)
-    given = _state_rows(_check_state("state", state, batch, params))
+    inputs = {"x": x_t} if type(x_t) is np.ndarray else x_t
+    given = {} if state is None else state
+    try:
+        stepper = params._steppers.pop() if isinstance(params, Params) else None
+    except IndexError:  # none was made yet, or other threads have them all
+        stepper = None
+    if stepper is None or not stepper.fits(inputs, given):
+        checked = _inputs("x_t", x_t)
+        params = _params(params, checked, {}, None, state)
+        (batch,) = _check_inputs(checked, ("B",), params)
+        given = _check_state("state", state, batch, params)
+        inputs = {name: value for name, (_, value) in checked.items()}
+        if stepper is None or stepper.batch != batch:
+            stepper = _stepper(params, batch)
+    for name, place in stepper.inputs:
+        place[...] = inputs[name]
+    for name, place, start in stepper.states:
+        place[...] = given.get(name, start)
+    results = stepper.run()
+    params._steppers.append(stepper)
+    return results
+
+
+class _Stepper(NamedTuple):
+    """What ``step`` keeps from call to call for ``batch`` samples, as to find memory takes longer than a small step:
+    where it copies the inputs and states to, each with its start, and ``run``, which returns copies of its results.
+
+    It belongs to one call at a time. It refers to the parameters, which may change in place, and not to their Params.
+    """
+
+    batch: int
+    dtype: Any
+    expected: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]
+    inputs: list[tuple[str, Any]]
+    states: list[tuple[str, Any, Any]]
+    run: Callable[[], tuple[Any, dict[str, Any]]]
+
+    def fits(self, inputs: Any, states: Any) -> bool:
+        """Whether these are dicts of plain arrays, all of the shapes and the type that are expected. If not, it takes
+        thorough checks to say what is wrong, if anything is."""
+        if type(inputs) is not dict or type(states) is not dict or len(inputs) != len(INPUTS):
+            return False
+        for arrays, shapes in zip((inputs, states), self.expected):
+            for name, value in arrays.items():
+                if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != shapes.get(name):
+                    return False
+        return True
+
+
+def _stepper(params: Params, batch: int) -> _Stepper:
+    """The memory for one step of so many samples."""
     dtype = params.flat.dtype
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    x_t_ = np.empty((batch, D), dtype)
     a_r_a_k_a_v = np.empty((batch, 3*D), dtype)
     r = np.empty((batch, H), dtype)
     a_g = np.empty((batch, H), dtype)
@@ -958,10 +1023,10 @@ def step(
     mu_k = params.stack("mu_k", "mu_k")
     mu_v = params.stack("mu_v", "mu_v")
     u = params.stack("u", "u")
-    x_before = given["x"] if "x" in given else np.zeros((1, batch, D), dtype)
-    p_before = given["p"] if "p" in given else np.zeros((1, batch, H), dtype)
-    a_before = given["a"] if "a" in given else np.zeros((1, batch, H), dtype)
-    b_before = given["b"] if "b" in given else np.zeros((1, batch, H), dtype)
+    x_before = np.empty((1, batch, D), dtype)
+    p_before = np.empty((1, batch, H), dtype)
+    a_before = np.empty((1, batch, H), dtype)
+    b_before = np.empty((1, batch, H), dtype)
     x_t1 = x_before[0]
     W_r_T = params.stack("W_r", "W_r").T
     W_k_T = params.stack("W_k", "W_k").T
@@ -971,104 +1036,121 @@ def step(
     b_t1 = b_before[0]
     W_o_T = params.stack("W_o", "W_o").T
 
-    # exp_w = exp(w)
-    np.exp(w, out=exp_w)
-    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
-    a_r_t = a_r_a_k_a_v[:, : D]
-    np.multiply(mu_r, x_t_, out=a_r_t)
-    np.subtract(1, mu_r, out=work1)
-    np.multiply(work1, x_t1, out=work1)
-    np.add(a_r_t, work1, out=a_r_t)
-    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
-    a_k_t = a_r_a_k_a_v[:, D : 2*D]
-    np.multiply(mu_k, x_t_, out=a_k_t)
-    np.subtract(1, mu_k, out=work1)
-    np.multiply(work1, x_t1, out=work1)
-    np.add(a_k_t, work1, out=a_k_t)
-    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
-    a_v_t = a_r_a_k_a_v[:, 2*D :]
-    np.multiply(mu_v, x_t_, out=a_v_t)
-    np.subtract(1, mu_v, out=work1)
-    np.multiply(work1, x_t1, out=work1)
-    np.add(a_v_t, work1, out=a_v_t)
-    # W_r_a_r[t] = W_r @ a_r[t]
-    W_r_a_r_t = r
-    np.matmul(a_r_t, W_r_T, out=W_r_a_r_t)
-    # k[t] = W_k @ a_k[t] (key)
-    np.matmul(a_k_t, W_k_T, out=k)
-    # v[t] = W_v @ a_v[t] (value)
-    np.matmul(a_v_t, W_v_T, out=v)
-    # r[t] = sigmoid(W_r_a_r[t]) (receptance)
-    r_t = W_r_a_r_t
-    np.subtract(0, W_r_a_r_t, out=r_t)
-    np.exp(r_t, out=r_t)
-    np.add(r_t, 1, out=r_t)
-    np.divide(1, r_t, out=r_t)
-    # a_g[t] = u + k[t]
-    np.add(u, k, out=a_g)
-    # a_p[t] = p[t-1] - exp_w
-    np.subtract(p_t1, exp_w, out=a_p)
-    # p[t] = maximum(a_p[t], k[t]) (carried exponent)
-    np.maximum(a_p, k, out=p)
-    # a_a[t] = p[t-1] - exp_w - p[t]
-    a_a_t = exp_a_a_exp_exp_in_a[:, : H]
-    np.subtract(p_t1, exp_w, out=a_a_t)
-    np.subtract(a_a_t, p, out=a_a_t)
-    # exp_in_a[t] = k[t] - p[t]
-    exp_in_a_t = exp_a_a_exp_exp_in_a[:, H :]
-    np.subtract(k, p, out=exp_in_a_t)
-    # exp_a_a[t] = exp(a_a[t])
-    # exp_exp_in_a[t] = exp(exp_in_a[t])
-    a_a_to_exp_in_a_t = exp_a_a_exp_exp_in_a
-    exp_a_a_to_exp_exp_in_a_t = a_a_to_exp_in_a_t
-    np.exp(a_a_to_exp_in_a_t, out=exp_a_a_to_exp_exp_in_a_t)
-    # a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator)
-    exp_a_a_t = a_a_t
-    exp_exp_in_a_t = exp_in_a_t
-    np.multiply(exp_a_a_t, a_t1, out=a)
-    np.multiply(exp_exp_in_a_t, v, out=work1_)
-    np.add(a, work1_, out=a)
-    # b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator)
-    np.multiply(exp_a_a_t, b_t1, out=b)
-    np.add(b, exp_exp_in_a_t, out=b)
-    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
-    np.maximum(p_t1, a_g, out=g)
-    # a_n[t] = p[t-1] - g[t]
-    a_n_t = exp_a_n_exp_exp_in_n[:, : H]
-    np.subtract(p_t1, g, out=a_n_t)
-    # exp_in_n[t] = u + k[t] - g[t]
-    exp_in_n_t = exp_a_n_exp_exp_in_n[:, H :]
-    np.add(u, k, out=exp_in_n_t)
-    np.subtract(exp_in_n_t, g, out=exp_in_n_t)
-    # exp_a_n[t] = exp(a_n[t])
-    # exp_exp_in_n[t] = exp(exp_in_n[t])
-    a_n_to_exp_in_n_t = exp_a_n_exp_exp_in_n
-    exp_a_n_to_exp_exp_in_n_t = a_n_to_exp_in_n_t
-    np.exp(a_n_to_exp_in_n_t, out=exp_a_n_to_exp_exp_in_n_t)
-    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
-    exp_a_n_t = a_n_t
-    exp_exp_in_n_t = exp_in_n_t
-    np.multiply(exp_a_n_t, a_t1, out=n_)
-    np.multiply(exp_exp_in_n_t, v, out=work1_2)
-    np.add(n_, work1_2, out=n_)
-    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
-    d_t = a_y
-    np.multiply(exp_a_n_t, b_t1, out=d_t)
-    np.add(d_t, exp_exp_in_n_t, out=d_t)
-    # a_y[t] = r[t]*n[t]/d[t]
-    a_y_t = d_t
-    np.divide(r_t, d_t, out=a_y_t)
-    np.multiply(n_, a_y_t, out=a_y_t)
-    # y[t] = W_o @ a_y[t] (output)
-    np.matmul(a_y_t, W_o_T, out=y)
+    @np.errstate(all="ignore")
+    def run() -> tuple[Any, dict[str, Any]]:
+        # exp_w = exp(w)
+        np.exp(w, out=exp_w)
+        # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
+        a_r_t = a_r_a_k_a_v[:, : D]
+        np.multiply(mu_r, x_t_, out=a_r_t)
+        np.subtract(1, mu_r, out=work1)
+        np.multiply(work1, x_t1, out=work1)
+        np.add(a_r_t, work1, out=a_r_t)
+        # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
+        a_k_t = a_r_a_k_a_v[:, D : 2*D]
+        np.multiply(mu_k, x_t_, out=a_k_t)
+        np.subtract(1, mu_k, out=work1)
+        np.multiply(work1, x_t1, out=work1)
+        np.add(a_k_t, work1, out=a_k_t)
+        # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+        a_v_t = a_r_a_k_a_v[:, 2*D :]
+        np.multiply(mu_v, x_t_, out=a_v_t)
+        np.subtract(1, mu_v, out=work1)
+        np.multiply(work1, x_t1, out=work1)
+        np.add(a_v_t, work1, out=a_v_t)
+        # W_r_a_r[t] = W_r @ a_r[t]
+        W_r_a_r_t = r
+        np.matmul(a_r_t, W_r_T, out=W_r_a_r_t)
+        # k[t] = W_k @ a_k[t] (key)
+        np.matmul(a_k_t, W_k_T, out=k)
+        # v[t] = W_v @ a_v[t] (value)
+        np.matmul(a_v_t, W_v_T, out=v)
+        # r[t] = sigmoid(W_r_a_r[t]) (receptance)
+        r_t = W_r_a_r_t
+        np.subtract(0, W_r_a_r_t, out=r_t)
+        np.exp(r_t, out=r_t)
+        np.add(r_t, 1, out=r_t)
+        np.divide(1, r_t, out=r_t)
+        # a_g[t] = u + k[t]
+        np.add(u, k, out=a_g)
+        # a_p[t] = p[t-1] - exp_w
+        np.subtract(p_t1, exp_w, out=a_p)
+        # p[t] = maximum(a_p[t], k[t]) (carried exponent)
+        np.maximum(a_p, k, out=p)
+        # a_a[t] = p[t-1] - exp_w - p[t]
+        a_a_t = exp_a_a_exp_exp_in_a[:, : H]
+        np.subtract(p_t1, exp_w, out=a_a_t)
+        np.subtract(a_a_t, p, out=a_a_t)
+        # exp_in_a[t] = k[t] - p[t]
+        exp_in_a_t = exp_a_a_exp_exp_in_a[:, H :]
+        np.subtract(k, p, out=exp_in_a_t)
+        # exp_a_a[t] = exp(a_a[t])
+        # exp_exp_in_a[t] = exp(exp_in_a[t])
+        a_a_to_exp_in_a_t = exp_a_a_exp_exp_in_a
+        exp_a_a_to_exp_exp_in_a_t = a_a_to_exp_in_a_t
+        np.exp(a_a_to_exp_in_a_t, out=exp_a_a_to_exp_exp_in_a_t)
+        # a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator)
+        exp_a_a_t = a_a_t
+        exp_exp_in_a_t = exp_in_a_t
+        np.multiply(exp_a_a_t, a_t1, out=a)
+        np.multiply(exp_exp_in_a_t, v, out=work1_)
+        np.add(a, work1_, out=a)
+        # b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator)
+        np.multiply(exp_a_a_t, b_t1, out=b)
+        np.add(b, exp_exp_in_a_t, out=b)
+        # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
+        np.maximum(p_t1, a_g, out=g)
+        # a_n[t] = p[t-1] - g[t]
+        a_n_t = exp_a_n_exp_exp_in_n[:, : H]
+        np.subtract(p_t1, g, out=a_n_t)
+        # exp_in_n[t] = u + k[t] - g[t]
+        exp_in_n_t = exp_a_n_exp_exp_in_n[:, H :]
+        np.add(u, k, out=exp_in_n_t)
+        np.subtract(exp_in_n_t, g, out=exp_in_n_t)
+        # exp_a_n[t] = exp(a_n[t])
+        # exp_exp_in_n[t] = exp(exp_in_n[t])
+        a_n_to_exp_in_n_t = exp_a_n_exp_exp_in_n
+        exp_a_n_to_exp_exp_in_n_t = a_n_to_exp_in_n_t
+        np.exp(a_n_to_exp_in_n_t, out=exp_a_n_to_exp_exp_in_n_t)
+        # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
+        exp_a_n_t = a_n_t
+        exp_exp_in_n_t = exp_in_n_t
+        np.multiply(exp_a_n_t, a_t1, out=n_)
+        np.multiply(exp_exp_in_n_t, v, out=work1_2)
+        np.add(n_, work1_2, out=n_)
+        # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
+        d_t = a_y
+        np.multiply(exp_a_n_t, b_t1, out=d_t)
+        np.add(d_t, exp_exp_in_n_t, out=d_t)
+        # a_y[t] = r[t]*n[t]/d[t]
+        a_y_t = d_t
+        np.divide(r_t, d_t, out=a_y_t)
+        np.multiply(n_, a_y_t, out=a_y_t)
+        # y[t] = W_o @ a_y[t] (output)
+        np.matmul(a_y_t, W_o_T, out=y)
 
-    state = {
-        "x": x_t_.copy(),
-        "p": p,
-        "a": a,
-        "b": b,
-    }
-    return y, state
+        state = {
+            "x": x_t_.copy(),
+            "p": p.copy(),
+            "a": a.copy(),
+            "b": b.copy(),
+        }
+        return y.copy(), state
+
+    inputs = [
+        ("x", x_t_),
+    ]
+    states = [
+        ("x", x_before[0], 0),
+        ("p", p_before[0], 0),
+        ("a", a_before[0], 0),
+        ("b", b_before[0], 0),
+    ]
+    expected = (
+        {name: (batch, *params.shapes[name]) for name in INPUTS},
+        {name: (batch, *params.shapes[name]) for name in STATES},
+    )
+    return _Stepper(batch, dtype, expected, inputs, states, run)
 
 
 class Checkpoints(NamedTuple):
@@ -1112,7 +1194,8 @@ def _forward_pieces(
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(rows, y.shape[2:], False)
     return y, state, tape if keep_tape else None
 
 
@@ -1136,7 +1219,7 @@ def _backward_piece(
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = part
+        dx[name][where] = pack.sequence(part, params.shapes[name], False)
     return dstate
 
 
@@ -1181,12 +1264,12 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
-    y = item * length * batch * math.prod(_shape(("D",), params.sizes)) + 3 * states
-    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    y = item * length * batch * math.prod(_shape(("D",), params.sizes))
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS)
     if not keep_tape:
-        return untaped + y
+        return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + max(taped + y, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
@@ -1195,20 +1278,23 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     D = sizes["D"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * (2*D + 7*H) + batch * (D + 6*H) + H) + 488 * steps
+    untaped = item * (rows * (D + 7*H) + batch * (D + 6*H)) + 488 * steps
+    untaped += item * (H)
     untaped += item * rows * max(3*D, 2*H)
     untaped += item * rows * max(H, D)
-    taped = item * (rows * (2*D + 7*H) + batch * (D + 6*H) + H) + 488 * steps
+    taped = item * (rows * (D + 7*H) + batch * (D + 6*H)) + 488 * steps
+    taped += item * (H)
     taped += item * rows * max(3*D, 2*H)
     taped += item * rows * max(H, D)
-    back = item * (rows * (7*D + 19*H + 1) + batch * (2*D + 12*H) + 2*H) + 1016 * steps
+    back = item * (rows * (6*D + 19*H + 1) + batch * (2*D + 12*H)) + 1016 * steps
+    back += item * (2*H)
     back += 2 * item * rows * max(H, D)
     back += item * rows * max(2*H, 2*D)
     back += item * rows * max(2*H, D)
     if packed:
-        untaped += rows * (item * (D + 3*H) + 40)
-        taped += rows * (item * (D + 3*H) + 40)
-        back += rows * (item * (3*D + 3*H) + 48)
+        untaped += rows * (item * (2*D + 3*H) + 40)
+        taped += rows * (item * (2*D + 3*H) + 40)
+        back += rows * (item * (4*D + 3*H) + 48)
     return untaped, taped, back
 
 
@@ -1277,7 +1363,7 @@ def _params(
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
     kind = next(iter(kinds), np.dtype("float32"))
-    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    flat = _buffer(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
     packed = Params(flat, found)
     for name in PARAMS:
         packed[name] = params[name]

@@ -12,7 +12,7 @@ edit it here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +72,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "0d344dadddffdaa0"
+STAMP = "ea0fe58da3e3033f"
 
 
 class Params(Mapping[str, Any]):
@@ -85,6 +85,7 @@ class Params(Mapping[str, Any]):
         self._start: dict[str, int] = {}
         self._views: dict[str, Any] = {}
         self._stacks: dict[tuple[str, str], Any] = {}
+        self._steppers: list[_Stepper] = []
         start = 0
         for name, named in PARAMS.items():
             shape = _shape(named, self.sizes)
@@ -123,7 +124,9 @@ class Params(Mapping[str, Any]):
 
     def copy(self) -> Params:
         """The same numbers in a buffer of their own."""
-        return Params(self.flat.copy(), self.sizes)
+        flat = _buffer(self.flat.size, self.flat.dtype)
+        flat[...] = self.flat
+        return Params(flat, self.sizes)
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
@@ -177,8 +180,17 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
-    flat = np.concatenate(parts).astype(kind)
-    return Params(np.asarray(flat), sizes)
+    values = np.concatenate(parts).astype(kind)
+    flat = _buffer(values.size, kind)
+    flat[...] = np.asarray(values)
+    return Params(flat, sizes)
+
+
+def _buffer(size: int, dtype: Any) -> np.ndarray:
+    """Room for so many numbers that begins on a cache line: a vector across two of them takes twice as long to load."""
+    memory = np.empty(size + 64, dtype)
+    first = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[first : first + size]
 
 
 def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -210,7 +222,8 @@ class Packing:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
-        counts = np.full(steps, batch)
+        self.counts = [batch] * steps
+        self.offsets = [t * batch for t in range(steps + 1)]
         if lengths is not None:
             order = np.argsort(-lengths, kind="stable")
             self.ends = lengths[order]
@@ -218,8 +231,8 @@ class Packing:
             self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
             rows = [t * batch + order[:n] for t, n in enumerate(counts)]
             self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-        self.counts = [int(n) for n in counts]
-        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+            self.counts = [int(n) for n in counts]
+            self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
@@ -245,14 +258,15 @@ class Packing:
         flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
-    def sequence(self, rows: Any) -> Any:
-        """Rows as a new (T, B, n), zero in the padding."""
-        shape = (self.steps, self.batch, rows.shape[1])
+    def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
+        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
+        where they are ``kept`` for something else."""
+        whole = (self.steps, self.batch, *shape)
         if self.index is None:
-            return rows.reshape(shape).copy()
+            return (rows.copy() if kept else np.ascontiguousarray(rows)).reshape(whole)
         y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
         y[self.index] = rows
-        return y.reshape(shape)
+        return y.reshape(whole)
 
     def sort(self, state: Any) -> Any:
         """(steps, B, n) with the samples in the order of their rows."""
@@ -304,13 +318,15 @@ def forward(
     if every is not None:
         tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+    pack = Packing(steps, batch, ends)
+    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
+    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
     batch = pack.batch
     given = _state_rows(state)
     dtype = params.flat.dtype
@@ -468,7 +484,7 @@ def _forward_sweep(
         "m": m,
     }
     tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
-    return pack.sequence(h_), last, tape
+    return h_, last, tape
 
 
 @np.errstate(all="ignore")
@@ -499,15 +515,18 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
     _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
-    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
-    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    if isinstance(tape, Checkpoints):
+        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
+    else:
+        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
+        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
     return Grads(grads, dx.get("x"), dstate)
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
     pack, dtype = tape.pack, tape.dtype
     batch = pack.batch
     given = _state_rows(dlast)
@@ -746,12 +765,11 @@ def _backward_sweep(
     if not need_x:
         return grads, {}, dstate
     dx = {
-        "x": pack.sequence(dx_),
+        "x": dx_,
     }
     return grads, dx, dstate
 
 
-@np.errstate(all="ignore")
 def step(
     params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -759,14 +777,62 @@ def step(
 
     Returns y_t (B, size) and the next state. Raises ValueError or TypeError for an argument that does not fit.
     """
-    inputs = _inputs("x_t", x_t)
-    params = _params(params, inputs, {}, None, state)
-    (batch,) = _check_inputs(inputs, ("B",), params)
-    given = _state_rows(_check_state("state", state, batch, params))
+    inputs = {"x": x_t} if type(x_t) is np.ndarray else x_t
+    given = {} if state is None else state
+    try:
+        stepper = params._steppers.pop() if isinstance(params, Params) else None
+    except IndexError:  # none was made yet, or other threads have them all
+        stepper = None
+    if stepper is None or not stepper.fits(inputs, given):
+        checked = _inputs("x_t", x_t)
+        params = _params(params, checked, {}, None, state)
+        (batch,) = _check_inputs(checked, ("B",), params)
+        given = _check_state("state", state, batch, params)
+        inputs = {name: value for name, (_, value) in checked.items()}
+        if stepper is None or stepper.batch != batch:
+            stepper = _stepper(params, batch)
+    for name, place in stepper.inputs:
+        place[...] = inputs[name]
+    for name, place, start in stepper.states:
+        place[...] = given.get(name, start)
+    results = stepper.run()
+    params._steppers.append(stepper)
+    return results
+
+
+class _Stepper(NamedTuple):
+    """What ``step`` keeps from call to call for ``batch`` samples, as to find memory takes longer than a small step:
+    where it copies the inputs and states to, each with its start, and ``run``, which returns copies of its results.
+
+    It belongs to one call at a time. It refers to the parameters, which may change in place, and not to their Params.
+    """
+
+    batch: int
+    dtype: Any
+    expected: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]
+    inputs: list[tuple[str, Any]]
+    states: list[tuple[str, Any, Any]]
+    run: Callable[[], tuple[Any, dict[str, Any]]]
+
+    def fits(self, inputs: Any, states: Any) -> bool:
+        """Whether these are dicts of plain arrays, all of the shapes and the type that are expected. If not, it takes
+        thorough checks to say what is wrong, if anything is."""
+        if type(inputs) is not dict or type(states) is not dict or len(inputs) != len(INPUTS):
+            return False
+        for arrays, shapes in zip((inputs, states), self.expected):
+            for name, value in arrays.items():
+                if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != shapes.get(name):
+                    return False
+        return True
+
+
+def _stepper(params: Params, batch: int) -> _Stepper:
+    """The memory for one step of so many samples."""
     dtype = params.flat.dtype
+    D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_t_ = np.ascontiguousarray(inputs["x"][1])
+    x_t_ = np.empty((batch, D), dtype)
     a_l_in_to_a_z_in = np.empty((batch, 4*H), dtype)
     a_l_o_a_z = np.empty((batch, 4*H), dtype)
     l = np.empty((batch, H), dtype)
@@ -779,10 +845,10 @@ def step(
     work1 = np.empty((batch, H), dtype)
     b_f = params.stack("b_f", "b_f")
     b_o_to_b_z = params.stack("b_o", "b_z")
-    h_before = given["h"] if "h" in given else np.zeros((1, batch, H), dtype)
-    m_before = given["m"] if "m" in given else np.zeros((1, batch, H), dtype)
-    c_before = given["c"] if "c" in given else np.zeros((1, batch, H), dtype)
-    n_before = given["n"] if "n" in given else np.zeros((1, batch, H), dtype)
+    h_before = np.empty((1, batch, H), dtype)
+    m_before = np.empty((1, batch, H), dtype)
+    c_before = np.empty((1, batch, H), dtype)
+    n_before = np.empty((1, batch, H), dtype)
     W_f_to_W_z_T = params.stack("W_f", "W_z").T
     h_t1 = h_before[0]
     R_f_to_R_z_T = params.stack("R_f", "R_z").T
@@ -790,93 +856,110 @@ def step(
     c_t1 = c_before[0]
     n_t1 = n_before[0]
 
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_i_x[t] = W_i @ x[t]
-    # W_z_x[t] = W_z @ x[t]
-    W_f_x_to_W_z_x_t = a_l_in_to_a_z_in
-    np.matmul(x_t_, W_f_to_W_z_T, out=W_f_x_to_W_z_x_t)
-    # a_l_in[t] = -W_f_x[t] - b_f
-    W_f_x_t = a_l_in_to_a_z_in[:, : H]
-    a_l_in_t = W_f_x_t
-    np.add(W_f_x_t, b_f, out=a_l_in_t)
-    np.multiply(a_l_in_t, -1, out=a_l_in_t)
-    # a_o_in[t] = W_o_x[t] + b_o
-    # a_in[t] = W_i_x[t] + b_i
-    # a_z_in[t] = W_z_x[t] + b_z
-    W_o_x_to_W_z_x_t = a_l_in_to_a_z_in[:, H :]
-    a_o_in_to_a_z_in_t = W_o_x_to_W_z_x_t
-    np.add(W_o_x_to_W_z_x_t, b_o_to_b_z, out=a_o_in_to_a_z_in_t)
-    # R_f_h[t] = R_f @ h[t-1]
-    # R_o_h[t] = R_o @ h[t-1]
-    # R_i_h[t] = R_i @ h[t-1]
-    # R_z_h[t] = R_z @ h[t-1]
-    R_f_h_to_R_z_h_t = a_l_o_a_z
-    np.matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
-    # a_l[t] = -R_f_h[t] + a_l_in[t]
-    R_f_h_t = a_l_o_a_z[:, : H]
-    a_l_t = R_f_h_t
-    np.subtract(a_l_in_t, R_f_h_t, out=a_l_t)
-    # a_o[t] = R_o_h[t] + a_o_in[t]
-    # a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate)
-    # a_z[t] = R_z_h[t] + a_z_in[t]
-    R_o_h_to_R_z_h_t = a_l_o_a_z[:, H :]
-    a_o_to_a_z_t = R_o_h_to_R_z_h_t
-    np.add(R_o_h_to_R_z_h_t, a_o_in_to_a_z_in_t, out=a_o_to_a_z_t)
-    # softplus_a_l[t] = softplus(a_l[t])
-    softplus_a_l_t = l
-    _in_parts(_softplus, a_l_t, softplus_a_l_t)
-    # z[t] = tanh(a_z[t]) (cell input)
-    a_z_t = a_l_o_a_z[:, 3*H :]
-    z_t = a_z_t
-    np.tanh(a_z_t, out=z_t)
-    # o[t] = sigmoid(a_o[t]) (output gate)
-    a_o_t = a_l_o_a_z[:, H : 2*H]
-    o_t = a_o_t
-    np.subtract(0, a_o_t, out=o_t)
-    np.exp(o_t, out=o_t)
-    np.add(o_t, 1, out=o_t)
-    np.divide(1, o_t, out=o_t)
-    # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
-    l_t = softplus_a_l_t
-    np.multiply(softplus_a_l_t, -1, out=l_t)
-    # a_m[t] = l[t] + m[t-1]
-    np.add(l_t, m_t1, out=a_m)
-    # m[t] = maximum(a_m[t], a[t]) (stabiliser)
-    a_t = a_l_o_a_z[:, 2*H : 3*H]
-    np.maximum(a_m, a_t, out=m)
-    # a_i[t] = a[t] - m[t]
-    a_i_t = i_f[:, : H]
-    np.subtract(a_t, m, out=a_i_t)
-    # a_f[t] = l[t] + m[t-1] - m[t]
-    a_f_t = i_f[:, H :]
-    np.add(l_t, m_t1, out=a_f_t)
-    np.subtract(a_f_t, m, out=a_f_t)
-    # i[t] = exp(a_i[t]) (stabilised input gate)
-    # f[t] = exp(a_f[t]) (stabilised forget gate)
-    a_i_to_a_f_t = i_f
-    i_to_f_t = a_i_to_a_f_t
-    np.exp(a_i_to_a_f_t, out=i_to_f_t)
-    # c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state)
-    f_t = a_f_t
-    i_t = a_i_t
-    np.multiply(f_t, c_t1, out=c)
-    np.multiply(i_t, z_t, out=work1)
-    np.add(c, work1, out=c)
-    # n[t] = f[t]*n[t-1] + i[t] (normaliser)
-    np.multiply(f_t, n_t1, out=n_)
-    np.add(n_, i_t, out=n_)
-    # h[t] = o[t]*c[t]/n[t] (hidden state)
-    np.multiply(o_t, c, out=h)
-    np.divide(h, n_, out=h)
+    @np.errstate(all="ignore")
+    def run() -> tuple[Any, dict[str, Any]]:
+        # W_f_x[t] = W_f @ x[t]
+        # W_o_x[t] = W_o @ x[t]
+        # W_i_x[t] = W_i @ x[t]
+        # W_z_x[t] = W_z @ x[t]
+        W_f_x_to_W_z_x_t = a_l_in_to_a_z_in
+        np.matmul(x_t_, W_f_to_W_z_T, out=W_f_x_to_W_z_x_t)
+        # a_l_in[t] = -W_f_x[t] - b_f
+        W_f_x_t = a_l_in_to_a_z_in[:, : H]
+        a_l_in_t = W_f_x_t
+        np.add(W_f_x_t, b_f, out=a_l_in_t)
+        np.multiply(a_l_in_t, -1, out=a_l_in_t)
+        # a_o_in[t] = W_o_x[t] + b_o
+        # a_in[t] = W_i_x[t] + b_i
+        # a_z_in[t] = W_z_x[t] + b_z
+        W_o_x_to_W_z_x_t = a_l_in_to_a_z_in[:, H :]
+        a_o_in_to_a_z_in_t = W_o_x_to_W_z_x_t
+        np.add(W_o_x_to_W_z_x_t, b_o_to_b_z, out=a_o_in_to_a_z_in_t)
+        # R_f_h[t] = R_f @ h[t-1]
+        # R_o_h[t] = R_o @ h[t-1]
+        # R_i_h[t] = R_i @ h[t-1]
+        # R_z_h[t] = R_z @ h[t-1]
+        R_f_h_to_R_z_h_t = a_l_o_a_z
+        np.matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
+        # a_l[t] = -R_f_h[t] + a_l_in[t]
+        R_f_h_t = a_l_o_a_z[:, : H]
+        a_l_t = R_f_h_t
+        np.subtract(a_l_in_t, R_f_h_t, out=a_l_t)
+        # a_o[t] = R_o_h[t] + a_o_in[t]
+        # a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate)
+        # a_z[t] = R_z_h[t] + a_z_in[t]
+        R_o_h_to_R_z_h_t = a_l_o_a_z[:, H :]
+        a_o_to_a_z_t = R_o_h_to_R_z_h_t
+        np.add(R_o_h_to_R_z_h_t, a_o_in_to_a_z_in_t, out=a_o_to_a_z_t)
+        # softplus_a_l[t] = softplus(a_l[t])
+        softplus_a_l_t = l
+        _in_parts(_softplus, a_l_t, softplus_a_l_t)
+        # z[t] = tanh(a_z[t]) (cell input)
+        a_z_t = a_l_o_a_z[:, 3*H :]
+        z_t = a_z_t
+        np.tanh(a_z_t, out=z_t)
+        # o[t] = sigmoid(a_o[t]) (output gate)
+        a_o_t = a_l_o_a_z[:, H : 2*H]
+        o_t = a_o_t
+        np.subtract(0, a_o_t, out=o_t)
+        np.exp(o_t, out=o_t)
+        np.add(o_t, 1, out=o_t)
+        np.divide(1, o_t, out=o_t)
+        # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+        l_t = softplus_a_l_t
+        np.multiply(softplus_a_l_t, -1, out=l_t)
+        # a_m[t] = l[t] + m[t-1]
+        np.add(l_t, m_t1, out=a_m)
+        # m[t] = maximum(a_m[t], a[t]) (stabiliser)
+        a_t = a_l_o_a_z[:, 2*H : 3*H]
+        np.maximum(a_m, a_t, out=m)
+        # a_i[t] = a[t] - m[t]
+        a_i_t = i_f[:, : H]
+        np.subtract(a_t, m, out=a_i_t)
+        # a_f[t] = l[t] + m[t-1] - m[t]
+        a_f_t = i_f[:, H :]
+        np.add(l_t, m_t1, out=a_f_t)
+        np.subtract(a_f_t, m, out=a_f_t)
+        # i[t] = exp(a_i[t]) (stabilised input gate)
+        # f[t] = exp(a_f[t]) (stabilised forget gate)
+        a_i_to_a_f_t = i_f
+        i_to_f_t = a_i_to_a_f_t
+        np.exp(a_i_to_a_f_t, out=i_to_f_t)
+        # c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state)
+        f_t = a_f_t
+        i_t = a_i_t
+        np.multiply(f_t, c_t1, out=c)
+        np.multiply(i_t, z_t, out=work1)
+        np.add(c, work1, out=c)
+        # n[t] = f[t]*n[t-1] + i[t] (normaliser)
+        np.multiply(f_t, n_t1, out=n_)
+        np.add(n_, i_t, out=n_)
+        # h[t] = o[t]*c[t]/n[t] (hidden state)
+        np.multiply(o_t, c, out=h)
+        np.divide(h, n_, out=h)
 
-    state = {
-        "h": h,
-        "m": m,
-        "c": c,
-        "n": n_,
-    }
-    return h.copy(), state
+        state = {
+            "h": h.copy(),
+            "m": m.copy(),
+            "c": c.copy(),
+            "n": n_.copy(),
+        }
+        return h.copy(), state
+
+    inputs = [
+        ("x", x_t_),
+    ]
+    states = [
+        ("h", h_before[0], 0),
+        ("m", m_before[0], 0),
+        ("c", c_before[0], 0),
+        ("n", n_before[0], 0),
+    ]
+    expected = (
+        {name: (batch, *params.shapes[name]) for name in INPUTS},
+        {name: (batch, *params.shapes[name]) for name in STATES},
+    )
+    return _Stepper(batch, dtype, expected, inputs, states, run)
 
 
 class Checkpoints(NamedTuple):
@@ -920,7 +1003,8 @@ def _forward_pieces(
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(rows, y.shape[2:], False)
     return y, state, tape if keep_tape else None
 
 
@@ -944,7 +1028,7 @@ def _backward_piece(
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = part
+        dx[name][where] = pack.sequence(part, params.shapes[name], False)
     return dstate
 
 
@@ -989,12 +1073,12 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
-    y = item * length * batch * math.prod(_shape(("H",), params.sizes)) + 3 * states
-    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    y = item * length * batch * math.prod(_shape(("H",), params.sizes))
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS)
     if not keep_tape:
-        return untaped + y
+        return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + max(taped + y, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
@@ -1003,13 +1087,13 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     D = sizes["D"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * 5*H + batch * 14*H) + 488 * steps
+    untaped = item * (rows * 4*H + batch * 14*H) + 488 * steps
     taped = item * (rows * 12*H + batch * 7*H) + 488 * steps
-    back = item * (rows * (D + 12*H + 1) + batch * 21*H) + 1016 * steps
+    back = item * (rows * (12*H + 1) + batch * 21*H) + 1016 * steps
     if packed:
-        untaped += rows * (item * D + 8)
+        untaped += rows * (item * (D + H) + 8)
         taped += rows * (item * D + 8)
-        back += rows * (item * (D + 2*H) + 16)
+        back += rows * (item * (2*D + 2*H) + 16)
     return untaped, taped, back
 
 
@@ -1078,7 +1162,7 @@ def _params(
     if len(kinds) > 1:
         raise TypeError(f"params: expected arrays of one type, got {', '.join(sorted(map(str, kinds)))}")
     kind = next(iter(kinds), np.dtype("float32"))
-    flat = np.empty(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
+    flat = _buffer(sum(math.prod(_shape(shape, found)) for shape in PARAMS.values()), kind)
     packed = Params(flat, found)
     for name in PARAMS:
         packed[name] = params[name]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -50,7 +51,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "e3f0e8aa89f9a399"
+STAMP = "fcef4efd23cfd972"
 
 
 class Params(Mapping[str, Any]):
@@ -101,7 +102,9 @@ class Params(Mapping[str, Any]):
 
     def copy(self) -> Params:
         """The same numbers in a buffer of their own."""
-        return Params(self.flat.copy(), self.sizes)
+        flat = cp.empty(self.flat.size, self.flat.dtype)
+        flat[...] = self.flat
+        return Params(flat, self.sizes)
 
     def stack(self, first: str, last: str) -> Any:
         """All parameters from ``first`` to ``last``, one below the other: (rows, columns), or (n,) for vectors."""
@@ -155,8 +158,10 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
     kind = _float_type("dtype", dtype)
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
-    flat = np.concatenate(parts).astype(kind)
-    return Params(cp.asarray(flat), sizes)
+    values = np.concatenate(parts).astype(kind)
+    flat = cp.empty(values.size, kind)
+    flat[...] = cp.asarray(values)
+    return Params(flat, sizes)
 
 
 def _start(start: Any, shape: tuple[int, ...], sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -188,7 +193,8 @@ class Packing:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
-        counts = np.full(steps, batch)
+        self.counts = [batch] * steps
+        self.offsets = [t * batch for t in range(steps + 1)]
         if lengths is not None:
             order = np.argsort(-lengths, kind="stable")
             self.ends = lengths[order]
@@ -196,8 +202,8 @@ class Packing:
             self.order, self.back = cp.asarray(order), cp.asarray(np.argsort(order, kind="stable"))
             rows = [t * batch + order[:n] for t, n in enumerate(counts)]
             self.index = cp.asarray(np.concatenate([np.zeros(0, int), *rows]))
-        self.counts = [int(n) for n in counts]
-        self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
+            self.counts = [int(n) for n in counts]
+            self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
 
     def starts(self, depth: int, whole: bool) -> list[int]:
@@ -207,9 +213,9 @@ class Packing:
             return [k % (depth + 1) * self.batch for k in range(depth + len(self.offsets))]
         return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
 
-    def slots(self, depth: int, shift: int, whole: bool) -> list[slice]:
-        """By step t, its rows in slot t + ``shift`` of such a buffer."""
-        return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
+    def slots(self, depth: int, shift: int, whole: bool) -> Slots:
+        """By step t, its rows in slot t + ``shift`` of such a buffer; found when they are asked for."""
+        return Slots(self, depth, shift, whole)
 
     def past(self, depth: int, shift: int) -> Any:
         """The same rows of all steps, of a buffer that holds the whole, as an index."""
@@ -223,31 +229,57 @@ class Packing:
         flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
         return cp.ascontiguousarray(flat if self.index is None else flat[self.index])
 
-    def sequence(self, rows: Any) -> Any:
-        """Rows as a new (T, B, n), zero in the padding."""
-        shape = (self.steps, self.batch, rows.shape[1])
+    def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
+        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
+        where they are ``kept`` for something else."""
+        whole = (self.steps, self.batch, *shape)
         if self.index is None:
-            return rows.reshape(shape).copy()
+            return (rows.copy() if kept else cp.ascontiguousarray(rows)).reshape(whole)
         y = cp.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
         y[self.index] = rows
-        return y.reshape(shape)
+        return y.reshape(whole)
 
     def sort(self, state: Any) -> Any:
         """(steps, B, n) with the samples in the order of their rows."""
         return state if self.order is None else state[:, self.order]
 
     def unsort(self, state: Any) -> Any:
-        """The same the other way."""
-        return state if self.back is None else state[:, self.back]
+        """The same the other way, as an array of its own."""
+        return state.copy() if self.back is None else state[:, self.back]
 
     def first(self, count: int) -> Any:
         """The rows of a buffer's first slots, which lie before the sequence, as an index (count, B)."""
+        if count == 1:
+            return None, slice(0, self.batch)
         return cp.arange(count * self.batch).reshape(count, self.batch)
 
     def last(self, depth: int, count: int, whole: bool) -> Any:
         """The rows of ``count`` slots of a buffer from each sample's own end on, as an index (count, B)."""
+        slot = self.steps if whole else self.steps % (depth + 1)
+        if self.order is None and count == 1:
+            return None, slice(slot * self.batch, (slot + 1) * self.batch)
+        if self.order is None:
+            rows = cp.arange(self.steps * self.batch, (self.steps + count) * self.batch).reshape(count, self.batch)
+            return rows if whole else rows % max(1, (depth + 1) * self.batch)
         step = self.ends + np.arange(count)[:, None]
         return cp.asarray(np.array(self.starts(depth, whole))[step] + np.arange(self.batch))
+
+
+class Slots(NamedTuple):
+    """Rows by step: see ``Packing.slots``."""
+
+    pack: Packing
+    depth: int
+    shift: int
+    whole: bool
+
+    def __getitem__(self, t: Any) -> slice:  # type: ignore[override]
+        slot, batch = t + self.shift, self.pack.batch
+        if not self.whole:
+            first = slot % (self.depth + 1) * batch
+        else:
+            first = slot * batch if slot < self.depth else self.depth * batch + self.pack.offsets[slot - self.depth]
+        return slice(first, first + self.pack.counts[t])
 
 
 def forward(
@@ -281,13 +313,15 @@ def forward(
     if every is not None:
         tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    return _forward_sweep(params, inputs, given, Packing(steps, batch, ends), keep_tape)
+    pack = Packing(steps, batch, ends)
+    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
+    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
     batch = pack.batch
     given = _state_rows(state)
     dtype = params.flat.dtype
@@ -303,6 +337,7 @@ def _forward_sweep(
     h = cp.empty((pack.size + batch, H), dtype)
     b_g = params.stack("b_g", "b_g")
     b_c = params.stack("b_c", "b_c")
+    U_c = params.stack("U_c", "U_c")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_c_to_W_g_T = params.stack("W_c", "W_g").T
     kernels = _kernels(dtype)
@@ -316,7 +351,12 @@ def _forward_sweep(
     # a_c_in[t] = W_c_x[t] + b_c
     _launch_units(kernels.forward_1, pack.size, H, H, a_c_in_a_g_in, b_g, b_c)
 
-    for t, n in enumerate(pack.counts):
+    # all steps in one launch, unless one launch for each stage of each is better
+    left = _run_steps(
+        "forward_steps", params.sizes, pack, dtype, U_c, H, c_g, int(keep_tape), h, a_c_in_a_g_in,
+    )
+
+    for t, n in enumerate(left):
         # U_c_h[t] = U_c @ h[t-1]
         # U_g_h[t] = U_g @ h[t-1]
         h_t1 = h[at_1_0[t]]
@@ -344,7 +384,7 @@ def _forward_sweep(
         "x_rows": x_rows,
     }
     tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
-    return pack.sequence(h_), last, tape
+    return h_, last, tape
 
 
 def backward(
@@ -374,15 +414,18 @@ def backward(
         dy = cp.broadcast_to(cp.zeros((), dtype), (steps, batch, *shape))
     _array("dy", dy, (steps, batch), shape, dtype)
     given = _check_state("dlast", dlast, batch, params)
-    sweep = _backward_pieces if isinstance(tape, Checkpoints) else _backward_sweep
-    grads, dx, dstate = sweep(params, tape, dy, given, need_x)
+    if isinstance(tape, Checkpoints):
+        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
+    else:
+        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
+        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
     return Grads(grads, dx.get("x"), dstate)
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs and states."""
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
     pack, dtype = tape.pack, tape.dtype
     batch = pack.batch
     given = _state_rows(dlast)
@@ -402,6 +445,7 @@ def _backward_sweep(
     dx_ = cp.empty((pack.size, D), dtype)
     dh_back = cp.zeros((2 * batch, H), dtype)
     dh_via = cp.zeros((2 * batch, H), dtype)
+    U_c = params.stack("U_c", "U_c")
     U_c_to_U_g = params.stack("U_c", "U_g")
     W_c_to_W_g = params.stack("W_c", "W_g")
     dW_c_to_dW_g = grads.stack("W_c", "W_g")
@@ -411,7 +455,12 @@ def _backward_sweep(
     kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
-    for t, n in reversed(list(enumerate(pack.counts))):
+    # all steps in one launch, unless one launch for each stage of each is better
+    left = _run_steps(
+        "backward_steps", params.sizes, pack, dtype, H, dy_rows, dh_back, dh_via, c_g, h, da_c_da_g, U_c,
+    )
+
+    for t, n in reversed(list(enumerate(left))):
         # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
         # dc[t] = dh[t]*(1 - g[t])
         # dg[t] = dh[t]*(h[t-1] - c[t])
@@ -453,7 +502,7 @@ def _backward_sweep(
     if not need_x:
         return grads, {}, dstate
     dx = {
-        "x": pack.sequence(dx_),
+        "x": dx_,
     }
     return grads, dx, dstate
 
@@ -549,7 +598,8 @@ def _forward_pieces(
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        y[where], state, _ = _forward_sweep(params, inputs, state, pack, False)
+        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(rows, y.shape[2:], False)
     return y, state, tape if keep_tape else None
 
 
@@ -573,7 +623,7 @@ def _backward_piece(
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = part
+        dx[name][where] = pack.sequence(part, params.shapes[name], False)
     return dstate
 
 
@@ -618,12 +668,12 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
-    y = item * length * batch * math.prod(_shape(("H",), params.sizes)) + 3 * states
-    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS) + 3 * states
+    y = item * length * batch * math.prod(_shape(("H",), params.sizes))
+    dx = item * length * batch * sum(math.prod(params.shapes[name]) for name in INPUTS)
     if not keep_tape:
-        return untaped + y
+        return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + max(taped + y, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
@@ -632,13 +682,13 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     D = sizes["D"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * 3*H + batch * 3*H) + 488 * steps
+    untaped = item * (rows * 2*H + batch * 3*H) + 488 * steps
     taped = item * (rows * 5*H + batch * H) + 488 * steps
-    back = item * (rows * (D + 5*H + 1) + batch * 5*H) + 880 * steps
+    back = item * (rows * (5*H + 1) + batch * 5*H) + 880 * steps
     if packed:
-        untaped += rows * (item * D + 8)
+        untaped += rows * (item * (D + H) + 8)
         taped += rows * (item * D + 8)
-        back += rows * (item * (D + 2*H) + 16)
+        back += rows * (item * (2*D + 2*H) + 16)
     return untaped, taped, back
 
 
@@ -780,112 +830,201 @@ KERNELS = ("forward_1", "forward_2", "backward_1")
 CUDA = r"""
 __device__ inline real sigmoid(real v) { return 1 / (1 + exp(-v)); }
 
+struct forward_1_in {
+    real W_g_x_t, b_g, W_c_x_t, b_c;
+};
+
+// What a unit of forward_1 reads.
+__device__ inline forward_1_in forward_1_read(
+    const long long row,
+    const int unit,
+    const long long H,
+    real* a_c_in_a_g_in_t_rows,
+    const real* b_g,
+    const real* b_c) {
+    forward_1_in in;
+    in.W_g_x_t = a_c_in_a_g_in_t_rows[row * (2*H) + H + unit];
+    in.b_g = b_g[unit];
+    in.W_c_x_t = a_c_in_a_g_in_t_rows[row * (2*H) + unit];
+    in.b_c = b_c[unit];
+    return in;
+}
+
+__device__ inline void forward_1_unit(
+    const long long row,
+    const int unit,
+    const long long H,
+    real* a_c_in_a_g_in_t_rows,
+    const real* b_g,
+    const real* b_c,
+    const forward_1_in& in) {
+    // a_g_in[t] = W_g_x[t] + b_g
+    const real a_g_in_t = in.W_g_x_t + in.b_g;
+    // a_c_in[t] = W_c_x[t] + b_c
+    const real a_c_in_t = in.W_c_x_t + in.b_c;
+    a_c_in_a_g_in_t_rows[row * (2*H) + H + unit] = a_g_in_t;
+    a_c_in_a_g_in_t_rows[row * (2*H) + unit] = a_c_in_t;
+}
+
+struct forward_2_in {
+    real U_g_h_t, a_g_in_t, U_c_h_t, a_c_in_t, h_t1;
+};
+
+// What a unit of forward_2 reads.
+__device__ inline forward_2_in forward_2_read(
+    const long long row,
+    const int unit,
+    const long long H,
+    real* c_g_t_rows,
+    const real* a_c_in_a_g_in_t_rows,
+    const real* h_t1_rows,
+    real* h_t_rows) {
+    forward_2_in in;
+    in.U_g_h_t = c_g_t_rows[row * (2*H) + H + unit];
+    in.a_g_in_t = a_c_in_a_g_in_t_rows[row * (2*H) + H + unit];
+    in.U_c_h_t = c_g_t_rows[row * (2*H) + unit];
+    in.a_c_in_t = a_c_in_a_g_in_t_rows[row * (2*H) + unit];
+    in.h_t1 = h_t1_rows[row * H + unit];
+    return in;
+}
+
+__device__ inline void forward_2_unit(
+    const long long row,
+    const int unit,
+    const long long H,
+    real* c_g_t_rows,
+    const real* a_c_in_a_g_in_t_rows,
+    const real* h_t1_rows,
+    real* h_t_rows,
+    const forward_2_in& in) {
+    // a_g[t] = U_g_h[t] + a_g_in[t]
+    const real a_g_t = in.U_g_h_t + in.a_g_in_t;
+    // a_c[t] = U_c_h[t] + a_c_in[t]
+    const real a_c_t = in.U_c_h_t + in.a_c_in_t;
+    // g[t] = sigmoid(a_g[t]) (update gate)
+    const real g_t = sigmoid(a_g_t);
+    // c[t] = tanh(a_c[t]) (candidate)
+    const real c_t = tanh(a_c_t);
+    // h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state)
+    const real h_t = g_t * in.h_t1 + (1 - g_t) * c_t;
+    c_g_t_rows[row * (2*H) + H + unit] = g_t;
+    c_g_t_rows[row * (2*H) + unit] = c_t;
+    h_t_rows[row * H + unit] = h_t;
+}
+
+struct backward_1_in {
+    real dy_t, dh_back_next, dh_via_next, g_t, h_t1, c_t;
+};
+
+// What a unit of backward_1 reads.
+__device__ inline backward_1_in backward_1_read(
+    const long long row,
+    const int unit,
+    const long long H,
+    const real* dy_t_rows,
+    const real* dh_back_next_rows,
+    const real* dh_via_next_rows,
+    const real* c_g_t_rows,
+    const real* h_t1_rows,
+    real* dh_via_t_rows,
+    real* da_c_da_g_t_rows) {
+    backward_1_in in;
+    in.dy_t = dy_t_rows[row * H + unit];
+    in.dh_back_next = dh_back_next_rows[row * H + unit];
+    in.dh_via_next = dh_via_next_rows[row * H + unit];
+    in.g_t = c_g_t_rows[row * (2*H) + H + unit];
+    in.h_t1 = h_t1_rows[row * H + unit];
+    in.c_t = c_g_t_rows[row * (2*H) + unit];
+    return in;
+}
+
+__device__ inline void backward_1_unit(
+    const long long row,
+    const int unit,
+    const long long H,
+    const real* dy_t_rows,
+    const real* dh_back_next_rows,
+    const real* dh_via_next_rows,
+    const real* c_g_t_rows,
+    const real* h_t1_rows,
+    real* dh_via_t_rows,
+    real* da_c_da_g_t_rows,
+    const backward_1_in& in) {
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    const real dh_t = in.dy_t + in.dh_back_next + in.dh_via_next;
+    // dc[t] = dh[t]*(1 - g[t])
+    const real dc_t = dh_t * (1 - in.g_t);
+    // dg[t] = dh[t]*(h[t-1] - c[t])
+    const real dg_t = dh_t * (in.h_t1 - in.c_t);
+    // dh_via[t] = dh[t]*g[t]
+    const real dh_via_t = dh_t * in.g_t;
+    // da_c[t] = dc[t]*(1 - c[t]**2)
+    const real da_c_t = dc_t * (1 - in.c_t * in.c_t);
+    // da_g[t] = dg[t]*g[t]*(1 - g[t])
+    const real da_g_t = dg_t * in.g_t * (1 - in.g_t);
+    dh_via_t_rows[row * H + unit] = dh_via_t;
+    da_c_da_g_t_rows[row * (2*H) + unit] = da_c_t;
+    da_c_da_g_t_rows[row * (2*H) + H + unit] = da_g_t;
+}
+"""
+LAUNCHES = r"""
 extern "C" __global__ void forward_1(
     long long rows,
-    long long H,
+    const long long H,
     real* a_c_in_a_g_in_t_rows,
     const real* __restrict__ b_g,
     const real* __restrict__ b_c) {
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     const int unit = blockIdx.y * blockDim.x + threadIdx.x;
     if (row >= rows || unit >= H) return;
-    real* a_c_in_a_g_in_t_row = a_c_in_a_g_in_t_rows + row * (2*H);
-    const real W_g_x_t = a_c_in_a_g_in_t_row[H + unit];
-    const real W_c_x_t = a_c_in_a_g_in_t_row[unit];
-    // a_g_in[t] = W_g_x[t] + b_g
-    const real a_g_in_t = W_g_x_t + b_g[unit];
-    // a_c_in[t] = W_c_x[t] + b_c
-    const real a_c_in_t = W_c_x_t + b_c[unit];
-    a_c_in_a_g_in_t_row[H + unit] = a_g_in_t;
-    a_c_in_a_g_in_t_row[unit] = a_c_in_t;
+    forward_1_unit(row, unit, H, a_c_in_a_g_in_t_rows, b_g, b_c, forward_1_read(row, unit, H, a_c_in_a_g_in_t_rows, b_g,
+        b_c));
 }
 
 extern "C" __global__ void forward_2(
     long long rows,
-    long long H,
+    const long long H,
     real* c_g_t_rows,
-    long long c_g_t_at,
+    const long long c_g_t_at,
     const real* __restrict__ a_c_in_a_g_in_t_rows,
-    long long a_c_in_a_g_in_t_at,
+    const long long a_c_in_a_g_in_t_at,
     const real* h_t1_rows,
-    long long h_t1_at,
+    const long long h_t1_at,
     real* h_t_rows,
-    long long h_t_at) {
+    const long long h_t_at) {
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     const int unit = blockIdx.y * blockDim.x + threadIdx.x;
     if (row >= rows || unit >= H) return;
-    real* c_g_t_row = c_g_t_rows + (c_g_t_at + row) * (2*H);
-    const real* a_c_in_a_g_in_t_row = a_c_in_a_g_in_t_rows + (a_c_in_a_g_in_t_at + row) * (2*H);
-    const real* h_t1_row = h_t1_rows + (h_t1_at + row) * H;
-    real* h_t_row = h_t_rows + (h_t_at + row) * H;
-    const real U_g_h_t = c_g_t_row[H + unit];
-    const real a_g_in_t = a_c_in_a_g_in_t_row[H + unit];
-    const real U_c_h_t = c_g_t_row[unit];
-    const real a_c_in_t = a_c_in_a_g_in_t_row[unit];
-    const real h_t1 = h_t1_row[unit];
-    // a_g[t] = U_g_h[t] + a_g_in[t]
-    const real a_g_t = U_g_h_t + a_g_in_t;
-    // a_c[t] = U_c_h[t] + a_c_in[t]
-    const real a_c_t = U_c_h_t + a_c_in_t;
-    // g[t] = sigmoid(a_g[t]) (update gate)
-    const real g_t = sigmoid(a_g_t);
-    // c[t] = tanh(a_c[t]) (candidate)
-    const real c_t = tanh(a_c_t);
-    // h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state)
-    const real h_t = g_t * h_t1 + (1 - g_t) * c_t;
-    c_g_t_row[H + unit] = g_t;
-    c_g_t_row[unit] = c_t;
-    h_t_row[unit] = h_t;
+    forward_2_unit(row, unit, H, c_g_t_rows + c_g_t_at * (2*H), a_c_in_a_g_in_t_rows + a_c_in_a_g_in_t_at * (2*H),
+        h_t1_rows + h_t1_at * H, h_t_rows + h_t_at * H, forward_2_read(row, unit, H, c_g_t_rows + c_g_t_at * (2*H),
+        a_c_in_a_g_in_t_rows + a_c_in_a_g_in_t_at * (2*H), h_t1_rows + h_t1_at * H, h_t_rows + h_t_at * H));
 }
 
 extern "C" __global__ void backward_1(
     long long rows,
-    long long H,
+    const long long H,
     const real* __restrict__ dy_t_rows,
-    long long dy_t_at,
+    const long long dy_t_at,
     const real* __restrict__ dh_back_next_rows,
-    long long dh_back_next_at,
+    const long long dh_back_next_at,
     const real* dh_via_next_rows,
-    long long dh_via_next_at,
+    const long long dh_via_next_at,
     const real* __restrict__ c_g_t_rows,
-    long long c_g_t_at,
+    const long long c_g_t_at,
     const real* __restrict__ h_t1_rows,
-    long long h_t1_at,
+    const long long h_t1_at,
     real* dh_via_t_rows,
-    long long dh_via_t_at,
+    const long long dh_via_t_at,
     real* __restrict__ da_c_da_g_t_rows,
-    long long da_c_da_g_t_at) {
+    const long long da_c_da_g_t_at) {
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     const int unit = blockIdx.y * blockDim.x + threadIdx.x;
     if (row >= rows || unit >= H) return;
-    const real* dy_t_row = dy_t_rows + (dy_t_at + row) * H;
-    const real* dh_back_next_row = dh_back_next_rows + (dh_back_next_at + row) * H;
-    const real* dh_via_next_row = dh_via_next_rows + (dh_via_next_at + row) * H;
-    const real* c_g_t_row = c_g_t_rows + (c_g_t_at + row) * (2*H);
-    const real* h_t1_row = h_t1_rows + (h_t1_at + row) * H;
-    real* dh_via_t_row = dh_via_t_rows + (dh_via_t_at + row) * H;
-    real* da_c_da_g_t_row = da_c_da_g_t_rows + (da_c_da_g_t_at + row) * (2*H);
-    const real dy_t = dy_t_row[unit];
-    const real dh_back_next = dh_back_next_row[unit];
-    const real dh_via_next = dh_via_next_row[unit];
-    const real g_t = c_g_t_row[H + unit];
-    const real h_t1 = h_t1_row[unit];
-    const real c_t = c_g_t_row[unit];
-    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
-    const real dh_t = dy_t + dh_back_next + dh_via_next;
-    // dc[t] = dh[t]*(1 - g[t])
-    const real dc_t = dh_t * (1 - g_t);
-    // dg[t] = dh[t]*(h[t-1] - c[t])
-    const real dg_t = dh_t * (h_t1 - c_t);
-    // dh_via[t] = dh[t]*g[t]
-    const real dh_via_t = dh_t * g_t;
-    // da_c[t] = dc[t]*(1 - c[t]**2)
-    const real da_c_t = dc_t * (1 - c_t * c_t);
-    // da_g[t] = dg[t]*g[t]*(1 - g[t])
-    const real da_g_t = dg_t * g_t * (1 - g_t);
-    dh_via_t_row[unit] = dh_via_t;
-    da_c_da_g_t_row[unit] = da_c_t;
-    da_c_da_g_t_row[H + unit] = da_g_t;
+    backward_1_unit(row, unit, H, dy_t_rows + dy_t_at * H, dh_back_next_rows + dh_back_next_at * H, dh_via_next_rows +
+        dh_via_next_at * H, c_g_t_rows + c_g_t_at * (2*H), h_t1_rows + h_t1_at * H, dh_via_t_rows + dh_via_t_at * H,
+        da_c_da_g_t_rows + da_c_da_g_t_at * (2*H), backward_1_read(row, unit, H, dy_t_rows + dy_t_at * H,
+        dh_back_next_rows + dh_back_next_at * H, dh_via_next_rows + dh_via_next_at * H, c_g_t_rows + c_g_t_at * (2*H),
+        h_t1_rows + h_t1_at * H, dh_via_t_rows + dh_via_t_at * H, da_c_da_g_t_rows + da_c_da_g_t_at * (2*H)));
 }
 """
 
@@ -893,7 +1032,7 @@ extern "C" __global__ void backward_1(
 @functools.lru_cache(maxsize=None)
 def _compiled(real: str, device: int) -> Any:
     """The kernels for one type of number, compiled when they are first needed (once per device)."""
-    module = cp.RawModule(code=f"typedef {real} real;\n{CUDA}", options=("--std=c++17",))
+    module = cp.RawModule(code=f"typedef {real} real;\n{CUDA}\n{LAUNCHES}", options=("--std=c++17",))
     return types.SimpleNamespace(**{name: module.get_function(name) for name in KERNELS})
 
 
@@ -907,3 +1046,799 @@ def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
         wide = min(units, 256)
         tall = 256 // wide
         kernel((-(-rows // tall), -(-units // wide)), (wide, tall), (rows, *args))
+
+
+STRATEGIES = ("auto", "plain", "block", "persistent")
+STRATEGY = "auto"
+"""How the steps of a sweep run: ``plain``: launch by launch; ``block``: in one launch, each block with its own samples;
+``persistent``: in one launch, blocks share the units of a step; ``auto``: what is expected to be quickest."""
+TF32 = os.environ.get("CUPY_TF32") == "1"
+"""Whether products of steps may round float32 numbers to TF32 (10 bits of fraction) and run on matrix units: where
+CuPy's own products may. From compute capability 8.0 on."""
+THREADS = 256
+FIRST_PRODUCT = {"forward_steps": 1, "backward_steps": 2}
+"""By kernel that runs all steps, the number of its first product."""
+SHARING = r"""
+enum { WARPS = THREADS / 32 };
+
+// Where the rows of steps lie, in buffers of ``depth`` more slots at the beginning: those of ``slot``.
+struct Sequence {
+    const long long* offsets;
+    long long steps, batch;
+    __device__ long long count(long long t) const { return offsets ? offsets[t + 1] - offsets[t] : batch; }
+    __device__ long long whole(int depth, long long slot) const {
+        if (slot < depth) return slot * batch;
+        return depth * batch + (offsets ? offsets[slot - depth] : (slot - depth) * batch);
+    }
+    __device__ long long ring(int depth, long long slot) const { return (int)slot % (depth + 1) * batch; }
+    __device__ long long kept(int depth, long long slot, long long keep_tape) const {
+        return keep_tape ? whole(depth, slot) : ring(depth, slot);
+    }
+};
+
+__host__ __device__ constexpr int part_of(long long units) { return ((int)units + PARTS - 1) / PARTS; }
+
+// What a block works on: the samples of its group, and of the units of each the part with its number.
+struct Part {
+    long long first, last;
+    int number;
+    __device__ explicit Part(long long batch) {
+        const long long group = ((int)batch + (int)gridDim.x - 1) / (int)gridDim.x;
+        first = blockIdx.x * group;
+        last = first + group < batch ? first + group : batch;
+        number = blockIdx.y;
+    }
+    __device__ int begin(int units) const { return smaller(number * part_of(units), units); }
+    __device__ int end(int units) const { return smaller((number + 1) * part_of(units), units); }
+    __device__ long long end_of(long long rows) const { return rows < last ? rows : last; }
+    static __device__ int smaller(int a, int b) { return a < b ? a : b; }
+};
+
+// All blocks of a group are here, and what they have written is seen by all; ``goal`` counts who has come since launch.
+// A block's own threads have met before.
+__device__ inline void meet(unsigned* meeting, unsigned& goal) {
+#if CLUSTERS && defined(__CUDA_ARCH__)
+    asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::: "memory");
+    return;
+#endif
+    if (PARTS > 1) {
+        if (threadIdx.x == 0) {
+            unsigned* arrived = meeting + 32 * blockIdx.x;
+            goal += PARTS;
+#ifdef __CUDA_ARCH__
+            asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(arrived) : "memory");
+            unsigned now;
+            do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(arrived) : "memory");
+            while ((int)(now - goal) < 0);
+#else
+            __atomic_fetch_add(arrived, 1u, __ATOMIC_RELEASE);
+            while ((int)(__atomic_load_n(arrived, __ATOMIC_ACQUIRE) - goal) < 0) __nanosleep(20);
+#endif
+        }
+        __syncthreads();
+    }
+}
+
+// A number is on its way to the cache.
+__device__ inline void fetch(const real* number) {
+#ifdef __CUDA_ARCH__
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(number));
+#endif
+}
+
+struct alignas(16) real4 {
+    real of[4];
+};
+
+// Four numbers that other blocks may have written, of a row of ``length`` from ``k`` on; zero behind its end.
+__device__ inline real4 read4(const real* row, int k, int length, bool aligned) {
+    real4 found;
+    if (aligned && k + 4 <= length) {
+        if constexpr (sizeof(real) == 4) {
+            const float4 v = __ldcg((const float4*)(row + k));
+            found.of[0] = v.x, found.of[1] = v.y, found.of[2] = v.z, found.of[3] = v.w;
+        } else {
+            const double2 v = __ldcg((const double2*)(row + k)), w = __ldcg((const double2*)(row + k) + 1);
+            found.of[0] = v.x, found.of[1] = v.y, found.of[2] = w.x, found.of[3] = w.y;
+        }
+        return found;
+    }
+#pragma unroll
+    for (int j = 0; j < 4; ++j) found.of[j] = k + j < length ? __ldcg(row + k + j) : 0;
+    return found;
+}
+
+struct Exact {
+    static __device__ real of(real number) { return number; }
+};
+
+// What a block has of a matrix, ``ROWS`` rows of ``INNER`` numbers, ``APART`` numbers apart in shared memory; and what
+// warps make of it there: partial[warp][sample][row], each over some of the numbers. ``Kind`` is what numbers become.
+template <int ROWS, int INNER, int APART, class Kind>
+struct Slice {
+    // Rows of the matrix: ``count`` groups of this block's part of ``width`` columns.
+    static __device__ void load(
+        real* weights, const real* matrix, long long inner_stride, long long column_stride, const Part& me,
+        long long start, int row, int count, int width) {
+        const int part = part_of(width), begin = me.begin(width), end = me.end(width);
+        for (int item = threadIdx.x; item < count * part * APART; item += THREADS) {
+            const int r = item / APART, k = item % APART, unit = begin + r % part;
+            const long long column = start + (long long)(r / part) * width + unit;
+            const bool there = k < INNER && unit < end;
+            weights[(row + r) * APART + k] = there ? Kind::of(matrix[k * inner_stride + column * column_stride]) : 0;
+        }
+    }
+    // What the warps have of a row for a sample, together.
+    static __device__ real total(const real* partial, int sample, int row) {
+        real sum = partial[sample * ROWS + row];
+#pragma unroll
+        for (int warp = 1; warp < WARPS; ++warp) sum += partial[(warp * AT_ONCE + sample) * ROWS + row];
+        return sum;
+    }
+    // The totals, to where they go: ``count`` groups of this block's part of ``width`` columns.
+    template <bool ADD>
+    static __device__ void put(
+        real* out, long long stride, const real* partial, int rows, const Part& me, int row, int count, int width) {
+        const int part = part_of(width), begin = me.begin(width), size = me.end(width) - begin;
+        for (int item = threadIdx.x; item < rows * count * part; item += THREADS) {
+            const int sample = item / (count * part), r = item % (count * part);
+            if (r % part >= size) continue;
+            real* to = out + sample * stride + r / part * width + begin + r % part;
+            *to = total(partial, sample, row + r) + (ADD ? *to : 0);
+        }
+    }
+};
+
+__host__ __device__ constexpr int at_least_one(int a, int b) { return (a < b ? a : b) > 1 ? (a < b ? a : b) : 1; }
+
+// A product with up to AT_ONCE samples. The lanes of a warp share its numbers (K_LANES), the samples (SAMPLE_LANES, of
+// ``SAMPLES`` each) and the rows, which are so far apart that lanes meet no bank twice.
+__host__ __device__ constexpr int apart(int inner, int k_lanes) {
+    return (inner + 31) / 32 * 32 + (k_lanes < 8 ? 4 * k_lanes : 0);
+}
+
+template <int ROWS, int INNER, int K_LANES, int SAMPLE_LANES, int SAMPLES>
+struct Product : Slice<ROWS, INNER, apart(INNER, K_LANES), Exact> {
+    enum {
+        ROW_LANES = 32 / (K_LANES * SAMPLE_LANES),
+        TALL = (ROWS + ROW_LANES - 1) / ROW_LANES,
+        WIDTH = apart(INNER, K_LANES),
+        TURN = WARPS * K_LANES * 4,  // numbers that all warps take at once
+        AHEAD = at_least_one(4 / SAMPLES, (INNER + TURN - 1) / TURN)  // turns that are read before they are needed
+    };
+    // The next numbers of each of a lane's samples.
+    static __device__ void read(real4* to, const real* first, long long stride, int rows, int k, bool aligned) {
+#pragma unroll
+        for (int s = 0; s < SAMPLES; ++s) {
+            const bool there = s * SAMPLE_LANES < rows && k < INNER;
+            to[s] = there ? read4(first + s * SAMPLE_LANES * stride, k, INNER, aligned) : real4{};
+        }
+    }
+    // partial[warp][sample][row] of ``left`` with the matrix.
+    static __device__ void multiply(real* partial, const real* weights, const real* left, long long stride, int rows) {
+        const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+        const int k_lane = lane % K_LANES, row_lane = lane / K_LANES % ROW_LANES;
+        const int sample_lane = lane / (K_LANES * ROW_LANES);
+        const bool aligned = ((size_t)left | (size_t)stride * sizeof(real)) % 16 == 0;
+        const real* first = left + sample_lane * stride;
+        real sum[SAMPLES][TALL] = {};
+        const int begin = (warp * K_LANES + k_lane) * 4;
+        real4 next[AHEAD][SAMPLES];
+#pragma unroll
+        for (int turn = 0; turn < AHEAD; ++turn)
+            read(next[turn], first, stride, rows - sample_lane, begin + turn * TURN, aligned);
+        for (int start = begin; start < INNER; start += AHEAD * TURN)
+#pragma unroll
+            for (int turn = 0; turn < AHEAD; ++turn) {
+                const int k = start + turn * TURN;
+                if (k >= INNER) break;
+                real4 v[SAMPLES];
+#pragma unroll
+                for (int s = 0; s < SAMPLES; ++s) v[s] = next[turn][s];
+                read(next[turn], first, stride, rows - sample_lane, k + AHEAD * TURN, aligned);
+#pragma unroll
+                for (int r = 0; r < TALL; ++r) {
+                    const real4 w = *(const real4*)(weights + (r * ROW_LANES + row_lane) * WIDTH + k);
+#pragma unroll
+                    for (int s = 0; s < SAMPLES; ++s)
+#pragma unroll
+                        for (int j = 0; j < 4; ++j) sum[s][r] += w.of[j] * v[s].of[j];
+                }
+            }
+#pragma unroll
+        for (int s = 0; s < SAMPLES; ++s)
+#pragma unroll
+            for (int r = 0; r < TALL; ++r) {
+#pragma unroll
+                for (int k = 1; k < K_LANES; k *= 2) sum[s][r] += __shfl_xor_sync(0xffffffffu, sum[s][r], k);
+                const int row = r * ROW_LANES + row_lane, sample = s * SAMPLE_LANES + sample_lane;
+                if (k_lane == 0 && row < ROWS) partial[(warp * AT_ONCE + sample) * ROWS + row] = sum[s][r];
+            }
+    }
+};
+"""
+"""What kernels of all steps call."""
+MATRIX_UNITS = r"""
+// Numbers of 16 bits, two in a register (the first in its lower half), and of 19 bits (tf32).
+__device__ __forceinline__ unsigned pack_f16(float first, float second) {
+#ifdef __CUDA_ARCH__
+    unsigned short low, high;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(low) : "f"(first));
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(high) : "f"(second));
+    return low | (unsigned)high << 16;
+#else
+    return symcell_emulator::to_f16(first) | symcell_emulator::to_f16(second) << 16;
+#endif
+}
+__device__ __forceinline__ float unpack_f16(unsigned short bits) {
+#ifdef __CUDA_ARCH__
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+    return x;
+#else
+    return symcell_emulator::from_f16(bits);
+#endif
+}
+__device__ __forceinline__ float unpack_bf16(unsigned short bits) { return __uint_as_float((unsigned)bits << 16); }
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+__device__ __forceinline__ unsigned pack_bf16(float first, float second) {
+#ifdef __CUDA_ARCH__
+    unsigned both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
+    return both;
+#else
+    return symcell_emulator::to_bf16(first) | symcell_emulator::to_bf16(second) << 16;
+#endif
+}
+__device__ __forceinline__ unsigned to_tf32(float x) {
+#ifdef __CUDA_ARCH__
+    unsigned bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    return bits;
+#else
+    return symcell_emulator::to_tf32(x);
+#endif
+}
+#endif
+
+// D += A B by a whole warp. With g = lane / 4 and t = lane % 4, a lane has
+//   d: (g, 2t) (g, 2t + 1) (g + 8, 2t) (g + 8, 2t + 1) of D, 16 by 8;
+//   16 bits: a: (g, 2t ..) (g + 8, 2t ..) (g, 2t + 8 ..) (g + 8, 2t + 8 ..) of A, 16 by 16, two neighbours in each,
+//            b: (2t .., g) (2t + 8 .., g) of B, 16 by 8;
+//   tf32:    a: (g, t) (g + 8, t) (g, t + 4) (g + 8, t + 4) of A, 16 by 8; b: (t, g) (t + 4, g) of B, 8 by 8.
+__device__ __forceinline__ void mma_f16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+#ifndef __CUDA_ARCH__
+    symcell_emulator::mma(symcell_emulator::F16, d, a, b);
+#elif __CUDA_ARCH__ >= 800
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 { %0, %1, %2, %3}, { %4, %5, %6, %7}, { %8, %9}, "
+                 "{ %0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else  // of half the length, twice
+    for (int k = 0; k < 2; k++)
+        asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 { %0, %1, %2, %3}, { %4, %5}, { %6}, "
+                     "{ %0, %1, %2, %3};"
+                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                     : "r"(a[2 * k]), "r"(a[2 * k + 1]), "r"(b[k]));
+#endif
+}
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+__device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+#ifdef __CUDA_ARCH__
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 { %0, %1, %2, %3}, { %4, %5, %6, %7}, { %8, %9}, "
+                 "{ %0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    symcell_emulator::mma(symcell_emulator::BF16, d, a, b);
+#endif
+}
+__device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+#ifdef __CUDA_ARCH__
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 { %0, %1, %2, %3}, { %4, %5, %6, %7}, { %8, %9}, "
+                 "{ %0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    symcell_emulator::mma(symcell_emulator::TF32, d, a, b);
+#endif
+}
+#endif
+
+struct Tf32 {
+    static __device__ real of(real number) { return __uint_as_float(to_tf32(number)); }
+};
+
+// The same as Product on matrix units, which multiply numbers rounded to TF32 (10 bits of fraction) and add in float32.
+// A warp takes 16 of the numbers at a time; lane 4 g + t has four neighbours of each of rows g and g + 8 of a tile, and
+// of sample g: two steps of the unit, since the order in which numbers are summed is free.
+template <int ROWS, int INNER>
+struct MatrixProduct : Slice<ROWS, INNER, apart(INNER, 4), Tf32> {
+    enum {
+        TALL = (ROWS + 15) / 16,
+        WIDE = AT_ONCE / 8,
+        WIDTH = apart(INNER, 4),
+        TURN = WARPS * 16,
+        AHEAD = at_least_one(16 / WIDE < 8 ? 16 / WIDE : 8, (INNER + TURN - 1) / TURN)
+    };
+    static __device__ void read(real4* to, const real* first, long long stride, int rows, int k, bool aligned) {
+#pragma unroll
+        for (int s = 0; s < WIDE; ++s)
+            to[s] = 8 * s < rows && k < INNER ? read4(first + 8 * s * stride, k, INNER, aligned) : real4{};
+    }
+    static __device__ void multiply(real* partial, const real* weights, const real* left, long long stride, int rows) {
+        const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+        const bool aligned = ((size_t)left | (size_t)stride * sizeof(real)) % 16 == 0;
+        real sum[TALL][WIDE][4] = {};
+        const real* first = left + g * stride;
+        real4 next[AHEAD][WIDE];
+#pragma unroll
+        for (int turn = 0; turn < AHEAD; ++turn)
+            read(next[turn], first, stride, rows - g, warp * 16 + 4 * t + turn * TURN, aligned);
+        for (int start = warp * 16; start < INNER; start += AHEAD * TURN)
+#pragma unroll
+            for (int turn = 0; turn < AHEAD; ++turn) {
+                const int k = start + turn * TURN + 4 * t;
+                if (start + turn * TURN >= INNER) break;  // the same for all lanes
+                unsigned v[WIDE][4];
+#pragma unroll
+                for (int s = 0; s < WIDE; ++s)
+#pragma unroll
+                    for (int j = 0; j < 4; ++j) v[s][j] = to_tf32(next[turn][s].of[j]);
+                read(next[turn], first, stride, rows - g, k + AHEAD * TURN, aligned);
+#pragma unroll
+                for (int r = 0; r < TALL; ++r) {
+                    const uint4 w = *(const uint4*)(weights + (16 * r + g) * WIDTH + k);
+                    const uint4 x = *(const uint4*)(weights + (16 * r + g + 8) * WIDTH + k);
+                    const unsigned one[4] = {w.x, x.x, w.y, x.y}, two[4] = {w.z, x.z, w.w, x.w};
+#pragma unroll
+                    for (int s = 0; s < WIDE; ++s) {
+                        const unsigned early[2] = {v[s][0], v[s][1]}, late[2] = {v[s][2], v[s][3]};
+                        mma_tf32(sum[r][s], one, early);
+                        mma_tf32(sum[r][s], two, late);
+                    }
+                }
+            }
+#pragma unroll
+        for (int r = 0; r < TALL; ++r)
+#pragma unroll
+            for (int s = 0; s < WIDE; ++s)
+#pragma unroll
+                for (int j = 0; j < 4; ++j) {
+                    const int row = 16 * r + g + j / 2 * 8;
+                    if (row < ROWS) partial[(warp * AT_ONCE + 8 * s + 2 * t + j % 2) * ROWS + row] = sum[r][s][j];
+                }
+    }
+};
+"""
+"""What they call besides where products run on matrix units."""
+STEPS = {
+    "forward_steps": r"""
+// What a unit of forward_2 reads that is there before the step's products.
+__device__ inline forward_2_in forward_2_early(
+    const long long row,
+    const int unit,
+    const long long H,
+    real* c_g_t_rows,
+    const real* a_c_in_a_g_in_t_rows,
+    const real* h_t1_rows,
+    real* h_t_rows) {
+    forward_2_in in = {};
+    in.a_g_in_t = a_c_in_a_g_in_t_rows[row * (2*H) + H + unit];
+    in.a_c_in_t = a_c_in_a_g_in_t_rows[row * (2*H) + unit];
+    in.h_t1 = h_t1_rows[row * H + unit];
+    return in;
+}
+
+// What it will read in the next step is on its way to the cache.
+__device__ inline void forward_2_ahead(
+    const long long row,
+    const int unit,
+    const long long H,
+    real* c_g_t_rows,
+    const real* a_c_in_a_g_in_t_rows,
+    const real* h_t1_rows,
+    real* h_t_rows) {
+    fetch(&a_c_in_a_g_in_t_rows[row * (2*H) + H + unit]);
+    fetch(&a_c_in_a_g_in_t_rows[row * (2*H) + unit]);
+}
+
+extern "C" __global__ void BOUNDS forward_steps(
+    unsigned* meeting,
+    const long long* offsets,
+    const long long steps,
+    const long long batch,
+    real* U_c,
+    const long long H,
+    real* c_g,
+    const long long keep_tape,
+    real* h,
+    real* a_c_in_a_g_in) {
+    extern __shared__ __align__(16) real shared[];
+    const Sequence sequence = {offsets, steps, batch};
+    const Part me(batch);
+    unsigned goal = 0;
+    PRODUCT_1::load(shared + WEIGHTS_1, U_c, 1, H, me, 0, 0, 2, (int)H);
+    __syncthreads();
+    for (long long t = 0; t < steps; ++t) {
+        const long long next = t + 1 < steps ? t + 1 : t;
+        const long long last = me.end_of(sequence.count(t)), following = me.end_of(sequence.count(next));
+        for (long long first = me.first; first < last; first += AT_ONCE) {
+            const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
+            real* const c_g_t = c_g + (sequence.kept(0, t, keep_tape) + first)*2*H;
+            real* const a_c_in_a_g_in_t = a_c_in_a_g_in + (sequence.whole(0, t) + first)*2*H;
+            real* const h_t1 = h + (sequence.whole(1, t) + first)*H;
+            real* const h_t = h + (sequence.whole(1, t + 1) + first)*H;
+            real* const c_g_t_ahead = c_g + (sequence.kept(0, next, keep_tape) + first)*2*H;
+            real* const a_c_in_a_g_in_t_ahead = a_c_in_a_g_in + (sequence.whole(0, next) + first)*2*H;
+            real* const h_t1_ahead = h + (sequence.whole(1, next) + first)*H;
+            real* const h_t_ahead = h + (sequence.whole(1, next + 1) + first)*H;
+            forward_2_in forward_2_known = {};
+            {
+                const int begin = me.begin((int)H);
+                const int count = me.end((int)H) - begin;
+                const int row = count ? threadIdx.x / count : 0, unit = count ? begin + threadIdx.x % count : 0;
+                if (count && row < rows)
+                    forward_2_known = forward_2_early(row, unit, H, c_g_t, a_c_in_a_g_in_t, h_t1, h_t);
+                if (count && first + row < following)
+                    forward_2_ahead(row, unit, H, c_g_t_ahead, a_c_in_a_g_in_t_ahead, h_t1_ahead, h_t_ahead);
+            }
+            // U_c_h[t] = U_c @ h[t-1]
+            // U_g_h[t] = U_g @ h[t-1]
+            PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
+                (int)rows);
+            __syncthreads();
+            {
+                const int begin = me.begin((int)H);
+                const int count = me.end((int)H) - begin;
+                for (int item = threadIdx.x; item < (int)rows * count; item += THREADS) {
+                    const int row = item / count, unit = begin + item % count;
+                    forward_2_in in = forward_2_known;
+                    if (item >= THREADS)
+                        in = forward_2_early(row, unit, H, c_g_t, a_c_in_a_g_in_t, h_t1, h_t);
+                    in.U_g_h_t = PRODUCT_1::total(shared + PARTIAL_1, row, 1 * part_of(H) + unit - begin);
+                    in.U_c_h_t = PRODUCT_1::total(shared + PARTIAL_1, row, unit - begin);
+                    forward_2_unit(row, unit, H, c_g_t, a_c_in_a_g_in_t, h_t1, h_t, in);
+                }
+            }
+            __syncthreads();
+        }
+        meet(meeting, goal);
+    }
+}
+""",
+    "backward_steps": r"""
+// What a unit of backward_1 reads that is there before the step's products.
+__device__ inline backward_1_in backward_1_early(
+    const long long row,
+    const int unit,
+    const long long H,
+    const real* dy_t_rows,
+    const real* dh_back_next_rows,
+    const real* dh_via_next_rows,
+    const real* c_g_t_rows,
+    const real* h_t1_rows,
+    real* dh_via_t_rows,
+    real* da_c_da_g_t_rows) {
+    backward_1_in in = {};
+    in.dy_t = dy_t_rows[row * H + unit];
+    in.dh_back_next = dh_back_next_rows[row * H + unit];
+    in.dh_via_next = dh_via_next_rows[row * H + unit];
+    in.g_t = c_g_t_rows[row * (2*H) + H + unit];
+    in.h_t1 = h_t1_rows[row * H + unit];
+    in.c_t = c_g_t_rows[row * (2*H) + unit];
+    return in;
+}
+
+// What it will read in the next step is on its way to the cache.
+__device__ inline void backward_1_ahead(
+    const long long row,
+    const int unit,
+    const long long H,
+    const real* dy_t_rows,
+    const real* dh_back_next_rows,
+    const real* dh_via_next_rows,
+    const real* c_g_t_rows,
+    const real* h_t1_rows,
+    real* dh_via_t_rows,
+    real* da_c_da_g_t_rows) {
+    fetch(&dy_t_rows[row * H + unit]);
+    fetch(&c_g_t_rows[row * (2*H) + H + unit]);
+    fetch(&h_t1_rows[row * H + unit]);
+    fetch(&c_g_t_rows[row * (2*H) + unit]);
+}
+
+extern "C" __global__ void BOUNDS backward_steps(
+    unsigned* meeting,
+    const long long* offsets,
+    const long long steps,
+    const long long batch,
+    const long long H,
+    real* dy,
+    real* dh_back,
+    real* dh_via,
+    real* c_g,
+    real* h,
+    real* da_c_da_g,
+    real* U_c) {
+    extern __shared__ __align__(16) real shared[];
+    const Sequence sequence = {offsets, steps, batch};
+    const Part me(batch);
+    unsigned goal = 0;
+    long long before = 0;  // samples of the step before
+    PRODUCT_2::load(shared + WEIGHTS_2, U_c, H, 1, me, 0, 0, 1, (int)H);
+    __syncthreads();
+    for (long long t = steps - 1; t >= 0; --t) {
+        const long long next = t > 0 ? t - 1 : 0;
+        const long long last = me.end_of(sequence.count(t)), following = me.end_of(sequence.count(next));
+        for (long long first = me.first; first < last; first += AT_ONCE) {
+            const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
+            real* const dy_t = dy + (sequence.whole(0, t) + first)*H;
+            real* const dh_back_next = dh_back + (sequence.ring(1, t + 1) + first)*H;
+            real* const dh_via_next = dh_via + (sequence.ring(1, t + 1) + first)*H;
+            real* const c_g_t = c_g + (sequence.whole(0, t) + first)*2*H;
+            real* const h_t1 = h + (sequence.whole(1, t) + first)*H;
+            real* const dh_via_t = dh_via + (sequence.ring(1, t) + first)*H;
+            real* const da_c_da_g_t = da_c_da_g + (sequence.whole(0, t) + first)*2*H;
+            real* const dy_t_ahead = dy + (sequence.whole(0, next) + first)*H;
+            real* const dh_back_next_ahead = dh_back + (sequence.ring(1, next + 1) + first)*H;
+            real* const dh_via_next_ahead = dh_via + (sequence.ring(1, next + 1) + first)*H;
+            real* const c_g_t_ahead = c_g + (sequence.whole(0, next) + first)*2*H;
+            real* const h_t1_ahead = h + (sequence.whole(1, next) + first)*H;
+            real* const dh_via_t_ahead = dh_via + (sequence.ring(1, next) + first)*H;
+            real* const da_c_da_g_t_ahead = da_c_da_g + (sequence.whole(0, next) + first)*2*H;
+            backward_1_in backward_1_known = {};
+            {
+                const int begin = me.begin((int)H);
+                const int count = me.end((int)H) - begin;
+                const int row = count ? threadIdx.x / count : 0, unit = count ? begin + threadIdx.x % count : 0;
+                if (count && row < rows)
+                    backward_1_known = backward_1_early(row, unit, H, dy_t, dh_back_next, dh_via_next, c_g_t, h_t1,
+                        dh_via_t, da_c_da_g_t);
+                if (count && first + row < following)
+                    backward_1_ahead(row, unit, H, dy_t_ahead, dh_back_next_ahead, dh_via_next_ahead, c_g_t_ahead,
+                        h_t1_ahead, dh_via_t_ahead, da_c_da_g_t_ahead);
+            }
+            {
+                const int begin = me.begin((int)H);
+                const int count = me.end((int)H) - begin;
+                for (int item = threadIdx.x; item < (int)rows * count; item += THREADS) {
+                    const int row = item / count, unit = begin + item % count;
+                    backward_1_in in = backward_1_known;
+                    if (item >= THREADS)
+                        in = backward_1_early(row, unit, H, dy_t, dh_back_next, dh_via_next, c_g_t, h_t1, dh_via_t,
+                            da_c_da_g_t);
+                    if (ONE_PIECE && row < before) in.dh_back_next =
+                        PRODUCT_2::total(shared + PARTIAL_2, row, unit - begin);
+                    backward_1_unit(row, unit, H, dy_t, dh_back_next, dh_via_next, c_g_t, h_t1, dh_via_t, da_c_da_g_t,
+                        in);
+                }
+            }
+            __syncthreads();
+        }
+        meet(meeting, goal);
+        for (long long first = me.first; first < last; first += AT_ONCE) {
+            const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
+            // dh_back[t] = U_g.T @ da_g[t] + U_c.T @ da_c[t]
+            PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, da_c_da_g + (sequence.whole(0, t) + first)*2*H,
+                2*H, (int)rows);
+            __syncthreads();
+            PRODUCT_2::put<false>(dh_back + (sequence.ring(1, t) + first)*H, H, shared + PARTIAL_2, (int)rows, me, 0, 1,
+                (int)H);
+            __syncthreads();
+        }
+        before = last - me.first;
+    }
+}
+""",
+}
+"""Kernels that run all steps, by name, from their parameters on: every block has its part of the units, for the samples
+of its group."""
+
+
+MEETING = {"": 0.05, "cluster": 0.4, "grid": 1.15}
+PASS, PHASE, PRODUCT = 0.3, 1.4, 1.45
+MULTIPLIED, MATRIX_RATE, CACHE, CLUSTERED = 110e3, 3.5, 6.5e6, 0.93
+"""What a step costs on an H100, fitted to steps of five cells there, of 1 to 256 samples with 128 to 1024 units. In
+microseconds: a meeting, by how blocks wait; threads once over their units; a phase of a row, for its sums; a product,
+whatever its size. In a microsecond: numbers that a multiprocessor multiplies
+(on matrix units so many times as many), and bytes that all read of the cache. And
+the share of multiprocessors that clusters of more than two blocks use."""
+HOST, NODE, OPERATIONS, BYTES = 21, 5, 18e6, 1.7e6
+"""The same of launches: microseconds of one, of the host's and of the device's; what a product over all samples
+computes and reads in a microsecond."""
+
+
+class Step(NamedTuple):
+    """What a step has to do: how often blocks meet; by product, what it sums over, and the counts and widths of its
+    results; by kernel, the units of a row as (first axis, for each of these) where these are shared, and where rows
+    are, the same by phase; how many launches it is otherwise."""
+
+    meetings: int
+    products: tuple[tuple[int, tuple[tuple[int, int], ...]], ...]
+    units: tuple[tuple[int, int], ...]
+    rows: tuple[tuple[int, int], ...]
+    launches: int
+
+
+class Shares(NamedTuple):
+    """How blocks share the steps of a sweep: ``groups`` of samples, each of ``parts`` blocks that share units; so many
+    samples at once, which may be all of a group; whether blocks wait for each other by ``grid``, by ``cluster`` or not
+    (empty); by product what a block has of it, as its template's arguments; the microseconds expected of a step."""
+
+    groups: int
+    parts: int
+    at_once: int
+    one_piece: bool
+    waits: str
+    tf32: bool
+    products: tuple[tuple[int, ...], ...]
+    expected: float
+
+    def layout(self, itemsize: int) -> tuple[list[int], list[int], int]:
+        """Where in shared memory the weights of each product begin, and its partial sums; how many bytes there are."""
+        weights, partial, stop = [], [], 0
+        for rows, inner, *lanes in self.products:
+            k_lanes, tile = (4, 16) if self.tf32 else (lanes[0], 32 // (lanes[0] * lanes[1]))
+            width = -(-inner // 32) * 32 + (4 * k_lanes if k_lanes < 8 else 0)
+            weights.append(stop)
+            partial.append(stop + -(-rows // tile) * tile * width)
+            stop = partial[-1] + -(-THREADS // 32 * self.at_once * rows // 4) * 4
+        return weights, partial, stop * itemsize
+
+
+def _work(name: str, sizes: Mapping[str, int]) -> Step:
+    """What a step of a sweep has to do."""
+    return {
+        "forward_steps": Step(
+            meetings=1,
+            products=((sizes["H"], ((2, sizes["H"]),)),),
+            units=((sizes["H"], 1),),
+            rows=(),
+            launches=2
+        ),
+        "backward_steps": Step(
+            meetings=1,
+            products=((2*sizes["H"], ((1, sizes["H"]),)),),
+            units=((sizes["H"], 1),),
+            rows=(),
+            launches=2
+        ),
+    }[name]
+
+
+def _run_steps(name: str, sizes: Mapping[str, int], pack: Packing, dtype: Any, *args: Any) -> list[int]:
+    """All steps of a sweep in one launch, where the device can do that and is quicker so.
+
+    Returns the steps that are left: all, each as its number of samples, or none.
+    """
+    device = cp.cuda.Device()
+    shares = _shares(STRATEGY, _work(name, sizes), pack.batch, dtype.itemsize, device.id, TF32) if pack.size else None
+    if shares is None:
+        return pack.counts
+    kernel, shared = _steps_kernel(name, shares, dtype.name, device.id)
+    offsets = None if pack.order is None else cp.asarray(np.array(pack.offsets))
+    meeting = cp.zeros(32 * shares.groups, np.uint32)
+    grid = (shares.groups, shares.parts)
+    kernel(grid, (THREADS,), (meeting, offsets, len(pack.counts), pack.batch, *args), shared_mem=shared)
+    return []
+
+
+@functools.lru_cache(maxsize=64)
+def _steps_kernel(name: str, shares: Shares, dtype: str, device: int) -> tuple[Any, int]:
+    """The kernel for these sizes, compiled when it is first needed, and the bytes of shared memory of a block."""
+    weights, partial, shared = shares.layout(np.dtype(dtype).itemsize)
+    cluster = f" __cluster_dims__(1, {shares.parts}, 1)" if shares.waits == "cluster" else ""
+    given = {"THREADS": THREADS, "PARTS": shares.parts, "AT_ONCE": shares.at_once, "ONE_PIECE": int(shares.one_piece),
+             "CLUSTERS": int(shares.waits == "cluster")}
+    for k, product in enumerate(shares.products):
+        number = FIRST_PRODUCT[name] + k
+        kind = "MatrixProduct" if shares.tf32 else "Product"
+        given |= {f"PRODUCT_{number}": f"{kind}<{', '.join(map(str, product))}>", f"WEIGHTS_{number}": weights[k],
+                  f"PARTIAL_{number}": partial[k]}
+    head = "\n".join(f"#define {key} {value}" for key, value in given.items())
+    real = "float" if dtype == "float32" else "double"
+    steps = STEPS[name].replace("BOUNDS", f"__launch_bounds__({THREADS}, 1){cluster}")
+    units = MATRIX_UNITS if shares.tf32 else ""
+    code = f"typedef {real} real;\n{head}\n{CUDA}\n{SHARING}\n{units}\n{steps}"
+    module = cp.RawModule(code=code, options=("--std=c++17",), enable_cooperative_groups=shares.waits == "grid")
+    kernel = module.get_function(name)
+    kernel.max_dynamic_shared_size_bytes = shared
+    return kernel, shared
+
+
+@functools.lru_cache(maxsize=256)
+def _shares(
+    strategy: str, step: Step, batch: int, itemsize: int, device: int, tf32: bool = False
+) -> Shares | None:
+    """How blocks share a step; None where launching every stage by itself is expected to be quicker, or must be.
+
+    Raises ValueError for an unknown strategy, RuntimeError for one that the device has no room for.
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"STRATEGY: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
+    if strategy == "plain":
+        return None
+    limits = cp.cuda.Device(device).attributes
+    # what threads know of each other's when they meet over a row has room of its own: 32 sums, 32 largest values
+    processors, room, besides = limits["MultiProcessorCount"], limits["MaxSharedMemoryPerBlockOptin"], 2 * 32 * itemsize
+    capability = int(cp.cuda.Device(device).compute_capability)
+    tf32 = tf32 and itemsize == 4 and capability >= 80 and bool(step.products)
+    most = processors if limits["CooperativeLaunch"] and strategy != "block" else 1
+    found = [
+        _shared_by(parts, processors, capability >= 90 and parts in (2, 4, 8), tf32, step, batch, itemsize)
+        for parts in range(2 if strategy == "persistent" else 1, most + 1)
+    ]
+    several = [shares for shares in found if shares]
+    fitting = [shares for shares in several if shares.layout(itemsize)[2] + besides <= room]
+    best = min(fitting, key=lambda shares: shares.expected, default=None)
+    if strategy == "auto":
+        return best if best and best.expected < _plain(step, batch, itemsize, processors) else None
+    if best is None:
+        least = min((shares.layout(itemsize)[2] for shares in several), default=0)
+        needs = f"{least + besides} bytes of shared memory in a block, which has {room}"
+        if not several:
+            needs = "more registers than a block has" if found else "a device of cooperative launches"
+        raise RuntimeError(f"STRATEGY: {strategy} needs {needs}")
+    return best
+
+
+def _shared_by(
+    parts: int, processors: int, cluster: bool, tf32: bool, step: Step, batch: int, itemsize: int
+) -> Shares | None:
+    """What so many blocks to a group make of a step. None where a block would have more rows than its registers have
+    room for."""
+    usable = int(processors * CLUSTERED) if cluster and parts > 2 else processors
+    groups = max(1, min(usable // parts, batch))
+    samples = -(-batch // groups)
+    groups = -(-batch // samples)
+    rows = [sum(count * -(-width // parts) for count, width in results) for _, results in step.products]
+    inner = [length for length, _ in step.products]
+    tiles = _tiles(rows, inner, samples, tf32, itemsize)
+    if tiles is None:
+        return None
+    at_once, products = tiles
+    pieces = -(-samples // at_once)
+    waits = "" if parts == 1 or not step.meetings else "cluster" if cluster else "grid"
+    spans = sum(-(-min(at_once, samples) * -(-first // parts) * across // THREADS) for first, across in step.units)
+    expected = step.meetings * MEETING[waits] + pieces * spans * PASS + -(-samples // parts) * _phases(step)
+    for tall, length in zip(rows, inner):
+        turns = at_once / MATRIX_RATE if tf32 else at_once
+        multiplied = tall * length * (turns + 1) * itemsize / 4 / MULTIPLIED  # and once to read the matrix
+        expected += pieces * (PRODUCT + multiplied) + batch * parts * length * itemsize / CACHE
+    return Shares(groups, parts, at_once, pieces == 1, waits, tf32, products, expected)
+
+
+def _tiles(
+    rows: list[int], inner: list[int], samples: int, tf32: bool, itemsize: int
+) -> tuple[int, tuple[tuple[int, ...], ...]] | None:
+    """How many samples a block works on at once, and its products as their templates' arguments; None where the sums
+    of a lane would not fit its registers: 256 bytes of them do."""
+    if tf32:
+        for wide in (4, 2, 1):  # tiles of 16 rows and 8 samples, of which a lane has four numbers
+            if (wide == 1 or 8 * wide < samples + 8) and all(-(-tall // 16) * wide <= 16 for tall in rows):
+                return 8 * wide, tuple(zip(rows, inner))
+        return None
+    sample_lanes, each = next((n, s) for n, s in ((1, 1), (1, 2), (1, 4), (2, 4), (4, 4)) if n * s >= min(samples, 16))
+    made = []
+    for tall, length in zip(rows, inner):
+        lanes = [k for k in (8, 4, 2, 1) if -(-tall * k * sample_lanes // 32) * each <= 256 // itemsize]
+        if not lanes:
+            return None
+        made.append((tall, length, lanes[0], sample_lanes, each))
+    return sample_lanes * each, tuple(made)
+
+
+def _phases(step: Step) -> float:
+    """The microseconds of a block with a row of what is shared by rows."""
+    return sum(PHASE + PASS * -(-first * across // THREADS) for first, across in step.rows)
+
+
+def _plain(step: Step, batch: int, itemsize: int, processors: int) -> float:
+    """The microseconds of a step whose stages are launches of their own: the host's, or the device's."""
+    device = step.launches * NODE + -(-batch // processors) * _phases(step)
+    for inner, results in step.products:
+        rows = sum(count * width for count, width in results)
+        idle = (inner / rows) ** 0.25  # a narrow result leaves multiprocessors idle
+        device += (2 * batch * inner * rows / OPERATIONS * idle * itemsize / 4) + inner * rows * itemsize / BYTES
+    return max(step.launches * HOST, device)

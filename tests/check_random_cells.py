@@ -3,6 +3,7 @@
 python tests/check_random_cells.py --count 2000                    on NumPy; the seed of each failure is printed
 python tests/check_random_cells.py --seed 17 --count 1 --show      one cell: its text, and what is wrong with it
 python tests/check_random_cells.py --target cupy --count 200       CuPy's module, emulated
+    --strategy persistent --races                                  each sweep in one launch; races are errors too
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import random_cells
 
 import symcell
 from symcell.cell import Cell
+from symcell.emulate import Device, load
+from symcell.pipeline import source
 from symcell.verify import pytorch, targets
 from symcell.verify.case import Case, Result, each_alone
 from symcell.verify.cases import Kind, random_case
@@ -35,17 +38,28 @@ class RefusedError(Exception):
     """A cell that is told to be written otherwise: a function over units of what cancels to a number."""
 
 
-def check(seed: int, target: str = "numpy") -> str:
-    """What is wrong with cell number ``seed``: nothing where all tensors agree. Raises RefusedError."""
+def check(seed: int, target: str = "numpy", strategy: str = "plain", *, races: bool = False) -> str:
+    """What is wrong with cell number ``seed``: nothing where all tensors agree. Raises RefusedError.
+
+    ``strategy``: how a CuPy module runs the steps of a sweep; ``races``: it also says which accesses nothing orders.
+    """
     cell = parse(seed)
     try:
-        module = symcell.compile(cell, target=target, emulate=target == "cupy")
+        module = emulated(cell, strategy, races) if target == "cupy" else symcell.compile(cell, target=target)
     except symcell.CellError as error_:
         if "write the result in its place" in str(error_):
             raise RefusedError from error_
         raise
     found = [problem for kind in kinds(Random(seed)) for problem in problems(cell, module, kind, seed)]
     return "\n".join(found)
+
+
+def emulated(cell: Cell, strategy: str, races: bool) -> types.ModuleType:
+    """A CuPy module, on a device so small that few blocks are emulated."""
+    device = Device(multiprocessors=2 if strategy == "persistent" else 1)
+    module = load(source(cell, "cupy"), cell.name, races=races, device=device)
+    module.STRATEGY = strategy  # type: ignore[attr-defined]
+    return module
 
 
 def parse(seed: int) -> Cell:
@@ -117,6 +131,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="the first cell's number")
     parser.add_argument("--target", choices=("numpy", "c", "cupy"), default="numpy")
+    parser.add_argument("--strategy", choices=("auto", "plain", "block", "persistent"), default="plain")
+    parser.add_argument("--races", action="store_true", help="of the target cupy: look for races")
     parser.add_argument("--show", action="store_true", help="print every cell's text, and whole tracebacks")
     options = parser.parse_args()
     failed, refused = [], 0
@@ -124,7 +140,7 @@ def main() -> int:
         if options.show:
             print(random_cells.cell(seed), flush=True)
         try:
-            problem = check(seed, options.target)
+            problem = check(seed, options.target, options.strategy, races=options.races)
         except RefusedError:
             problem, refused = "", refused + 1
         except Exception as error_:

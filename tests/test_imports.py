@@ -25,7 +25,7 @@ ALLOWED = {
     "adjoint": {*CORE, "graph", "fresh"},
     "bench": {"cell", "generate", "language", "pipeline", "program", "verify", "version"},
     "cell": set(),
-    "cli": {"", "bench", "cell", "derivation", "generate", "language", "pipeline", "program", "verify"},
+    "cli": {"", "bench", "cell", "derivation", "generate", "language", "pipeline", "predict", "program", "verify"},
     "derivation": {*CORE, "adjoint", "fresh", "graph", "language", "pipeline", "templating"},
     "emit": {*CORE, "graph", "program", "templating", "version"},
     "emulate": set(),
@@ -37,6 +37,7 @@ ALLOWED = {
     "lower": {*CORE, "fresh", "graph"},
     "pipeline": {"adjoint", "cell", "emit", "emulate", "graph", "language", "lower", "plan", "program"},
     "plan": {*CORE, "adjoint", "fresh", "graph", "program"},
+    "predict": {"emulate", "pipeline", "program"},
     "program": {*CORE, "graph"},
     "symbolic": set(),
     "templating": set(),
@@ -69,7 +70,7 @@ LIBRARIES = {
     "numpy": {"bench", "emulate", "interpret", "program", "verify"},
     "rich": {"bench", "cli", "verify"},
     "sympy": {"adjoint", "cell", "derivation", "emit", "graph", "interpret", "language", "lower", "plan",
-              "program", "symbolic", "verify"},
+              "predict", "program", "symbolic", "verify"},
     "torch": {"bench", "verify"},
 }  # fmt: skip
 """Which stages import a library; what is not named here is imported nowhere."""

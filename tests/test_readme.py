@@ -20,6 +20,8 @@ _spec.loader.exec_module(readme)
 
 @pytest.mark.parametrize("part", readme.parts(PAGE), ids=lambda part: part.command)
 def test_generated_part(part):
+    if part.command.startswith("symcell verify") and importlib.util.find_spec("torch") is None:
+        pytest.skip("PyTorch is one of the witnesses that the README shows, and it is not installed")
     fresh = part.fresh()
     assert not part.stale(fresh), f"run `make readme`; the output is now\n{fresh}"
 
@@ -42,7 +44,7 @@ def test_make_targets_exist():
     assert set(re.findall(r"\bmake ([a-z]+)", PAGE)) <= targets
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/language.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/gpu.md", "docs/language.md"])
 def test_links_lead_somewhere(name):
     page = ROOT / name
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8"))

@@ -23,6 +23,8 @@ import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 """
 
 PLAIN = """

@@ -362,7 +362,7 @@ PROCESS = """
 import sys
 from c_modules import module
 made = module()
-made._run(made._library("double").size, [0], 1)
+made._Call(made._library("double").size, [0], 1)()
 print("fine")
 """
 

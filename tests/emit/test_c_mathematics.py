@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import re
-import shutil
-import subprocess
 
 import mpmath
 import numpy as np
 import pytest
+from c_modules import rendered
+from machines import MACHINES, PROGRAM, SHARED, Emulated
 
 from symcell.emit.c.mathematics import definitions
 from symcell.symbolic import functions as fn
@@ -17,11 +18,6 @@ from symcell.symbolic import functions as fn
 BASIC = [f for f in fn.FUNCTIONS if f.row.c]
 SCALAR = {"mod", "sin", "cos", "power"}  # calls of the C library
 ALIKE = {"detached", "euclidean_root"}  # a copy, and the code of sqrt
-COMPILER = shutil.which("gcc") or shutil.which("cc")
-FLAGS = (
-    *("-O3", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math"),
-    *("-fopenmp-simd", "-Wall", "-Wextra", "-Werror"),
-)
 TYPES = {"float": np.float32, "double": np.float64}
 
 HELPERS = {"expm1": mpmath.expm1}
@@ -37,48 +33,57 @@ INSIDE = {"log": lambda v: v > 0, "tanhshrink": lambda v: (v == 0) | (abs(v) > 1
 
 
 def _loop(name: str, form: str, count: int) -> str:
-    arguments = [f"v{k}[i]" for k in range(count)]
+    arguments = [f"w{k}" for k in range(count)]
+    loads = "".join(f"const real w{k} = v{k}[i]; " for k in range(count))
     call = f"{form}({', '.join(arguments)})" if form.isidentifier() else form.format(*arguments)
     parameters = ", ".join(f"const real *restrict v{k}" for k in range(count))
-    return (
-        f"void run_{name}({parameters}, real *restrict out, long n) {{ for (long i = 0; i < n; ++i) out[i] = {call}; }}"
-    )
+    loop = f'_Pragma("omp simd") for (long i = 0; i < n; ++i) {{ {loads}out[i] = {call}; }}'
+    return f"void run_{name}({parameters}, real *restrict out, long n) {{ {loop} }}"
 
 
 def _source(real: str) -> str:
     loops = [_loop(f.text, f.row.c, *f.nargs) for f in BASIC] + [_loop(name, name, 1) for name in HELPERS]
     head = f"typedef {real} real;\n#define REAL_IS_FLOAT {int(real == 'float')}\n#include <math.h>\n#include <stdint.h>"
-    return "\n".join((head, *definitions(BASIC), *loops)) + "\n"
+    return "\n".join((head, rendered("vectors.c"), *definitions(BASIC), *loops)) + "\n"
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """By type: a library with a loop per function, and the names of those that the compiler says it vectorised."""
-    if COMPILER is None:
-        pytest.skip("no C compiler here (gcc or cc)")
-    folder = tmp_path_factory.mktemp("mathematics")
-    gcc = "Free Software" in subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
-    running = {}
+@pytest.fixture(scope="module", params=["native", "clang", "arm64"])
+def built(request, tmp_path_factory):
+    """By type: what calls a loop per function, and the names of those that the compiler says it vectorised."""
+    machine, folder = MACHINES[request.param].or_skip(), tmp_path_factory.mktemp("mathematics")
+    report = ["-fopt-info-vec-optimized"] if "clang" not in machine.version() else []
+    found, opened = {}, []
     for real in TYPES:
-        (folder / f"{real}.c").write_text(_source(real))
-        command = [COMPILER, f"{real}.c", *FLAGS, *(["-fopt-info-vec-optimized"] if gcc else []), "-o", f"{real}.so"]
-        running[real] = subprocess.Popen([*command, "-lm"], cwd=folder, stderr=subprocess.PIPE, text=True)
-    found = {}
-    for real, process in running.items():
-        said = process.communicate()[1]
-        assert process.returncode == 0, said
-        numbers = set(map(int, re.findall(r"^\w+\.c:(\d+):.*loop vectorized", said, re.MULTILINE)))
-        lines = enumerate(_source(real).splitlines(), 1)
+        path, source = folder / f"{real}.so", _source(real)
+        said = machine.compile(source, path, *SHARED, *report)
+        if machine.emulator:
+            (folder / real).mkdir()
+            opened.append(Emulated(machine, source, _loops(), folder / real, *PROGRAM))
+            call = opened[-1].call
+        else:
+            call = functools.partial(_call, ctypes.CDLL(str(path)))
+        numbers = set(map(int, re.findall(r"^<stdin>:(\d+):.*loop vectorized", said, re.MULTILINE)))
+        lines = enumerate(source.splitlines(), 1)
         vectorised = {line.split("(")[0][9:] for number, line in lines if line.startswith("void") and number in numbers}
-        found[real] = ctypes.CDLL(str(folder / f"{real}.so")), vectorised if gcc else None
-    return found
+        found[real] = call, vectorised if report else None
+    yield found
+    for emulated in opened:
+        emulated.close()
+
+
+def _loops():
+    return [f"run_{name}" for name in (*(f.text for f in BASIC), *HELPERS)]
+
+
+def _call(library, name, *arguments):
+    *arrays, count = arguments
+    getattr(library, name)(*(ctypes.c_void_p(a.ctypes.data) for a in arrays), ctypes.c_long(count))
 
 
 def _run(built, real, name, *arguments):
     arrays = [np.ascontiguousarray(a, TYPES[real]) for a in arguments]
     out = np.empty_like(arrays[0])
-    pointers = [ctypes.c_void_p(a.ctypes.data) for a in (*arrays, out)]
-    getattr(built[real][0], f"run_{name}")(*pointers, ctypes.c_long(out.size))
+    built[real][0](f"run_{name}", *arrays, out, out.size)
     return out
 
 
@@ -108,13 +113,18 @@ each = pytest.mark.parametrize("name", LIMITS)
 both_types = pytest.mark.parametrize("real", TYPES)
 
 
+@functools.cache
+def _exact(name):
+    with mpmath.workdps(40):
+        return [EXACT[name](mpmath.mpf(x)) for x in _sample(name, "double", 400).tolist()]
+
+
 @each
 def test_double_is_right_to_a_few_units(name, built):
     """Protects the coefficients and the reductions, by mpmath."""
     v = _sample(name, "double", 400)
-    found = _run(built, "double", name, v)
+    found, exact = _run(built, "double", name, v), _exact(name)
     with mpmath.workdps(40):
-        exact = [EXACT[name](mpmath.mpf(x)) for x in v.tolist()]
         off = np.array([float(abs(w - y)) for w, y in zip(exact, found.tolist(), strict=True)])
     ulps = _ulps(found, np.array(list(map(float, exact))), off)
     assert ulps.max() <= LIMITS[name], (v[ulps.argmax()], ulps.max())
@@ -179,7 +189,7 @@ def test_nan_passes_through(function, real, built):
 def test_definitions_hold_what_is_called_and_no_more():
     """Protects the order of the definitions, and that a source holds nothing that it does not use."""
     names = [
-        re.findall(r"^static inline real (\w+)\(", text, re.MULTILINE)
+        re.findall(r"^(?:static inline|INLINE) real (\w+)\(", text, re.MULTILINE)
         for text in definitions([fn.Sigmoid, fn.HardTanh])
     ]
     expected = ["real_of_bits", "real_exp_rest", "real_exp", "sigmoid", "clip", "hard_tanh"]

@@ -25,7 +25,7 @@ needs_compiler = pytest.mark.skipif(compiler_missing() is not None, reason="no C
 def sections(found: Plan) -> dict[str, SectionView]:
     """The sections of a plan's functions by name."""
     dialect = C(found)
-    module = Module(found, dialect.xp)
+    module = Module(found, dialect.xp, dialect.keeps)
     for program in (found.forward, found.backward):
         sweep(program, module, dialect)
     single(found.forward, module, dialect)
@@ -79,7 +79,7 @@ def test_rows_of_two_widths_share_no_memory_within_a_step() -> None:
 
 @needs_compiler
 @pytest.mark.parametrize("name", ["lstm", "layernorm_lstm", "mlstm"])
-@pytest.mark.parametrize("lengths", [None, [40, 3, 0, 17, 40, 1, 25]])
+@pytest.mark.parametrize("lengths", [None, [100, 3, 0, 77, 100, 1, 25]])
 def test_any_number_of_threads_gives_the_same_bits(
     name: str, lengths: list[int] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,8 +87,8 @@ def test_any_number_of_threads_gives_the_same_bits(
     sizes = dict.fromkeys(module.SIZES, 48)
     params = module.init_params(**sizes)
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((40, 7, 48)).astype("float32")
-    dy = rng.standard_normal((40, 7, 48)).astype("float32")
+    x = rng.standard_normal((100, 7, 48)).astype("float32")  # more than a stretch
+    dy = rng.standard_normal((100, 7, 48)).astype("float32")
     found: list[list[Any]] = []
     for threads in ("1", "2", "3", "5"):
         monkeypatch.setenv("SYMCELL_NUM_THREADS", threads)
@@ -97,6 +97,34 @@ def test_any_number_of_threads_gives_the_same_bits(
         found.append([y, *last.values(), grads.params.flat, grads.x, *grads.state.values()])
     assert all(np.array_equal(one, other) for run in found[1:] for one, other in zip(found[0], run, strict=True))
     assert np.abs(found[0][0]).max() > 0.1
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["lstm", "projected_lstm", "mamba", "rwkv4", "qrnn", "narx"])
+@pytest.mark.parametrize("lengths", [None, [260, 0, 40, 259, 260]])
+def test_stretches_leave_no_trace(name: str, lengths: list[int] | None) -> None:
+    """The results of a long sequence are those of NumPy, which keeps all rows."""
+    c, numpy = symcell.compile(name, target="c"), symcell.compile(name)
+    sizes = dict.fromkeys(c.SIZES, 5)
+    params = c.init_params(**sizes, dtype="float64")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((260, 5, *(5 for _ in next(iter(c.INPUTS.values())))))
+    y, last, tape = c.forward(params, x, lengths=lengths)
+    dy = rng.standard_normal(y.shape)
+    grads = c.backward(params, tape, dy)
+    wanted_y, wanted_last, tape = numpy.forward(params, x, lengths=lengths)
+    wanted = numpy.backward(params, tape, dy)
+    pairs = [(y, wanted_y), (grads.params.flat, wanted.params.flat), (grads.x, wanted.x)]
+    pairs += [(value, wanted_last[key]) for key, value in last.items()]
+    pairs += [(value, wanted.state[key]) for key, value in grads.state.items()]
+    for found, exact in pairs:
+        np.testing.assert_allclose(found, exact, rtol=0, atol=1e-11 * max(1, np.abs(exact).max(initial=0)))
+
+
+def test_threads_meet_where_memory_collides() -> None:
+    """Sums and products that read the same gradients need not wait for each other; the loop must have ended."""
+    parts = sections(plan("lstm", "c"))["run_backward"].parts
+    assert [part.meets for part in parts] == [False, True, False, False, False]
 
 
 SHARES = """

@@ -9,10 +9,12 @@ import subprocess
 import threading
 import time
 import types
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from c_modules import module, rendered
 
@@ -112,14 +114,17 @@ def test_numbers_of_threads_that_no_team_has(toy: types.ModuleType, threads: int
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_one_failure_is_known_to_all_and_ends_the_call(toy: types.ModuleType, threads: int) -> None:
+def test_one_failure_is_known_to_all_and_ends_the_call(
+    toy: types.ModuleType, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for bad in range(threads):
         status, wrong, members = totals(toy, threads, bad=bad)
         assert (status != 0, wrong, members) == (True, 0, 0)  # nobody went on
-    function = toy._library("float").totals
+    monkeypatch.setenv("SYMCELL_NUM_THREADS", str(threads))
+    function, much = toy._library("float").totals, 10**9
     with pytest.raises(MemoryError, match="toy: there is no memory for totals's work"):
-        toy._run(function, [1000, 3, 0, 0, 0], threads)
-    toy._run(function, [1000, 3, -1, 0, 0], threads)
+        toy._Call(function, [1000, 3, 0, 0, 0], much)()
+    toy._Call(function, [1000, 3, -1, 0, 0], much)()
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -260,12 +265,30 @@ def test_a_bad_number_of_threads_is_named(name: str, value: str, monkeypatch: py
         threads_of()
 
 
-def test_a_record_reaches_c_as_it_is() -> None:
+def test_a_record_reaches_c_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers, NumPy's too; of arrays, written to or not, the addresses; zero for None; again at every call."""
     seen: list[Any] = []
 
     def function(address: int, threads: int) -> int:
-        seen.append(([*(ctypes.c_longlong * 3).from_address(address)], threads))
+        seen.append(([*(ctypes.c_longlong * 7).from_address(address)], threads))
         return 0
 
-    module()._run(function, (-1, 2**62, 7), 5)
-    assert seen == [([-1, 2**62, 7], 5)]
+    monkeypatch.setenv("SYMCELL_NUM_THREADS", "5")
+    plain, fixed, none = np.arange(3.0), np.arange(2), np.empty((0, 4))
+    fixed.flags.writeable = False
+    call = module()._Call(function, (-1, 2**62, np.int64(7), None, plain, fixed, none), 10**9)
+    call()
+    call()
+    addresses = [a.ctypes.data for a in (plain, fixed)]
+    assert [(record[:-1], threads) for record, threads in seen] == [([-1, 2**62, 7, 0, *addresses], 5)] * 2
+
+
+def test_the_arrays_of_a_record_live_as_long_as_it_does() -> None:
+    """Nothing else may refer to them."""
+    numbers = np.arange(3.0)
+    alive = weakref.ref(numbers)
+    call = module()._Call(lambda address, threads: 0, [numbers], 1)
+    del numbers
+    assert alive() is not None
+    del call
+    assert alive() is None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from feature_cells import FEATURES
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import symcell
 from symcell.cell import Cell
@@ -97,16 +97,18 @@ def test_no_steps_and_no_samples(shipped: Shipped, steps: int, batch: int) -> No
                 assert error(value, whole[tensor], 1) < 1e-12, tensor
 
 
-def test_outputs_are_the_same_numbers(shipped: Shipped) -> None:
-    """Pieces run the steps that the whole runs: states and outputs do not even differ by rounding."""
+def test_outputs_are_the_same_numbers(shipped: Shipped, way: str) -> None:
+    """Pieces run the steps that the whole runs: states and outputs do not even differ by rounding; but where cuBLAS has
+    the products over whole sequences, it chooses by their length."""
     cell, module = shipped("gru")
+    same = functools.partial(assert_allclose, rtol=0, atol=1e-6) if way == "cupy" else assert_array_equal
     case = random_case(cell, Kind("alike", 8, 4), sizes={"D": 8, "H": 16})
     _, y, last, _ = forward(module, case, "float32")
     for options in ({"checkpoint": 4}, {"checkpoint": 2, "keep_tape": False}):
         _, pieces, states, tape = forward(module, case, "float32", **options)
-        assert_array_equal(to_host(module, pieces), to_host(module, y))
+        same(to_host(module, pieces), to_host(module, y))
         for name, value in last.items():
-            assert_array_equal(to_host(module, states[name]), to_host(module, value))
+            same(to_host(module, states[name]), to_host(module, value))
         assert (tape is None) == (not options.get("keep_tape", True))
 
 

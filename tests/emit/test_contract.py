@@ -146,6 +146,35 @@ def test_gradients_by_inputs_may_be_left_out(compiled: Compile, name: str) -> No
 
 
 @pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("lengths", [None, (2, 4, 0)])
+def test_what_is_returned_belongs_to_the_caller(
+    compiled: Compile, name: str, lengths: tuple[int, ...] | None
+) -> None:
+    """Who writes to it changes neither the inputs nor the tape, which serves a second time, nor any other result."""
+    cell = parse(name)
+    module = compiled(cell)
+    case = random_case(cell, Kind("contract", 4, 3, True, lengths))
+    before = [value.copy() for value in case.x.values()]
+    params, y, last, tape = forward(module, case, "float64")
+    x, state = given(module, case)
+    dy = to_device(module, case.dy)
+    first = module.backward(params, tape, dy)
+    results = [y, *last.values(), first.params.flat, *first.state.values()]
+    results += first.x.values() if isinstance(first.x, dict) else [first.x]
+    wanted = [to_host(module, value).copy() for value in results]
+    for k, value in enumerate(results):
+        assert_array_equal(to_host(module, value), wanted[k])
+        value[...] = np.nan
+    second = module.backward(params, tape, dy)
+    assert_array_equal(to_host(module, second.params.flat), wanted[1 + len(last)])
+    again, *_ = module.forward(params, x, state, case.lengths, keep_tape=False)
+    assert_array_equal(to_host(module, again), wanted[0])
+    again[...] = np.nan
+    for value, kept in zip(x.values() if isinstance(x, dict) else [x], before, strict=True):
+        assert_array_equal(to_host(module, value), kept)
+
+
+@pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_any_mapping_holds_parameters(compiled: Compile, name: str, dtype: str) -> None:
     """A dict gives what Params give, in its own type; so does a dict of one step."""

@@ -1,4 +1,4 @@
-"""What only the emulator can show of the CUDA kernels: missing barriers, and reads and writes out of bounds."""
+"""What only the emulator can show of the CUDA kernels: missing barriers, races, and accesses out of bounds."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ print("clean")
 """
 
 
-def gradients(text: str, *, sanitize: bool = False, order: str = "forward") -> np.ndarray:
-    """One pass through an emitted CuPy module, with padding; sizes that fill no block or warp evenly."""
-    module = load(text, "module", sanitize=sanitize, order=order)
+def gradients(text: str, **how: Any) -> np.ndarray:
+    """One pass through an emitted CuPy module, with padding; sizes that fill no block or warp evenly.
+
+    ``how`` it is loaded: ``sanitize``, ``races``, ``order``.
+    """
+    module = load(text, "module", **how)
     rng = np.random.default_rng(0)
     sizes = dict(zip(module.SIZES, itertools.cycle((5, 37, 3)), strict=False))
 
@@ -47,7 +50,10 @@ def gradients(text: str, *, sanitize: bool = False, order: str = "forward") -> n
 
 @pytest.mark.parametrize("name", symcell.names())
 def test_the_order_of_threads_does_not_matter(name: str) -> None:
-    """Threads of a block run first to last, then last to first: a missing barrier would give other numbers."""
+    """Threads of a block run first to last, then last to first: a missing barrier would give other numbers.
+
+    And it would be a race, which is looked for as well.
+    """
     text = source(symcell.load(name), "cupy")
     try:
         ahead = gradients(text)
@@ -55,6 +61,7 @@ def test_the_order_of_threads_does_not_matter(name: str) -> None:
         pytest.skip(str(error))
     assert np.abs(ahead).max() > 0
     np.testing.assert_array_equal(ahead, gradients(text, order="reversed"))
+    np.testing.assert_array_equal(ahead, gradients(text, races=True))
 
 
 def test_no_kernel_leaves_its_arrays(tmp_path: Path) -> None:

@@ -51,10 +51,10 @@ def test_features(compiled: Compile, name: str) -> None:
                 assert apart < 1e-10, f"{kind.title}, {tensor}: {apart:.1e} off"
 
 
-def agree(seed: int, target: str) -> None:
+def agree(seed: int, target: str, strategy: str = "plain", *, races: bool = False) -> None:
     pytest.importorskip("torch", reason=pytorch.missing() or "")
     try:
-        problem = check_random_cells.check(seed, target)
+        problem = check_random_cells.check(seed, target, strategy, races=races)
     except check_random_cells.RefusedError:
         pytest.skip("a function over units of what cancels to a number")
     assert not problem, f"python tests/check_random_cells.py --seed {seed}\n{random_cells.cell(seed)}\n{problem}"
@@ -77,6 +77,14 @@ def test_random_cells_on_cuda(seed: int) -> None:
     if targets.emulator_missing():
         pytest.skip(str(targets.emulator_missing()))
     agree(seed, "cupy")
+
+
+@pytest.mark.parametrize("seed", range(120, 126))
+def test_random_cells_in_one_launch(seed: int) -> None:
+    """Two blocks share the units of every step, and never reach for what the other one may be writing."""
+    if targets.emulator_missing():
+        pytest.skip(str(targets.emulator_missing()))
+    agree(seed, "cupy", "persistent", races=True)
 
 
 def test_random_cells_are_of_all_kinds() -> None:

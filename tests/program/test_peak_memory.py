@@ -1,7 +1,8 @@
-"""The memory that a train step of emitted NumPy takes is what the report says."""
+"""The memory that a train step takes is what the report says: NumPy's arrays, and all that a process with C takes."""
 
 from __future__ import annotations
 
+import functools
 import gc
 import tracemalloc
 from types import ModuleType
@@ -12,7 +13,11 @@ import pytest
 from planned_cells import cell, planned
 
 import symcell
+from symcell.bench import memory
+from symcell.bench.contenders import Contender, emitted
+from symcell.bench.work import Work
 from symcell.program.report import peak_memory
+from symcell.verify.targets import compiler_missing
 
 STEPS, BATCH, UNITS = 40, 16, 64
 
@@ -52,3 +57,19 @@ def test_peak_of_a_train_step(name: str) -> None:
     del y, tape
     expected = peak_memory(planned(name, "numpy"), sizes, STEPS, BATCH, 4)
     assert measured(module, params, x, dy) == pytest.approx(expected, rel=0.1)
+
+
+THREAD = 400_000
+"""Bytes that a thread takes whatever it computes: its stack, with a piece of a product's rows, and its heap."""
+
+
+@pytest.mark.skipif(bool(memory.missing() or compiler_missing()), reason="needs Linux and a C compiler")
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "mamba"])
+def test_peak_of_a_process_with_c(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands outside of Python's arrays is counted too: packed matrices, and room for sums."""
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")  # memory that is freed leaves the process at once
+    monkeypatch.setenv("SYMCELL_NUM_THREADS", "2")
+    work = Work(cell(name), 96, 16, {size: 16 if size in ("N", "R") else 256 for size in cell(name).sizes})
+    found = memory.peak(Contender("c", functools.partial(emitted, target="c")), work)
+    said = peak_memory(planned(name, "c"), work.sizes, work.steps, work.batch, 4)
+    assert 0.85 * said < found < said + 2 * THREAD

@@ -16,6 +16,7 @@ from planned_cells import PLANS, emitted, planned
 from symcell.cell import units
 from symcell.program.model import Leave, Program
 from symcell.program.report import allocated, counts
+from symcell.program.stretches import steps_of
 
 STEPS, BATCH = 7, 3
 
@@ -61,10 +62,11 @@ def scanned(function: ast.FunctionDef, parts: dict[str, str]) -> Found:
     for inside, node in statements(function.body, False):
         where = 0 if inside else 1
         calls = [c for c in ast.walk(node) if isinstance(c, ast.Call)]
-        if isinstance(node, ast.Expr) and calls and called(calls[0]) == "_run":
+        section = next((c for c in calls if called(c) == "_Call"), None)
+        if section is not None:
             assert not inside
-            assert isinstance(calls[0].args[0], ast.Attribute)
-            scan_c(found, parts[calls[0].args[0].attr])
+            assert isinstance(section.args[0], ast.Attribute)
+            scan_c(found, parts[section.args[0].attr])
             continue
         launching = isinstance(node, ast.Expr) or written(node, calls)
         found.products[where] += sum(called(c) == "matmul" for c in calls) if launching else 0
@@ -81,12 +83,13 @@ def scanned(function: ast.FunctionDef, parts: dict[str, str]) -> Found:
 def scan_c(found: Found, part: str) -> None:
     """Adds what stands in a C function. Its loops over steps are those over ``t`` alone: pieces of rows have one, too,
     but begin with ``first``."""
-    where = 1
+    end = None
     for line in part.splitlines():
-        if line.startswith("    for (long long t = "):
-            where = 0
-        elif line == "    }":
-            where = 1
+        if line.lstrip().startswith("for (long long t = "):
+            end = line[: -len(line.lstrip())] + "}"
+        elif line == end:
+            end = None
+        where = 1 if end is None else 0
         call = C_CALL.match(line)
         if call and call[1] not in C_NO_STAGES:
             found.launches[where] += 1
@@ -127,11 +130,12 @@ def launches(node: ast.stmt, calls: list[ast.Call]) -> int:
 
 def size_of(found: Found, sizes: dict[str, int], itemsize: int) -> int:
     names: dict[str, Any] = {"pack": SimpleNamespace(size=STEPS * BATCH), "batch": BATCH, "keep_tape": True}
+    names["stretch"] = steps_of(STEPS, BATCH)
     names |= {variable: sizes[size] for variable, size in found.sizes.items()}
     total = 0
     for shape, kind in found.rooms:
         code = compile(ast.Expression(shape), "shape", "eval")
-        value = eval(code, {"max": max}, names)
+        value = eval(code, {"max": max, "min": min}, names)
         numbers = 1
         for n in value if isinstance(value, tuple) else (value,):
             numbers *= n
