@@ -105,6 +105,26 @@ def test_equals_numpy(name: str, strategy: str, kind: str) -> None:
     agree(run(module(name, strategy), case), expected, LIMITS["float64"])
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_nothing_crosses_to_the_host(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without lengths nothing is copied between host and device inside a sweep: the host would wait."""
+    case, made = wanted(name, "one step")[0], module(name, "persistent")
+    send = functools.partial(targets.to_device, made, dtype="float64")
+    params, *_ = targets.forward(made, case, "float64")
+    x = {input_: send(value) for input_, value in case.x.items()}
+    state = {carried: send(targets.outside(value)) for carried, value in case.state.items()}
+    dlast = {carried: send(targets.outside(value)) for carried, value in case.dlast.items()}
+    dy = send(case.dy)
+
+    def refused(*_: object, **__: object) -> None:
+        pytest.fail("a copy between host and device")
+
+    for function in ("array", "asarray", "asnumpy"):
+        monkeypatch.setattr(made.cp, function, refused)
+    _, _, tape = made.forward(params, x if len(x) > 1 else next(iter(x.values())), state)
+    made.backward(params, tape, dy, dlast)
+
+
 @pytest.mark.parametrize("strategy", SHARINGS)
 @pytest.mark.parametrize("name", ["lstm", "layernorm_lstm"])
 def test_float32(name: str, strategy: str) -> None:
