@@ -47,7 +47,8 @@ def test_a_failure_comes_back() -> None:
         memory.peak(Contender("failing", failing), work(1, 1, 1))
 
 
-def test_an_emitted_module_takes_what_its_plan_says() -> None:
+def test_an_emitted_module_takes_what_its_plan_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # each of its threads has megabytes of its own
     what = work(64, 64, 256)
     (emitted,) = (c for c in contenders_of(what.cell, ("numpy",)) if c.name == "numpy")
     planned = peak_memory(symcell.plan(what.cell), what.sizes, what.steps, what.batch, 4)
