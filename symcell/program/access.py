@@ -96,6 +96,12 @@ def title(stage: Stage) -> str:
     return f"{type(stage).__name__.lower()} {', '.join(names)}"
 
 
+def memory(program: Program, ref: Ref) -> str:
+    """What memory a reference's buffer lies in: its own, or a slot that it shares."""
+    buffer = program.buffers[ref.buffer]
+    return f"slot {buffer.slot}" if buffer.slot else f"buffer {buffer.name}"
+
+
 def whole(program: Program, buffer: str, kept: bool = True) -> bool:
     """Whether a buffer has rows for every step (``kept``: the tape is kept)."""
     found = program.buffers[buffer]

@@ -14,7 +14,7 @@ from typing import Literal
 
 from symcell.cell import ONE, Shape, units
 from symcell.graph import Contraction, Operand, Reduce
-from symcell.program.access import references
+from symcell.program.access import memory, references
 from symcell.program.model import Gemm, Kernel, Program, Ref, Region, Stage, Statement
 
 Share = Literal["units", "rows"]
@@ -79,7 +79,7 @@ def meetings(program: Program, region: Region) -> frozenset[int]:
 
 def _apart(program: Program, one: _Access, other: _Access) -> bool:
     """Whether one block may need what another one does, at least one of them writing."""
-    if not (one.write or other.write) or _memory(program, one.ref) != _memory(program, other.ref):
+    if not (one.write or other.write) or memory(program, one.ref) != memory(program, other.ref):
         return False
     if one.ref.buffer != other.ref.buffer:
         return True
@@ -89,11 +89,6 @@ def _apart(program: Program, one: _Access, other: _Access) -> bool:
 
 def _overlap(one: Ref, other: Ref) -> bool:
     return one.first < other.first + other.count and other.first < one.first + one.count
-
-
-def _memory(program: Program, ref: Ref) -> str:
-    buffer = program.buffers[ref.buffer]
-    return f"slot {buffer.slot}" if buffer.slot else f"buffer {buffer.name}"
 
 
 def _slot(program: Program, access: _Access) -> int:

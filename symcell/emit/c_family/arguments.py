@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from symcell.cell import Size
 from symcell.emit.c_family.names import Names, timed
+from symcell.program.access import memory
 from symcell.program.model import Kernel, Program, Ref
 
 
@@ -50,15 +51,15 @@ class Arguments:
         statements = tuple(kernel.statements())
         self._outs = dict.fromkeys(_slot(s.out) for s in statements if s.out is not None)
         self._reads = frozenset(r for s in statements for r in s.reads.values())
-        self._read = frozenset(map(self._memory, self._reads))
-        self._written = [self._memory(out) for out in self._outs]
+        self._read = frozenset(memory(program, ref) for ref in self._reads)
+        self._written = [memory(program, out) for out in self._outs]
 
     def __iter__(self) -> Iterator[Argument]:
         return iter(self._found.values())
 
     def reread(self, out: Ref) -> bool:
         """Whether the kernel reads from where a result goes: the same member, or another buffer in its memory."""
-        others = (r for r in self._reads if self._memory(r) == self._memory(out))
+        others = (r for r in self._reads if memory(self._program, r) == memory(self._program, out))
         return any(r.buffer != out.buffer or (r.shift, r.first) == (out.shift, out.first) for r in others)
 
     def length(self, size: Size) -> str:
@@ -85,15 +86,10 @@ class Arguments:
             return f"{self._base(_slot(ref), lag)}[row{self.stride(ref)} + {place}]"
         return f"{self._row(_slot(ref), lag)}[{place}]"
 
-    def _memory(self, ref: Ref) -> str:
-        """What memory a reference's buffer lies in."""
-        buffer = self._program.buffers[ref.buffer]
-        return f"slot {buffer.slot}" if buffer.slot else f"buffer {buffer.name}"
-
     def _pointer(self, hint: str, ref: Ref) -> str:
-        name, memory = self._names.get(("pointer", ref), hint), self._memory(ref)
-        writers = self._written.count(memory)
-        alone = not writers or (writers == 1 and memory not in self._read)
+        name, place = self._names.get(("pointer", ref), hint), memory(self._program, ref)
+        writers = self._written.count(place)
+        alone = not writers or (writers == 1 and place not in self._read)
         self._found.setdefault(name, Pointer(name, ref, ref in self._outs, alone))
         return name
 

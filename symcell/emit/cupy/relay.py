@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from symcell.graph import Pointwise
-from symcell.program.access import reads, writes
+from symcell.program.access import memory, reads, writes
 from symcell.program.model import Gemm, Kernel, Program, Ref, Region
 from symcell.program.partition import Run
 
@@ -55,8 +55,8 @@ class Relay:
         buffer = self.program.buffers[ref.buffer]
         if buffer.extent in ("fixed", "local", "ring"):
             return False
-        written = (self._memory(out) for stage in self.region.stages for out in writes(stage))
-        return self._memory(ref) not in set(written)
+        written = (memory(self.program, out) for stage in self.region.stages for out in writes(stage))
+        return memory(self.program, ref) not in set(written)
 
     def _follow(self, run: Run, handed: dict[Ref, Source]) -> dict[Ref, Source]:
         """The stages of a run in order: what they find, and the products that are left in memory's place at its end."""
@@ -92,15 +92,11 @@ class Relay:
 
     def _meet(self, one: Ref, other: Ref) -> bool:
         """Whether two references of one step may share memory."""
-        if self._memory(one) != self._memory(other):
+        if memory(self.program, one) != memory(self.program, other):
             return False
         if one.buffer != other.buffer:
             return True
         return one.first < other.first + other.count and other.first < one.first + one.count
-
-    def _memory(self, ref: Ref) -> str:
-        buffer = self.program.buffers[ref.buffer]
-        return f"slot {buffer.slot}" if buffer.slot else f"buffer {buffer.name}"
 
 
 def _apart(program: Program, kernel: Kernel) -> Iterator[Ref]:
