@@ -78,7 +78,7 @@ def handed_over(program: Program, kept: bool = True) -> frozenset[str]:
     a whole buffer, have their memory alone, and are not on a tape that is ``kept``."""
     alone = {buffers[0].name for buffers in slots(program).values() if len(buffers) == 1}
     whole = {r.buffer for r in program.results.values() if r and r.count == len(program.buffers[r.buffer].members)}
-    taped = program.tape if program.role == "forward" and kept else ()
+    taped = program.tape if program.ahead and kept else ()
     return frozenset(n for n in whole & alone - set(taped) if program.buffers[n].origin == "own")
 
 

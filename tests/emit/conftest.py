@@ -22,15 +22,15 @@ def _load(name: str) -> Cell:
 
 
 @functools.cache
-def build(cell: Cell, way: str) -> types.ModuleType:
+def build(cell: Cell, way: str, order: int = 1) -> types.ModuleType:
     """A cell's module for one of WAYS, kept; the test is skipped where that cannot run."""
     missing = {"c": targets.compiler_missing, "cupy-emulated": targets.emulator_missing, "cupy": targets.gpu_missing}
     reason = missing.get(way, lambda: None)()
     if reason:
         pytest.skip(reason)
     if way == "cupy-emulated":  # kernels of all steps are compiled for every size: test_cupy_steps.py has its few sizes
-        return symcell.compile(cell, target="cupy", emulate=True, strategy="plain")
-    return symcell.compile(cell, target=way)
+        return symcell.compile(cell, target="cupy", emulate=True, strategy="plain", order=order)
+    return symcell.compile(cell, target=way, order=order)
 
 
 @pytest.fixture(params=WAYS)
@@ -42,6 +42,12 @@ def way(request: pytest.FixtureRequest) -> Any:
 def compiled(way: str) -> Callable[[Cell], types.ModuleType]:
     """A function: a cell to its module, as the test's target runs it."""
     return lambda cell: build(cell, way)
+
+
+@pytest.fixture
+def twice(way: str) -> Callable[[Cell], types.ModuleType]:
+    """A function: a cell to its module of order 2."""
+    return lambda cell: build(cell, way, 2)
 
 
 @pytest.fixture
