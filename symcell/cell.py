@@ -205,6 +205,11 @@ class Cell:
                 return eq
         raise KeyError(signal)
 
+    @property
+    def spread(self) -> Size:
+        """The size n of the default start, uniform in ±1/√n: H where a size has that name, else the output's."""
+        return Size.of("H") if "H" in self.sizes else self.shape_of(self.output)[0]
+
     def shape_of(self, value: str) -> Shape:
         """The shape of a signal or an input at one step."""
         return self.signals[value] if value in self.signals else self.inputs[value]

@@ -17,6 +17,7 @@ from symcell.language import as_cell
 from symcell.lower import lower
 from symcell.plan import plan as plan_graphs
 from symcell.program.model import Plan
+from symcell.tangent import Tangent, second, tangent
 
 TARGETS = ("numpy", "c", "cupy")
 """The languages a cell can be emitted in; each has a package ``symcell.emit.TARGET`` with ``PROFILE`` and ``emit``."""
@@ -28,25 +29,43 @@ def graphs(cell: Cell | str | Path) -> tuple[Graph, Adjoint]:
     return graph, adjoint(graph)
 
 
-def plan(cell: Cell | str | Path, target: str = "numpy") -> Plan:
-    """The programs of a cell for a target; ``print(plan)`` is the cost report.
+def derivatives(graph: Graph, order: int) -> tuple[Tangent, Adjoint] | None:
+    """What second derivatives take: the steps with their tangents, and the derived backward sweep of these.
 
-    Raises ValueError for an unknown target, CellError for what is no cell.
+    Raises ValueError for an order that is not 1 or 2.
     """
-    return plans(cell, (target,))[target]
+    if isinstance(order, bool) or order not in (1, 2):
+        raise ValueError(f"order: expected 1 or 2, the highest derivatives that a module has, got {order!r}")
+    if order == 1:
+        return None
+    found = tangent(graph)
+    return found, second(found)
 
 
-def plans(cell: Cell | str | Path, targets: Iterable[str]) -> dict[str, Plan]:
-    """The programs of a cell for several targets, which share its graphs. Raises ValueError for an unknown target."""
+def plan(cell: Cell | str | Path, target: str = "numpy", *, order: int = 1) -> Plan:
+    """The programs of a cell for a target; ``print(plan)`` is the cost report. ``order``: 2 for second derivatives too.
+
+    Raises ValueError for an unknown target or order, CellError for what is no cell.
+    """
+    return plans(cell, (target,), order=order)[target]
+
+
+def plans(cell: Cell | str | Path, targets: Iterable[str], *, order: int = 1) -> dict[str, Plan]:
+    """The programs of a cell for several targets, which share its graphs. Raises ValueError for an unknown target or
+    order."""
     profiles = {target: emitter(target).PROFILE for target in targets}
     cell = as_cell(cell)
     found = graphs(cell)
-    return {target: plan_graphs(cell, *found, profile) for target, profile in profiles.items()}
+    twice = derivatives(found[0], order)
+    return {target: plan_graphs(cell, *found, profile, twice) for target, profile in profiles.items()}
 
 
-def source(cell: Cell | str | Path, target: str = "numpy") -> str:
-    """The standalone module of a cell, as text. Raises ValueError for an unknown target."""
-    return emitter(target).emit(plan(cell, target))
+def source(cell: Cell | str | Path, target: str = "numpy", *, order: int = 1) -> str:
+    """The standalone module of a cell, as text. ``order``: 2 for one with ``jvp`` and ``second`` too.
+
+    Raises ValueError for an unknown target or order.
+    """
+    return emitter(target).emit(plan(cell, target, order=order))
 
 
 def emitter(target: str) -> types.ModuleType:
@@ -57,18 +76,25 @@ def emitter(target: str) -> types.ModuleType:
 
 
 def compile(
-    cell: Cell | str | Path, target: str = "numpy", *, emulate: bool = False, strategy: str | None = None
+    cell: Cell | str | Path,
+    target: str = "numpy",
+    *,
+    emulate: bool = False,
+    strategy: str | None = None,
+    order: int = 1,
 ) -> types.ModuleType:
     """The emitted module of a cell, in memory: the same source that ``symcell generate`` writes.
 
+    ``order``: 2 for a module with second derivatives, ``jvp`` and ``second``.
+
     ``emulate=True`` runs a CuPy module on the CPU, its kernels compiled by the host's C++ compiler. A C module calls
     the system's C compiler when it first runs (RuntimeError where there is none, or where it fails). ``strategy``: how
-    a CuPy module runs its steps (its ``STRATEGIES``). Raises ValueError for an unknown target or strategy, or a target
-    that cannot be emulated or has no strategies; ImportError where the target's library is missing.
+    a CuPy module runs its steps (its ``STRATEGIES``). Raises ValueError for an unknown target, strategy or order, or a
+    target that cannot be emulated or has no strategies; ImportError where the target's library is missing.
     """
     cell = as_cell(cell)
-    text = source(cell, target)
-    name = f"{cell.name}_{target}"
+    text = source(cell, target, order=order)
+    name = f"{cell.name}_{target}" + ("" if order == 1 else f"_order{order}")
     if emulate and target != "cupy":
         raise ValueError(f"emulate: only the target cupy can be emulated, got {target!r}")
     if emulate:
@@ -79,7 +105,7 @@ def compile(
         module = _module(text, name)
     if strategy is not None:
         _set_strategy(module, target, strategy)
-    return _pickling(module, cell, target, emulate)
+    return _pickling(module, (cell, target, emulate, order))
 
 
 def _set_strategy(module: types.ModuleType, target: str, strategy: str) -> None:
@@ -91,20 +117,23 @@ def _set_strategy(module: types.ModuleType, target: str, strategy: str) -> None:
     module.STRATEGY = strategy  # type: ignore[attr-defined]
 
 
-_MODULES: WeakValueDictionary[tuple[object, ...], types.ModuleType] = WeakValueDictionary()
+_Key = tuple[Cell, str, bool, int]
+"""What a module was compiled from: cell, target, whether it is emulated, and order."""
+
+_MODULES: WeakValueDictionary[_Key, types.ModuleType] = WeakValueDictionary()
 
 
-def _pickling(module: types.ModuleType, cell: Cell, target: str, emulate: bool) -> types.ModuleType:
-    """The module, whose Params pickle though no import finds it: as the cell and their numbers."""
-    _MODULES[cell, target, emulate] = module
+def _pickling(module: types.ModuleType, key: _Key) -> types.ModuleType:
+    """The module, whose Params pickle though no import finds it: as what it was compiled from and their numbers."""
+    _MODULES[key] = module
     numbers = module.Params.__reduce__
-    module.Params.__reduce__ = lambda params: (_unpickled, (cell, target, emulate, numbers(params)[1]))
+    module.Params.__reduce__ = lambda params: (_unpickled, (*key, numbers(params)[1]))
     return module
 
 
-def _unpickled(cell: Cell, target: str, emulate: bool, numbers: tuple[object, ...]) -> object:
+def _unpickled(cell: Cell, target: str, emulate: bool, order: int, numbers: tuple[object, ...]) -> object:
     """Params again: of the module that is there already, or of one compiled for them."""
-    module = _MODULES.get((cell, target, emulate)) or compile(cell, target, emulate=emulate)
+    module = _MODULES.get((cell, target, emulate, order)) or compile(cell, target, emulate=emulate, order=order)
     return module.Params(*numbers)
 
 

@@ -5,7 +5,7 @@ The loss is a random linear form in the outputs and in what leaves at the bounda
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -145,12 +145,14 @@ class Trial:
             out["boundary", n] = back.edges[derived.leaving[n]] if n in derived.leaving else None
         return out
 
-    def check(self) -> None:
-        """Every derivative against a central difference in a random direction."""
+    def check(self, by: Collection[str] | None = None) -> None:
+        """Every derivative against a central difference in a random direction; ``by``: of these names alone."""
         with mpmath.workdps(DIGITS):
             found = self.gradients()
             step = mpmath.mpf(STEP)
             for (kind, key), gradient in found.items():
+                if by is not None and (key[0] if kind == "given" else key) not in by:
+                    continue
                 value = getattr(self.point, kind)[key]
                 if kind == "fixed" and self.graph.values[key].constant:
                     assert gradient is None, f"a gradient by {key}, which is constant"

@@ -9,7 +9,7 @@ its beginning has one that leaves; so the result can be differentiated again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from symcell.adjoint.parts import Parts
@@ -21,6 +21,7 @@ from symcell.graph import (
     Entry,
     Exit,
     Graph,
+    Op,
     Operand,
     Outer,
     Total,
@@ -63,9 +64,13 @@ class Adjoint:
     leaving: Mapping[str, str]
 
 
-def adjoint(forward: Graph) -> Adjoint:
-    """Differentiate a graph: the derived backward sweep, checked."""
-    return Sweep(forward).build()
+def adjoint(forward: Graph, of: Collection[str] | None = None, by: Collection[str] | None = None) -> Adjoint:
+    """Differentiate a graph: the derived backward sweep, checked.
+
+    ``of``: the outputs and exits that are differentiated (None: all); the cotangents of others are zero, and not asked
+    for. ``by``: the given and fixed values and the entries whose gradients are wanted (None: all but constants).
+    """
+    return Sweep(forward, of, by).build()
 
 
 Key = tuple[str, int, str]
@@ -75,10 +80,15 @@ Key = tuple[str, int, str]
 class Sweep(Parts):
     """Walks the steps backwards; what flows to each value is collected and added up in :class:`Parts`."""
 
-    def __init__(self, forward: Graph) -> None:
+    def __init__(self, forward: Graph, of: Collection[str] | None, by: Collection[str] | None) -> None:
         super().__init__(forward, [*(e.name for e in forward.entries), *(e.name for e in forward.exits)])
+        self.outputs = [o for o in forward.outputs if of is None or o in of]
+        summed = {op.arg.name for op in forward.steps if isinstance(op, Total) and isinstance(op.arg, Edge)}
+        self.left = [e for e in forward.exits if of is None or e.name in {*of, *summed}]
+        self.by = by
+        self.unmoved = self._unmoved()
         self.live = self._live()
-        self.seeds = {o: self._seed(forward.values[o]) for o in forward.outputs}
+        self.seeds = {o: self._seed(forward.values[o]) for o in self.outputs}
         self.carry = {key: self._carried(key) for key in self._wanted()}
         for (name, lag, _), out in self.carry.items():
             self.carried_to.setdefault(name, []).append((lag, out))
@@ -87,18 +97,39 @@ class Sweep(Parts):
 
     def _live(self) -> set[str]:
         """The values whose cotangent is not zero, whatever arrives."""
-        pending = [*self.forward.outputs, *(v for e in self.forward.exits for v in e.values)]
+        pending = [*self.outputs, *(v for e in self.left for v in e.values)]
         live = set(pending)
         while pending:
             op = self.producers.get(pending.pop())
-            for operand in sent_to(op, self.partials) if op else ():
+            for operand in self._sent_to(op) if op else ():
                 if name_of(operand) not in live:
                     live.add(name_of(operand))
                     pending.append(name_of(operand))
         return live
 
+    def _sent_to(self, op: Op) -> Iterable[Operand]:
+        return (o for o in sent_to(op, self.partials) if name_of(o) not in self.unmoved)
+
+    def _wants(self, name: str) -> bool:
+        return self.by is None or name in self.by
+
+    def _unmoved(self) -> frozenset[str]:
+        """The values that depend on nothing whose gradient is wanted: what flows to them ends there."""
+        if self.by is None:
+            return frozenset()
+        forward = self.forward
+        moved = {*self.by, *(e.value for e in forward.entries if e.name in self.by)}
+        moved |= {op.out for op in forward.steps if isinstance(op, Total) and isinstance(op.arg, Edge)}
+        moving = True
+        while moving:
+            before = len(moved)
+            moved |= {op.out for op in forward.steps if any(name_of(o) in moved for o in sent_to(op, self.partials))}
+            moved |= {e.value for e in forward.entries if e.start in moved}
+            moving = len(moved) > before
+        return frozenset(forward.values.keys() - moved)
+
     def _seed(self, output: Value) -> str:
-        hint = "dy" if len(self.forward.outputs) == 1 else f"dy_{output.name}"
+        hint = "dy" if len(self.outputs) == 1 else f"dy_{output.name}"
         return self.declare(hint, output.shape, output.fixed)
 
     def _wanted(self) -> dict[Key, None]:
@@ -108,12 +139,12 @@ class Sweep(Parts):
         """
         wanted: dict[Key, None] = {}
         for op in self.forward.steps:
-            for operand in sent_to(op, self.partials) if op.out in self.live else ():
+            for operand in self._sent_to(op) if op.out in self.live else ():
                 if lag_of(operand):
                     vector = isinstance(op, Outer) or (isinstance(op, Contraction) and len(self.shape(operand)) == 1)
                     wanted[name_of(operand), lag_of(operand), "product" if vector else "pointwise"] = None
         reached = {(name, lag) for name, lag, _ in wanted}
-        for leaving in self.forward.exits:
+        for leaving in self.left:
             for name in leaving.values:
                 if (name, self._reach(leaving, name)) not in reached:
                     wanted[name, self._reach(leaving, name), "pointwise"] = None
@@ -137,7 +168,7 @@ class Sweep(Parts):
         gradients = {
             name: c
             for name in (*self.forward.given, *self.forward.fixed)
-            if not self.values[name].constant and (c := self.cotangent(name)) is not None
+            if self._wants(name) and not self.values[name].constant and (c := self.cotangent(name)) is not None
         }
         for (name, lag, kind), out in self.carry.items():
             self.finish_carry(out, (name, lag), kind)
@@ -150,7 +181,7 @@ class Sweep(Parts):
             self.forward, graph, self.seeds, carries,
             {k: name_of(v) for k, v in gradients.items()},
             {k: v for k, v in self.cotangents.items() if name_of(v) in graph.values},
-            {leaving.name: self.entering[leaving.name] for leaving in self.forward.exits},
+            {leaving.name: self.entering[leaving.name] for leaving in self.left},
             {of: e.name for of, e in self.exits.items()},
         )  # fmt: skip
 
@@ -160,11 +191,12 @@ class Sweep(Parts):
         """What leaves: for each entry of the forward graph, all that is carried to its values."""
         direction = self.forward.direction
         for entry in self.forward.entries:
-            self._declare_exit(entry.name, f"d{entry.name}", entry.value, direction * (-1 if entry.far else 1))
+            if self._wants(entry.name) or (entry.start is not None and not self.ends(entry.start)):
+                self._declare_exit(entry.name, f"d{entry.name}", entry.value, direction * (-1 if entry.far else 1))
         entered = {e.value for e in self.forward.entries}
         for name in self.forward.given:
             for sign, edge in ((1, "first"), (-1, "last")):
-                if name not in entered:
+                if name not in entered and self._wants(name):
                     self._declare_exit(name, f"d{name}_{edge}", name, sign)
 
     def _declare_exit(self, of: str, hint: str, value: str, sign: int) -> None:
@@ -182,7 +214,7 @@ class Sweep(Parts):
     def _send_starts(self) -> None:
         """The gradient of a fixed value that stands outside the sequence: the total of what leaves there."""
         for entry in {e.name: e for e in self.forward.entries}.values():
-            if entry.start is None or entry.name not in self.exits or self.values[entry.start].constant:
+            if entry.name not in self.exits or entry.start is None or self.ends(entry.start):
                 continue
             shape = self.values[entry.value].shape
             out = self.declare(f"d{entry.start}", shape, fixed=True)
@@ -193,7 +225,7 @@ class Sweep(Parts):
     def _entries(self) -> tuple[Entry, ...]:
         """What arrives: into the carry of the longest reach of each value that leaves."""
         out: list[Entry] = []
-        for leaving in self.forward.exits:
+        for leaving in self.left:
             name = self.entering[leaving.name] = self.names.fresh(f"d{leaving.name}")
             start, unless = self.edge_start(leaving.name)
             for value in leaving.values:

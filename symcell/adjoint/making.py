@@ -1,15 +1,17 @@
-"""The steps of an adjoint as they are made: names, and equal expressions assigned once."""
+"""The steps of a derived graph as they are made: slopes of bodies, names, and equal expressions assigned once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sympy import Expr
+from sympy import Expr, Symbol
 
 from symcell.cell import Shape
 from symcell.fresh import Names
 from symcell.graph import Graph, Op, Operand, Pointwise, Reduce, Total, Value, name_of
+from symcell.symbolic import functions as fn
+from symcell.symbolic.derivatives import partials
 from symcell.symbolic.nodes import At, Param
 
 
@@ -24,14 +26,38 @@ class Part:
 
 
 class Making:
-    """The values and steps made so far, beside those of the graph that is differentiated."""
+    """The values and steps made so far, beside those of the graph that is differentiated.
+
+    ``producers``: the step of each of that graph's values. ``partials``: by value, the derivatives of a pointwise body
+    by its operands, but for those that are zero.
+    """
 
     def __init__(self, forward: Graph, taken: Iterable[str]) -> None:
         self.forward = forward
         self.values: dict[str, Value] = dict(forward.values)
         self.names = Names({*self.values, *taken})
         self.steps: list[Op] = []
+        self.producers = forward.producer()
+        pointwise = [op for op in forward.steps if isinstance(op, Pointwise)]
+        self.partials: dict[str, dict[Symbol, Expr]] = {op.out: partials(op.body) for op in pointwise}
+        self._outputs: dict[Expr, Operand] = {
+            op.body: Param(op.out) if forward.values[op.out].fixed else At(op.out)
+            for op in pointwise
+            if isinstance(op.body, fn.Elementwise)
+        }
         self._made: dict[object, Operand] = {}
+
+    def slope(self, op: Pointwise, operand: Operand) -> Expr:
+        """The derivative of a body by an operand, written through values that the graph has computed: σ(1 - σ)."""
+        return self.partials[op.out][operand].xreplace(self._outputs)
+
+    def attaining(self, op: Reduce) -> tuple[Operand, Operand]:
+        """Which units attain a maximum, one or zero, and how many do: they share what flows through it (torch.amax)."""
+        fixed, axis = isinstance(op.arg, Param), None if op.axis is None else 1 - op.axis
+        out = Param(op.out, axis) if fixed else At(op.out, 0, axis)
+        shape = self.values[name_of(op.arg)].shape
+        attains = self.assign(f"attains_{op.out}", fn.Equal(op.arg, out), shape, fixed, (op.arg, out))
+        return attains, self.reduce(f"count_{op.out}", attains, op.axis)
 
     def declare(self, hint: str, shape: Shape, fixed: bool = False) -> str:
         name = self.names.fresh(hint)

@@ -14,7 +14,7 @@ from symcell.symbolic.nodes import At, Param
 
 @dataclass(frozen=True)
 class Split:
-    """A product's factors: those of one unit; vectors along the rows and along the columns, no longer laid; and the
+    """A product's factors, none of them laid: those of one unit; vectors along the rows and along the columns; and the
     product of all others, which are matrices. ``order``: the operands in the order of the page."""
 
     scalars: tuple[Expr, ...]
@@ -37,7 +37,7 @@ def split(expr: Expr, order: tuple[Operand, ...], is_scalar: Callable[[Operand],
         operands = [o for o in factor.atoms(At, Param) if not is_scalar(o)]
         axes = {o.axis for o in operands}
         if not operands:
-            scalars.append(factor)
+            scalars.append(factor.xreplace({o: o.along(None) for o in factor.atoms(At, Param)}))
         elif axes in ({0}, {1}):
             vectors[axes.pop()].append(factor.xreplace({o: o.along(None) for o in operands}))
         else:

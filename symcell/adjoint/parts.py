@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import sympy
-from sympy import Expr, Integer, Symbol
+from sympy import Expr, Integer
 
 from symcell.adjoint.fitting import Fitting
 from symcell.adjoint.making import Part
@@ -25,8 +25,6 @@ from symcell.graph import (
     lag_of,
     name_of,
 )
-from symcell.symbolic import functions as fn
-from symcell.symbolic.derivatives import partials
 from symcell.symbolic.nodes import At, Param
 
 Slot = tuple[str, int]
@@ -47,15 +45,7 @@ class Parts(Fitting):
 
     def __init__(self, forward: Graph, taken: Iterable[str]) -> None:
         super().__init__(forward, taken)
-        self.producers = forward.producer()
-        self.partials: dict[str, dict[Symbol, Expr]] = {
-            op.out: partials(op.body) for op in forward.steps if isinstance(op, Pointwise)
-        }
-        self.outputs_of: dict[Expr, Operand] = {
-            op.body: Param(op.out) if forward.values[op.out].fixed else At(op.out)
-            for op in forward.steps
-            if isinstance(op, Pointwise) and isinstance(op.body, fn.Elementwise)
-        }
+        self.unmoved: frozenset[str] = frozenset()
         self.seeds: dict[str, str] = {}
         self.carried_to: dict[str, list[tuple[int, str]]] = {}
         self.edges: dict[str, list[tuple[Operand, str]]] = {}
@@ -67,21 +57,25 @@ class Parts(Fitting):
 
     # what the rules call
 
+    def ends(self, name: str) -> bool:
+        """Whether what flows to a value ends there: nothing asks for the gradient by it or by what it is made of."""
+        return self.values[name].constant or name in self.unmoved
+
     def send(self, operand: Operand, shape: Shape, expr: Expr, order: Sequence[Operand]) -> None:
-        if expr != 0 and not self.values[name_of(operand)].constant:
+        if expr != 0 and not self.ends(name_of(operand)):
             slot = (name_of(operand), lag_of(operand))
             self._parts.setdefault(slot, []).append(Part(shape, expr, tuple(order), operand.axis))
 
     def send_product(self, operand: Operand, matrix: Matrix, vector: Operand) -> None:
-        if not self.values[name_of(operand)].constant:
+        if not self.ends(name_of(operand)):
             self._products.setdefault((name_of(operand), lag_of(operand)), []).append((matrix, vector))
 
     def send_outer(self, matrix: Matrix, left: Operand, right: Operand) -> None:
-        if not self.values[matrix.name].constant:
+        if not self.ends(matrix.name):
             self._matrices.setdefault(matrix.name, []).append(Piece(left, right, matrix.block))
 
     def send_matrix(self, name: str, term: Term) -> None:
-        if not self.values[name].constant:
+        if not self.ends(name):
             self._matrices.setdefault(name, []).append(term)
 
     # the cotangent of a value

@@ -22,7 +22,6 @@ from symcell.graph import (
     Total,
     name_of,
 )
-from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, Param
 
 
@@ -36,7 +35,7 @@ def _pointwise(sweep: Parts, op: Pointwise, cotangent: Operand) -> None:
     shape = sweep.values[op.out].shape
     places = {o: k for k, o in enumerate((cotangent, *op.operands()))}
     for operand in sent_to(op, sweep.partials):
-        expr = cotangent * sweep.partials[op.out][operand].xreplace(sweep.outputs_of)
+        expr = cotangent * sweep.slope(op, operand)
         order = sorted(expr.atoms(At, Param), key=lambda o: (places.get(o, len(places)), o.name))
         sweep.send(operand, shape, expr, order)
 
@@ -61,10 +60,8 @@ def _reduce(sweep: Parts, op: Reduce, cotangent: Operand) -> None:
     if op.kind == "sum":
         sweep.send(op.arg, shape, arriving, (arriving,))
         return
-    fixed = isinstance(op.arg, Param)
-    out = Param(op.out, axis) if fixed else At(op.out, 0, axis)
-    attains = sweep.assign(f"attains_{op.out}", fn.Equal(op.arg, out), shape, fixed, (op.arg, out))
-    count = sweep.reduce(f"count_{op.out}", attains, op.axis).along(axis)
+    attains, total = sweep.attaining(op)
+    count = total.along(axis)
     sweep.send(op.arg, shape, arriving * attains / count, (arriving, attains, count))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from symcell import __version__
-from symcell.cli import bench, check, derive, generate, listing, new, plan, show, verify
+from symcell.cli import bench, check, derive, generate, listing, new, plan, show, source, verify
 
 
 class _Failure(click.ClickException):
@@ -60,6 +60,7 @@ for _command in (
     new.new,
     derive.derive,
     generate.generate,
+    source.source,
     check.check,
     verify.verify,
     bench.bench,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 
-def chains(groups: Iterable[frozenset[str]], key: Callable[[str], tuple[int, int]]) -> list[list[str]]:
+def chains(
+    groups: Iterable[frozenset[str]], key: Callable[[str], tuple[int, int]], score: Callable[[list[str]], int] = len
+) -> list[list[str]]:
     """Sequences in which as many groups as can be stand side by side (the consecutive-ones problem, greedily).
 
     Groups come most important first; one that does not fit the sequences made so far is left out. Within what the
-    groups leave open, members are sorted by ``key``, those of one key by name.
+    groups leave open, members are sorted by ``key``, those of one key by name. A sequence can be read from either end:
+    from the one that scores higher.
     """
     made: list[list[set[str]]] = []
     for group in groups:
@@ -20,7 +23,12 @@ def chains(groups: Iterable[frozenset[str]], key: Callable[[str], tuple[int, int
             fitted = _fit(touched[0], set(group))
             if fitted is not None:
                 made[made.index(touched[0])] = fitted
-    return [[name for block in chain for name in sorted(block, key=lambda name: (key(name), name))] for chain in made]
+    both = ((_laid(chain, key), _laid(chain[::-1], key)) for chain in made)
+    return [max(ends, key=score) for ends in both]
+
+
+def _laid(chain: list[set[str]], key: Callable[[str], tuple[int, int]]) -> list[str]:
+    return [name for block in chain for name in sorted(block, key=lambda name: (key(name), name))]
 
 
 def _fit(chain: list[set[str]], group: set[str]) -> list[set[str]] | None:

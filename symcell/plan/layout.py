@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 from symcell.adjoint import Adjoint
 from symcell.graph import Combine, Graph, Op, Operand, Outer, Pointwise, Reduce, Total, name_of
@@ -11,15 +12,44 @@ from symcell.plan.stages import Schedule, Stack
 from symcell.symbolic.nodes import At, Param
 
 
-def cotangent_chains(backward: Schedule) -> list[list[str]]:
-    """The cotangents that stacked products read together, each chain to be one buffer."""
+def cotangent_chains(backward: Schedule, lines: Mapping[str, int] | None = None) -> list[list[str]]:
+    """The cotangents that stacked products read together, each chain to be one buffer.
+
+    ``lines``: the places of the matrices in memory, if these are settled (with a gap between two buffers): chains
+    follow them then, where else matrices follow the chains.
+    """
     groups: dict[frozenset[str], None] = {}
     made = backward.graph.producer()
+    beside: dict[str, set[int]] = {}
     for _, stage in backward.all():
-        if isinstance(stage, Stack) and len(stage.operands) > 1 and _stackable(stage, backward.graph, set(made)):
-            groups[frozenset(name_of(o) for o in stage.operands)] = None
+        if isinstance(stage, Stack) and len(stage.operands) > 1:
+            for part in _parts(stage, lines or {}):
+                if len(part.operands) > 1 and _stackable(part, backward.graph, set(made)):
+                    groups[frozenset(name_of(o) for o in part.operands)] = None
+                    for matrix, operand in zip(part.matrices, part.operands, strict=True):
+                        beside.setdefault(name_of(operand), set()).add((lines or {}).get(matrix.name, 0))
     ranked = sorted(groups, key=lambda g: (-len(g), sorted(g)))
-    return chains(ranked, _like_with_like(backward.graph))
+    if lines is None:
+        return chains(ranked, _like_with_like(backward.graph))
+    return chains(ranked, lambda name: (min(beside[name]), 0), lambda chain: _neighbours(chain, beside))
+
+
+def _neighbours(chain: list[str], beside: Mapping[str, set[int]]) -> int:
+    """How often the matrix behind one is that of the cotangent behind it."""
+    return sum(1 for one, other in pairwise(chain) for k in beside[one] if k + 1 in beside[other])
+
+
+def _parts(stage: Stack, lines: Mapping[str, int]) -> list[Stack]:
+    """A sum of products, parted where its matrices lie in several buffers."""
+    runs: list[list[int]] = []
+    last = 0
+    for k in sorted(range(len(stage.matrices)), key=lambda k: lines.get(stage.matrices[k].name, 0)):
+        place = lines.get(stage.matrices[k].name, 0)
+        if not runs or not set(range(last + 1, place)) <= {*lines.values()}:
+            runs.append([])
+        runs[-1].append(k)
+        last = place
+    return [Stack(stage.ops, tuple(stage.matrices[k] for k in r), tuple(stage.operands[k] for k in r)) for r in runs]
 
 
 def _stackable(stage: Stack, graph: Graph, made: set[str]) -> bool:

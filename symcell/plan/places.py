@@ -9,7 +9,7 @@ from symcell.graph import Operand
 from symcell.program.model import Buffer, Ref
 from symcell.symbolic.nodes import At
 
-PARAMS, GRADS = "<params>", "<grads>"
+PARAMS, DIRECTIONS, GRADS = "<params>", "<directions>", "<grads>"
 
 
 @dataclass

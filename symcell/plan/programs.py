@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from symcell.adjoint import Adjoint
 from symcell.cell import Cell
@@ -14,7 +14,8 @@ from symcell.plan.lifetimes import with_slots
 from symcell.plan.order import in_order
 from symcell.plan.overwriting import overwriting
 from symcell.plan.places import GRADS, PARAMS, Places
-from symcell.plan.stages import REGIONS, RegionName, Schedule
+from symcell.plan.signature import Signature
+from symcell.plan.stages import REGIONS, Gradients, RegionName, Schedule
 from symcell.program.access import made as made_by, reads
 from symcell.program.model import (
     Buffer,
@@ -32,42 +33,29 @@ from symcell.program.model import (
 from symcell.symbolic.nodes import At, Param
 
 
-@dataclass(frozen=True)
-class Fixedness:
-    """The fixed values that both programs see: the parameters in the order of the flat buffer, and constant arrays."""
-
-    buffers: Mapping[str, Buffer]
-    of: Mapping[str, tuple[str, int]]
-
-
-def fixed_buffers(cell: Cell, parameters: tuple[str, ...]) -> Fixedness:
-    members = tuple(Member(p, cell.parameters[p].shape) for p in parameters)
-    buffers = {PARAMS: Buffer(PARAMS, members, "fixed", origin="params")}
-    buffers |= {a: Buffer(a, (Member(a, shape),), "fixed", origin="constant") for a, shape in cell.arrays.items()}
-    of = {p: (PARAMS, k) for k, p in enumerate(parameters)} | {a: (a, 0) for a in cell.arrays}
-    return Fixedness(buffers, of)
-
-
 def forward_program(
-    cell: Cell, what: Schedule, homes: Homes, fixed: Fixedness, profile: Profile, tape: Iterable[str]
+    signature: Signature, what: Schedule, homes: Homes, profile: Profile, tape: Iterable[str]
 ) -> Program:
     """The forward program. ``tape``: values that the backward program reads."""
     graph = what.graph
     inputs = {x: Buffer(x, (Member(x, graph.shape(x)),), "whole", d, "input") for x, d in graph.given.items()}
-    own, of = _own_fixed(graph, {})
+    own, of = _own_fixed(what, {})
+    role, _ = signature.roles
     places = Places(
-        {**inputs, **fixed.buffers, **homes.buffers, **own},
+        {**inputs, **signature.fixed, **homes.buffers, **own},
         {**homes.of, **{x: (x, 0) for x in inputs}},
-        {**fixed.of, **of},
+        {**_members(signature.fixed), **of},
     )
     handed = tuple(dict.fromkeys(places.varying[n][0] for n in tape))
-    builder = Builder(what, places, profile, "forward", homes.stored)
+    builder = Builder(what, places, profile, role, homes.stored)
     stages = {name: builder.region(name) for name in REGIONS}
     results = {out: places.of(At(out)) for out in graph.outputs}
+    states = {e.name: e.value for e in graph.entries}
     enters = tuple(
-        Enter(e.value, places.at(places.varying[e.value][0]).buffer, e.depth, _start(places, e.start))
+        Enter(e.value, places.at(places.varying[e.value][0]).buffer, e.depth, _start(places, e.start),
+              states[e.unless] if e.adds else "")
         for e in graph.entries
-    )
+    )  # fmt: skip
     leaves = tuple(
         Leave(e.values[0], tuple((places.at(places.varying[v][0]).buffer, e.depth) for v in e.values), e.depth,
               graph.shape(e.values[0]))
@@ -77,8 +65,13 @@ def forward_program(
     for name in handed:
         places.at(name)
     regions = _regions(stages, graph, places.buffers, lasting)
-    return _program("forward", profile, graph, places, regions, enters, leaves, results,
-                    handed, cell, lasting)  # fmt: skip
+    return _program(role, profile, graph, places, regions, enters, leaves, results,
+                    handed, signature.cell, lasting)  # fmt: skip
+
+
+def _members(buffers: Mapping[str, Buffer]) -> dict[str, tuple[str, int]]:
+    """The buffer and the place of each of their members."""
+    return {m.name: (name, k) for name, b in buffers.items() for k, m in enumerate(b.members)}
 
 
 def _start(places: Places, name: str | None) -> Ref | None:
@@ -86,11 +79,10 @@ def _start(places: Places, name: str | None) -> Ref | None:
 
 
 def backward_program(
-    cell: Cell,
+    signature: Signature,
     adjoint: Adjoint,
     what: Schedule,
     homes: Homes,
-    fixed: Fixedness,
     profile: Profile,
     forward: Program,
     ahead: Mapping[str, tuple[str, int]],
@@ -101,8 +93,9 @@ def backward_program(
     ``ahead``: the homes of the forward program's values. ``owner``: for a gradient the parameter whose place in the
     flat buffer it is made in.
     """
-    graph = what.graph
-    parameters = fixed.buffers[PARAMS].members
+    graph, fixed = what.graph, signature.fixed
+    _, role = signature.roles
+    parameters = fixed[PARAMS].members
     index = {m.name: k for k, m in enumerate(parameters)}
     taped = {n: replace(forward.buffers[n], origin="tape", extent="whole", slot="") for n in forward.tape}
     seeds = {s: Buffer(s, (Member(s, adjoint.forward.shape(y)),), "whole", origin="seed")
@@ -110,26 +103,27 @@ def backward_program(
     covered = {owner[v] for v in owner}
     given = {p for p in index if p in adjoint.gradients}
     grads = Buffer(GRADS, parameters, "fixed", origin="grads", zeroed=not given >= set(index) or bool(_summed(graph)))
-    own, of = _own_fixed(graph, {v: (GRADS, index[p]) for v, p in owner.items()})
+    own, of = _own_fixed(what, {v: (GRADS, index[p]) for v, p in owner.items()})
     back = frozenset(homes.of[v][0] for v in graph.carried if v in homes.of)
     mine = {n: replace(b, zeroed=True) if n in back else b for n, b in homes.buffers.items()}
     read = {n: (b, k) for n, (b, k) in ahead.items() if b in taped}
     places = Places(
-        {**taped, **seeds, **fixed.buffers, GRADS: grads, **mine, **own},
+        {**taped, **seeds, **fixed, GRADS: grads, **mine, **own},
         {**read, **{s: (s, 0) for s in seeds}, **homes.of},
-        {**fixed.of, **of},
+        {**_members(fixed), **of},
         back,
     )
     states = {e.name: e.value for e in adjoint.forward.entries}
-    builder = Builder(what, places, profile, "backward", homes.stored, states)
+    builder = Builder(what, places, profile, role, homes.stored, states)
     stages = {name: builder.region(name) for name in REGIONS}
     stages["finish"] += [
         Copy(places.fixed_at(GRADS, index[p]), places.of(Param(adjoint.gradients[p])))
         for p in index if p in given and p not in covered
     ]  # fmt: skip
     results = {x: places.of(At(adjoint.gradients[x])) if x in adjoint.gradients else None
-               for x in cell.inputs}  # fmt: skip
-    state_of = {e.name: e.values[0] for e in adjoint.forward.exits}
+               for x in signature.cell.inputs}  # fmt: skip
+    undotted = signature.undotted
+    state_of = {e.name: undotted.get(e.values[0], e.values[0]) for e in adjoint.forward.exits}
     enters = tuple(
         Enter(state_of[exit_], places.at(places.varying[e.value][0]).buffer, e.depth)
         for exit_, entry in adjoint.entering.items() for e in graph.entries if e.name == entry
@@ -137,6 +131,8 @@ def backward_program(
     exits = {e.name: e for e in graph.exits}
     leaves = []
     for entry in adjoint.forward.entries:
+        if entry.value in undotted:
+            continue
         leaving = exits.get(adjoint.leaving.get(entry.name, ""))
         buffers = tuple((places.at(places.varying[v][0]).buffer, graph.carried[v])
                         for v in (leaving.values if leaving else ()))  # fmt: skip
@@ -144,18 +140,27 @@ def backward_program(
     lasting = {*(r.buffer for r in results.values() if r), *(b for leave in leaves for b, _ in leave.buffers)}
     wanted = {v for p, v in adjoint.gradients.items() if p in index} | {v for e in graph.exits for v in e.values}
     regions = _regions(stages, graph, places.buffers, lasting, _run_anyway(graph, stages, wanted))
-    return _program("backward", profile, graph, places, regions, enters,
-                    tuple(leaves), results, forward.tape, cell, lasting)  # fmt: skip
+    return _program(role, profile, graph, places, regions, enters,
+                    tuple(leaves), results, forward.tape, signature.cell, lasting)  # fmt: skip
 
 
 def _own_fixed(
-    graph: Graph, owned: Mapping[str, tuple[str, int]]
+    what: Schedule, owned: Mapping[str, tuple[str, int]]
 ) -> tuple[dict[str, Buffer], dict[str, tuple[str, int]]]:
-    """A buffer for every fixed value that the sweep computes and that has no place elsewhere."""
+    """A buffer for every fixed value that the sweep computes and that has no place elsewhere; one for several that one
+    product computes."""
+    graph = what.graph
     names = [op.out for op in graph.steps if graph.values[op.out].fixed and op.out not in owned]
     summed = _summed(graph)
-    buffers = {n: Buffer(n, (Member(n, graph.shape(n)),), "fixed", zeroed=n in summed) for n in names}
-    return buffers, {**owned, **{n: (n, 0) for n in names}}
+    together = [[t.out for t in s.totals] for _, s in what.all() if isinstance(s, Gradients) and len(s.totals) > 1]
+    groups = [group for group in together if not owned.keys() & set(group)]
+    alone = [[name] for name in names if not any(name in group for group in groups)]
+    buffers = {}
+    for group in groups + alone:
+        title = group[0] if len(group) == 1 else f"{group[0]}_to_{group[-1]}"
+        members = tuple(Member(n, graph.shape(n)) for n in group)
+        buffers[title] = Buffer(title, members, "fixed", zeroed=not summed.isdisjoint(group))
+    return buffers, {**owned, **{m.name: (b.name, k) for b in buffers.values() for k, m in enumerate(b.members)}}
 
 
 def _summed(graph: Graph) -> frozenset[str]:

@@ -16,13 +16,13 @@ Place = tuple[object, int] | None
 _T = TypeVar("_T")
 
 
-def settled(what: Schedule, flat: Sequence[str], chains: list[list[str]], owner: Mapping[str, str]) -> Schedule:
+def settled(what: Schedule, flat: Mapping[str, int], chains: list[list[str]], owner: Mapping[str, str]) -> Schedule:
     """The schedule with its stacks cut to what lies side by side.
 
-    ``flat``: the parameters' order; ``chains``: values that lie in one buffer; ``owner``: for a gradient the parameter
+    ``flat``: the parameters' places; ``chains``: values that lie in one buffer; ``owner``: for a gradient the parameter
     whose place in the flat buffer it takes.
     """
-    settler = _Settler(what, {p: k for k, p in enumerate(flat)},
+    settler = _Settler(what, flat,
                        {name: (f"chain {c}", k) for c, chain in enumerate(chains) for k, name in enumerate(chain)},
                        owner)  # fmt: skip
     stages = {name: tuple(s for stage in stages for s in settler.stage(stage)) for name, stages in what.stages.items()}
@@ -43,10 +43,14 @@ class _Settler:
             matrix.name
         ]
 
-    def gradient(self, out: str) -> Place:
+    def gradient(self, out: str, left: Operand) -> Place:
+        """A parameter's place; what is none's lies as what it is made from."""
         owner = self.owner.get(out)
         kind = tuple(map(str, self.schedule.graph.shape(out)[1:]))
-        return None if owner is None else (kind, self.flat[owner])
+        if owner is not None:
+            return (kind, self.flat[owner])
+        place = self.vector(left)
+        return None if place is None else ((kind, place[0]), place[1])
 
     def vector(self, operand: Operand) -> Place:
         return self.chained.get(name_of(operand)) if isinstance(operand, At) and not operand.lag else None
@@ -61,7 +65,8 @@ class _Settler:
                 return [Stack(ops, _picked(matrices, run), _picked(operands, run), accumulate=k > 0)
                         for k, run in enumerate(runs)]  # fmt: skip
             case Gradients(totals, outers):
-                runs = _runs([(self.gradient(t.out), self.vector(o.left)) for t, o in zip(totals, outers, strict=True)])
+                pairs = zip(totals, outers, strict=True)
+                runs = _runs([(self.gradient(t.out, o.left), self.vector(o.left)) for t, o in pairs])
                 return [Gradients(_picked(totals, run), _picked(outers, run)) for run in runs]
         return [stage]
 

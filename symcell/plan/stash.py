@@ -31,11 +31,13 @@ def stash(adjoint: Adjoint) -> tuple[str, ...]:
 
 
 def _compared(adjoint: Adjoint) -> set[str]:
-    """Values that the adjoint tests for equality: those that attain a maximum, and the maximum.
+    """Values that a derived sweep tests for equality: those that attain a maximum, and the maximum.
 
     Computed again they could differ by a rounding, and none would be equal.
     """
     tests = {e for op in adjoint.graph.steps if isinstance(op, Pointwise) for e in op.body.atoms(Equal)}
+    # a tangent has such steps of its own
+    tests |= {op.body for op in adjoint.forward.steps if isinstance(op, Pointwise) and isinstance(op.body, Equal)}
     made = adjoint.forward.producer()
     return {a.signal for e in tests for a in e.atoms(At) if a.signal in made}
 

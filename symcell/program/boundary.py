@@ -18,18 +18,18 @@ def enter(memory: Memory, enter: Enter, state: Mapping[str, Array]) -> None:
     name, packing = enter.buffer, memory.packing
     buffer = memory.program.buffers[name]
     every = whole(memory.program, name, memory.kept)
-    place = packing.first if memory.program.role == "forward" else packing.behind
+    place = packing.first if memory.program.ahead else packing.behind
     rows = place(enter.depth, buffer.depth, every)
-    memory.take(name)[rows] = _entering(memory, enter, state)
+    passed = _passed(memory, enter, state) if enter.state in state else 0
+    starts = enter.start is not None and (enter.unless not in state if enter.unless else enter.state not in state)
+    memory.take(name)[rows] = passed + (memory.read(enter.start, None)[None] if enter.start and starts else 0)
 
 
-def _entering(memory: Memory, enter: Enter, state: Mapping[str, Array]) -> Array:
+def _passed(memory: Memory, enter: Enter, state: Mapping[str, Array]) -> Array:
     width = memory.program.buffers[enter.buffer].width.value(memory.sizes)
-    if enter.state in state:
-        batch = memory.packing.batch
-        array = np.asarray(state[enter.state], float).reshape(-1, batch, width)[-enter.depth :]
-        return array[:, list(memory.packing.order)]
-    return np.zeros((1, 1, width)) if enter.start is None else memory.read(enter.start, None)[None]
+    batch = memory.packing.batch
+    array = np.asarray(state[enter.state], float).reshape(-1, batch, width)[-enter.depth :]
+    return array[:, list(memory.packing.order)]
 
 
 def leave(memory: Memory, leave: Leave) -> Array:
@@ -38,7 +38,7 @@ def leave(memory: Memory, leave: Leave) -> Array:
     out = np.zeros((leave.depth, packing.batch, units(leave.shape).value(memory.sizes)))
     for name, depth in leave.buffers:
         buffer = memory.program.buffers[name]
-        place = packing.behind if memory.program.role == "forward" else packing.first
+        place = packing.behind if memory.program.ahead else packing.first
         rows = place(depth, buffer.depth, whole(memory.program, name, memory.kept))
         out[leave.depth - depth :] += memory.array(name)[rows]
     back = np.empty_like(out)

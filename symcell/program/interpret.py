@@ -59,25 +59,87 @@ def run(
     ``sizes``: the named sizes, where the shapes of parameters and inputs do not tell them all.
     Raises ProgramError where a stage over the whole sequence meets a buffer that has no rows for it.
     """
-    state, dlast = dict(state or {}), dict(dlast or {})
-    steps, batch = next(iter(x.values())).shape[:2]
-    packing = Packing.of(steps, batch, lengths)
     sizes = {**_sizes(plan, params, x), **(sizes or {})}
-    outside = {name: packing.rows(np.asarray(array, float)) for name, array in x.items()}
-    forward = _given(plan.forward, params, outside, sizes, packing)
-    memory = Memory(plan.forward, packing, sizes, forward, keep_tape)
-    last = _sweep(plan.forward, memory, state, state)
-    shape = extents(plan.forward.graph.shape(plan.cell.output), sizes)
-    y = _sequence(memory, plan.forward.results[plan.cell.output], shape)
-    if not keep_tape:
-        return Result(y, last, None)
-    seed = np.zeros_like(y) if dy is None else np.asarray(dy, float)
-    taped = {name: memory.array(name) for name in plan.forward.tape}
-    given = {**_given(plan.backward, params, outside, sizes, packing, packing.rows(seed)), **taped}
-    memory = Memory(plan.backward, packing, sizes, given, keep_tape)
-    before = _sweep(plan.backward, memory, dlast, state)
-    by_x = {name: _sequence(memory, plan.backward.results.get(name), array.shape[2:]) for name, array in x.items()}
-    return Result(y, last, Grads(_by_parameter(memory), by_x, before))
+    sweeps = _Sweeps(plan.forward, sizes, dict(params), x, state or {}, lengths, keep_tape)
+    y = sweeps.output(plan.cell.output)
+    grads = sweeps.back(plan.backward, y, dy, dlast or {}) if keep_tape else None
+    return Result(y, sweeps.last, grads)
+
+
+@dataclass(frozen=True)
+class Twice:
+    """Values as in :class:`Result`, with their tangents; ``grads``: second derivatives."""
+
+    y: Array
+    last: Arrays
+    y_dot: Array
+    last_dot: Arrays
+    grads: Grads
+
+
+@np.errstate(all="ignore")
+def run_twice(
+    plan: Plan,
+    params: Arrays,
+    x: Arrays,
+    state: Arrays,
+    dots: tuple[Arrays, Arrays, Arrays],
+    lengths: Sequence[int] | None = None,
+    dy: Array | None = None,
+    dlast: Arrays | None = None,
+    *,
+    sizes: Mapping[str, int] | None = None,
+) -> Twice:
+    """The tangent in a direction, ``dots`` (of parameters, inputs and states; missing ones are zero), and the gradients
+    of its products with ``dy`` and ``dlast``; the rest is as in :func:`run`."""
+    sizes = {**_sizes(plan, params, x), **(sizes or {})}
+    fixed = {**params, **{dot: np.zeros_like(params[p]) for p, dot in plan.dots.items() if p in plan.parameters}}
+    inputs = {**x, **{plan.dots[name]: np.zeros_like(array) for name, array in x.items()}}
+    fixed |= {plan.dots[name]: array for name, array in dots[0].items()}
+    inputs |= {plan.dots[name]: array for name, array in dots[1].items()}
+    states = {**state, **{plan.dots[name]: array for name, array in dots[2].items()}}
+    sweeps = _Sweeps(plan.programs["tangent"], sizes, fixed, inputs, states, lengths, True)
+    y, y_dot = (sweeps.output(name) for name in (plan.cell.output, plan.dots[plan.cell.output]))
+    last = {name: sweeps.last[name] for name in plan.cell.states}
+    last_dot = {name: sweeps.last[plan.dots[name]] for name in plan.cell.states}
+    return Twice(y, last, y_dot, last_dot, sweeps.back(plan.programs["second"], y, dy, dlast or {}))
+
+
+class _Sweeps:
+    """A program that makes a tape, run; and the one that reads it, to be run."""
+
+    def __init__(
+        self,
+        program: Program,
+        sizes: Mapping[str, int],
+        params: Arrays,
+        x: Arrays,
+        state: Arrays,
+        lengths: Sequence[int] | None,
+        keep_tape: bool,
+    ) -> None:
+        steps, batch = next(iter(x.values())).shape[:2]
+        self.program, self.sizes, self.params, self.x, self.state = program, sizes, params, x, state
+        self.packing = Packing.of(steps, batch, lengths)
+        self.outside = {name: self.packing.rows(np.asarray(array, float)) for name, array in x.items()}
+        given = _given(program, params, self.outside, sizes, self.packing)
+        self.memory = Memory(program, self.packing, sizes, given, keep_tape)
+        self.last = _sweep(program, self.memory, state, state)
+
+    def output(self, name: str) -> Array:
+        """(T, B, *shape), zero in the padding."""
+        shape = extents(self.program.graph.shape(name), self.sizes)
+        return _sequence(self.memory, self.program.results[name], shape)
+
+    def back(self, program: Program, y: Array, dy: Array | None, dlast: Arrays) -> Grads:
+        """The sweep back. ``dy``: zero where None."""
+        seed = self.packing.rows(np.zeros_like(y) if dy is None else np.asarray(dy, float))
+        taped = {name: self.memory.array(name) for name in self.program.tape}
+        given = {**_given(program, self.params, self.outside, self.sizes, self.packing, seed), **taped}
+        memory = Memory(program, self.packing, self.sizes, given, True)
+        before = _sweep(program, memory, dlast, self.state)
+        by_x = {name: _sequence(memory, ref, self.x[name].shape[2:]) for name, ref in program.results.items()}
+        return Grads(_by_parameter(memory), by_x, before)
 
 
 def _sizes(plan: Plan, params: Arrays, x: Arrays) -> dict[str, int]:
@@ -101,7 +163,7 @@ def _given(
     """The arrays of the buffers that come from outside."""
     given = {}
     for name, buffer in program.buffers.items():
-        if buffer.origin in ("params", "constant"):
+        if buffer.origin in ("params", "directions", "constant"):
             parts = [np.reshape(np.asarray(params[m.name], float), -1) for m in buffer.members]
             given[name] = np.concatenate([np.zeros(0), *parts])[None]
         elif buffer.origin == "seed" and seed is not None:

@@ -31,13 +31,16 @@ if TYPE_CHECKING:
     from symcell.program.checkpoints import MemoryUse
     from symcell.program.stretches import Stretches
 
-Role = Literal["forward", "backward"]
+Role = Literal["forward", "backward", "tangent", "second"]
+"""What a program computes: a cell's steps; the gradients of these; the steps and their tangents, in some direction; and
+the gradients of the tangents, which are second derivatives."""
 
 Extent = Literal["whole", "tape", "ring", "local", "fixed"]
 
-Origin = Literal["own", "input", "seed", "tape", "params", "grads", "constant"]
+Origin = Literal["own", "input", "seed", "tape", "params", "directions", "grads", "constant"]
 """Who makes a buffer: the program itself; a caller's input, or gradient by the output (rows in sorted order); the
-forward program (it was on the tape); the parameters' flat buffer and that of their gradients; a constant array."""
+forward program (it was on the tape); the parameters' flat buffer, that of their tangents and that of their gradients; a
+constant array."""
 
 
 Storage = Literal["real", "bool"]
@@ -309,12 +312,14 @@ class Region:
 class Enter:
     """Filled before the first stage: the ``depth`` slots outside the sequence of ``buffer``, from what the caller
     passes for ``state`` (forward: slots 0 … depth-1; backward: the ``depth`` slots from each sample's own end on),
-    else from the parameter ``start`` (in every step and sample), else zero."""
+    else from the parameter ``start`` (in every step and sample), else zero. ``unless``: a state; ``start`` is added to
+    what the caller passes, unless that state is passed too (the tangent of a learned start, which then is not used)."""
 
     state: str
     buffer: str
     depth: int
     start: Ref | None = None
+    unless: str = ""
 
 
 @dataclass(frozen=True)
@@ -332,7 +337,7 @@ class Leave:
 @dataclass(frozen=True)
 class Program:
     """One function of an emitted module. ``graph``: whose equations it computes. ``labels``: of equations, from the
-    cell's text. ``results``: forward: the output's rows under its name; backward: the gradient by each input (None:
+    cell's text. ``results``: forward: the outputs' rows under their names; backward: the gradient by each input (None:
     zero). ``tape``: names of the buffers that the forward program hands to the backward one."""
 
     role: Role
@@ -345,6 +350,11 @@ class Program:
     results: Mapping[str, Ref | None]
     tape: tuple[str, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ahead(self) -> bool:
+        """Whether states enter before the first step, and a tape is made rather than read."""
+        return self.role in ("forward", "tangent")
 
     def stages(self) -> Iterator[tuple[Region, Stage]]:
         for region in self.regions:
@@ -368,6 +378,8 @@ class Plan:
     """All programs of a cell for one target, and the order of its parameters in the flat buffer.
 
     ``stash``: values stored at every step for the backward program. ``again``: values that it computes again.
+    ``dots``: where there are programs for second derivatives, what the tangent of each parameter, input, state and of
+    the output is called there.
     """
 
     cell: Cell
@@ -375,6 +387,13 @@ class Plan:
     parameters: tuple[str, ...]
     stash: tuple[str, ...]
     again: tuple[str, ...]
+    dots: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> tuple[tuple[Program, Program], ...]:
+        """The programs, each that makes a tape with the one that reads it."""
+        roles: tuple[tuple[Role, Role], ...] = (("forward", "backward"), ("tangent", "second"))
+        return tuple((self.programs[one], self.programs[two]) for one, two in roles if two in self.programs)
 
     @property
     def forward(self) -> Program:

@@ -88,7 +88,7 @@ class _Walk:
                     yield f"what leaves for {leaving.state}: {name} is never written"
 
     def _named(self, name: str) -> bool:
-        return self.program.role == "forward"
+        return self.program.ahead
 
     def _after(self, region: Region) -> dict[Cell, Held]:
         """What members hold when a step is over."""
@@ -148,7 +148,7 @@ class _Walk:
 
     def _outside(self, name: str) -> int:
         buffer = self.program.buffers[name]
-        if buffer.zeroed or buffer.origin == "tape" or (buffer.origin == "input" and self.program.role == "backward"):
+        if buffer.zeroed or buffer.origin == "tape" or (buffer.origin == "input" and not self.program.ahead):
             return buffer.depth
         return self.entered.get(name, 0)
 

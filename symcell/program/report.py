@@ -179,11 +179,18 @@ def _item(title: str, text: str) -> list[str]:
 
 
 def _stash(plan: Plan) -> list[str]:
-    buffers = [plan.forward.buffers[name] for name in plan.forward.tape]
-    stored = sum((b.width for b in buffers if b.origin == "own"), Size())
-    names = [m.name for b in buffers if b.origin == "own" for m in b.members]
     again = f"; computed again: {', '.join(plan.again)}" if plan.again else ""
-    return _item("stash", f"{formula(stored.symbol())} numbers per step and sample: {', '.join(names)}{again}")
+    lines = _item("stash", f"{_taped(plan.forward)}{again}")
+    for one, two in plan.pairs[1:]:
+        lines += _item("", f"for {two.role}: {_taped(one)}")
+    return lines
+
+
+def _taped(program: Program) -> str:
+    """What a program makes and hands on."""
+    buffers = [b for name in program.tape if (b := program.buffers[name]).origin == "own"]
+    stored, names = sum((b.width for b in buffers), Size()), [m.name for b in buffers for m in b.members]
+    return f"{formula(stored.symbol())} numbers per step and sample: {', '.join(names)}"
 
 
 def _peak(plan: Plan) -> list[str]:

@@ -23,11 +23,12 @@ def check(program: Program) -> Program:
 
 
 def check_plan(plan: Plan) -> Plan:
-    """This plan, if its programs keep the rules and the tape holds what the backward one reads; else ProgramError."""
+    """This plan, if its programs keep the rules and the tapes hold what is read from them; else ProgramError."""
     for program in plan.programs.values():
         check(program)
-    for problem in handed_over(plan.forward, plan.backward) if "backward" in plan.programs else ():
-        raise ProgramError(f"backward: {problem}")
+    for one, two in plan.pairs:
+        for problem in handed_over(one, two):
+            raise ProgramError(f"{two.role}: {problem}")
     return plan
 
 
@@ -100,7 +101,7 @@ def edges_name_buffers(program: Program) -> Iterator[str]:
 
 def tape_is_kept(program: Program) -> Iterator[str]:
     for name in program.tape:
-        if program.role == "forward" and program.buffers[name].extent not in ("tape", "whole"):
+        if program.ahead and program.buffers[name].extent not in ("tape", "whole"):
             yield f"the tape: {name} has no rows for every step"
     for name, buffer in program.buffers.items():
         if buffer.origin == "tape" and name not in program.tape:

@@ -24,8 +24,9 @@ def verify(cells: Subject | Sequence[Subject], *, progress: Callable[[str], None
 
     A cell is a :class:`symcell.Cell`, a name or the path of a ``.cell`` file, of which freshly emitted modules are
     tried; or the path of an emitted module, ``NAME.py``, which is tried itself, as it stands, hand-edited or not: it is
-    **imported**, so its code runs. ``progress`` is told each one's name before it starts. Raises CellError for what is
-    no cell and for a file that cannot be read, holds no equations or does not import.
+    **imported**, so its code runs; its second derivatives are tried too, if it has any. ``progress`` is told each one's
+    name before it starts. Raises CellError for what is no cell and for a file that cannot be read, holds no equations
+    or does not import.
     """
     from symcell.verify.cell import verify_cell
     from symcell.verify.trial import subject

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from symcell.pipeline import graphs, plan as plan_of
-from symcell.verify import differences, programs, pytorch, torch_cells
+from symcell.verify import differences, programs, pytorch, second, torch_cells
 from symcell.verify.case import Array, Case, Result, each_alone
 from symcell.verify.cases import KINDS, Kind, case_where
 from symcell.verify.reference import reference
@@ -45,7 +45,7 @@ class _Verifier:
         self.modules: dict[str, types.ModuleType] = {}
         first = self.targets[0]
         if self.known is not None:
-            self.notes[f"the same cell as torch.nn.{self.known[0].module}, which is a witness too"] = None
+            self.notes[f"the same cell as torch.nn.{self.known.module.name}, which is a witness too"] = None
         self.step = Column(f"{first.title} and the complex step", (first.name, "–step"), "complex")
         self.central = Column(f"{first.title} and its own central difference", (first.name, "–diff"), "central")
         self.torch = Column(f"{first.title} and PyTorch", (first.name, "–torch"), "torch", pytorch.missing() or "")
@@ -54,7 +54,12 @@ class _Verifier:
             t.name: Column(f"the program for {t.name}, interpreted, and the reference", (t.name, "program"), "float64")
             for t in (self.targets if subject.fresh else ())
         }
-        self.columns = (*own, *self.programs.values(), *self._apart(), DERIVED, self.step, self.central, self.torch)
+        self.second = {
+            t.name: Column(f"{t.title}, second derivatives, and differences of gradients", (t.name, "2nd"), "second")
+            for t in (self.targets if subject.order == 2 else ())
+        }
+        self.columns = (*own, *self.programs.values(), *self._apart(), DERIVED, self.step, self.central, self.torch,
+                        *self.second.values())  # fmt: skip
 
     def _apart(self) -> tuple[Column, ...]:
         first, *others = self.targets
@@ -116,6 +121,8 @@ class _Verifier:
         self.torched(kind, case, first, exact)
         if kind.lengths is None:
             self.tried(f"differences, {kind.title}", partial(self.stepped, kind, case, first, exact))
+        for name, column in self.second.items() if kind.given else ():
+            self.tried(f"second derivatives, {kind.title}", partial(self.twice, column, self.modules[name], case))
 
     def defined(self, case: Case) -> bool:
         """Whether all is finite and of a size that float32 can square and exponentiate; keeps the reference."""
@@ -138,13 +145,19 @@ class _Verifier:
             for name in values.keys() - reals.keys():
                 self.note(column, name, float("inf"))
 
+    def twice(self, column: Column, module: types.ModuleType, case: Case) -> None:
+        """How values and gradients move in a direction."""
+        towards = second.random_direction(case)
+        exact = second.differenced(self.cell, case, self.adjoint, towards)
+        found, _ = second.run(module, case, towards, "float64")
+        self.compare(column, found, {name: real(value) for name, value in exact.tensors().items()}, exact)
+
     def torched(self, kind: Kind, case: Case, first: Result, exact: Result) -> None:
         if self.torch.missing:
             return
         ways: dict[str, Callable[[Case], Result]] = {"autograd": partial(pytorch.run, self.cell)}
         if self.known is not None and kind.lengths is None:
-            known, names = self.known
-            ways[f"torch.nn.{known.module}"] = partial(torch_cells.run, self.cell, known=known, names=names)
+            ways[f"torch.nn.{self.known.module.name}"] = partial(torch_cells.run, self.cell, known=self.known)
         for way, ask in ways.items():
             run_case = partial(ask, case) if case.lengths is None else partial(each_alone, case, ask)
             found = self.tried(f"PyTorch ({way}), {kind.title}", run_case)

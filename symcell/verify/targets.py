@@ -79,12 +79,19 @@ def to_host(module: types.ModuleType, array: Array) -> Array:
     return module.cp.asnumpy(array) if hasattr(module, "cp") else array
 
 
-def forward(module: types.ModuleType, case: Case, dtype: str, **options: Any) -> tuple[Any, Any, Any, Any]:
-    """The module's parameters, y, last states and tape for a case, as the module gives them."""
+def parameters(module: types.ModuleType, case: Case, dtype: str) -> Any:
+    """A case's parameters and constant arrays as the module's."""
     send = functools.partial(to_device, module, dtype=dtype)
     params = module.init_params(dtype=dtype, **case.sizes, **{name: send(value) for name, value in case.arrays.items()})
     for name, value in case.params.items():
         params[name] = send(value)
+    return params
+
+
+def forward(module: types.ModuleType, case: Case, dtype: str, **options: Any) -> tuple[Any, Any, Any, Any]:
+    """The module's parameters, y, last states and tape for a case, as the module gives them."""
+    send = functools.partial(to_device, module, dtype=dtype)
+    params = parameters(module, case, dtype)
     x = {name: send(value) for name, value in case.x.items()}
     state = {name: send(outside(value)) for name, value in case.state.items()}
     given = x if len(x) > 1 else next(iter(x.values()))

@@ -42,6 +42,7 @@ TOLERANCES = {
     ),
     "complex": Tolerance(1e-12, "relative", "the witness is exact, so what remains is the kernels' own rounding"),
     "central": Tolerance(1e-6, "relative", "a step of 1e-5: third derivatives times 1e-10, and rounding over 1e-5"),
+    "second": Tolerance(1e-11, "relative", "as in float64, through formulas several times as long"),
     "torch": Tolerance(1e-12, "relative", "float64 on both sides"),
 }
 """By kind of witness."""

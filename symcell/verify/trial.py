@@ -22,13 +22,15 @@ from symcell.verify.targets import Target, compiler_missing, emulator_missing, g
 @dataclass(frozen=True)
 class Subject:
     """A cell and the modules that are to compute it. ``fresh``: they are emitted now, so that their programs are on
-    trial too. ``notes``: what to know of a file besides its numbers."""
+    trial too. ``notes``: what to know of a file besides its numbers. ``order``: 2 where second derivatives are tried
+    too."""
 
     cell: Cell
     title: str
     targets: tuple[Target, ...]
     fresh: bool = True
     notes: tuple[str, ...] = ()
+    order: int = 1
 
 
 def subject(of: Cell | str | os.PathLike[str]) -> Subject:
@@ -59,7 +61,8 @@ def _file(path: Path) -> Subject:
         raise CellError(f"{str(path)!r} cannot run here: {missing}")
     module = _load(path, text, how)
     ready = Target(target, f"{path.name} {how}".strip(), lambda _: module)
-    return Subject(cell, str(path), (ready,), False, _differences(cell, target, text, found.stamp))
+    order = 2 if re.search(r"^def jvp\(", text, re.MULTILINE) else 1
+    return Subject(cell, str(path), (ready,), False, _differences(cell, target, order, text, found.stamp), order)
 
 
 def _imported(path: Path, text: str) -> set[str]:
@@ -103,10 +106,10 @@ def _load(path: Path, text: str, how: str) -> types.ModuleType:
         raise CellError(f"{str(path)!r} does not import: {type(error).__name__}: {error}") from error
 
 
-def _differences(cell: Cell, target: str, text: str, stamp: str) -> tuple[str, ...]:
+def _differences(cell: Cell, target: str, order: int, text: str, stamp: str) -> tuple[str, ...]:
     """How a file differs from what would be generated now, in a sentence; nothing where it does not."""
     assert target in TARGETS
-    now = source(cell, target).splitlines()
+    now = source(cell, target, order=order).splitlines()
     lines = text.splitlines()
     if lines == now:
         return ()

@@ -1,4 +1,4 @@
-"""``list``, ``show`` and ``derive``: what they say about cells."""
+"""``list``, ``show``, ``derive`` and ``source``: what they say about cells."""
 
 from __future__ import annotations
 
@@ -81,3 +81,14 @@ def test_derive_follows_the_suffix(symcell, tmp_path):
     symcell("derive", "rnn", "--out", "rnn.md")
     assert (tmp_path / "rnn.tex").read_text("utf-8") == symcell("derive", "rnn", "--format", "latex").stdout
     assert (tmp_path / "rnn.md").read_text("utf-8") == symcell("derive", "rnn", "--format", "markdown").stdout
+
+
+def test_source_prints_and_writes_one_module(symcell):
+    printed = symcell("source", "rnn", "--target", "c").stdout
+    assert printed == library.pipeline.source("rnn", "c")
+    twice = symcell("source", "rnn", "--order", "2").stdout
+    assert twice == library.pipeline.source("rnn", "numpy", order=2)
+    assert symcell("source", "rnn", "--order", "2", "--out", "two.py").output == "written: two.py\n"
+    assert symcell("source", "rnn", "--order", "2", "--out", "two.py").output == "unchanged: two.py\n"
+    assert "--order" in symcell("source", "rnn", "--order", "3", status=2).stderr
+    assert "--target" in symcell("source", "rnn", "--target", "fortran", status=2).stderr

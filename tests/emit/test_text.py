@@ -313,7 +313,7 @@ def words(template: str) -> set[str]:
 def test_names_of_the_templates_are_reserved() -> None:
     """A user's names stand beside those of the functions' template, and hide what a module defines."""
     folder = files("symcell.templates")
-    for name in ("blocks", "functions"):
+    for name in ("blocks", "functions", "second"):
         missing = words(folder.joinpath("shared", f"{name}.py.j2").read_text()) - RESERVED
         assert not missing, sorted(missing)
     for kind in ("shared", *TARGETS):
@@ -335,7 +335,9 @@ def test_nothing_unused(target: str, tmp_path: Path) -> None:
     texts = dict(emitted(target))
     for seed in range(20):
         with contextlib.suppress(symcell.CellError):
-            texts[f"random_{seed}"] = source(symcell.parse(random_cells.cell(seed), name="random"), target)
+            cell = symcell.parse(random_cells.cell(seed), name="random")
+            texts[f"random_{seed}"] = source(cell, target)
+            texts[f"random_{seed}_twice"] = source(cell, target, order=2)
     assert len(texts) > len(symcell.names()) + 10
     for name, text in texts.items():
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
@@ -352,8 +354,9 @@ def test_nothing_is_negated_by_numpy() -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_nothing_but_what_the_cell_needs(target: str) -> None:
     """Every function and method of a module is called by another, or is one of the contract's."""
-    public = {"init_params", "forward", "backward", "step", "copy", "from_dict", "nbytes"}
-    for name, text in emitted(target).items():
+    public = {"init_params", "forward", "backward", "step", "jvp", "second", "copy", "from_dict", "nbytes"}
+    texts = {**emitted(target), "of order 2": source(symcell.load("lstm"), target, order=2)}
+    for name, text in texts.items():
         tree = ast.parse(text)
         defined = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and not n.name.startswith("__")}
         used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}

@@ -12,11 +12,13 @@ import symcell
 from symcell.adjoint import Adjoint
 from symcell.cell import Size
 from symcell.graph import Pointwise, lag_of, name_of
+from symcell.lower import lower
 from symcell.pipeline import graphs
 from symcell.plan.prices import price
 from symcell.plan.stash import stash, with_recomputation
 from symcell.symbolic.functions import Equal
 from symcell.symbolic.nodes import At
+from symcell.tangent import second, tangent
 
 
 def derived(text: str) -> Adjoint:
@@ -165,3 +167,13 @@ def test_every_cell(name: str) -> None:
     graph, again = with_recomputation(found, stored)
     assert not again & set(stored)
     assert set(graph.given) & set(found.forward.producer()) <= set(stored)
+
+
+def test_what_a_tangent_tests_for_equality_is_not_computed_again() -> None:
+    """Here nothing but the tangent compares: the maximum is not differentiated twice."""
+    cell = symcell.parse("h[t] = tanh(W @ x[t] + U @ h[t-1])\ny: 1\ny[t] = max(sigmoid(h[t]))", name="largest")
+    found = second(tangent(lower(cell)))
+    kept = stash(found)
+    _, again = with_recomputation(found, kept)
+    assert "attains_max_sigmoid_h" in again
+    assert {"sigmoid_h", "max_sigmoid_h"} <= set(kept)

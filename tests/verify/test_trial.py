@@ -9,6 +9,7 @@ import pytest
 
 import symcell
 from symcell.cell import CellError
+from symcell.pipeline import source
 from symcell.verify.targets import compiler_missing, emulator_missing
 
 RNN = "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)"
@@ -114,3 +115,17 @@ def test_what_verify_takes(tmp_path: Path) -> None:
     assert report.ok
     with pytest.raises(CellError, match="nosuch"):
         symcell.verify("nosuch")
+
+
+def test_second_derivatives_of_a_file_are_tried(tmp_path: Path) -> None:
+    """Those that it has; a sign in them is seen there and nowhere else."""
+    text = source(symcell.parse("h[t] = 0.9 * tanh(W @ x[t] + U @ h[t-1])", name="twice"), "numpy", order=2)
+    good, bad = tmp_path / "good_numpy.py", tmp_path / "bad_numpy.py"
+    good.write_text(text, encoding="utf-8")
+    head, tail = text.split("def _second_sweep(")
+    bad.write_text(f"{head}def _second_sweep({tail.replace('np.subtract(1,', 'np.add(1,', 1)}", encoding="utf-8")
+    report = symcell.verify(good)
+    assert report.ok, report
+    assert not report.cells[0].notes
+    report = symcell.verify(bad)
+    assert {column.head for _, column in report.cells[0].failures()} == {("numpy", "2nd")}

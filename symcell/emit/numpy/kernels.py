@@ -123,8 +123,12 @@ def _reduce(statement: Statement, op: Reduce, views: RegionViews) -> list[str]:
     """Over all units of a row, or of each of a row's equations; or along an axis of a matrix."""
     ufunc = f"{views.scope.xp}.{'add' if op.kind == 'sum' else 'maximum'}.reduce"
     ref = statement.reads[op.arg]
-    out = views.rows(_out(statement), _names(statement))
     several = len(statement.ops) > 1
+    if several and op.axis is not None:
+        width = views.scope.size(views.scope.program.window(ref)[0].shape[1 - op.axis])
+        out = views.shaped(_out(statement), (str(ref.count), width), _names(statement))
+    else:
+        out = views.rows(_out(statement), _names(statement))
     if op.axis is None and not several:
         return [f"{ufunc}({views.operand(op.arg, ref)}, axis=1, keepdims=True, out={out})"]
     member = views.scope.program.window(ref)[0]
@@ -132,8 +136,6 @@ def _reduce(statement: Statement, op: Reduce, views: RegionViews) -> list[str]:
     dims = (*([str(ref.count)] if several else []), *(views.scope.size(size) for size in shape))
     names = [o.arg.signal for o in statement.ops if isinstance(o, Reduce)]
     argument = views.shaped(ref, dims, names, op.arg.lag if isinstance(op.arg, At) else 0)
-    if several and op.axis is not None:
-        out = views.shaped(_out(statement), (dims[0], dims[2 - op.axis]), _names(statement))
     return [f"{ufunc}({argument}, axis={1 + several + (op.axis or 0)}, out={out})"]
 
 

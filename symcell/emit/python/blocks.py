@@ -44,8 +44,8 @@ class FunctionView:
     ``taped``: what it takes apart: (variable, name, shape of a row as code, steps before the first). ``memory``,
     ``arrays``, ``enters``, ``setup``: lines. ``kept``: (state's name, array, start), as code: where ``step`` copies
     states to in memory that it keeps. ``left``, ``results``: (name, code) of what it returns, results of a sweep as
-    rows. ``shared``: whether the output's rows belong to something else too, as code. ``tape``: (name, variable) of
-    what it hands on.
+    rows. ``shared``: of each output whether its rows belong to something else too, as code. ``tape``: (name, variable)
+    of what it hands on.
     """
 
     sizes: tuple[tuple[str, str], ...]
@@ -60,5 +60,5 @@ class FunctionView:
     regions: tuple[RegionView, ...]
     left: tuple[tuple[str, str], ...]
     results: tuple[tuple[str, str], ...]
-    shared: str
+    shared: tuple[str, ...]
     tape: tuple[tuple[str, str], ...]

@@ -12,10 +12,14 @@ from symcell.program.model import Enter, Leave
 def enter(found: Enter, scope: Scope) -> str:
     """The line that fills what a state enters by: what the caller passes, else its start, else zero."""
     buffer = scope.program.buffers[found.buffer]
-    index = _first(found.depth, scope) if scope.program.role == "forward" else _last(found.buffer, found.depth, scope)
+    index = _first(found.depth, scope) if scope.program.ahead else _last(found.buffer, found.depth, scope)
     scope.module.features.add("sort")
+    place = f"{scope.variable(buffer.name)}[{index}]"
     state, start = literal(found.state), _start(found, scope)
-    return f"{scope.variable(buffer.name)}[{index}] = pack.sort(given[{state}]) if {state} in given else {start}"
+    passed = f"pack.sort(given[{state}]) if {state} in given else"
+    if not found.unless:
+        return f"{place} = {passed} {start}"
+    return f"{place} = ({passed} 0) + (0 if {literal(found.unless)} in given else {start})"
 
 
 def _start(found: Enter, scope: Scope) -> str:
@@ -23,7 +27,8 @@ def _start(found: Enter, scope: Scope) -> str:
     if found.start is None:
         return "0"
     start = scope.program.window(found.start)[0]
-    array = f"params[{literal(start.name)}]"
+    name = scope.module.plan.parameters[found.start.first]
+    array = f"{scope.program.buffers[found.start.buffer].origin}[{literal(name)}]"
     return f"{array}.reshape(-1)" if len(start.shape) == 2 else array
 
 
@@ -42,7 +47,7 @@ def leave(state: str, views: RegionViews) -> str:
     """What the caller gets back for a state, in the order of the rows, as a variable: (depth, batch, columns)."""
     scope = views.scope
     found = next(leaving for leaving in scope.program.leaves if leaving.state == state)
-    forward = scope.program.role == "forward"
+    forward = scope.program.ahead
     name = scope.names.get(("leave", state), f"{state}_last" if forward else f"d{state}_first")
     if state in scope.left:
         return name

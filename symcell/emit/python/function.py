@@ -15,7 +15,7 @@ from symcell.program.model import Buffer, Program, Ref
 
 
 def sweep(program: Program, module: Module, dialect: Dialect) -> FunctionView:
-    """``forward`` or ``backward``."""
+    """A function that runs a program over whole sequences."""
     scope = Scope(module, program, program.role)
     enters = tuple(enter(found, scope) for found in program.enters)
     regions = dialect.sweep(scope)
@@ -23,11 +23,12 @@ def sweep(program: Program, module: Module, dialect: Dialect) -> FunctionView:
     left = tuple((literal(found.state), returned(found, leave(found.state, views), scope)) for found in program.leaves)
     results = tuple((literal(name), _rows(name, ref, views)) for name, ref in program.results.items())
     regions.append(RegionView("", (), grouped([Block((), fitted_lines(views.flush(), 4))])))
-    if program.role == "forward":
+    if program.ahead:
         module.tape = {name: scope.variable(name) for name in program.tape}
-    handed = module.tape.values() if program.role == "forward" else ()
+    handed = module.tape.values() if program.ahead else ()
     tape = tuple((literal(variable), variable) for variable in handed)
-    return _view(scope, enters, regions, left, results, tape, _shared(program))
+    shared = tuple(_shared(ref, program) for ref in program.results.values()) if program.ahead else ()
+    return _view(scope, enters, regions, left, results, tape, shared)
 
 
 def single(program: Program, module: Module, dialect: Dialect) -> FunctionView:
@@ -42,7 +43,7 @@ def single(program: Program, module: Module, dialect: Dialect) -> FunctionView:
     states = read_before(scope)
     lines = tuple(before(found, scope) for found in states)
     places = tuple(kept(found, scope) for found in states) if scope.keeps else ()
-    return _view(scope, lines, [RegionView("", (), grouped(blocks))], left, results, (), "", places)
+    return _view(scope, lines, [RegionView("", (), grouped(blocks))], left, results, (), (), places)
 
 
 def _shape(shape: Shape, scope: Scope) -> str:
@@ -57,12 +58,9 @@ def _rows(name: str, ref: Ref | None, views: RegionViews) -> str:
     return f"{scope.xp}.zeros((pack.size, {scope.size(units(scope.module.plan.cell.shape_of(name)))}), dtype)"
 
 
-def _shared(program: Program) -> str:
-    """Whether the rows of the output belong to the tape or to the caller, who may write to y, as code."""
-    (ref,) = program.results.values() if program.role == "forward" else (None,)
-    if ref is None:
-        return ""
-    if program.buffers[ref.buffer].origin != "own":
+def _shared(ref: Ref | None, program: Program) -> str:
+    """Whether the rows of an output belong to the tape or to the caller, who may write to y, as code."""
+    if ref is None or program.buffers[ref.buffer].origin != "own":
         return "True"
     return str(ref.buffer in program.tape and "keep_tape")
 
@@ -82,7 +80,8 @@ def _step(name: str, ref: Ref, views: RegionViews) -> str:
 def _width(buffer: Buffer, scope: Scope) -> str:
     """The columns of an input's rows, where the function has to know."""
     matrix = len(buffer.members[0].shape) == 2
-    needed = {"forward": buffer.depth > 0, "backward": False, "step": matrix or scope.keeps}[scope.kind]
+    ahead = scope.program.ahead and buffer.depth > 0
+    needed = matrix or scope.keeps if scope.kind == "step" else ahead
     return scope.size(buffer.width) if needed else ""
 
 
@@ -93,7 +92,7 @@ def _view(
     left: tuple[tuple[str, str], ...],
     results: tuple[tuple[str, str], ...],
     tape: tuple[tuple[str, str], ...],
-    shared: str,
+    shared: tuple[str, ...],
     kept: tuple[tuple[str, str, str], ...] = (),
 ) -> FunctionView:
     used = [b for name, b in scope.program.buffers.items() if name in scope.used]

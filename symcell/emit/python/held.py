@@ -15,20 +15,20 @@ from symcell.program.model import Plan
 from symcell.program.stretches import ROWS
 
 RESULTS = ("untaped", "taped", "back")
-LOCALS = ("item", "packed", "sizes", "some")
+LOCALS = ("item", "sizes", "some", "uneven")
 
 
 def lines(plan: Plan) -> tuple[str, ...]:
-    """The body of ``_held``, whose arguments are ``sizes``, ``steps``, ``batch``, ``item`` and ``packed``."""
+    """The body of ``_held``, whose arguments are ``sizes``, ``steps``, ``batch``, ``item`` and ``uneven``."""
     code = _Code()
     sweep = sweeps(plan)
     found = dict(zip(RESULTS, (sweep.untaped, sweep.taped, sweep.backward), strict=True))
     sums = [line for name, held in found.items() for line in code.lines(name, held)]
-    packed = [f"    {name} += rows * ({code.row(held)})" for name, held in found.items()]
+    uneven = [f"    {name} += rows * ({code.row(held)})" for name, held in found.items()]
     sizes = [f"{code.variables[n]} = sizes[{literal(n)}]" for n in plan.cell.sizes if n in code.variables]
     if code.stretched:
         sizes.append(f"some = min(steps, max(1, {ROWS} // max(batch, 1))) * batch")
-    body = [*sizes, "rows = steps * batch", *sums, "if packed:", *packed, f"return {', '.join(RESULTS)}"]
+    body = [*sizes, "rows = steps * batch", *sums, "if uneven:", *uneven, f"return {', '.join(RESULTS)}"]
     return tuple(short for line in body for short in code_lines(line, 4))
 
 

@@ -28,7 +28,9 @@ class ModuleView:
     several steps, and that are matrices; ``matrices``: inputs that are; ``only_input``: the one input's name, if there
     is one alone. ``features``: parts of the template that the
     functions need. ``helpers``: definitions of functions that the array package lacks. ``held``: lines that say how
-    many bytes the sweeps hold. ``own``: what the target's own templates see.
+    many bytes the sweeps hold. ``dots``: what the tangents of inputs and states are called, as a dict, and ``jvp`` and
+    ``second``: functions for second derivatives, where the module has them. ``own``: what the target's own templates
+    see.
     """
 
     cell: str
@@ -60,6 +62,9 @@ class ModuleView:
     forward: FunctionView
     backward: FunctionView
     step: FunctionView
+    dots: str
+    jvp: FunctionView | None
+    second: FunctionView | None
     own: object
 
 
@@ -70,7 +75,7 @@ KINDS = (*INITIALISERS, "uniform()", "normal()", "number")
 def render(plan: Plan, dialect: Dialect) -> str:
     """The module's source."""
     module = Module(plan, dialect.xp, dialect.keeps)
-    forward, backward = (sweep(program, module, dialect) for program in (plan.forward, plan.backward))
+    sweeps = {program.role: sweep(program, module, dialect) for pair in plan.pairs for program in pair}
     step = single(plan.forward, module, dialect)
     view = ModuleView(
         **_about(plan.cell, plan.parameters),
@@ -78,13 +83,22 @@ def render(plan: Plan, dialect: Dialect) -> str:
         features=frozenset(module.features),
         helpers=python_helpers(module.functions, dialect.xp),
         held=held_lines(plan),
-        forward=forward,
-        backward=backward,
+        forward=sweeps["forward"],
+        backward=sweeps["backward"],
         step=step,
+        dots=_dots(plan),
+        jvp=sweeps.get("tangent"),
+        second=sweeps.get("second"),
         own=dialect.view(),
     )
     keys = {f.name: getattr(view, f.name) for f in fields(view)}
     return tidy(environment(dialect.name).get_template(f"{dialect.name}/module.py.j2").render(keys))
+
+
+def _dots(plan: Plan) -> str:
+    """What the tangents of inputs and states are called in the sweeps; empty where there are none."""
+    named = dict.fromkeys((*plan.cell.inputs, *plan.cell.states))
+    return _dict({name: literal(plan.dots[name]) for name in named}, "_DOTS") if plan.dots else ""
 
 
 def _about(cell: Cell, parameters: tuple[str, ...]) -> dict[str, Any]:
@@ -110,7 +124,7 @@ def _about(cell: Cell, parameters: tuple[str, ...]) -> dict[str, Any]:
         "matrices": frozenset(literal(x) for x, shape in cell.inputs.items() if len(shape) == 2),
         "only_input": literal(next(iter(cell.inputs))) if len(cell.inputs) == 1 else "",
         "kinds": tuple(kind for kind in KINDS if kind in {_kind(start) for start in starts.values()}),
-        "spread": _spread(cell),
+        "spread": literal(cell.spread.plain()),
         "output_shape": _shape(cell.shape_of(cell.output)),
     }
 
@@ -143,8 +157,3 @@ def _kind(start: float | Start) -> str:
     if not isinstance(start, Start):
         return "number"
     return start.kind if start.scale is None else f"{start.kind}()"
-
-
-def _spread(cell: Cell) -> str:
-    """The size n of the default start, uniform in ±1/√n: H where a size has that name, else the output's."""
-    return literal("H" if "H" in cell.sizes else cell.shape_of(cell.output)[0].plain())

@@ -10,11 +10,11 @@ import sympy
 
 from symcell.cell import Shape, Size
 from symcell.emit.python.names import RESERVED, Identifiers, size_code
-from symcell.program.model import Buffer, Plan, Program, Ref
+from symcell.program.model import Buffer, Plan, Program, Ref, Role
 from symcell.program.stretches import ROWS
 from symcell.symbolic.nodes import Constant, Count
 
-Kind = Literal["forward", "backward", "step"]
+Kind = Role | Literal["step"]
 """Which function: one for each program, and the forward program for a single step (``step``)."""
 
 
@@ -166,10 +166,9 @@ class Scope:
         member = self.program.window(ref)[0]
         if ("fixed", ref) in self._known:
             return self._known["fixed", ref]
-        if buffer.origin in ("params", "grads"):
+        if buffer.origin in ("params", "directions", "grads"):
             names = self.module.plan.parameters[ref.first : ref.first + ref.count]
-            array = "params" if buffer.origin == "params" else "grads"
-            return f'{array}.stack("{names[0]}", "{names[-1]}")'
+            return f'{buffer.origin}.stack("{names[0]}", "{names[-1]}")'
         if buffer.origin == "constant":
             return f'params["{member.name}"]'
         variable = self.variable(ref.buffer)
