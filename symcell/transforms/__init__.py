@@ -1,0 +1,9 @@
+"""Cells from cells: regularizers on the states of any cell, and a cell without its biases, as equations like all."""
+
+from symcell.transforms.biases import biases, without_biases
+from symcell.transforms.outputs import with_output
+from symcell.transforms.recurrent_dropout import with_recurrent_dropout
+from symcell.transforms.transformed import Mask, Transformed
+from symcell.transforms.zoneout import with_zoneout
+
+__all__ = ["Mask", "Transformed", "biases", "with_output", "with_recurrent_dropout", "with_zoneout", "without_biases"]
