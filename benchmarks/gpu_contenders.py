@@ -156,21 +156,18 @@ def torch_module(work: Work, given: Given, *, dtype: str, tf32: bool = False) ->
     """PyTorch's own module: cuDNN's kernels on a GPU."""
     import torch
 
-    known, names = torch_cells.recognise(work.cell) or (None, {})
+    known = torch_cells.recognise(work.cell)
     if known is None:
         raise ValueError(f"PyTorch has no module that is {work.cell.name}")
     kind = getattr(torch, dtype)
-    net = torch_cells.module(work.cell, work.sizes, known, names, kind).to(given.dy.device)
-    net.load_state_dict(torch_cells.stacked(given.params, known, names))
+    net = torch_cells.module(known, work.sizes, kind).to(given.dy.device)
+    net.load_state_dict(torch_cells.stacked(given.params, known))
     ((x_name, x),) = given.x.items()
     x, dy = x.to(kind).detach().requires_grad_(), given.dy.to(kind)
 
     def found(y: Tensor) -> dict[str, Tensor]:
         several = {"y": y.detach(), f"d {x_name}": x.grad}
-        for name, parts in known.layout.items():
-            pieces = getattr(net, name).grad.chunk(len(parts))
-            several |= {f"d {names[part]}": piece for part, piece in zip(parts, pieces, strict=True) if part != "0"}
-        return several
+        return several | {f"d {name}": gradient for name, gradient in torch_cells.gradients(net, known).items()}
 
     return _torch_runs(lambda: net(x)[0], [*net.parameters(), x], dy, found, tf32)
 

@@ -96,18 +96,18 @@ def torch_module(work: Work, measure: str, numbers: Numbers) -> Run:
     """PyTorch's own module, with the cell's parameters."""
     import torch
 
-    known, names = torch_cells.recognise(work.cell) or (None, {})
+    known = torch_cells.recognise(work.cell)
     if known is None:
         raise ValueError(f"PyTorch has no module that is {work.cell.name}")
     tensors = _Tensors(numbers)
-    net = torch_cells.module(work.cell, work.sizes, known, names, torch.float32)
-    net.load_state_dict(torch_cells.stacked(tensors.params, known, names))
+    net = torch_cells.module(known, work.sizes, torch.float32)
+    net.load_state_dict(torch_cells.stacked(tensors.params, known))
     (x,) = tensors.x.values()
     if measure == "train":
         return _train(lambda: net(x)[0], [*net.parameters(), x], tensors.dy)
     if measure == "inference":
         return _without_gradients(lambda: net(x)[0])
-    state = torch_cells.start(tensors.state, known, names)
+    state = torch_cells.start(tensors.state, known)
     return _without_gradients(lambda: net(x[:1], state)[0][0])
 
 
