@@ -29,6 +29,7 @@ class Softplus(Elementwise):
         c="softplus",
         definition="real softplus(real v) { return (v > 0 ? v : 0) + log1p(exp(v > 0 ? -v : v)); }",
         cost=2 * TRANSCENDENTAL,
+        onnx="Where(Greater({0}, 40), {0}, Softplus(Min({0}, 40)))",  # onnxruntime's overflows
     )
 
     def derivative(self, k: int) -> Expr:
@@ -50,6 +51,7 @@ class Elu(Elementwise):
         c="elu",
         definition="real elu(real v) { return v > 0 ? v : expm1(v); }",
         cost=TRANSCENDENTAL,
+        onnx="Elu({0})",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -65,6 +67,7 @@ class Softsign(Elementwise):
         c="softsign",
         definition="real softsign(real v) { return v / (1 + fabs(v)); }",
         cost=3,
+        onnx="Div({0}, Add(1, Abs({0})))",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -107,6 +110,7 @@ class Tanhshrink(Elementwise):
     return square < 1 ? v * (r / (1 + r)) : far;
 }""",
         cost=3 * TRANSCENDENTAL,
+        onnx="Sub({0}, Tanh({0}))",
     )
 
     def derivative(self, k: int) -> Expr:

@@ -26,34 +26,35 @@ class Predicate(Elementwise):
         return rf"\left[{left} {self.sign} {right}\right]"
 
 
-def _compared(ufunc: str, operator: str, holds: Callable[[Any, Any], bool]) -> Row:
+def _compared(ufunc: str, operator: str, onnx: str, holds: Callable[[Any, Any], bool]) -> Row:
     return Row(
         exact=lambda u, v: mpmath.mpf(1) if holds(real(u), real(v)) else mpmath.mpf(0),
         torch=f"{{0}} {operator} {{1}}",
         numpy=called(ufunc, 2),
         overwrites=(0, 1),
         c=f"(real)({{0}} {operator} {{1}})",
+        onnx=f"Number({onnx})",
     )
 
 
 class Greater(Predicate):
     text, sign, operator = "greater", ">", ">"
-    row = _compared("greater", ">", lambda u, v: u > v)
+    row = _compared("greater", ">", "Greater({0}, {1})", lambda u, v: u > v)
 
 
 class GreaterEqual(Predicate):
     text, sign, operator = "greater_equal", r"\ge", ">="
-    row = _compared("greater_equal", ">=", lambda u, v: u >= v)
+    row = _compared("greater_equal", ">=", "GreaterOrEqual({0}, {1})", lambda u, v: u >= v)
 
 
 class Equal(Predicate):
     text, sign, operator = "equal", "=", "=="
-    row = _compared("equal", "==", lambda u, v: u == v)
+    row = _compared("equal", "==", "Equal({0}, {1})", lambda u, v: u == v)
 
 
 class NotEqual(Predicate):
     text, sign, operator = "not_equal", r"\ne", "!="
-    row = _compared("not_equal", "!=", lambda u, v: u != v)
+    row = _compared("not_equal", "!=", "Not(Equal({0}, {1}))", lambda u, v: u != v)
 
 
 class Where(Elementwise):
@@ -69,6 +70,7 @@ class Where(Elementwise):
             "np.copyto({o}, {1}, where={m})",
         ),
         c="({0} != 0 ? {1} : {2})",
+        onnx="Where(Not(Equal({0}, 0)), {1}, {2})",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -85,7 +87,7 @@ class Detached(Elementwise):
     """Its argument, held constant under differentiation (the shift inside a softmax, on which nothing depends)."""
 
     text, nargs, spoken = "detached", 1, False
-    row = Row(lambda v: v, "{0}.detach()", ("np.copyto({o}, {0})",), (0,), c="{0}", cost=0)
+    row = Row(lambda v: v, "{0}.detach()", ("np.copyto({o}, {0})",), (0,), c="{0}", cost=0, onnx="{0}")
 
     def derivative(self, k: int) -> Expr:
         return Integer(0)

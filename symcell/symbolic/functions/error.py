@@ -100,6 +100,7 @@ class Erf(Elementwise):
         c="erf",
         cost=TRANSCENDENTAL,
         native=sympy.erf,
+        onnx="Erf({0})",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -119,6 +120,7 @@ class NormalCdf(Elementwise):
         c="normal_cdf",
         definition=_NORMAL_CDF_C,
         cost=TRANSCENDENTAL,
+        onnx="Mul(0.5, Add(1, Erf(Mul({0}, 0.7071067811865476))))",
     )
 
     def derivative(self, k: int) -> Expr:

@@ -23,6 +23,7 @@ class Relu(Elementwise):
         overwrites=(0,),
         c="relu",
         definition="real relu(real v) { return v < 0 ? 0 : v; }",
+        onnx="Relu({0})",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -39,6 +40,7 @@ class Abs(Elementwise):
         c="fabs",
         stepped=lambda v: v if real(v) > 0 else -v if real(v) < 0 else mpmath.mpf(0),
         native=sympy.Abs,
+        onnx="Abs({0})",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -59,6 +61,7 @@ class Sign(Elementwise):
         c="sign",
         definition="real sign(real v) { return v > 0 ? 1 : v < 0 ? -1 : v; }",
         native=sympy.sign,
+        onnx="Sign({0})",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -77,6 +80,7 @@ class Maximum(Elementwise):
         c="maximum",
         definition="real maximum(real u, real v) { return u > v || u != u ? u : v; }  // NaN wins, as in NumPy",
         stepped=lambda u, v: (u + v) / 2 if real(u) == real(v) else max(u, v, key=real),
+        onnx="Max({0}, {1})",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -96,6 +100,7 @@ class Minimum(Elementwise):
         c="minimum",
         definition="real minimum(real u, real v) { return u < v || u != u ? u : v; }",
         stepped=lambda u, v: (u + v) / 2 if real(u) == real(v) else min(u, v, key=real),
+        onnx="Min({0}, {1})",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -121,6 +126,7 @@ class Clip(Elementwise):
         needs=(Minimum, Maximum),
         cost=2,
         stepped=lambda v, low, high: real(low) if real(v) < real(low) == real(high) else _exact_clip(v, low, high),
+        onnx="Min(Max({0}, {1}), {2})",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -150,6 +156,7 @@ class HardSigmoid(Elementwise):
         definition="real hard_sigmoid(real v) { return clip((v + 3) / 6, 0, 1); }",
         needs=(Clip,),
         cost=4,
+        onnx="Min(Max(Div(Add({0}, 3), 6), 0), 1)",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -169,6 +176,7 @@ class HardTanh(Elementwise):
         definition="real hard_tanh(real v) { return clip(v, -1, 1); }",
         needs=(Clip,),
         cost=2,
+        onnx="Min(Max({0}, -1), 1)",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -179,7 +187,8 @@ class Floor(Elementwise):
     """The largest integer that is not above v; derivative 0."""
 
     text, nargs = "floor", 1
-    row = Row(lambda v: mpmath.floor(real(v)), "torch.floor({0})", called("floor"), (0,), c="floor", native=sympy.floor)
+    row = Row(lambda v: mpmath.floor(real(v)), "torch.floor({0})", called("floor"), (0,), c="floor", native=sympy.floor,
+              onnx="Floor({0})")  # fmt: skip
 
     def derivative(self, k: int) -> Expr:
         return Integer(0)
@@ -210,6 +219,7 @@ class Mod(Elementwise):
 }""",
         cost=TRANSCENDENTAL,
         native=sympy.Mod,
+        onnx="Sub({0}, Mul({1}, Floor(Div({0}, {1}))))",
     )
 
     def derivative(self, k: int) -> Expr:

@@ -31,6 +31,7 @@ class Sigmoid(Elementwise):
         c="sigmoid",
         definition="real sigmoid(real v) { return 1 / (1 + exp(-v)); }",
         cost=TRANSCENDENTAL,
+        onnx="Sigmoid({0})",
     )
 
     def derivative(self, k: int) -> Expr:
@@ -39,7 +40,8 @@ class Sigmoid(Elementwise):
 
 class Tanh(Elementwise):
     text, tex, nargs = "tanh", r"\tanh", 1
-    row = Row(mpmath.tanh, "torch.tanh({0})", called("tanh"), (0,), c="tanh", cost=TRANSCENDENTAL, native=sympy.tanh)
+    row = Row(mpmath.tanh, "torch.tanh({0})", called("tanh"), (0,), c="tanh", cost=TRANSCENDENTAL, native=sympy.tanh,
+              onnx="Tanh({0})")  # fmt: skip
 
     def derivative(self, k: int) -> Expr:
         return 1 - self**2
@@ -47,7 +49,8 @@ class Tanh(Elementwise):
 
 class Exp(Elementwise):
     text, tex, nargs = "exp", r"\exp", 1
-    row = Row(mpmath.exp, "torch.exp({0})", called("exp"), (0,), c="exp", cost=TRANSCENDENTAL, native=sympy.exp)
+    row = Row(mpmath.exp, "torch.exp({0})", called("exp"), (0,), c="exp", cost=TRANSCENDENTAL, native=sympy.exp,
+              onnx="Exp({0})")  # fmt: skip
 
     def derivative(self, k: int) -> Expr:
         return self
@@ -55,7 +58,8 @@ class Exp(Elementwise):
 
 class Log(Elementwise):
     text, tex, nargs = "log", r"\log", 1
-    row = Row(mpmath.log, "torch.log({0})", called("log"), (0,), c="log", cost=TRANSCENDENTAL, native=sympy.log)
+    row = Row(mpmath.log, "torch.log({0})", called("log"), (0,), c="log", cost=TRANSCENDENTAL, native=sympy.log,
+              onnx="Log({0})")  # fmt: skip
 
     def derivative(self, k: int) -> Expr:
         return 1 / self.args[0]
@@ -63,7 +67,7 @@ class Log(Elementwise):
 
 class Sqrt(Elementwise):
     text, nargs = "sqrt", 1
-    row = Row(mpmath.sqrt, "torch.sqrt({0})", called("sqrt"), (0,), c="sqrt", cost=TRANSCENDENTAL)
+    row = Row(mpmath.sqrt, "torch.sqrt({0})", called("sqrt"), (0,), c="sqrt", cost=TRANSCENDENTAL, onnx="Sqrt({0})")
 
     def derivative(self, k: int) -> Expr:
         return 1 / (2 * self)
@@ -85,7 +89,8 @@ class EuclideanRoot(Sqrt):
 
 class Sin(Elementwise):
     text, tex, nargs = "sin", r"\sin", 1
-    row = Row(mpmath.sin, "torch.sin({0})", called("sin"), (0,), c="sin", cost=TRANSCENDENTAL, native=sympy.sin)
+    row = Row(mpmath.sin, "torch.sin({0})", called("sin"), (0,), c="sin", cost=TRANSCENDENTAL, native=sympy.sin,
+              onnx="Sin({0})")  # fmt: skip
 
     def derivative(self, k: int) -> Expr:
         return Cos(self.args[0])
@@ -93,7 +98,8 @@ class Sin(Elementwise):
 
 class Cos(Elementwise):
     text, tex, nargs = "cos", r"\cos", 1
-    row = Row(mpmath.cos, "torch.cos({0})", called("cos"), (0,), c="cos", cost=TRANSCENDENTAL, native=sympy.cos)
+    row = Row(mpmath.cos, "torch.cos({0})", called("cos"), (0,), c="cos", cost=TRANSCENDENTAL, native=sympy.cos,
+              onnx="Cos({0})")  # fmt: skip
 
     def derivative(self, k: int) -> Expr:
         return -Sin(self.args[0])
@@ -110,6 +116,7 @@ class Power(Elementwise):
         overwrites=(0, 1),
         c="pow",
         cost=2 * TRANSCENDENTAL,
+        onnx="Pow({0}, {1})",
     )
 
     def derivative(self, k: int) -> Expr:

@@ -28,9 +28,11 @@ class Row:
 
     ``torch``: PyTorch's counterpart as an expression of the tensors {0}, {1}, …
 
+    ``onnx``: calls of ONNX's operators of {0}, {1}, … and numbers; ``Number`` makes 1 and 0 of a truth.
+
     ``cost``: in additions. ``native``: SymPy's own function of this meaning, which equations may be given in.
 
-    A function that :meth:`Elementwise.composed` spells out has neither NumPy nor C of its own.
+    A function that :meth:`Elementwise.composed` spells out has no NumPy, C or ONNX of its own.
     """
 
     exact: Callable[..., Any]
@@ -44,6 +46,7 @@ class Row:
     cost: int = 1
     stepped: Callable[..., Any] | None = None
     native: type[sympy.Function] | None = None
+    onnx: str = ""
 
 
 TRANSCENDENTAL = 10
