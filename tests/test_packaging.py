@@ -16,3 +16,4 @@ def test_every_package_is_listed():
 def test_templates_and_cells_are_package_data():
     assert files("symcell.templates").joinpath("derivation", "text.j2").is_file()
     assert files("symcell").joinpath("cells", "lstm.cell").is_file()
+    assert files("symcell").joinpath("cells", "layouts", "torch.toml").is_file()

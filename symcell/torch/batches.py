@@ -1,0 +1,170 @@
+"""Sequences as a layer works on them: (T, B, *shape), or the rows of a packed batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from symcell.sequences import cut_at_resets
+
+Returned = Callable[[Tensor], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """Which samples of a batch are which of the caller's: ``first``, ``last`` (B,) of each of the caller's samples, and
+    ``carried``: those of them whose first one begins with the state that the caller gives."""
+
+    first: Tensor
+    last: Tensor
+    carried: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """``inputs`` by name: (T, B, *shape), or with ``lengths`` (B,), in descending order, rows (sum(lengths), *shape).
+
+    ``samples``: B. ``steps``: T. ``returned``: gives an output the form in which the caller passed the input.
+    ``sort``, ``unsort``: the order of the caller's states in that of the samples here, and back (None: the same).
+    ``single``: the caller's tensors have no batch axis. ``cuts``: the samples are parts of the caller's.
+    """
+
+    inputs: Mapping[str, Tensor]
+    samples: int
+    steps: int
+    returned: Returned
+    lengths: Tensor | None = None
+    sort: Tensor | None = None
+    unsort: Tensor | None = None
+    single: bool = False
+    cuts: Cuts | None = None
+    _turned: list[Tensor] = field(default_factory=list)
+
+    def reversed(self, rows: Tensor) -> Tensor:
+        """Each sequence from its own last step to its first."""
+        if self.lengths is None:
+            return rows.flip(0)
+        if not self._turned:
+            self._turned.append(turned(self.lengths, self.steps, rows.shape[0]).to(rows.device))
+        return _placed(rows, self._turned[0])
+
+    def at_every_step(self, each: Tensor, lead: tuple[int, ...]) -> Tensor:
+        """What each sample has (B, *shape), at all of its steps."""
+        if self.lengths is None:
+            return each.expand(*lead, *each.shape[1:])
+        _, sample, _ = _places(self.lengths, self.steps, lead[0])
+        return each[sample.to(each.device)]
+
+    def begun(self, state: Tensor, start: Tensor | None, axis: int) -> Tensor:
+        """The caller's state (…, B, *shape) as that of the samples; where these begin anew it is ``start``, or zero."""
+        if self.cuts is None:
+            return state
+        shape = (*state.shape[:axis], self.samples, *state.shape[axis + 1 :])
+        begin = state.new_zeros(shape) if start is None else start.expand(shape)
+        carried = self.cuts.carried
+        return begin.index_copy(axis, self.cuts.first[carried], state.index_select(axis, carried))
+
+    def ended(self, state: Tensor, axis: int) -> Tensor:
+        """The last state of the caller's samples."""
+        if self.cuts is not None:
+            return state.index_select(axis, self.cuts.last)
+        return state if self.unsort is None else state.index_select(axis, self.unsort)
+
+
+def _places(lengths: Tensor, steps: int, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """By row its step and its sample; by step its first row."""
+    every = torch.arange(steps)
+    counts = (lengths > every[:, None]).sum(1)
+    first = counts.cumsum(0) - counts
+    step = every.repeat_interleave(counts, output_size=rows)
+    return step, torch.arange(rows) - first[step], first
+
+
+def turned(lengths: Tensor, steps: int, rows: int) -> Tensor:
+    """For each packed row the row of the same sequence that is as far from its other end."""
+    step, sample, first = _places(lengths, steps, rows)
+    return first[lengths[sample] - 1 - step] + sample
+
+
+def _placed(rows: Tensor, places: Tensor) -> Tensor:
+    """Row k at the place ``places[k]``, all places once: its gradient, unlike that of indexing, adds nothing up."""
+    return torch.empty_like(rows).index_copy(0, places, rows)
+
+
+def packed_batch(packed: Mapping[str, PackedSequence], main: str) -> Batch:
+    """Of PackedSequences. Raises ValueError where they are packed in different ways."""
+    chief = packed[main]
+    sizes = chief.batch_sizes
+    for name, other in packed.items():
+        if other is not chief and not torch.equal(other.batch_sizes, sizes):
+            raise ValueError(f"input[{name!r}]: expected the batch sizes of {main!r}, as sequences are packed together")
+    order = chief.sorted_indices
+    samples = int(sizes[0]) if order is None else len(order)  # of a length, unlike a number, graphs know what it equals
+    lengths = (sizes[:, None] > torch.arange(samples)).sum(0)
+
+    def returned(rows: Tensor) -> PackedSequence:
+        return PackedSequence(rows, sizes, chief.sorted_indices, chief.unsorted_indices)
+
+    inputs = {name: each.data for name, each in packed.items()}
+    return Batch(inputs, samples, len(sizes), returned, lengths, order, chief.unsorted_indices)
+
+
+def plain_batch(inputs: Mapping[str, Tensor], ranks: Mapping[str, int], main: str, batch_first: bool) -> Batch:
+    """Of tensors (T, B, *shape), (B, T, *shape) where ``batch_first``, or (T, *shape)."""
+    single = inputs[main].dim() == 1 + ranks[main]
+    if single:
+        whole = {name: x.unsqueeze(1) for name, x in inputs.items()}
+        return Batch(whole, 1, whole[main].shape[0], lambda y: y.squeeze(1), single=True)
+    if batch_first:
+        inputs = {name: x.transpose(0, 1) for name, x in inputs.items()}
+    steps, samples = inputs[main].shape[:2]
+    return Batch(inputs, samples, steps, (lambda y: y.transpose(0, 1)) if batch_first else (lambda y: y))
+
+
+def _on_host(truths: Tensor) -> Any:
+    """As an array, out of what torch.func wraps around it."""
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+        return truths.cpu().numpy()
+    while torch._C._functorch.is_gradtrackingtensor(truths):
+        truths = torch._C._functorch.get_unwrapped(truths)
+    if torch._C._functorch.is_batchedtensor(truths):
+        raise ValueError("resets: expected the same ones for all entries of a vmap")
+    with torch._C._DisableFuncTorch():
+        return truths.cpu().numpy()
+
+
+def cut_batch(batch: Batch, resets: Any, batch_first: bool) -> Batch:
+    """A plain batch whose states are set to their start before the steps at which ``resets`` is true: its samples are
+    what lies between. Raises TypeError or ValueError for what does not fit."""
+    if batch.lengths is not None:
+        raise TypeError("resets: expected input as tensors (T, B, ...), got a PackedSequence")
+    if not isinstance(resets, torch.Tensor) or resets.dtype != torch.bool:
+        came = resets.dtype if isinstance(resets, torch.Tensor) else type(resets).__name__
+        raise TypeError(f"resets: expected a tensor of torch.bool, got {came}")
+    given = tuple(resets.shape)
+    truths = _on_host(resets)
+    truths = truths[:, None] if batch.single else truths.T if batch_first else truths
+    lead = tuple(next(iter(batch.inputs.values())).shape[:2])
+    if truths.shape != lead:
+        raise ValueError(f"resets: expected a truth for each step, {lead} of (T, B), got the shape {given}")
+    found = cut_at_resets(truths)
+    device = next(iter(batch.inputs.values())).device
+    rows = torch.from_numpy(found.rows).to(device)
+    place = torch.empty_like(rows)
+    place[rows] = torch.arange(len(rows), device=device)
+    first, last = (torch.from_numpy(each).to(device) for each in (found.first, found.last))
+    carried = torch.from_numpy(found.carried.nonzero()[0]).to(device)
+    lengths = torch.from_numpy(found.lengths)
+    inputs = {name: _placed(x.flatten(0, 1), place) for name, x in batch.inputs.items()}
+
+    def returned(y: Tensor) -> Any:
+        return batch.returned(_placed(y, rows).reshape(*lead, *y.shape[1:]))
+
+    cuts = Cuts(first, last, carried)
+    steps = int(lengths[0]) if len(lengths) else 0
+    return Batch(inputs, len(lengths), steps, returned, lengths, single=batch.single, cuts=cuts)
