@@ -35,15 +35,15 @@ def growth(contender: Contender, work: Work) -> int:
     small = work.over(2, 1)
     contender.make(small, "train", numbers(small))()
     run = contender.make(work, "train", numbers(work))
-    before = _start()
+    before = mark()
     result = run()
-    grown = _status("VmHWM") - before
+    grown = highest() - before
     del result
     return max(grown, 0)
 
 
-def _start() -> int:
-    """Bytes in use now, from which the high-water mark rises; memory that was freed is given back before."""
+def mark() -> int:
+    """Bytes in use now, from which the high-water mark rises; memory that was freed is given back before. On Linux."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # a C library without it
         ctypes.CDLL(None).malloc_trim(0)
@@ -52,6 +52,11 @@ def _start() -> int:
     except OSError:
         return _status("VmHWM")
     return _status("VmRSS")
+
+
+def highest() -> int:
+    """The most bytes that this process has had in use since :func:`mark`. On Linux."""
+    return _status("VmHWM")
 
 
 def _status(name: str) -> int:

@@ -98,4 +98,5 @@ def test_every_program_finds_what_it_imports(path: Path) -> None:
     code = f"import runpy; runpy.run_path({str(path)!r}, run_name='imported')"
     done = subprocess.run([sys.executable, "-c", code], cwd=FOLDER, env=os.environ | {"PYTHONPATH": str(FOLDER)},
                           capture_output=True, text=True, check=False)  # fmt: skip
-    assert done.returncode == 0 or "No module named 'jax'" in done.stderr, done.stderr
+    optional = any(f"No module named '{name}'" in done.stderr for name in ("jax", "torch"))
+    assert done.returncode == 0 or optional, done.stderr
