@@ -87,7 +87,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "3831e12b76d6077d"
+STAMP = "e482ceec2f501f01"
 
 
 class Params(Mapping[str, Any]):
@@ -177,6 +177,10 @@ class Tape(NamedTuple):
         return self.pack.batch
 
     @property
+    def lead(self) -> tuple[int, ...]:
+        return self.pack.lead
+
+    @property
     def nbytes(self) -> int:
         """Bytes stored for the backward pass, the inputs included."""
         return sum(array.nbytes for array in self.arrays.values())
@@ -233,9 +237,10 @@ class Packing:
 
     The samples are sorted by length, longest first, so those that still run at step t are the first ``counts[t]``.
     Their rows follow each other step by step; padding is neither read nor computed. Without lengths: plain (T*B) rows.
+    ``packed``: what comes and goes is such rows, of samples in this order. ``lead``: its axes, (N,) or else (T, B).
     """
 
-    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None) -> None:
+    def __init__(self, steps: int, batch: int, lengths: np.ndarray | None, packed: bool = False) -> None:
         self.steps, self.batch = steps, batch
         self.order = self.back = self.index = None
         self.ends = np.full(batch, steps)
@@ -246,11 +251,13 @@ class Packing:
             self.ends = lengths[order]
             counts = np.count_nonzero(self.ends[None, :] > np.arange(self.ends.max(initial=0))[:, None], axis=1)
             self.order, self.back = np.asarray(order), np.asarray(np.argsort(order, kind="stable"))
-            rows = [t * batch + order[:n] for t, n in enumerate(counts)]
-            self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
+            if not packed:
+                rows = [t * batch + order[:n] for t, n in enumerate(counts)]
+                self.index = np.asarray(np.concatenate([np.zeros(0, int), *rows]))
             self.counts = [int(n) for n in counts]
             self.offsets = [0, *(int(n) for n in np.cumsum(counts))]
         self.size = self.offsets[-1]
+        self.lead = (self.size,) if packed else (steps, batch)
 
     def stretch(self, rows: int) -> int:
         """How many steps have about so many rows: one at least, but no more than there are."""
@@ -264,14 +271,14 @@ class Packing:
         return [k * self.batch for k in range(depth)] + [depth * self.batch + start for start in self.offsets]
 
     def rows(self, x: Any) -> Any:
-        """(T, B, *shape) as rows, padding left out."""
-        flat = x.reshape(self.steps * self.batch, math.prod(x.shape[2:]))
+        """(T, B, *shape) as rows, padding left out; what is packed as it is."""
+        flat = x.reshape(math.prod(self.lead), math.prod(x.shape[len(self.lead) :]))
         return np.ascontiguousarray(flat if self.index is None else flat[self.index])
 
     def sequence(self, rows: Any, shape: tuple[int, ...], kept: bool) -> Any:
-        """Rows as (T, B, *shape), zero in the padding: themselves if they can be handed over as they are, but a copy
-        where they are ``kept`` for something else."""
-        whole = (self.steps, self.batch, *shape)
+        """Rows as (T, B, *shape), zero in the padding, or packed: themselves if they can be handed over as they are,
+        but a copy where they are ``kept`` for something else."""
+        whole = (*self.lead, *shape)
         if self.index is None:
             return (rows.copy() if kept else np.ascontiguousarray(rows)).reshape(whole)
         y = np.zeros((self.steps * self.batch, rows.shape[1]), rows.dtype)
@@ -303,6 +310,7 @@ def forward(
     state: Mapping[str, Any] | None = None,
     lengths: Any = None,
     *,
+    packed: bool = False,
     keep_tape: bool = True,
     checkpoint: int | str | None = None,
     budget: float | None = None,
@@ -312,6 +320,8 @@ def forward(
     x: (T, B, size), by name where there are several inputs; a matrix is (T, B, rows, columns). state: the states
     before the first step, by name, each (B, size), or (k, B, size) where k steps are carried (``LAGS``); one that is
     missing is its learned start, or zero. lengths: (B,) integers; what lies behind a sequence's end is not read.
+    packed: x, and y as well, is (N, size), the rows of a PyTorch PackedSequence: step after step, one for each sample
+    that still runs. ``lengths`` then begins with the longest, and N is their sum; states are in the order of lengths.
     checkpoint: the tape holds states alone, every so many steps (``"sqrt"``: √T), and ``backward`` runs the pieces
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
@@ -320,15 +330,14 @@ def forward(
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
-    steps, batch = _check_inputs(checked, ("T", "B"), params)
+    steps, batch, ends = _check_sequences(checked, lengths, packed, params)
     given = _check_state("state", state, batch, params)
-    ends = _check_lengths(lengths, steps, batch)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
     if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, params.sizes, params.flat.dtype, inputs, [])
+        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
         return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends)
+    pack = Packing(steps, batch, ends, packed)
     rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
     return pack.sequence(rows, _shape(("D",), params.sizes), False), last, kept
 
@@ -424,12 +433,12 @@ def backward(
         raise ValueError(
             f"params: expected {tape.sizes} in {tape.dtype} as on the tape, got {params.sizes} in {params.flat.dtype}"
         )
-    steps, batch, dtype = tape.steps, tape.batch, tape.dtype
+    lead, dtype = tape.lead, tape.dtype
     shape = _shape(("D",), params.sizes)
     if dy is None:
-        dy = np.broadcast_to(np.zeros((), dtype), (steps, batch, *shape))
-    _array("dy", dy, (steps, batch), shape, dtype)
-    given = _check_state("dlast", dlast, batch, params)
+        dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
+    _array("dy", dy, lead, shape, dtype)
+    given = _check_state("dlast", dlast, tape.batch, params)
     if isinstance(tape, Checkpoints):
         grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
     else:
@@ -660,6 +669,7 @@ class Checkpoints(NamedTuple):
     steps: int
     batch: int
     lengths: np.ndarray | None
+    packed: bool
     sizes: dict[str, int]
     dtype: Any
     inputs: dict[str, Any]
@@ -670,29 +680,42 @@ class Checkpoints(NamedTuple):
         """Bytes stored for the backward pass, the inputs included."""
         return sum(array.nbytes for arrays in (self.inputs, *self.starts) for array in arrays.values())
 
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The leading axes of what comes and goes: see ``Packing``."""
+        return (self._before(self.steps),) if self.packed else (self.steps, self.batch)
+
+    def _before(self, step: int) -> int:
+        """What lies before a step along the first axis: so many steps, or rows."""
+        if not self.packed:
+            return step
+        return step * self.batch if self.lengths is None else int(np.minimum(self.lengths, step).sum())
+
     def piece(self, number: int) -> tuple[slice, dict[str, Any], Packing]:
-        """Which steps a piece has, its inputs, and which rows each step works on."""
+        """Where a piece lies along the first axis, its inputs, and which rows each step works on."""
         start = number * self.every
         steps = min(self.every, self.steps - start)
         lengths = None if self.lengths is None else np.clip(self.lengths - start, 0, steps)
         if lengths is not None and (lengths == steps).all():
             lengths = None
-        where = slice(start, start + steps)
-        return where, {name: x[where] for name, x in self.inputs.items()}, Packing(steps, self.batch, lengths)
+        where = slice(self._before(start), self._before(start + steps))
+        pack = Packing(steps, self.batch, lengths, self.packed)
+        return where, {name: x[where] for name, x in self.inputs.items()}, pack
 
 
 def _forward_pieces(
     params: Params, tape: Checkpoints, state: dict[str, Any], keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Checkpoints | None]:
     """``forward`` piece by piece, each from the states that the one before it left."""
-    y = np.empty((tape.steps, tape.batch, *_shape(("D",), params.sizes)), tape.dtype)
+    shape = _shape(("D",), params.sizes)
+    y = np.empty((*tape.lead, *shape), tape.dtype)
     state = {name: value.copy() for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, y.shape[2:], False)
+        y[where] = pack.sequence(rows, shape, False)
     return y, state, tape if keep_tape else None
 
 
@@ -721,13 +744,13 @@ def _backward_piece(
 
 
 def _every(
-    checkpoint: Any, budget: Any, params: Params, steps: int, batch: int, packed: bool, keep_tape: bool
+    checkpoint: Any, budget: Any, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool
 ) -> int | None:
     """The steps between states that are kept, as ``forward`` was asked for them; None for a whole tape."""
     if budget is not None:
         if checkpoint is not None:
             raise ValueError(f"budget: expected none beside checkpoint = {checkpoint!r}, got {budget!r}")
-        return _within(budget, params, steps, batch, packed, keep_tape)
+        return _within(budget, params, steps, batch, uneven, keep_tape)
     if checkpoint is None:
         return None
     if isinstance(checkpoint, str) and checkpoint == "sqrt":
@@ -737,7 +760,7 @@ def _every(
     return int(checkpoint)
 
 
-def _within(budget: Any, params: Params, steps: int, batch: int, packed: bool, keep_tape: bool) -> int | None:
+def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int | None:
     """The most steps between states with which all fits in ``budget`` bytes; None where a whole tape does."""
     if isinstance(budget, bool) or not isinstance(budget, (int, float, np.integer, np.floating)) or budget != budget:
         raise ValueError(f"budget: expected a number of bytes, got {budget!r}")
@@ -746,17 +769,17 @@ def _within(budget: Any, params: Params, steps: int, batch: int, packed: bool, k
     lengths = {-(-steps // count) for count in range(2, root + 1)} | set(range(1, root + 1))
     needs = {}
     for every in (None, *sorted(lengths, reverse=True)):
-        needs[every] = _need(every, params, steps, batch, packed, keep_tape)
+        needs[every] = _need(every, params, steps, batch, uneven, keep_tape)
         if needs[every] <= budget:
             return every
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
-def _need(every: int | None, params: Params, steps: int, batch: int, packed: bool, keep_tape: bool) -> int:
+def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
     item = params.flat.dtype.itemsize
     length = steps if every is None else min(every, steps)
-    untaped, taped, back = _held(params.sizes, length, batch, item, packed)
+    untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
     states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
@@ -769,9 +792,9 @@ def _need(every: int | None, params: Params, steps: int, batch: int, packed: boo
     return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
 
 
-def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: bool) -> tuple[int, int, int]:
+def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
-    ``packed``: sequences end early, so that rows are copied together."""
+    ``uneven``: sequences end early, so that rows are copied together."""
     D = sizes["D"]
     H = sizes["H"]
     N = sizes["N"]
@@ -785,7 +808,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, packed: b
     back = item * (rows * (4*H + H*N + 2*N + R) + batch * 3*H*N + some * (14*H + 4*H*N + 2*N + R)) + 744 * steps
     back += item * (31*D + 3*D*H + 93*H + 4*H*N + 2*H*R + 62*N + 31*R)
     back += item * max(256*D, 512*N + 256*R, 512*H)
-    if packed:
+    if uneven:
         untaped += rows * (item * 2*D + 8)
         taped += rows * (item * 2*D + 8)
         back += rows * (item * (3*D + H*N) + 16)
@@ -912,6 +935,25 @@ def _state_rows(states: Mapping[str, Any]) -> dict[str, Any]:
         width = math.prod(value.shape[1:])
         found[name] = np.ascontiguousarray(value).reshape(1, len(value), width)
     return found
+
+
+def _check_sequences(
+    inputs: Mapping[str, tuple[str, Any]], lengths: Any, packed: bool, params: Params
+) -> tuple[int, int, np.ndarray | None]:
+    """T, B and the lengths (None where every sequence is T long), once inputs and lengths have been found to fit."""
+    if not packed:
+        steps, batch = _check_inputs(inputs, ("T", "B"), params)
+        return steps, batch, _check_lengths(lengths, steps, batch)
+    if lengths is None:
+        raise ValueError("lengths: expected those of the packed sequences, got None")
+    found = np.asarray(lengths)
+    steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
+    ends = _check_lengths(found, steps, found.size)
+    for one, other in zip(found.tolist(), found.tolist()[1:]):
+        if other > one:
+            raise ValueError(f"lengths: expected the longest first where rows are packed, got {other} behind {one}")
+    _check_inputs(inputs, (int(found.sum()),), params)
+    return steps, found.size, ends
 
 
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
