@@ -6,7 +6,7 @@ help:
 	@echo "make demo      derive, generate, verify and train rnn, gru and lstm; results in demo-output/"
 	@echo "make test      style, types, generated files and all tests"
 	@echo "make generate  write generated/ anew, after a change to equations or templates"
-	@echo "make readme    write the generated parts of README.md anew"
+	@echo "make readme    write the generated parts of README.md and docs/pytorch.md anew"
 	@echo "make clean     remove .venv, demo-output and caches"
 
 demo:
@@ -22,6 +22,7 @@ generate:
 readme:
 	@sh tools/venv.sh test
 	@.venv/bin/python tools/readme.py --write README.md
+	@.venv/bin/python tools/readme.py --write docs/pytorch.md
 
 clean:
 	rm -rf .venv demo-output build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

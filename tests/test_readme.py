@@ -30,7 +30,8 @@ def test_examples_run(tmp_path):
     found = list(readme.examples(PAGE))
     assert {example.kind for example in found} == {"file", "sh", "python"}
     for example in found:
-        readme.execute(example, tmp_path)
+        if "import torch" not in example.text or importlib.util.find_spec("torch") is not None:
+            readme.execute(example, tmp_path)
 
 
 def test_every_marker_is_understood():
@@ -44,7 +45,9 @@ def test_make_targets_exist():
     assert set(re.findall(r"\bmake ([a-z]+)", PAGE)) <= targets
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/gpu.md", "docs/language.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/gpu.md", "docs/language.md", "docs/pytorch.md"]
+)
 def test_links_lead_somewhere(name):
     page = ROOT / name
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
