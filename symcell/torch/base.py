@@ -18,7 +18,7 @@ from symcell.torch.calls import Call
 from symcell.torch.kernel import Kernel, kernel_of, states_of
 from symcell.torch.masks import Rates, regularized
 from symcell.torch.weights import Held, begin, lay_out
-from symcell.transforms import with_output
+from symcell.transforms import with_output, with_resets
 from symcell.verify.targets import compiler_missing
 
 TARGETS = ("auto", "numpy", "c", "cupy")
@@ -55,8 +55,11 @@ class Weights(nn.Module):
         self._helds = [Held() for _ in self.sizes]
         self.states = states_of(cell)
         self._lags = dict(cell.states)
-        self._starts = dict(cell.initial)
+        self._depth = max(self._lags.values(), default=0)
         self._shapes = tuple(self._shapes_of(numbers) for numbers in self.sizes)
+        self._resettable = {
+            training: with_resets(self._regularized.variant(training).cell) for training in (True, False)
+        }
         self._kernels = self._all_kernels()
         self.at_once = {training: self._is_at_once(training) for training in (True, False)}
         self._step_shapes: dict[tuple[int, bool], list[tuple[int, ...]]] = {}
@@ -99,17 +102,19 @@ class Weights(nn.Module):
     def _is_at_once(self, training: bool) -> bool:
         """Whether a step is the steps of its kernels for one input each, and nothing besides."""
         masked = self._regularized.variant(training).masks
-        host = self._kernels[training, self.cell.output, "cpu"].target != "cupy"
+        host = self._kernels[training, False, self.cell.output, "cpu"].target != "cupy"
         return host and not masked and not self.cell.arrays and len(self.cell.inputs) == 1
 
-    def _all_kernels(self) -> dict[tuple[bool, str, str], Kernel]:
-        """By whether it trains, what it shows, and the kind of device."""
-        found: dict[tuple[bool, str, str], Kernel] = {}
+    def _all_kernels(self) -> dict[tuple[bool, bool, str, str], Kernel]:
+        """By whether it trains, whether states are reset, what it shows, and the kind of device."""
+        found: dict[tuple[bool, bool, str, str], Kernel] = {}
         for training in (True, False):
             cell = self._regularized.variant(training).cell
-            for name in (cell.output, *(name for name in cell.states if name in cell.signals)):
-                shown = with_output(cell, name)
-                found |= {(training, name, kind): self._kernel(kind, shown) for kind in ("cpu", "cuda", "meta")}
+            for resets, known in ((False, cell), (True, self._resettable[training].cell)):
+                for name in (cell.output, *(name for name in cell.states if name in cell.signals)):
+                    shown = with_output(known, name)
+                    kinds = ("cpu", "cuda", "meta")
+                    found |= {(training, resets, name, kind): self._kernel(kind, shown) for kind in kinds}
         return found
 
     # parameters
@@ -192,19 +197,46 @@ class Weights(nn.Module):
         if self._regularized.variant(self.training).masks:
             drawn = self._regularized.masks(self.training, self._shapes[number], batch, like, generator)
             inputs = {**inputs, **drawn}
+        resets = batch.keeps is not None
+        if batch.keeps is not None:
+            known = self._resettable[self.training]
+            inputs = {**inputs, **{name: batch.keeps[lag] for lag, name in known.keeps.items()}}
+            states = {**self._begun(number, batch.samples, known.starts), **states}
+        named = dict(zip((*self.cell.parameters, *self.cell.arrays), weights, strict=True))
         found: dict[str, Tensor] = {}
-        last: list[Tensor] = []
+        last: dict[str, Tensor] = {}
         for name in shown:
-            kernel = self._kernels.get((self.training, name, like.device.type))
-            kernel = kernel or self._kernels[self.training, name, "cpu"]  # which says what devices there are
+            kernel = self._kernels.get((self.training, resets, name, like.device.type))
+            kernel = kernel or self._kernels[self.training, resets, name, "cpu"]  # which says what devices there are
             call = Call(
                 kernel, self.sizes[number], tuple(states), batch.lengths, checkpoint=checkpoint,
                 held=self._helds[number],
             )  # fmt: skip
-            tensors = [*weights, *[inputs[x].contiguous() for x in kernel.inputs], *states.values()]
-            found[name], *ends = _in_kind(call, tensors)
-            last = last or ends
-        return found, last
+            tensors = [named[p] for p in (*kernel.parameters, *kernel.constants)]
+            tensors += [inputs[x].contiguous() for x in kernel.inputs]
+            found[name], *ends = _in_kind(call, [*tensors, *states.values()])
+            last = last or dict(zip(kernel.states, ends, strict=True))
+        if batch.keeps is not None:
+            last = {name: self._forgotten(number, name, state, batch.keeps) for name, state in last.items()}
+        return found, [last[name] for name in self.states]
+
+    def _forgotten(self, number: int, name: str, state: Tensor, keeps: Mapping[int, Tensor]) -> Tensor:
+        """The last steps of a state (k, B, *shape), at their start where they lie behind a reset."""
+        lags = self._lags[name]
+        if lags == 1:
+            return state
+        kept = torch.stack([*(keeps[lag][-1] for lag in range(lags - 1, 0, -1)), torch.ones_like(keeps[1][-1])])
+        kept = kept.view(*kept.shape[:2], *[1] * (state.dim() - 2))
+        start = self._resettable[self.training].starts.get(name)
+        begun = torch.zeros((), dtype=state.dtype, device=state.device)
+        if start is not None:
+            begun = getattr(self, f"{start}{self.suffixes[number]}").to(state.dtype)
+        return torch.where(kept > 0, state, begun)
+
+    def _begun(self, number: int, batch: int, starts: Mapping[str, str]) -> dict[str, Tensor]:
+        """States at their learned starts."""
+        suffix = self.suffixes[number]
+        return {s: getattr(self, f"{p}{suffix}").expand(self._state_shape(s, batch)) for s, p in starts.items()}
 
     def step_shapes(self, batch: int, layered: bool) -> list[tuple[int, ...]]:
         """Of the one input of a step and of the states, with an axis for the instances in front where ``layered``."""
@@ -234,10 +266,6 @@ class Weights(nn.Module):
             if value != default:
                 told.append(f"{name}={value!r}")
         return ", ".join(told)
-
-    def _started(self, number: int, start: str | None) -> Tensor | None:
-        """The learned start of a state."""
-        return None if start is None else getattr(self, f"{start}{self.suffixes[number]}")
 
 
 _DEFAULTS = {

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from symcell.sequences import cut_at_resets
-
 Returned = Callable[[Tensor], Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Cuts:
-    """Which samples of a batch are which of the caller's: ``first``, ``last`` (B,) of each of the caller's samples, and
-    ``carried``: those of them whose first one begins with the state that the caller gives."""
-
-    first: Tensor
-    last: Tensor
-    carried: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +19,8 @@ class Batch:
 
     ``samples``: B. ``steps``: T. ``returned``: gives an output the form in which the caller passed the input.
     ``sort``, ``unsort``: the order of the caller's states in that of the samples here, and back (None: the same).
-    ``single``: the caller's tensors have no batch axis. ``cuts``: the samples are parts of the caller's.
+    ``single``: the caller's tensors have no batch axis. ``keeps``: by lag whether what is
+    so many steps old is there still (T, B, 1), 1 or 0, where states are reset.
     """
 
     inputs: Mapping[str, Tensor]
@@ -42,7 +31,7 @@ class Batch:
     sort: Tensor | None = None
     unsort: Tensor | None = None
     single: bool = False
-    cuts: Cuts | None = None
+    keeps: Mapping[int, Tensor] | None = None
     _turned: list[Tensor] = field(default_factory=list)
 
     def reversed(self, rows: Tensor) -> Tensor:
@@ -60,19 +49,8 @@ class Batch:
         _, sample, _ = _places(self.lengths, self.steps, lead[0])
         return each[sample.to(each.device)]
 
-    def begun(self, state: Tensor, start: Tensor | None, axis: int) -> Tensor:
-        """The caller's state (…, B, *shape) as that of the samples; where these begin anew it is ``start``, or zero."""
-        if self.cuts is None:
-            return state
-        shape = (*state.shape[:axis], self.samples, *state.shape[axis + 1 :])
-        begin = state.new_zeros(shape) if start is None else start.expand(shape)
-        carried = self.cuts.carried
-        return begin.index_copy(axis, self.cuts.first[carried], state.index_select(axis, carried))
-
     def ended(self, state: Tensor, axis: int) -> Tensor:
         """The last state of the caller's samples."""
-        if self.cuts is not None:
-            return state.index_select(axis, self.cuts.last)
         return state if self.unsort is None else state.index_select(axis, self.unsort)
 
 
@@ -126,45 +104,32 @@ def plain_batch(inputs: Mapping[str, Tensor], ranks: Mapping[str, int], main: st
     return Batch(inputs, samples, steps, (lambda y: y.transpose(0, 1)) if batch_first else (lambda y: y))
 
 
-def _on_host(truths: Tensor) -> Any:
-    """As an array, out of what torch.func wraps around it."""
-    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
-        return truths.cpu().numpy()
-    while torch._C._functorch.is_gradtrackingtensor(truths):
-        truths = torch._C._functorch.get_unwrapped(truths)
-    if torch._C._functorch.is_batchedtensor(truths):
-        raise ValueError("resets: expected the same ones for all entries of a vmap")
-    with torch._C._DisableFuncTorch():
-        return truths.cpu().numpy()
-
-
-def cut_batch(batch: Batch, resets: Any, batch_first: bool) -> Batch:
-    """A plain batch whose states are set to their start before the steps at which ``resets`` is true: its samples are
-    what lies between. Raises TypeError or ValueError for what does not fit."""
+def reset_batch(batch: Batch, resets: Any, batch_first: bool, depth: int, like: Tensor) -> Batch:
+    """A plain batch whose states are set to their start before the steps at which ``resets`` is true; ``depth``:
+    how many steps back they are read. Raises TypeError or ValueError for what does not fit."""
     if batch.lengths is not None:
         raise TypeError("resets: expected input as tensors (T, B, ...), got a PackedSequence")
     if not isinstance(resets, torch.Tensor) or resets.dtype != torch.bool:
         came = resets.dtype if isinstance(resets, torch.Tensor) else type(resets).__name__
         raise TypeError(f"resets: expected a tensor of torch.bool, got {came}")
     given = tuple(resets.shape)
-    truths = _on_host(resets)
-    truths = truths[:, None] if batch.single else truths.T if batch_first else truths
+    truths = (
+        resets.unsqueeze(1) if batch.single else resets.transpose(0, 1) if batch_first and resets.dim() == 2 else resets
+    )
     lead = tuple(next(iter(batch.inputs.values())).shape[:2])
-    if truths.shape != lead:
+    if tuple(truths.shape) != lead:
         raise ValueError(f"resets: expected a truth for each step, {lead} of (T, B), got the shape {given}")
-    found = cut_at_resets(truths)
-    device = next(iter(batch.inputs.values())).device
-    rows = torch.from_numpy(found.rows).to(device)
-    place = torch.empty_like(rows)
-    place[rows] = torch.arange(len(rows), device=device)
-    first, last = (torch.from_numpy(each).to(device) for each in (found.first, found.last))
-    carried = torch.from_numpy(found.carried.nonzero()[0]).to(device)
-    lengths = torch.from_numpy(found.lengths)
-    inputs = {name: _placed(x.flatten(0, 1), place) for name, x in batch.inputs.items()}
+    if truths.device != like.device:
+        raise RuntimeError(f"resets: expected a tensor on {like.device} as the parameters, got one on {truths.device}")
+    return replace(batch, keeps=_keeps(truths.logical_not().to(like.dtype).unsqueeze(-1), depth))
 
-    def returned(y: Tensor) -> Any:
-        return batch.returned(_placed(y, rows).reshape(*lead, *y.shape[1:]))
 
-    cuts = Cuts(first, last, carried)
-    steps = int(lengths[0]) if len(lengths) else 0
-    return Batch(inputs, len(lengths), steps, returned, lengths, single=batch.single, cuts=cuts)
+def _keeps(kept: Tensor, depth: int) -> dict[int, Tensor]:
+    """By lag whether no reset lies between: ``kept`` (T, B, 1) is 0 where there is one."""
+    found, product = {}, kept
+    for lag in range(1, depth + 1):
+        if lag > 1:
+            before = kept.new_ones((min(lag - 1, len(kept)), *kept.shape[1:]))
+            product = product * torch.cat([before, kept[: max(len(kept) - lag + 1, 0)]])
+        found[lag] = product
+    return found

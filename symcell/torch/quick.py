@@ -71,7 +71,7 @@ def _arrays(tensors: Sequence[Tensor]) -> list[Any]:
 
 def _taped(net: Weights, x: Tensor, given: Sequence[Tensor]) -> Results:
     """All steps of the instances one after the other, to be differentiated."""
-    kernel = net._kernels[net.training, net.cell.output, "cpu"]
+    kernel = net._kernels[net.training, False, net.cell.output, "cpu"]
     states = net.states if given else ()
     ends = []
     for number, sizes in enumerate(net.sizes):
@@ -83,7 +83,7 @@ def _taped(net: Weights, x: Tensor, given: Sequence[Tensor]) -> Results:
 
 def _all(net: Weights, y: Any, befores: Arrays, layered: bool, run: Callable[..., Any], kind: Any) -> Results:
     """The instances one after the other. ``kind``: the type of numbers."""
-    kernel = net._kernels[net.training, net.cell.output, "cpu"]
+    kernel = net._kernels[net.training, False, net.cell.output, "cpu"]
     ends = []
     for number, sizes in enumerate(net.sizes):
         params = params_of(kernel, kernel.module, sizes, net._helds[number], net._tensors(number), {}, None, kind)

@@ -15,7 +15,7 @@ from symcell.language import as_cell
 from symcell.torch import quick
 from symcell.torch.arguments import batch_of, check_checkpoint, check_options, states_of, step_of
 from symcell.torch.base import Weights
-from symcell.torch.batches import Batch, cut_batch
+from symcell.torch.batches import Batch, reset_batch
 from symcell.torch.converting import Converted
 from symcell.torch.masks import Rates
 from symcell.torch.sizes import main_input, named_sizes
@@ -104,7 +104,7 @@ class Recurrent(Converted, Weights):
         if resets is not None:
             if self.bidirectional:
                 raise ValueError("resets: expected none where bidirectional, as a reset has one direction in time")
-            batch = cut_batch(batch, resets, self.batch_first)
+            batch = reset_batch(batch, resets, self.batch_first, self._depth, like)
         generator = self._generator(seed, like.device)
         rows, ends, every = batch.inputs[self._main], [], {}
         for layer in range(self.num_layers):
@@ -158,10 +158,7 @@ class Recurrent(Converted, Weights):
         inputs = {**batch.inputs, self._main: rows}
         if backwards:
             inputs = {name: batch.reversed(x) for name, x in inputs.items()}
-        states = {
-            name: batch.begun(state[number], self._started(number, self._starts.get(name)), self._axes()[name] - 1)
-            for name, state in given.items()
-        }
+        states = {name: state[number] for name, state in given.items()}
         ys, last = self._run(number, inputs, states, batch, shown, generator, self.checkpoint)
         return {name: batch.reversed(y) for name, y in ys.items()} if backwards else ys, last
 

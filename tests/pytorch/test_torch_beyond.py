@@ -357,7 +357,7 @@ def stepwise(net: Recurrent, x: Any, hx: dict[str, Any], resets: Any) -> tuple[A
     ys, states = [], dict(hx)
     for t in range(len(x)):
         for name, axis in net._axes().items():
-            start = net._starts.get(name)
+            start = net.cell.initial.get(name)
             begin = torch.zeros_like(states[name])
             if start is not None:
                 begin = begin + torch.stack([getattr(net, f"{start}{s}") for s in net.suffixes]).view(
@@ -400,7 +400,7 @@ def test_resets(name: str, places: list[tuple[int, int]]) -> None:
 
 def _begin(net: Recurrent, name: str, batch: int) -> Any:
     zeros = torch.zeros(len(net.sizes), *net._state_shape(name, batch), dtype=torch.float64)
-    start = net._starts.get(name)
+    start = net.cell.initial.get(name)
     if start is None:
         return zeros
     return zeros + torch.stack([getattr(net, f"{start}{s}").expand(zeros.shape[1:]) for s in net.suffixes])
@@ -433,8 +433,9 @@ def test_resets_under_torch_func() -> None:
     (gradient,) = torch.func.vjp(function, x)[1](torch.ones_like(tangent))
     same(tangent.sum(), (gradient * x.flip(0)).sum())
     same(torch.func.vmap(function)(torch.stack([x, 2 * x])), torch.stack([function(x), function(2 * x)]))
-    with pytest.raises(ValueError, match="resets: expected the same ones for all entries of a vmap"):
-        torch.func.vmap(lambda r: net(x, resets=r)[0])(torch.stack([resets, resets]))
+    several = torch.stack([resets, ~resets])
+    found = torch.func.vmap(lambda r: net(x, resets=r)[0])(several)
+    same(found, torch.stack([net(x, resets=r)[0] for r in several]))
 
 
 def test_a_module_made_under_torch_func() -> None:
