@@ -29,7 +29,7 @@ def plot(rows: Sequence[Row], machine: Mapping[str, Any], path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
     several = {group: [row for row in rows if row.group == group] for group in TITLES}
     several = {group: found for group, found in several.items() if found}
@@ -42,6 +42,7 @@ def plot(rows: Sequence[Row], machine: Mapping[str, Any], path: Path) -> None:
         _block(panel, TITLES[group], found)
     last = panels[-1, 0]
     last.set_xscale("log")
+    last.xaxis.set_major_locator(FixedLocator([0.1, 0.2, 0.5, 1, 2, 4]))
     last.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     last.xaxis.set_minor_formatter(NullFormatter())
     where = ", ".join([f"{machine['cores']} cores", *machine["vector"]])
