@@ -51,7 +51,6 @@ class Weights(nn.Module):
         self._regularized = regularized(cell, zoneout, recurrent_dropout)
         self.sizes = tuple(dict(each) for each in sizes)
         self.suffixes = tuple(suffixes)
-        self._emulated = False
         self._helds = [Held() for _ in self.sizes]
         self.states = states_of(cell)
         self._lags = dict(cell.states)
@@ -252,7 +251,7 @@ class Weights(nn.Module):
         target = self.target
         if target == "auto":
             target = "cupy" if device_type == "cuda" else _on_the_host()
-        return kernel_of(cell, target, self._emulated)
+        return kernel_of(cell, target)
 
     def _state_shape(self, name: str, batch: int) -> tuple[int, ...]:
         lags = self._lags[name]

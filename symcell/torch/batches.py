@@ -19,8 +19,8 @@ class Batch:
 
     ``samples``: B. ``steps``: T. ``returned``: gives an output the form in which the caller passed the input.
     ``sort``, ``unsort``: the order of the caller's states in that of the samples here, and back (None: the same).
-    ``single``: the caller's tensors have no batch axis. ``keeps``: by lag whether what is
-    so many steps old is there still (T, B, 1), 1 or 0, where states are reset.
+    ``single``: the caller's tensors have no batch axis. ``keeps``: where states are reset, by lag whether what is so
+    many steps old is still there (T, B, 1), 1 or 0.
     """
 
     inputs: Mapping[str, Tensor]

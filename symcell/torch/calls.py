@@ -117,8 +117,8 @@ def params_of(
 ) -> Any:
     """The parameters as a module has them: from one call to the next the same where they lie at the same place.
 
-    ``arrays``: None for those of the CPU. ``kind``: the type of numbers where there are no parameters. Raises
-    ValueError for a parameter of another shape than the cell's.
+    ``arrays``: None for those of the CPU. ``kind``: the type of numbers, to which parameters of others are brought.
+    Raises ValueError for a parameter of another shape than the cell's.
     """
 
     def make(flat: Tensor) -> Any:
@@ -127,7 +127,9 @@ def params_of(
             if tuple(tensor.shape) != shape:
                 raise ValueError(f"{name}: expected a parameter of the shape {shape}, got {tuple(tensor.shape)}")
         known = arrays or arrays_of(kernel, flat.device)
-        return module.Params(known.array(flat), dict(sizes), *([_arrays(constants, known)] if constants else []))
+        return module.Params(
+            known.array(flat.to(kind)), dict(sizes), *([_arrays(constants, known)] if constants else [])
+        )
 
     ordered = [params[place] for place in kernel.places]
     if constants or not ordered or kernel.emulated:  # an emulated device has copies

@@ -76,7 +76,8 @@ def _taped(net: Weights, x: Tensor, given: Sequence[Tensor]) -> Results:
     ends = []
     for number, sizes in enumerate(net.sizes):
         call = Call(kernel, sizes, states, held=net._helds[number])
-        x, *last = runs.differentiable(call, [*net._tensors(number), x.contiguous(), *[s[number] for s in given]])
+        weights = [w if w.dtype == x.dtype else w.to(x.dtype) for w in net._tensors(number)]
+        x, *last = runs.differentiable(call, [*weights, x.contiguous(), *[s[number] for s in given]])
         ends.append(last)
     return x, [torch.stack(each) if len(each) > 1 else each[0].unsqueeze(0) for each in zip(*ends, strict=True)]
 

@@ -604,3 +604,16 @@ def test_scripting_is_a_clear_error() -> None:
             torch.jit.script(net)
     with pytest.raises(NotImplementedError, match=r"TorchScript.*torch\.compile.*torch\.export"):
         torch.jit.trace(made(), (data(),), check_trace=False)
+
+
+def test_a_parameter_of_another_type_is_brought_to_that_of_the_others() -> None:
+    net, x = Recurrent("lstm", 3, 4, 2), data().float()
+    expected = net(x)[0].detach()
+    net.U_f_l0 = torch.nn.Parameter(net.U_f_l0.detach().double())
+    y, state = net(x)
+    y.sum().backward()
+    assert net.U_f_l0.grad.dtype == torch.float64
+    with torch.no_grad():
+        for found in (y, net(x)[0]):
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
+        assert net.step(x[0], state)[0].dtype == torch.float32
