@@ -271,6 +271,10 @@ class _Builder:
                 return product
             case sympy.Pow():
                 return self.power(self.body(expr.base), expr.exp)
+            case fn.Less(args=(left, right)):
+                return self.body(fn.Greater(right, left))
+            case fn.LessEqual(args=(left, right)):
+                return self.body(fn.GreaterEqual(right, left))
             case fn.Elementwise():
                 args = tuple(self.total(self.body(a)) for a in expr.args)
                 return self.factor(Call(expr.text, args), all(self.single[a] for a in args))

@@ -21,7 +21,7 @@ UNKNOWN: dict[type[ast.AST], tuple[str, str]] = {
     ast.Starred: ("* before a value has no meaning here", "write the arguments one by one"),
     ast.ListComp: ("a loop has no meaning here", "an equation holds for all units at once"),
     ast.GeneratorExp: ("a loop has no meaning here", "an equation holds for all units at once"),
-    ast.BitXor: ("^ has no meaning here", "a power is written **"),
+    ast.BitXor: ("^ has no meaning here", "a power is written **, a transposed matrix W.T"),
     ast.BitAnd: ("& has no meaning here", _NEST),
     ast.BitOr: ("| has no meaning here", _NEST),
     ast.Invert: ("~ has no meaning here", "write 1 - v"),
@@ -49,6 +49,18 @@ _ELSEWHERE = {
     "log1p": "write log(1 + v)",
     "expm1": "write exp(v) - 1",
     "square": "write v**2",
+    "ln": "write log(v)",
+    "expit": "write sigmoid(v)",
+    "logistic": "write sigmoid(v)",
+    "sigm": "write sigmoid(v)",
+    "htan": "write tanh(v)",
+    "tgh": "write tanh(v)",
+    "th": "write tanh(v)",
+    "Σ": "write sum(v), over the units",
+    "layer_norm": "write layernorm(v, gain, bias)",
+    "LN": "write layernorm(v, gain, bias)",
+    "φ": "write the function's name: tanh(v), relu(v)",
+    "ψ": "write the function's name: tanh(v), relu(v)",
     "swish": "write silu(v)",
     "logsigmoid": "write log_sigmoid(v)",
     "hardtanh": "write hard_tanh(v)",
@@ -86,6 +98,8 @@ def unknown_function(call: ast.Call) -> tuple[str, str]:
                     return f"{name} is called like a function", f"time stands in square brackets: {name}[t]"
             hint = did_you_mean(name, (*FUNCTIONS, *FORMS)) or did_you_mean(name.lower(), FUNCTIONS)
             hint = f"did you mean {name.lower()}?" if name.lower() in FUNCTIONS else hint
+            if name == "σ" or name.startswith("σ_"):
+                hint = "write the function's name: sigmoid(v), tanh(v)" if "_" in name else "write sigmoid(v)"
             advice = _ELSEWHERE.get(name) or hint or f"for a product write {name} * (...) or {name} @ (...)"
             return f"{name} is no function of the language", advice
     return "only a function of the language can be called", "for a product write *"

@@ -38,6 +38,8 @@ from symcell.symbolic.functions import (
     Equal,
     Greater,
     GreaterEqual,
+    Less,
+    LessEqual,
     NotEqual,
     Predicate,
 )
@@ -60,7 +62,10 @@ from symcell.symbolic.nodes import (
 )
 
 _NODES: dict[type[Tree], type[Node]] = {Ratio: Quotient, Joined: Join, Outer: OuterProduct}
-COMPARISONS: dict[str, type[Predicate]] = {">": Greater, ">=": GreaterEqual, "==": Equal, "!=": NotEqual}
+COMPARISONS: dict[str, type[Predicate]] = {
+    ">": Greater, ">=": GreaterEqual, "<": Less, "<=": LessEqual, "==": Equal, "!=": NotEqual,
+}  # fmt: skip
+"""By how they are written: a comparison keeps its sides."""
 
 
 class Builder:

@@ -24,6 +24,9 @@ from symcell.language.tree import (
 from symcell.symbolic.functions import ELEMENTWISE
 
 MAX_LAG = 64
+_SIGNS: dict[type[ast.cmpop], str] = {
+    ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.NotEq: "!=",
+}  # fmt: skip
 
 
 class ExpressionReader(OperatorReader):
@@ -152,17 +155,6 @@ class ExpressionReader(OperatorReader):
             return self.wrong(node, "one comparison at a time", "nest: where(a < b, where(b < c, this, other), other)")
         left, right = self.expression(node.left), self.expression(node.comparators[0])
         span = self.place.span(node)
-        match node.ops[0]:
-            case ast.Gt():
-                return Comparison(span, ">", left, right)
-            case ast.Lt():
-                return Comparison(span, ">", right, left)
-            case ast.GtE():
-                return Comparison(span, ">=", left, right)
-            case ast.LtE():
-                return Comparison(span, ">=", right, left)
-            case ast.Eq():
-                return Comparison(span, "==", left, right)
-            case ast.NotEq():
-                return Comparison(span, "!=", left, right)
+        if (sign := _SIGNS.get(type(node.ops[0]))) is not None:
+            return Comparison(span, sign, left, right)
         return self.wrong(node, "this is no comparison of numbers", "compare with > >= < <= == !=")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from importlib import resources
+import re
+import textwrap
 from pathlib import Path
 
 from symcell.cell import Cell, CellError
@@ -11,14 +12,7 @@ from symcell.language.names import is_identifier
 from symcell.language.parsing import parse
 from symcell.language.problems import did_you_mean
 from symcell.language.source import MAX_BYTES
-
-SUFFIX = ".cell"
-
-
-def names() -> tuple[str, ...]:
-    """The names of the cells that come with symcell."""
-    files = resources.files("symcell").joinpath("cells").iterdir()
-    return tuple(sorted(file.name.removesuffix(SUFFIX) for file in files if file.name.endswith(SUFFIX)))
+from symcell.shipped import SUFFIX, names as names, text
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Cell:
@@ -41,8 +35,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Cell:
         return _from_file(local)
     if given not in names():
         raise CellError(_unknown(given))
-    text = resources.files("symcell").joinpath("cells", given + SUFFIX).read_text(encoding="utf-8")
-    return parse(text, name=given)
+    return parse(text(given), name=given)
 
 
 def as_cell(cell: Cell | str | os.PathLike[str]) -> Cell:
@@ -51,9 +44,22 @@ def as_cell(cell: Cell | str | os.PathLike[str]) -> Cell:
 
 
 def _unknown(name: str) -> str:
-    hint = did_you_mean(name, names())
-    known = f"cells that come with symcell: {', '.join(names())}; a file is given by its path, such as ./mine.cell"
-    return f"no cell is called {name[:80]!r}{'; ' + hint if hint else ''}\n    {known}"
+    said = f"no cell is called {name[:80]!r}"
+    path = "a file is given by its path, such as ./mine.cell"
+    if hint := _hint(name):
+        return f"{said}; {hint}\n    `symcell list` names them all; {path}"
+    known = f"cells that come with symcell: {', '.join(names())}; {path}"
+    return "\n".join([said, *textwrap.wrap(known, 76, initial_indent="    ", subsequent_indent="    ")])
+
+
+def _hint(name: str) -> str:
+    """What may have been meant: names are in small letters, with _ between words."""
+    here = (path.stem for path in Path().glob("*.cell") if path.is_file())
+    known = {n.lower(): n for n in (*names(), *here) if is_identifier(n)}
+    plain = re.sub(r"[\s-]+", "_", name[:80].strip()).lower()
+    if plain in known:
+        return f"did you mean {known[plain]}?"
+    return did_you_mean(plain, known.values())
 
 
 def _from_file(path: Path) -> Cell:

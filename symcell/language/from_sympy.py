@@ -22,11 +22,17 @@ def from_equations(
 ) -> Cell:
     """The cell of SymPy equations.
 
-    The left sides are ``At(name)``, ``Function(name)(t)`` or ``IndexedBase(name)[t]``; the right sides mix
-    :mod:`symcell.symbolic` with plain SymPy, where a Symbol is a parameter, and a Constant a declared number.
+    A value in time is ``Function(name)(t - 1)``, ``IndexedBase(name)[t - 1]`` or ``At(name, 1)``, where t is any Symbol
+    called ``t``; left of an equation it stands at t. A Symbol is a parameter, a number ``Constant(name, value)`` keeps
+    its name. Sums, products, powers and functions are SymPy's own; what SymPy lacks (``sigmoid``, ``softmax``) is
+    ``sympy.Function("sigmoid")``. A product with a matrix is ``MatVec(W, v)``, W a MatrixSymbol (or sums, transposes
+    and multiples of some), or ``MatVec(W, Join(u, v))``; where matrices vary in time, there are ``OuterProduct(u, v)``,
+    ``RowScaled(v, C)`` for diag(v) C, ``ColumnScaled(C, v)`` for C diag(v), and ``Flipped(C)`` for Cᵀ left of a vector.
+    All of these names are importable from :mod:`symcell`.
+
     ``declarations`` maps a name to what stands behind its colon (``{"h": "P", "b_f": "H = 1", "output": "m"}``), and
-    ``name[0]`` to a learned initial state's name. Raises CellError where the language has no word for something, and
-    like ``parse``.
+    ``name[0]`` to a learned initial state's name; ``labels`` maps signals to their equations' labels. Raises CellError
+    where the language has no word for something, and like :func:`symcell.parse`.
     """
     lines = [_docstring(title)] if title else []
     for key, value in (declarations or {}).items():
@@ -50,6 +56,11 @@ def from_equations(
 
 
 def _sides(equation: sympy.Eq) -> tuple[str, str]:
+    if isinstance(equation, sympy.logic.boolalg.BooleanAtom):
+        raise CellError(
+            f"SymPy made {equation} of an equation: a product with a matrix is symcell.MatVec(W, v), and"
+            " sympy.Eq(left, right, evaluate=False) leaves an equation as it is"
+        )
     if not isinstance(equation, sympy.Eq):
         raise CellError(f"an equation is sympy.Eq(name at t, expression), not {str(equation)[:80]}")
     left = time_read(equation.lhs)

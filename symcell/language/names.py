@@ -24,6 +24,8 @@ def check_name(name: str, span: Span, problems: Problems) -> bool:
         problems.add(span, "t is the time index and no value", "it stands in brackets only: h[t], h[t-1]")
     elif name == "pi":
         problems.add(span, "pi is the number 3.14159...", "call it pi_")
+    elif name == "π":
+        problems.add(span, "π is no name: the number 3.14159... is written pi", "write pi, or call a value pi_")
     elif len(name) > MAX_NAME:
         problems.add(span, f"this name has {len(name)} characters, and at most {MAX_NAME} are allowed")
     else:

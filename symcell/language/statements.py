@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from symcell.language.names import check_name
 from symcell.language.problems import Problems
 from symcell.language.scan import Chunk, span_of
+from symcell.language.signs import odd_signs
 from symcell.language.source import Span
 
 
@@ -35,6 +36,11 @@ class Place:
         column = min(max(column, 1), len(self.lines[line - 1]) + 1)
         start = self.chunk.line + line - 1, column + (self.chunk.column - 1 if line == 1 else 0)
         return Span(*start, start[0], start[1] + 1)
+
+    def character(self, offset: int) -> Span:
+        """One character, by its place in the chunk's code."""
+        before = self.chunk.code[:offset]
+        return self.at(before.count("\n") + 1, offset - before.rfind("\n"))
 
     def whole(self) -> Span:
         first = len(self.lines[0])
@@ -86,6 +92,10 @@ def read_statements(chunks: list[Chunk], problems: Problems) -> list[Statement]:
 
 def _read(chunk: Chunk, problems: Problems) -> Statement | None:
     place = Place(chunk)
+    if odd := list(odd_signs(chunk.code)):
+        for at, message, advice in odd:
+            problems.add(place.character(at), message, advice)
+        return None
     try:
         body = ast.parse(chunk.code).body
     except SyntaxError as error:
@@ -109,16 +119,17 @@ def _explain(error: SyntaxError, place: Place, problems: Problems) -> None:
     code = place.chunk.code
     for match in re.finditer(r"[^\W\d]\w*", code):
         if keyword.iskeyword(match.group()):
-            before = code[: match.start()]
-            span = place.at(before.count("\n") + 1, match.start() - before.rfind("\n"))
+            span = place.character(match.start())
             word = match.group()
             span = Span(span.line, span.column, span.line, span.column + len(word))
             problems.add(span, f"{word} is a word of Python, not a name", f"{_EQUATION}; a name could be {word}_")
             return
     if gap := _MISSING_OPERATOR.search(code):
-        before = code[: gap.end()]
-        span = place.at(before.count("\n") + 1, gap.end() - before.rfind("\n"))
-        problems.add(span, "an operator is missing here", "write * for a product of units, @ for matrix times vector")
+        advice = "write * for a product of units, @ for matrix times vector"
+        problems.add(place.character(gap.end()), "an operator is missing here", advice)
+        return
+    if (bar := code.find("|")) >= 0:
+        problems.add(place.character(bar), "| has no meaning here", "write abs(v) for |v|, norm(v) for its length")
         return
     span = place.at(error.lineno or 1, error.offset or 1)
     if code.endswith(tuple("+-*/@=,<>:")):

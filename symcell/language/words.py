@@ -26,7 +26,8 @@ def constants_in(expr: Expr) -> dict[str, str]:
 def no_word(expr: object) -> CellError:
     text = str(expr)
     text = text if len(text) <= 80 else text[:79] + "…"
-    return CellError(f"the cell language has no word for {text} ({type(expr).__name__})")
+    hint = "; a product with a matrix is symcell.MatVec(W, v)" if isinstance(expr, sympy.MatrixExpr) else ""
+    return CellError(f"the cell language has no word for {text} ({type(expr).__name__}){hint}")
 
 
 def time_read(expr: Any) -> tuple[str, int] | None:

@@ -12,27 +12,7 @@ import sympy
 from sympy import Expr, Symbol
 from sympy.printing.precedence import PRECEDENCE
 
-
-def tex_name(name: str) -> str:
-    """``W_i`` as ``W_{i}``; a name of several letters stays one word."""
-    head, _, tail = name.partition("_")
-    if not head:
-        return rf"\mathrm{{{name}}}".replace("_", r"\_")
-    tex = sympy.latex(Symbol(head)) if head.isascii() else rf"\mathit{{{head}}}"
-    if len(head) > 1 and tex == head:
-        tex = rf"\mathit{{{head}}}"
-    return rf"{tex}_{{{_subscript(tail)}}}" if tail else tex
-
-
-def _subscript(tail: str) -> str:
-    return tail.replace("_", r"\_") if len(tail) == 1 or tail.isdigit() else rf"\mathrm{{{tail}}}".replace("_", r"\_")
-
-
-def tex_timed(name: str, lag: int) -> str:
-    """The value of ``name`` at ``t - lag`` in LaTeX: ``h_{t-1}``, ``a_{i,t}``."""
-    when = "t" if lag == 0 else f"t{-lag:+d}"
-    base = tex_name(name)
-    return f"{base[:-1]},{when}}}" if base.endswith("}") and "_{" in base else f"{base}_{{{when}}}"
+from symcell.symbolic.typeset import latex
 
 
 class At(Symbol):
@@ -47,6 +27,8 @@ class At(Symbol):
     lag: int
     axis: int | None
 
+    _latex = latex
+
     def __new__(cls, signal: str, lag: int = 0, axis: int | None = None) -> At:
         when = "t" if lag == 0 else f"t{-lag:+d}"
         obj: At = Symbol.__xnew__(cls, f"{signal}[{when}]{_laid(axis)}")
@@ -60,9 +42,6 @@ class At(Symbol):
         """The same value, laid along another axis."""
         return At(self.signal, self.lag, axis)
 
-    def _latex(self, printer: Any) -> str:
-        return tex_timed(self.signal, self.lag)
-
 
 def _laid(axis: int | None) -> str:
     return "" if axis is None else ("[:,None]", "[None,:]")[axis]
@@ -74,6 +53,8 @@ class Param(Symbol):
     __slots__ = ("axis", "signal")
     signal: str
     axis: int | None
+
+    _latex = latex
 
     def __new__(cls, signal: str, axis: int | None = None) -> Param:
         obj: Param = Symbol.__xnew__(cls, f"{signal}{_laid(axis)}")
@@ -87,15 +68,14 @@ class Param(Symbol):
         """The same value, laid along another axis."""
         return Param(self.signal, axis)
 
-    def _latex(self, printer: Any) -> str:
-        return tex_name(self.signal)
-
 
 class Constant(Symbol):
     """A number that has a name in the cell's text; ``value`` is SymPy's number."""
 
     __slots__ = ("value",)
     value: Any
+
+    _latex = latex
 
     def __new__(cls, name: str, value: Any) -> Constant:
         obj: Constant = Symbol.__xnew__(cls, name)
@@ -109,24 +89,19 @@ class Constant(Symbol):
     def __getnewargs_ex__(self) -> tuple[tuple[str, Any], dict[str, Any]]:
         return (self.name, self.value), {}
 
-    def _latex(self, printer: Any) -> str:
-        return tex_name(self.name)
-
 
 class Node(Expr):
     """An expression node that keeps its arguments as they were written."""
 
     is_commutative = True
 
+    _latex = latex
+
     def __new__(cls, *args: Any) -> Any:
         return Expr.__new__(cls, *(sympy.sympify(a) for a in args))
 
     def _sympystr(self, printer: Any) -> str:
         return f"{type(self).__name__.lower()}({', '.join(printer._print(a) for a in self.args)})"
-
-
-def wrap(text: str, expr: Expr, kinds: tuple[type, ...]) -> str:
-    return rf"\left({text}\right)" if isinstance(expr, kinds) else text
 
 
 class MatVec(Node):
@@ -137,11 +112,6 @@ class MatVec(Node):
     """
 
     precedence: ClassVar[int] = PRECEDENCE["Mul"]
-
-    def _latex(self, printer: Any) -> str:
-        matrix, vector = self.args
-        left = wrap(printer._print(matrix), matrix, (sympy.MatAdd, *COMPOSED))
-        return rf"{left} {wrap(printer._print(vector), vector, (*SUMS, Hadamard, Quotient))}"
 
     def _sympystr(self, printer: Any) -> str:
         matrix, vector = self.args
@@ -157,9 +127,6 @@ def _wrap_str(text: str, expr: Expr) -> str:
 class Flipped(Node):
     """The transpose of a matrix that varies: ``C[t].T``. A fixed one is SymPy's own ``Transpose``."""
 
-    def _latex(self, printer: Any) -> str:
-        return rf"{wrap(printer._print(self.args[0]), self.args[0], COMPOSED)}^{{\top}}"
-
     def _sympystr(self, printer: Any) -> str:
         return f"{_wrap_str(printer._print(self.args[0]), self.args[0])}.T"
 
@@ -169,10 +136,6 @@ class OuterProduct(Node):
 
     precedence: ClassVar[int] = PRECEDENCE["Mul"]
 
-    def _latex(self, printer: Any) -> str:
-        left, right = (wrap(printer._print(a), a, COMPOSED) for a in self.args)
-        return rf"{left}\, {right}^{{\top}}"
-
     def _sympystr(self, printer: Any) -> str:
         return f"outer({', '.join(printer._print(a) for a in self.args)})"
 
@@ -181,11 +144,6 @@ class RowScaled(Node):
     """``diag(vector) @ matrix``: args are the vector and the matrix (an expression, elementwise or a Param)."""
 
     precedence: ClassVar[int] = PRECEDENCE["Mul"]
-
-    def _latex(self, printer: Any) -> str:
-        vector, matrix = self.args
-        right = wrap(printer._print(matrix), matrix, SUMS)
-        return rf"\operatorname{{diag}}\left({printer._print(vector)}\right) {right}"
 
     def _sympystr(self, printer: Any) -> str:
         vector, matrix = self.args
@@ -197,11 +155,6 @@ class ColumnScaled(Node):
 
     precedence: ClassVar[int] = PRECEDENCE["Mul"]
 
-    def _latex(self, printer: Any) -> str:
-        matrix, vector = self.args
-        left = wrap(printer._print(matrix), matrix, SUMS)
-        return rf"{left} \operatorname{{diag}}\left({printer._print(vector)}\right)"
-
     def _sympystr(self, printer: Any) -> str:
         matrix, vector = self.args
         return f"{_wrap_str(printer._print(matrix), matrix)} @ diag({printer._print(vector)})"
@@ -209,9 +162,6 @@ class ColumnScaled(Node):
 
 class Join(Node):
     """``[u, v]``: the vectors one after the other."""
-
-    def _latex(self, printer: Any) -> str:
-        return r"\left[" + r";\, ".join(printer._print(a) for a in self.args) + r"\right]"
 
     def _sympystr(self, printer: Any) -> str:
         return f"[{', '.join(printer._print(a) for a in self.args)}]"
@@ -225,21 +175,17 @@ class Sum(Node):
     def native(self) -> Expr:
         return sympy.Add(*self.args)
 
-    def _latex(self, printer: Any) -> str:
-        return _signed([(a, printer._print(a.args[0] if isinstance(a, Minus) else a)) for a in self.args], SUMS, True)
-
     def _sympystr(self, printer: Any) -> str:
-        return _signed([(a, printer._print(a.args[0] if isinstance(a, Minus) else a)) for a in self.args], SUMS, False)
+        return _signed([(a, printer._print(a.args[0] if isinstance(a, Minus) else a)) for a in self.args])
 
 
-def _signed(terms: list[tuple[Any, str]], kinds: tuple[type, ...], tex: bool) -> str:
+def _signed(terms: list[tuple[Any, str]]) -> str:
     out = ""
     for term, text in terms:
         inner = term.args[0] if isinstance(term, Minus) else term
-        if isinstance(inner, kinds):
-            text = rf"\left({text}\right)" if tex else f"({text})"
+        part = f"({text})" if isinstance(inner, SUMS) else text
         sign = "-" if isinstance(term, Minus) else "+"
-        out += f" {sign} {text}" if out else (f"-{text}" if sign == "-" else text)
+        out += f" {sign} {part}" if out else (f"-{part}" if sign == "-" else part)
     return out
 
 
@@ -250,9 +196,6 @@ class Minus(Node):
 
     def native(self) -> Expr:
         return -self.args[0]
-
-    def _latex(self, printer: Any) -> str:
-        return "-" + wrap(printer._print(self.args[0]), self.args[0], SUMS)
 
     def _sympystr(self, printer: Any) -> str:
         text = printer._print(self.args[0])
@@ -267,27 +210,12 @@ class Hadamard(Node):
     def native(self) -> Expr:
         return sympy.Mul(*self.args)
 
-    def _latex(self, printer: Any) -> str:
-        out = ""
-        for previous, factor in zip((None, *self.args), self.args, strict=False):
-            text = wrap(printer._print(factor), factor, SUMS)
-            text = rf"\left({text}\right)" if previous is not None and _is_negative(factor) else text
-            out += ("" if previous is None else _times(previous, factor)) + text
-        return out
-
     def _sympystr(self, printer: Any) -> str:
         kinds = (*SUMS, Hadamard, Quotient, MatVec, RowScaled, ColumnScaled)
         return "*".join(
             f"({t})" if isinstance(a, kinds) or (k and _is_negative(a)) else t
             for k, a, t in ((k, a, printer._print(a)) for k, a in enumerate(self.args))
         )
-
-
-def _times(left: Expr, right: Expr) -> str:
-    """The sign between two factors: a dot before a number, a thin space beside any other constant."""
-    if right.is_Number:
-        return r" \cdot "
-    return r" \odot " if left.has(At, Param) and not isinstance(right, Constant) else r"\, "
 
 
 def _is_negative(expr: Expr) -> bool:
@@ -301,9 +229,6 @@ class Quotient(Node):
 
     def native(self) -> Expr:
         return self.args[0] / self.args[1]
-
-    def _latex(self, printer: Any) -> str:
-        return rf"\frac{{{printer._print(self.args[0])}}}{{{printer._print(self.args[1])}}}"
 
     def _sympystr(self, printer: Any) -> str:
         above, below = self.args
@@ -330,6 +255,8 @@ class Count(Symbol):
     __slots__ = ("size",)
     size: Any
 
+    _latex = latex
+
     def __new__(cls, size: Any) -> Count:
         obj: Count = Symbol.__xnew__(cls, f"#{size}")
         obj.size = size
@@ -337,9 +264,6 @@ class Count(Symbol):
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any], dict[str, Any]]:
         return (self.size,), {}
-
-    def _latex(self, printer: Any) -> str:
-        return printer._print(self.size.symbol())
 
     def _sympystr(self, printer: Any) -> str:
         return str(self.size)

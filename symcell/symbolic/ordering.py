@@ -13,6 +13,7 @@ from itertools import groupby, islice
 import sympy
 from sympy import Expr, Symbol
 
+from symcell.symbolic.functions.conditions import Predicate, Where
 from symcell.symbolic.nodes import Count
 
 Key = tuple[int, ...]
@@ -92,6 +93,10 @@ def text(expr: Expr, order: Order) -> str:
         return _product_text(expr, order)
     if isinstance(expr, sympy.Pow):
         return f"{_factor_text(expr.base, order, tight=True)}**{_factor_text(expr.exp, order, tight=True)}"
+    if isinstance(expr, Where) and isinstance(expr.args[0], Predicate):
+        condition, then, otherwise = expr.args
+        left, right = (text(a, order) for a in condition.args)
+        return f"where({left} {condition.operator} {right}, {text(then, order)}, {text(otherwise, order)})"
     if expr.args:
         name = getattr(expr, "text", type(expr).__name__.lower())
         return f"{name}({', '.join(text(a, order) for a in expr.args)})"

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 import sympy
 from sympy import Expr
 
+from symcell.symbolic.typeset import latex
+
 NORM_EPSILON = 1e-5
 """Added under the root of both norms' denominators."""
 
@@ -16,15 +18,11 @@ class UnitFunction(sympy.Function):
 
     text: ClassVar[str]
     tex: ClassVar[str] = ""
+    _latex = latex
 
     @classmethod
     def eval(cls, *args: Expr) -> None:
         return None
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        name = self.tex or rf"\operatorname{{{self.text}}}".replace("_", r"\_")
-        body = rf"{name}\left({', '.join(printer._print(a) for a in self.args)}\right)"
-        return body if exp is None else rf"{body}^{{{exp}}}"
 
     def _sympystr(self, printer: Any) -> str:
         return f"{self.text}({', '.join(printer._print(a) for a in self.args)})"
@@ -68,10 +66,6 @@ class UnitNorm(OverUnits):
 
     text, nargs = "norm", 1
     torch = ("torch.linalg.vector_norm({0}, dim=-1, keepdim=True)",)
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        body = rf"\left\|{printer._print(self.args[0])}\right\|"
-        return body if exp is None else rf"{body}^{{{exp}}}"
 
 
 class Softmax(OverUnits):

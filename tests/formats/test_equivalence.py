@@ -65,6 +65,14 @@ def test_names_and_order_do_not_matter(name: str) -> None:
     assert isinstance(compare(renamed(given, 2), given), Equivalence)
 
 
+@pytest.mark.parametrize(("one", "other"), [("x[t] < b", "b > x[t]"), ("b >= x[t]", "x[t] <= b")])
+def test_a_comparison_may_be_turned_round(one: str, other: str) -> None:
+    text = "h[t] = where({}, U @ h[t-1], x[t])"
+    assert isinstance(compare(cell(text.format(one)), cell(text.format(other))), Equivalence)
+    strict = other.replace("<=", "<").replace(" > ", " >= ")
+    assert isinstance(compare(cell(text.format(one)), cell(text.format(strict))), Difference)
+
+
 @pytest.mark.parametrize("name", FEATURES)
 def test_every_feature_of_the_language_is_compared(name: str) -> None:
     given = cell(FEATURES[name])

@@ -190,7 +190,9 @@ def native(cell):
         (sympy.Eq(h(t), MatVec(W.inv(), x(t))), "no word for"),
         (sympy.Eq(b, x(t)), "no word for b"),
         (x(t), "an equation is sympy.Eq"),
-        (sympy.Eq(1, 1), "an equation is sympy.Eq"),
+        (sympy.Eq(1, 1), "SymPy made True of an equation"),
+        (sympy.Eq(h(t), W * x(t)), r"SymPy made False .*MatVec\(W, v\)"),
+        (sympy.Eq(h(t), W * x(t), evaluate=False), r"no word for .*MatVec\(W, v\)"),
     ],
 )
 def test_what_the_language_has_no_word_for(equation, message):

@@ -253,9 +253,9 @@ def test_what_has_an_axis_has_no_word():
 @pytest.mark.parametrize(
     ("text", "plain", "tex"),
     [
-        ("(C[t] + L[t]) @ x[t]", "(C[t] + L[t]) @ x[t]", r"\left(C_{t} + L_{t}\right) x_{t}"),
-        ("(C[t] * L[t]).T @ u[t]", "(C[t]*L[t]).T @ u[t]", r"\left(C_{t} \odot L_{t}\right)^{\top} u_{t}"),
-        ("u[t] * (C[t] @ x[t])", "u[t]*(C[t] @ x[t])", r"u_{t} \odot C_{t} x_{t}"),
+        ("(C[t] + L[t]) @ x[t]", "(C[t] + L[t]) @ x[t]", r"(C_{t} + L_{t})\, x_{t}"),
+        ("(C[t] * L[t]).T @ u[t]", "(C[t]*L[t]).T @ u[t]", r"(C_{t} \odot L_{t})^{\top}\, u_{t}"),
+        ("u[t] * (C[t] @ x[t])", "u[t]*(C[t] @ x[t])", r"u_{t} \odot (C_{t}\, x_{t})"),
         ("k * u[t] * 2 + 0.7*0.06", "k*u[t]*2 + 0.7*0.06", r"k\, u_{t} \cdot 2 + 0.7 \cdot 0.06"),
         ("sqrt(2) * u[t]", "sqrt(2)*u[t]", r"\sqrt{2}\, u_{t}"),
     ],

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import symcell
 from symcell.cell import CellError
 from symcell.language import load, parse
 from symcell.language.advice import arity
@@ -29,6 +30,20 @@ def test_the_error_that_closes_the_page_is_what_the_tool_prints():
     with pytest.raises(CellError) as caught:
         parse('"""A slip"""\n' + text, name=sample[0].split(".")[0])
     assert str(caught.value).split("\n") == sample
+
+
+def test_the_example_from_sympy_prints_what_the_page_says(capsys):
+    """Protects that ``symcell`` and SymPy are all that a cell without a text needs."""
+    example, printed = re.findall(r"```python\n(.*?)```", section("From SymPy"), re.DOTALL)
+    exec(example, {})
+    assert capsys.readouterr().out == printed
+
+
+def test_names_for_sympy_are_at_hand():
+    """Protects the table of what mixes units: each row can be imported as the page says."""
+    names = set(re.findall(r"`(?:MatVec\()?([A-Z]\w+)\(", section("From SymPy")))
+    assert names >= {"At", "Constant", "MatVec", "OuterProduct", "RowScaled", "ColumnScaled", "Flipped"}
+    assert names <= set(symcell.__all__)
 
 
 def mistakes(text):

@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from symcell.cell import CellError, Parameter, Size, Start
 from symcell.language import load, parse
-from symcell.symbolic.functions import Clip, Greater, LeakyRelu, Power, Sqrt, Where
+from symcell.symbolic.functions import Clip, Greater, LeakyRelu, Less, LessEqual, Power, Sqrt, Where
 from symcell.symbolic.nodes import At, Constant, Hadamard, Join, MatVec, Minus, Param, Quotient, Sum
 
 H = sympy.Symbol("H", integer=True, positive=True)
@@ -40,8 +40,8 @@ def test_lstm_in_latex_is_the_textbook():
     """Protects what a derivation prints: the written order and the elementwise product."""
     tex = {eq.lhs.signal: sympy.latex(eq) for eq in load("lstm").equations}
     assert tex["c"] == r"c_{t} = f_{t} \odot c_{t-1} + i_{t} \odot g_{t}"
-    assert tex["i"] == r"i_{t} = \sigma\left(W_{i} x_{t} + U_{i} h_{t-1} + b_{i}\right)"
-    assert tex["h"] == r"h_{t} = o_{t} \odot \tanh\left(c_{t}\right)"
+    assert tex["i"] == r"i_{t} = \sigma(W_{i}\, x_{t} + U_{i}\, h_{t-1} + b_{i})"
+    assert tex["h"] == r"h_{t} = o_{t} \odot \tanh(c_{t})"
 
 
 W = sympy.MatrixSymbol("W", H, H)
@@ -85,7 +85,9 @@ W = sympy.MatrixSymbol("W", H, H)
         ("leaky_relu(x[t])", LeakyRelu(X, sympy.Float(0.01))),
         ("leaky_relu(x[t], 0.2)", LeakyRelu(X, sympy.Float(0.2))),
         ("clip(x[t], -1, 1)", Clip(X, -1, 1)),
-        ("where(x[t] < 0, b, 1)", Where(Greater(sympy.Integer(0), X), B, 1)),
+        ("where(x[t] < 0, b, 1)", Where(Less(X, 0), B, 1)),
+        ("where(0 <= x[t], b, 1)", Where(LessEqual(0, X), B, 1)),
+        ("where(x[t] > 0, b, 1)", Where(Greater(X, 0), B, 1)),
         ("x[t] + W @ h[t-1]", Sum(X, MatVec(W, At("h", 1)))),
         ("x[t] + W.T @ h[t-1]", Sum(X, MatVec(W.T, At("h", 1)))),
         ("x[t] + (W - W.T) @ h[t-1]", Sum(X, MatVec(W - W.T, At("h", 1)))),

@@ -27,7 +27,8 @@ def test_diagnostics_are_on_the_error():
     """Protects editors and other programs, which read the mistakes one by one."""
     with pytest.raises(CellError) as caught:
         parse("h[t] = x[t] ^ 2")
-    assert caught.value.diagnostics == (Diagnostic(1, 8, "^ has no meaning here", "a power is written **"),)
+    advice = "a power is written **, a transposed matrix W.T"
+    assert caught.value.diagnostics == (Diagnostic(1, 8, "^ has no meaning here", advice),)
 
 
 def test_columns_count_characters():

@@ -31,7 +31,8 @@ BODIES = {
     "(f[t]*z)**(1/2)": sympy.sqrt(z * f),
     "sigmoid(c[t-1] - z)/(D+H)": fn.Sigmoid(c - z) / Count(Size.of("D") + Size.of("H")),
     "f[t]/H + eps": f / Count(Size.of("H")) + Constant("eps", 1e-5),
-    "where(greater(c[t-1], 0), z, 1 - z)": fn.Where(fn.Greater(c, 0), z, 1 - z),
+    "where(c[t-1] > 0, z, 1 - z)": fn.Where(fn.Greater(c, 0), z, 1 - z),
+    "where(z <= 1 - f[t], z, 1)": fn.Where(fn.LessEqual(z, 1 - f), z, 1),
     "f[t][:,None]*g[t][None,:]": g.along(1) * f.along(0),
     "0": sympy.Integer(0),
 }
@@ -41,6 +42,11 @@ BODIES = {
 def test_bodies_read_as_the_page(wanted: str) -> None:
     order = Order((f.along(0), g.along(1))) if "None" in wanted else PAGE
     assert text(BODIES[wanted], order) == wanted
+
+
+def _where(condition, then, otherwise):
+    kinds = {sympy.StrictGreaterThan: fn.Greater, sympy.LessThan: fn.LessEqual}
+    return fn.Where(kinds[type(condition)](*condition.args), then, otherwise)
 
 
 @pytest.mark.parametrize("wanted", [w for w in BODIES if "None" not in w])
@@ -53,8 +59,7 @@ def test_text_means_the_same(wanted: str) -> None:
         code = code.replace(f"({o.size})" if isinstance(o, Count) and len(o.size.terms) > 1 else text(o, PAGE), f"v{k}")
     scope = {f"v{k}": o for k, o in enumerate(names)} | {
         "sigmoid": fn.Sigmoid,
-        "where": fn.Where,
-        "greater": fn.Greater,
+        "where": _where,
     }
     read = sympy.sympify(eval(code.replace("1/2", "sympy.Rational(1, 2)"), {"sympy": sympy, **scope}))
     assert sympy.simplify(read - body) == 0

@@ -36,6 +36,8 @@ FUNCTIONS: dict[type[Any], Any] = {
     fn.Detached: lambda v: v,
     fn.Greater: lambda u, v: 1.0 * (u > v),
     fn.GreaterEqual: lambda u, v: 1.0 * (u >= v),
+    fn.Less: lambda u, v: 1.0 * (u < v),
+    fn.LessEqual: lambda u, v: 1.0 * (u <= v),
     fn.Equal: lambda u, v: 1.0 * (u == v),
     fn.NotEqual: lambda u, v: 1.0 * (u != v),
     fn.Where: lambda c, u, v: np.where(c != 0, u, v),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import types
 from dataclasses import replace
 from typing import Any
@@ -33,10 +35,10 @@ def one(found: Report) -> CellReport:
     return found.cells[0]
 
 
-def rendered(report: Report, width: int = 100) -> str:
+def rendered(report: Report, width: int = 100, *, legend: bool = False) -> str:
     console = Console(width=width, record=True, file=None, force_terminal=False, color_system=None)
     with console.capture() as captured:
-        console.print(report.render(width))
+        console.print(report.render(width, legend=legend))
     return captured.get()
 
 
@@ -188,12 +190,13 @@ def test_missing_witnesses_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         "torch": "PyTorch is not installed"
     }
     for width in (80, 120):
-        shown = rendered(report, width)
-        legend = shown[shown.index("within tolerance") :]
-        assert "left out: no C++ compiler" in legend
-        assert "left out: PyTorch is not installed" in legend
-        assert "–torch" not in shown.removesuffix(legend), "a column without a number"
-        assert "–step" in shown.removesuffix(legend)
+        table, notes = rendered(report, width).split("within tolerance")
+        words = " ".join(notes.split())
+        assert "left out: cupy f64, cupy f32 ULP, cupy-numpy (no C++ compiler)" in words
+        assert "left out: numpy-torch (PyTorch is not installed)" in words
+        assert "–torch" not in table, "a column without a number"
+        assert "–step" in table
+        assert "numpy-torch numpy and PyTorch left out" in " ".join(rendered(report, width, legend=True).split())
 
 
 def test_a_cell_that_is_nowhere_defined() -> None:
@@ -214,14 +217,65 @@ def test_at_a_kink_the_other_difference_is_taken() -> None:
     assert report.ok, str(report)
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 140])
-def test_tables_fit(width: int) -> None:
+def test_nothing_is_cut_where_tables_are_narrow() -> None:
+    """Every number of every column stands in some table, whatever the width; no table has one column alone."""
     report = verify([symcell.load("rnn")])
-    shown = rendered(report, width)
-    assert max(map(len, shown.splitlines())) <= width
-    assert "rnn: all 7 tensors within tolerance" in shown
-    assert "1 of 1 cells verified" in shown
-    if width >= 80:
-        assert "dh[0]" in shown
-        for head in ("numpy", "f64", "f32 ULP", "adjoint", "–step", "–diff", "–torch"):
-            assert head in shown
+    made = [c for c in one(report).columns if not c.missing]
+    for width in (45, 60, 80, 100, 140):
+        shown = rendered(report, width, legend=True)
+        assert max(map(len, shown.splitlines())) <= width
+        assert "rnn: all 7 tensors within tolerance" in shown
+        assert "1 of 1 cells verified" in shown
+        tables = shown.split("tensor  ")[1:]
+        assert "…" not in shown
+        lines = [line.split() for line in shown.splitlines() if line.startswith("dW")]
+        assert len(lines) == len(tables)
+        numbers = [number for line in lines for number in line[1:]]
+        assert len(numbers) == len(made), "one for each comparison"
+        assert len(tables) == 1 or len(lines[-1]) > 3, "not one column alone in the last table"
+        for column in made:
+            assert column.name in shown
+            assert column.title in " ".join(shown.split())
+
+
+def test_data_is_json_and_has_every_number() -> None:
+    """Protects programs that read it: keys, and no word that JSON lacks."""
+    report = verify([symcell.load("rnn")], targets=["numpy"])
+    data = json.loads(json.dumps(report.data(), allow_nan=False))
+    assert list(data) == ["ok", "cells"]
+    (cell,) = data["cells"]
+    assert list(cell) == ["cell", "ok", "summary", "problems", "notes", "columns", "tensors"]
+    heads = {column["name"]: column for column in cell["columns"]}
+    assert {"numpy f64", "numpy f32 ULP", "adjoint-step", "numpy-step", "numpy-diff"} <= set(heads)
+    assert not any("cupy" in name or name.startswith("c ") for name in heads), "they were not asked for"
+    assert heads["numpy f64"]["tolerance"]["limit"] == 1e-12
+    assert [t["name"] for t in cell["tensors"]] == [row.tensor for row in one(report).rows]
+    assert cell["tensors"][0]["errors"]["numpy f64"] == one(report).rows[0].errors["numpy float64 and the reference"]
+    broken = replace(one(report), rows=(replace(one(report).rows[0], errors={made: float("inf") for made in
+                                                                            one(report).rows[0].errors}),))  # fmt: skip
+    assert set(broken.data()["tensors"][0]["errors"].values()) == {None}
+    assert not broken.data()["ok"]
+
+
+def test_other_seeds_are_other_numbers() -> None:
+    first, again, other = (verify("rnn", targets=["numpy"], seed=seed).cells[0].rows for seed in (0, 0, 7))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"targets": ["fortran"]}, ValueError, "targets: expected some of numpy, c, cupy, got 'fortran'"),
+        ({"seed": -1}, ValueError, "seed: expected 0 or more, got -1"),
+        ({"targets": ["c"]}, symcell.CellError, "the target c cannot run here: no C compiler"),
+    ],
+)
+def test_what_cannot_be_verified_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    from symcell.verify import targets
+
+    monkeypatch.setattr(targets, "compiler_missing", lambda: "no C compiler")
+    with pytest.raises(error, match=re.escape(message)):
+        verify("rnn", **options)

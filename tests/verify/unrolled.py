@@ -80,6 +80,8 @@ SCALAR: dict[Any, Callable[..., Expr]] = {
     fn.Where: lambda c, u, v: Piecewise((u, c), (v, True)),
     fn.Greater: lambda u, v: u > v,
     fn.GreaterEqual: lambda u, v: u >= v,
+    fn.Less: lambda u, v: u < v,
+    fn.LessEqual: lambda u, v: u <= v,
     fn.Equal: lambda u, v: sympy.Eq(u, v),
     fn.NotEqual: lambda u, v: sympy.Ne(u, v),
     sympy.Add: lambda *v: sympy.Add(*v),

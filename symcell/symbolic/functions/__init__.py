@@ -16,6 +16,8 @@ from symcell.symbolic.functions.conditions import (
     Equal as Equal,
     Greater as Greater,
     GreaterEqual as GreaterEqual,
+    Less as Less,
+    LessEqual as LessEqual,
     NotEqual as NotEqual,
     Predicate as Predicate,
     Where as Where,

@@ -7,8 +7,9 @@ from typing import Any
 import mpmath
 from sympy import Expr
 
+from symcell.symbolic.functions.conditions import Greater, Where
 from symcell.symbolic.functions.piecewise import Abs, Minimum
-from symcell.symbolic.functions.smooth import Exp, Sigmoid, Tanh
+from symcell.symbolic.functions.smooth import Exp, Log, Sigmoid, Tanh
 from symcell.symbolic.functions.table import IN_PARTS, TRANSCENDENTAL, Elementwise, Row, real
 
 _SOFTPLUS = '''def _softplus(v: Any) -> Any:
@@ -32,6 +33,9 @@ class Softplus(Elementwise):
         onnx="Where(Greater({0}, 40), {0}, Softplus(Min({0}, 40)))",  # onnxruntime's overflows
     )
 
+    def defined(self) -> Expr:
+        return Log(1 + Exp(self.args[0]))
+
     def derivative(self, k: int) -> Expr:
         return Sigmoid(self.args[0])
 
@@ -54,6 +58,9 @@ class Elu(Elementwise):
         onnx="Elu({0})",
     )
 
+    def defined(self) -> Expr:
+        return Where(Greater(self.args[0], 0), self.args[0], Exp(self.args[0]) - 1)
+
     def derivative(self, k: int) -> Expr:
         return Exp(Minimum(self.args[0], 0))
 
@@ -69,6 +76,9 @@ class Softsign(Elementwise):
         cost=3,
         onnx="Div({0}, Add(1, Abs({0})))",
     )
+
+    def defined(self) -> Expr:
+        return self.args[0] / (1 + Abs(self.args[0]))
 
     def derivative(self, k: int) -> Expr:
         return (1 + Abs(self.args[0])) ** -2
@@ -112,6 +122,9 @@ class Tanhshrink(Elementwise):
         cost=3 * TRANSCENDENTAL,
         onnx="Sub({0}, Tanh({0}))",
     )
+
+    def defined(self) -> Expr:
+        return self.args[0] - Tanh(self.args[0])
 
     def derivative(self, k: int) -> Expr:
         return Tanh(self.args[0]) ** 2

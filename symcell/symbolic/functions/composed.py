@@ -8,7 +8,7 @@ from sympy import Expr
 from symcell.symbolic.functions.activations import Softplus
 from symcell.symbolic.functions.conditions import Greater, Where
 from symcell.symbolic.functions.error import NormalCdf
-from symcell.symbolic.functions.smooth import Sigmoid, Tanh
+from symcell.symbolic.functions.smooth import Log, Sigmoid, Tanh
 from symcell.symbolic.functions.table import Elementwise, Row, real
 
 
@@ -53,6 +53,9 @@ class LogSigmoid(Elementwise):
 
     def composed(self) -> Expr:
         return -Softplus(-self.args[0])
+
+    def defined(self) -> Expr:
+        return Log(Sigmoid(self.args[0]))
 
 
 class LeakyRelu(Elementwise):

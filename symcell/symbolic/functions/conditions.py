@@ -21,10 +21,6 @@ class Predicate(Elementwise):
     def derivative(self, k: int) -> Expr:
         return Integer(0)
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        left, right = (printer._print(a) for a in self.args)
-        return rf"\left[{left} {self.sign} {right}\right]"
-
 
 def _compared(ufunc: str, operator: str, onnx: str, holds: Callable[[Any, Any], bool]) -> Row:
     return Row(
@@ -45,6 +41,16 @@ class Greater(Predicate):
 class GreaterEqual(Predicate):
     text, sign, operator = "greater_equal", r"\ge", ">="
     row = _compared("greater_equal", ">=", "GreaterOrEqual({0}, {1})", lambda u, v: u >= v)
+
+
+class Less(Predicate):
+    text, sign, operator = "less", "<", "<"
+    row = _compared("less", "<", "Less({0}, {1})", lambda u, v: u < v)
+
+
+class LessEqual(Predicate):
+    text, sign, operator = "less_equal", r"\le", "<="
+    row = _compared("less_equal", "<=", "LessOrEqual({0}, {1})", lambda u, v: u <= v)
 
 
 class Equal(Predicate):
@@ -77,11 +83,6 @@ class Where(Elementwise):
         condition = self.args[0]
         return (Integer(0), condition, 1 - condition)[k]
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        condition, then, otherwise = (printer._print(a) for a in self.args)
-        body = rf"\begin{{cases}}{then} & {condition} \\ {otherwise} & \text{{otherwise}}\end{{cases}}"
-        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
-
 
 class Detached(Elementwise):
     """Its argument, held constant under differentiation (the shift inside a softmax, on which nothing depends)."""
@@ -92,5 +93,3 @@ class Detached(Elementwise):
     def derivative(self, k: int) -> Expr:
         return Integer(0)
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        return printer._print(self.args[0])

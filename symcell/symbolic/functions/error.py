@@ -123,5 +123,8 @@ class NormalCdf(Elementwise):
         onnx="Mul(0.5, Add(1, Erf(Mul({0}, 0.7071067811865476))))",
     )
 
+    def defined(self) -> Expr:
+        return (1 + Erf(self.args[0] / sympy.sqrt(2))) / 2
+
     def derivative(self, k: int) -> Expr:
         return Exp(-(self.args[0] ** 2) / 2) / sympy.sqrt(2 * sympy.pi)

@@ -8,7 +8,7 @@ import mpmath
 import sympy
 from sympy import Expr, Integer
 
-from symcell.symbolic.functions.conditions import Greater, GreaterEqual
+from symcell.symbolic.functions.conditions import Greater, GreaterEqual, Where
 from symcell.symbolic.functions.table import TRANSCENDENTAL, Elementwise, Row, called, real
 
 
@@ -25,6 +25,9 @@ class Relu(Elementwise):
         definition="real relu(real v) { return v < 0 ? 0 : v; }",
         onnx="Relu({0})",
     )
+
+    def defined(self) -> Expr:
+        return Where(Greater(self.args[0], 0), self.args[0], 0)
 
     def derivative(self, k: int) -> Expr:
         return Greater(self.args[0], 0)
@@ -45,10 +48,6 @@ class Abs(Elementwise):
 
     def derivative(self, k: int) -> Expr:
         return Sign(self.args[0])
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        body = rf"\left|{printer._print(self.args[0])}\right|"
-        return body if exp is None else rf"{body}^{{{exp}}}"
 
 
 class Sign(Elementwise):
@@ -129,6 +128,10 @@ class Clip(Elementwise):
         onnx="Min(Max({0}, {1}), {2})",
     )
 
+    def defined(self) -> Expr:
+        value, low, high = self.args
+        return Minimum(Maximum(value, low), high)
+
     def derivative(self, k: int) -> Expr:
         value, low, high = self.args
         return (
@@ -159,6 +162,9 @@ class HardSigmoid(Elementwise):
         onnx="Min(Max(Div(Add({0}, 3), 6), 0), 1)",
     )
 
+    def defined(self) -> Expr:
+        return Clip(self.args[0] / 6 + sympy.Rational(1, 2), 0, 1)
+
     def derivative(self, k: int) -> Expr:
         return Greater(self.args[0], -3) * Greater(3, self.args[0]) / 6
 
@@ -179,6 +185,9 @@ class HardTanh(Elementwise):
         onnx="Min(Max({0}, -1), 1)",
     )
 
+    def defined(self) -> Expr:
+        return Clip(self.args[0], -1, 1)
+
     def derivative(self, k: int) -> Expr:
         return Greater(self.args[0], -1) * Greater(1, self.args[0])
 
@@ -192,10 +201,6 @@ class Floor(Elementwise):
 
     def derivative(self, k: int) -> Expr:
         return Integer(0)
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        body = rf"\left\lfloor {printer._print(self.args[0])}\right\rfloor"
-        return body if exp is None else rf"{body}^{{{exp}}}"
 
 
 def _exact_mod(a: Any, b: Any) -> Any:
@@ -221,6 +226,10 @@ class Mod(Elementwise):
         native=sympy.Mod,
         onnx="Sub({0}, Mul({1}, Floor(Div({0}, {1}))))",
     )
+
+    def defined(self) -> Expr:
+        value, divisor = self.args
+        return value - divisor * Floor(value / divisor)
 
     def derivative(self, k: int) -> Expr:
         value, divisor = self.args

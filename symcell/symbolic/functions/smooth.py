@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import mpmath
 import sympy
@@ -11,7 +10,6 @@ from sympy import Expr
 
 from symcell.symbolic.functions.conditions import Equal, GreaterEqual, Where
 from symcell.symbolic.functions.table import TRANSCENDENTAL, Elementwise, Row, called, real
-from symcell.symbolic.nodes import SUMS, Hadamard, Quotient, wrap
 
 
 class Sigmoid(Elementwise):
@@ -34,6 +32,9 @@ class Sigmoid(Elementwise):
         onnx="Sigmoid({0})",
     )
 
+    def defined(self) -> Expr:
+        return 1 / (1 + Exp(-self.args[0]))
+
     def derivative(self, k: int) -> Expr:
         return self * (1 - self)
 
@@ -42,6 +43,10 @@ class Tanh(Elementwise):
     text, tex, nargs = "tanh", r"\tanh", 1
     row = Row(mpmath.tanh, "torch.tanh({0})", called("tanh"), (0,), c="tanh", cost=TRANSCENDENTAL, native=sympy.tanh,
               onnx="Tanh({0})")  # fmt: skip
+
+    def defined(self) -> Expr:
+        up, down = Exp(self.args[0]), Exp(-self.args[0])
+        return (up - down) / (up + down)
 
     def derivative(self, k: int) -> Expr:
         return 1 - self**2
@@ -71,10 +76,6 @@ class Sqrt(Elementwise):
 
     def derivative(self, k: int) -> Expr:
         return 1 / (2 * self)
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        body = rf"\sqrt{{{printer._print(self.args[0])}}}"
-        return body if exp is None else rf"{body}^{{{exp}}}"
 
 
 class EuclideanRoot(Sqrt):
@@ -125,7 +126,3 @@ class Power(Elementwise):
             return Where(Equal(exponent, 0), 0, exponent * Power(base, exponent - 1))
         return Where(Equal(base, 0) * GreaterEqual(exponent, 0), 0, self * Log(base))
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        base = wrap(printer._print(self.args[0]), self.args[0], (*SUMS, Hadamard, Quotient, Power))
-        body = rf"{base}^{{{printer._print(self.args[1])}}}"
-        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"

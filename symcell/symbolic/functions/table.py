@@ -76,6 +76,10 @@ class Elementwise(UnitFunction):
         """This value in terms of other functions, as accurate as a form of its own; None where it has such a form."""
         return None
 
+    def defined(self) -> Expr | None:
+        """What it is, in terms of simpler functions, as a textbook says it; None where it needs no saying."""
+        return self.composed()
+
     def derivative(self, k: int) -> Expr:
         """The partial derivative by argument ``k``, here through the composed form."""
         places = [sympy.Dummy() for _ in self.args]
