@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import sympy
+
+from symcell.notebook import Formulas
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,11 @@ Shape = tuple[Size, ...]
 """``()`` a scalar, ``(n,)`` a vector, ``(n, m)`` a matrix; of what is fixed and of what varies in time alike."""
 
 
+def shape_text(shape: Shape) -> str:
+    """``H``, ``H×D``, ``H×(D+H)``; ``scalar``."""
+    return "×".join(f"({n})" if "+" in str(n) and len(shape) > 1 else str(n) for n in shape) or "scalar"
+
+
 def units(shape: Shape) -> Size:
     """How many numbers an array of this shape holds."""
     return math.prod(shape, start=ONE)
@@ -140,7 +147,7 @@ def _frozen(items: Mapping[str, _V]) -> Mapping[str, _V]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Cell:
+class Cell(Formulas):
     """The equations of one time step, checked: every name has a role and a shape.
 
     Made by :func:`symcell.load`, :func:`symcell.parse`, or from SymPy equations by :func:`symcell.from_equations`.
@@ -190,6 +197,10 @@ class Cell:
         count = f"{len(self.equations)} equation{'' if len(self.equations) == 1 else 's'}"
         sizes = f"sizes {', '.join(self.sizes)}" if self.sizes else "no open sizes"
         return f"<Cell {self.name}: {count}, {sizes}>"
+
+    def _formulas(self) -> Iterator[tuple[str, str]]:
+        for eq in self.equations:
+            yield sympy.latex(eq.lhs), sympy.latex(eq.rhs)
 
     def __deepcopy__(self, memo: object) -> Cell:
         return self

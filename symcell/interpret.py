@@ -271,20 +271,26 @@ class _Sweep:
         return found if own == rank else found.reshape((found.shape[0], *(1,) * rank))
 
     def evaluate(self, expr: sympy.Expr, operands: Mapping[Operand, Array]) -> Array:
-        """A body as an array; sub-expressions are computed as SymPy holds them."""
-        if isinstance(expr, At | Param):
-            return operands[expr]
-        if isinstance(expr, Count):
-            return self.arithmetic.number(sympy.Integer(self.length(expr.size)))
-        if isinstance(expr, Constant):
-            return self.arithmetic.number(expr.value)
-        if expr.is_Number or isinstance(expr, sympy.NumberSymbol):
-            return self.arithmetic.number(expr)
-        args = [self.evaluate(a, operands) for a in expr.args]
-        if isinstance(expr, sympy.Add):
-            return sum(args[1:], args[0])
-        if isinstance(expr, sympy.Mul):
-            return math.prod(args[1:], start=args[0])
-        if isinstance(expr, sympy.Pow):
-            return self.arithmetic.functions[fn.Power](*args)
-        return self.arithmetic.functions[type(expr)](*args)
+        return evaluate(expr, operands, self.arithmetic, self.sizes)
+
+
+def evaluate(
+    expr: sympy.Expr, operands: Mapping[Operand, Array], arithmetic: Arithmetic, sizes: Mapping[str, int]
+) -> Array:
+    """A body as an array, of operands that broadcast; sub-expressions are computed as SymPy holds them."""
+    if isinstance(expr, At | Param):
+        return operands[expr]
+    if isinstance(expr, Count):
+        return arithmetic.number(sympy.Integer(expr.size.value(sizes)))
+    if isinstance(expr, Constant):
+        return arithmetic.number(expr.value)
+    if expr.is_Number or isinstance(expr, sympy.NumberSymbol):
+        return arithmetic.number(expr)
+    args = [evaluate(a, operands, arithmetic, sizes) for a in expr.args]
+    if isinstance(expr, sympy.Add):
+        return sum(args[1:], args[0])
+    if isinstance(expr, sympy.Mul):
+        return math.prod(args[1:], start=args[0])
+    if isinstance(expr, sympy.Pow):
+        return arithmetic.functions[fn.Power](*args)
+    return arithmetic.functions[type(expr)](*args)

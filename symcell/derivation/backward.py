@@ -14,6 +14,7 @@ from sympy import Expr
 
 from symcell.adjoint import Adjoint
 from symcell.cell import Size
+from symcell.derivation.composites import is_composed
 from symcell.derivation.forward import SHORT, Forward, read_forward, weight
 from symcell.derivation.matrices import assembled, laid
 from symcell.derivation.nodes import (
@@ -26,11 +27,14 @@ from symcell.derivation.nodes import (
     InitialTotal,
     Last,
     Outer,
+    Prime,
+    Pullback,
     Total,
     TransposeOf,
     shifted,
 )
 from symcell.derivation.sizes import dims_of, unit_sum
+from symcell.derivation.textbook import Occurrence
 from symcell.graph import (
     Block,
     Combine,
@@ -48,7 +52,7 @@ from symcell.graph import (
     name_of,
 )
 from symcell.symbolic import functions as fn
-from symcell.symbolic.nodes import At, Flipped, MatVec, Param
+from symcell.symbolic.nodes import At, Count, Flipped, MatVec, Param
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +87,20 @@ class Backward:
 
 def read_backward(forward: Forward, adjoint: Adjoint) -> Backward:
     """The displayed backward sweep; a long cotangent read in several places gives its forward value a name."""
+    forward = read_forward(forward.textbook, forward.graph, _matrices(forward) | frozenset(forward.named))
     while True:
         reader = _Reader(forward, adjoint)
         heavy = reader.heavy()
         if not heavy:
             return reader.result()
-        forward = read_forward(forward.cell, forward.graph, heavy | frozenset(forward.named))
+        forward = read_forward(forward.textbook, forward.graph, heavy | frozenset(forward.named))
+
+
+def _matrices(forward: Forward) -> frozenset[str]:
+    """Varying matrices that are a function of others: what they send back is short by their name."""
+    values = forward.graph.values
+    return frozenset(n for n, body in forward.inlined.items() if len(values[n].shape) == 2 and not values[n].fixed
+                     and isinstance(body, fn.Elementwise))  # fmt: skip
 
 
 def _gradient(forward: Forward, name: str) -> Expr:
@@ -96,17 +108,20 @@ def _gradient(forward: Forward, name: str) -> Expr:
     return GradientOf(forward.matrices[name]) if combined else Gradient(name)
 
 
-def cotangent_steps(adjoint: Adjoint) -> dict[str, str]:
+def cotangent_steps(adjoint: Adjoint, shown: Forward) -> dict[str, str]:
     """For each forward value whose cotangent is a step of the adjoint graph, that step's name.
 
     Where several values share one step (a term of a sum passes its cotangent on), the step is the first one's: the
-    adjoint comes to the forward steps backwards, then to what is given.
+    adjoint comes to the forward steps backwards, then to what is given; those that a composite is made of come last.
     """
     made = adjoint.graph.producer()
     used = set(adjoint.carries)
     found: dict[str, str] = {}
     backwards = [op.out for op in reversed(adjoint.forward.steps)]
-    for value in dict.fromkeys((*backwards, *adjoint.forward.values)):
+    order = dict.fromkeys((*backwards, *adjoint.forward.values))
+    inner = {o.argument for o in shown.textbook.occurrences if o.plain}
+    inner |= {n for n in backwards if n not in shown.named and n not in shown.inlined and n not in shown.matrices}
+    for value in sorted(order, key=lambda n: n in inner):
         operand = adjoint.cotangents.get(value)
         if operand is not None and name_of(operand) in made and name_of(operand) not in used:
             found[value] = name_of(operand)
@@ -118,8 +133,13 @@ class _Reader:
     def __init__(self, forward: Forward, adjoint: Adjoint) -> None:
         self.forward, self.adjoint = forward, adjoint
         self.producer = adjoint.graph.producer()
+        self.reading: dict[Operand, list[Op]] = {}
+        for op in forward.graph.steps:
+            for operand in dict.fromkeys(op.operands()):
+                self.reading.setdefault(operand, []).append(op)
         self.outputs = {seed: output for output, seed in adjoint.seeds.items()}
-        self.steps = cotangent_steps(adjoint)
+        self.steps = cotangent_steps(adjoint, forward)
+        self.composites = self.sent_back()
         self.carries: dict[str, dict[str, int]] = {}
         for out, carry in adjoint.carries.items():
             self.carries.setdefault(carry.value, {})[out] = carry.lag
@@ -166,8 +186,24 @@ class _Reader:
 
     def body(self, name: str) -> Expr:
         if name not in self.bodies:
-            self.bodies[name] = self.compute(self.producer[name])
+            of = self.composites.get(name)
+            self.bodies[name] = self.compute(self.producer[name]) if of is None else self.pullback(of)
         return self.bodies[name]
+
+    def sent_back(self) -> dict[str, Occurrence]:
+        """The steps that make the cotangents of what composites are taken of."""
+        found = ((self.adjoint.cotangents.get(o.argument), o) for o in self.forward.textbook.occurrences)
+        return {name_of(operand): of for operand, of in found if operand is not None}
+
+    def pullback(self, of: Occurrence) -> Expr:
+        """What a composite sends back, by its own formula."""
+        source = self.source(of.value)
+        cotangent = self.read(self.adjoint.cotangents[of.value] if source is None else source)
+        applied = of.applied.xreplace({At(of.argument): self.forward.read(At(of.argument))})
+        if is_composed(applied):
+            return cotangent * Prime(applied)
+        units = Count(self.forward.graph.shape(of.argument)[0])
+        return Pullback(applied, self.forward.read(At(of.value)), cotangent, units)
 
     def compute(self, op: Op) -> Expr:
         for operand in op.operands():
@@ -236,8 +272,7 @@ class _Reader:
             return self.read(At(self.adjoint.gradients[value]))
         if value in self.adjoint.seeds:
             return Bar(value)
-        sent = [(op, c) for op in self.forward.graph.steps if At(value) in op.operands()
-                and (c := self.cotangent(op.out)) is not None
+        sent = [(op, c) for op in self.reading.get(At(value), ()) if (c := self.cotangent(op.out)) is not None
                 and not (isinstance(op, Pointwise) and sympy.diff(op.body, At(value)) == 0)]  # fmt: skip
         if len(sent) != 1 or not isinstance(sent[0][0], Pointwise) or sympy.diff(sent[0][0].body, At(value)) != 1:
             return None

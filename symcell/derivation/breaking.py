@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-SUM_BREAK, PRODUCT_BREAK, OPEN, CLOSE = "\x01", "\x02", "\x03", "\x04"
-"""Marks in a printed formula: a line may be broken before a sign; brackets open and close."""
+SUM_BREAK, PRODUCT_BREAK, OPEN, CLOSE, LAST_BREAK = "\x01", "\x02", "\x03", "\x04", "\x05"
+"""Marks in a printed formula: a line may be broken before a sign; brackets open and close; a line may be broken inside
+a matrix product or a list, too, where there is no better place."""
 
-_SOLID = str.maketrans("", "", SUM_BREAK + PRODUCT_BREAK + OPEN + CLOSE)
+_SOLID = str.maketrans("", "", SUM_BREAK + PRODUCT_BREAK + OPEN + CLOSE + LAST_BREAK)
+_BADNESS = {SUM_BREAK: 0, PRODUCT_BREAK: 1, LAST_BREAK: 20}
 
 
 def unmarked(text: str) -> str:
@@ -24,8 +26,8 @@ def _pieces(text: str) -> list[tuple[int, str]]:
             depth += 1
         elif char == CLOSE:
             depth -= 1
-        elif char in (SUM_BREAK, PRODUCT_BREAK):
-            pieces.append((2 * depth + (char == PRODUCT_BREAK), ""))
+        elif char in _BADNESS:
+            pieces.append((2 * depth + _BADNESS[char], ""))
         else:
             pieces[-1] = (pieces[-1][0], pieces[-1][1] + char)
     return pieces
@@ -44,10 +46,22 @@ def broken(text: str, width: float, measure: Callable[[str], float]) -> list[str
 
 def _end(pieces: list[tuple[int, str]], width: float, measure: Callable[[str], float]) -> int:
     """How many pieces go on the first line: up to the least bad break that fills a good part of it."""
-    so_far = [measure("".join(p for _, p in pieces[:k])) for k in range(1, len(pieces) + 1)]
-    if so_far[-1] <= width or len(pieces) == 1:
+    so_far = _measured(pieces, width, measure)
+    if len(so_far) == len(pieces):
         return len(pieces)
-    fitting = [k for k in range(1, len(pieces)) if so_far[k - 1] <= width] or [1]
-    good = [k for k in fitting if so_far[k - 1] >= 0.4 * width] or fitting
+    fitting = list(range(1, len(so_far) + 1)) or [1]
+    good = [k for k in fitting if k <= len(so_far) and so_far[k - 1] >= 0.4 * width] or fitting
     best = min(pieces[k][0] for k in good)
     return max(k for k in good if pieces[k][0] == best)
+
+
+def _measured(pieces: list[tuple[int, str]], width: float, measure: Callable[[str], float]) -> list[float]:
+    """How wide the first piece is, the first two together and so on, as long as they fit; a lone piece always does."""
+    text, so_far = "", list[float]()
+    for _, piece in pieces:
+        text += piece
+        wide = measure(text)
+        if wide > width and len(pieces) > 1:
+            break
+        so_far.append(wide)
+    return so_far

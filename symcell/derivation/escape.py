@@ -39,10 +39,10 @@ def paragraphs(text: str) -> list[str]:
     return [line for part in re.split(r"\n\s*\n", text) if (line := one_line(part))]
 
 
-def _tex_char(char: str) -> str:
+def _tex_char(char: str, hangul: bool) -> str:
     if char in _TEX:
         return _TEX[char]
-    if char.isascii():
+    if char.isascii() or (hangul and "\uac00" <= char <= "\ud7a3"):
         return char
     if (name := greek(char)) is not None:
         return rf"\ensuremath{{\{name}}}"
@@ -52,9 +52,10 @@ def _tex_char(char: str) -> str:
     return rf"\texttt{{{{[}}U+{ord(char):04X}{{]}}}}"
 
 
-def latex_text(text: str) -> str:
-    """As LaTeX text; a character that pdflatex has no font for becomes its code, ``[U+5909]``."""
-    return "".join(map(_tex_char, unicodedata.normalize("NFC", one_line(text))))
+def latex_text(text: str, hangul: bool = False) -> str:
+    """As LaTeX text; a character that pdflatex has no font for becomes its code, ``[U+5909]``. ``hangul``: the document
+    has Korean fonts."""
+    return "".join(_tex_char(c, hangul) for c in unicodedata.normalize("NFC", one_line(text)))
 
 
 def markdown_text(text: str) -> str:

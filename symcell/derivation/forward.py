@@ -6,24 +6,24 @@ and short expressions go back to where they are read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sympy
 from sympy import Expr
 
 from symcell.cell import Cell
 from symcell.derivation.arrange import Ranks, names_in
+from symcell.derivation.composites import is_composed
 from symcell.derivation.matrices import assembled, laid
 from symcell.derivation.nodes import Columns, shifted
 from symcell.derivation.sizes import dims_of
+from symcell.derivation.textbook import Occurrence, Textbook, letters, lower_case
 from symcell.fresh import Names
 from symcell.graph import Combine, Contraction, Graph, Matrix, Op, Operand, Pointwise, Reduce, Term, lag_of, name_of
+from symcell.jacobian.local import Folded
 from symcell.symbolic import functions as fn
 from symcell.symbolic.nodes import At, Flipped, MatVec, Param
-
-_NUMBERED = re.compile(r"(.+)_\d+")
 
 SHORT = 6
 """An intermediate of at most so many operations may stand in place of its name."""
@@ -31,15 +31,23 @@ SHORT = 6
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """``named``: the values with a name, in order of computation, each with its body; ``inlined``: the others."""
+    """``named``: the values with a name, in order of computation, each with its body; ``inlined``: the others, but for
+    those that a composite is made of.
+    """
 
-    cell: Cell
+    textbook: Textbook
     graph: Graph
     named: Mapping[str, Expr]
     inlined: Mapping[str, Expr]
     matrices: Mapping[str, sympy.MatrixExpr]
     owner: Mapping[str, str]
     """For each value made by a step, the signal whose equation it came from."""
+    _ranks: dict[str, Ranks] = field(default_factory=dict)
+
+    @property
+    def cell(self) -> Cell:
+        """The cell in textbook form, whose graph this is."""
+        return self.textbook.cell
 
     def read(self, operand: Operand) -> Expr:
         """An operand as it is displayed: itself, or what stands in place of it."""
@@ -61,29 +69,63 @@ class Forward:
         """Where names stand: in the equation of ``signal`` first (an intermediate where its body begins), then in the
         order of the graph.
         """
-        order = [*names_in(self.cell.equation(signal).rhs), *self.graph.values]
-        ranks = {name: k for k, name in enumerate(dict.fromkeys(order))}
+        if signal not in self._ranks:
+            self._ranks[signal] = self._ranks_in(signal)
+        return self._ranks[signal]
+
+    def _ranks_in(self, signal: str) -> Ranks:
+        within = {o.value: o.argument for o in self.textbook.occurrences if o.inside}
+        order = [*(within.get(n, n) for n in names_in(self.cell.equation(signal).rhs)), *self.graph.values]
+        ranks = Ranks.of(order, self.graph, text=True)
         for name, body in self.named.items():
             if name != signal and self.owner[name] == signal:
                 ranks[name] = min((ranks[n] for n in names_in(body)), default=ranks[name])
         return ranks
 
+    def folded(self) -> dict[str, Folded]:
+        """The composites, whose inner steps no reader sees."""
+        found = {}
+        for of in self.textbook.occurrences:
+            members = (n for n, owner in self.owner.items() if owner == of.value and n != of.value)
+            found[of.value] = Folded(of.argument, of.applied, frozenset(members), is_composed(of.applied))
+        return found
+
+    def all_ranks(self) -> Ranks:
+        """Where names stand in the order of computation."""
+        return Ranks.of([*self.graph.given, *self.named, *self.graph.values], self.graph)
+
+    def taken(self) -> list[str]:
+        """Names of the cell that mean something else in a derivation: how many steps there are, and the loss."""
+        cell = self.textbook.source
+        own = {*cell.signals, *cell.inputs, *cell.parameters, *cell.arrays, *cell.constants}
+        return [name for name in ("T", "L") if name in own]
+
     def display_names(self) -> dict[str, str]:
-        """For intermediates with a number in their name a lower one, where the plainer name is not shown."""
-        cell = self.cell
-        taken = {*cell.signals, *cell.inputs, *cell.parameters, *cell.constants, *cell.sizes}
-        names = Names(taken | {n for n in self.named if n not in cell.signals and not _NUMBERED.fullmatch(n)})
-        found: dict[str, str] = {}
-        for name in self.named:
-            numbered = _NUMBERED.fullmatch(name)
-            if name not in cell.signals and numbered and numbered[1] in self.graph.values:
-                found[name] = names.fresh(numbered[1])
+        """What intermediate values are called in print: ``w_i`` for what ``W_i`` makes, ``a_i`` for what is in i."""
+        source, cell = self.textbook.source, self.cell
+        names = Names({*cell.signals, *cell.inputs, *cell.parameters, *cell.arrays, *cell.constants, *cell.sizes})
+        found = dict(self.textbook.names)
+        found |= {name: names.fresh(f"{name}_cell", f"{name}_own") for name in self.taken()}
+        free = letters(source) or ["aux"]
+        for name, body in self.named.items():
+            if name not in cell.signals and not self.graph.values[name].fixed:
+                hints = list(lower_case(str(body.args[0].name))) if _is_product(body) else []
+                owner = self.textbook.origin(self.owner[name])
+                matrix = len(self.graph.shape(name)) == 2
+                found[name] = names.fresh(*hints, *(f"{x.upper() if matrix else x}_{owner}" for x in free))
         return found
 
 
-def read_forward(cell: Cell, graph: Graph, keep: frozenset[str] = frozenset()) -> Forward:
-    """The displayed forward step; the intermediates in ``keep`` have a name whatever they are."""
-    builder = _Reader(cell, graph, keep)
+def _is_product(body: Expr) -> bool:
+    return isinstance(body, MatVec) and isinstance(body.args[0], sympy.MatrixSymbol)
+
+
+def read_forward(of: Cell | Textbook, graph: Graph, keep: frozenset[str] = frozenset()) -> Forward:
+    """The displayed forward step of ``graph``, that of a cell in textbook form; or of a cell as it stands.
+
+    The intermediates in ``keep`` have a name whatever they are.
+    """
+    builder = _Reader(Textbook(of, of) if isinstance(of, Cell) else of, graph, keep)
     for op in graph.steps:
         builder.visit(op)
     return builder.result
@@ -98,8 +140,10 @@ def weight(expr: Expr) -> int:
 
 
 class _Reader:
-    def __init__(self, cell: Cell, graph: Graph, keep: frozenset[str]) -> None:
+    def __init__(self, book: Textbook, graph: Graph, keep: frozenset[str]) -> None:
         self.keep = keep
+        self.composites = {o.value: o for o in book.occurrences}
+        self.plain = {o.argument for o in book.occurrences if o.plain}
         self.named: dict[str, Expr] = {}
         self.inlined: dict[str, Expr] = {}
         self.matrices: dict[str, sympy.MatrixExpr] = {
@@ -107,15 +151,22 @@ class _Reader:
             for name, value in graph.values.items()
             if len(value.shape) == 2 and name in graph.fixed
         }
-        self.result = Forward(cell, graph, self.named, self.inlined, self.matrices, _owners(cell, graph))
+        self.result = Forward(book, graph, self.named, self.inlined, self.matrices, _owners(book.cell, graph))
 
     def visit(self, op: Op) -> None:
         if isinstance(op, Combine):
             self.matrices[op.out] = sympy.MatAdd(*(self.term(t) for t in op.terms), evaluate=False)
             return
-        body = self.body(op)
+        composite = self.composites.get(self.result.owner[op.out])
+        if composite is not None and op.out != composite.value:
+            return
+        body = self.body(op) if composite is None else self.applied(composite)
+        inside = op.out in self.plain or (composite is not None and composite.inside)
         inline = op.out not in self.result.cell.signals and op.out not in self.keep and self.short(op, body)
-        (self.inlined if inline else self.named)[op.out] = body
+        (self.inlined if inside or inline else self.named)[op.out] = body
+
+    def applied(self, of: Occurrence) -> Expr:
+        return of.applied.xreplace({At(of.argument): self.result.read(At(of.argument))})
 
     def body(self, op: Op) -> Expr:
         match op:

@@ -9,13 +9,16 @@ import sympy
 from sympy import Expr
 
 from symcell.derivation.arrange import Ranks, arranged
-from symcell.derivation.nodes import IDENTITY, ONES, Chain, Diagonal, TransposeOf
+from symcell.derivation.composites import gradient_row, is_composed, is_composite
+from symcell.derivation.nodes import IDENTITY, ONES, Chain, Diagonal, Prime, Scaled, TransposeOf
 from symcell.derivation.sizes import dims_of, size_of
 from symcell.graph import Graph
 from symcell.symbolic import functions as fn
-from symcell.symbolic.nodes import At, MatVec, Minus, Sum
+from symcell.symbolic.derivatives import derivative
+from symcell.symbolic.nodes import At, Count, MatVec, Minus, Sum
 
 _MIXING = (MatVec, fn.UnitSum, fn.UnitMax)
+"""What mixes units, beside the composites."""
 _Path = tuple[Any, ...]
 
 
@@ -32,7 +35,7 @@ class Jacobians:
         """
         if self.is_matrix(body) or self.is_matrix(by) or any(m.args[0].has(by) for m in body.atoms(MatVec)):
             return None  # no matrix of numbers: the recursion says what such a step sends back
-        paths = self.paths(body, by)
+        paths = [_merged(p) for p in self.paths(body, by)]
         if not paths:
             return None
         if len(paths) == 1 and len(paths[0]) == 1 and isinstance(paths[0][0], Diagonal):
@@ -68,7 +71,7 @@ class Jacobians:
 
     def head(self, flat: Expr, by: Expr, back: Mapping[Expr, Expr], size: Expr, inner: Expr) -> _Path:
         """The elementwise part of a path: ``(None,)`` where it vanishes."""
-        partial = sympy.diff(flat, by).xreplace(back).xreplace(self.outputs)
+        partial = derivative(flat, by).xreplace(back).xreplace(self.outputs)
         if partial == 0:
             return (None,)
         scalar = () if partial == 1 else (partial,)
@@ -78,10 +81,15 @@ class Jacobians:
 
     def through(self, node: Expr, by: At) -> list[_Path]:
         """The paths through a product or a reduction."""
-        inner = node.args[-1]
+        inner = node.args[0 if is_composite(node) else -1]
         tails = self.paths(inner, by)
         if isinstance(node, MatVec):
             return [(node.args[0], *tail) for tail in tails]
+        if is_composed(node):
+            return [(Prime(node) if self.size(node) == 1 else Diagonal(Prime(node)), *tail) for tail in tails]
+        if is_composite(node):
+            row = gradient_row(node, Count(self.graph.shape(inner.signal)[0]))
+            return [(Prime(node) if row is None else TransposeOf(row), *tail) for tail in tails]
         if isinstance(node, fn.UnitMax):
             attains = fn.Equal(inner, node)
             return [(TransposeOf(attains / fn.UnitSum(attains)), *tail) for tail in tails]
@@ -89,12 +97,22 @@ class Jacobians:
                 else (TransposeOf(ONES), *tail) for tail in tails]  # fmt: skip
 
 
+def _merged(path: _Path) -> _Path:
+    """A path with diagonal matrices beside each other as one."""
+    out: list[Any] = []
+    for factor in path:
+        if out and isinstance(factor, Diagonal) and isinstance(out[-1], Diagonal):
+            factor = Diagonal(out.pop().args[0] * factor.args[0])
+        out.append(factor)
+    return tuple(out)
+
+
 def _outermost(expr: Expr) -> list[Expr]:
     """The products and reductions in an expression that lie in no other one, each once."""
     found: dict[Expr, None] = {}
     walk = sympy.preorder_traversal(expr)
     for part in walk:
-        if isinstance(part, _MIXING):
+        if isinstance(part, _MIXING) or is_composite(part):
             found[part] = None
             walk.skip()
     return sorted(found, key=sympy.srepr)
@@ -104,6 +122,7 @@ def _product(path: _Path, ranks: Ranks) -> Expr:
     factors = [arranged(f, ranks) for f in path]
     if not factors:
         return sympy.Integer(1)
+    factors = [f for a in factors for f in _row(a)]
     first = factors[0]
     inner = first.args[0] if isinstance(first, Diagonal) else first
     if isinstance(inner, Minus) or (inner.is_number and inner.is_negative):
@@ -114,3 +133,10 @@ def _product(path: _Path, ranks: Ranks) -> Expr:
         return Minus(factors[0] if len(factors) == 1 else Chain(*factors))
     return factors[0] if len(factors) == 1 else Chain(*factors)
 
+
+def _row(factor: Expr) -> tuple[Expr, ...]:
+    """A row with its numbers in front of it: 2 aᵀ."""
+    if isinstance(factor, TransposeOf) and isinstance(factor.args[0], Scaled):
+        *numbers, vector = factor.args[0].args
+        return (Scaled(*numbers, TransposeOf(vector)),)
+    return (factor,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _LOWER = (
@@ -12,6 +13,8 @@ _UPPER = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 GREEK = frozenset(f"{_LOWER} {_UPPER}".split())
 _ACCENTS = {"\u0300": "grave", "\u0301": "acute", "\u0302": "hat", "\u0303": "tilde", "\u0304": "bar",
             "\u0306": "breve", "\u0307": "dot", "\u0308": "ddot", "\u030a": "mathring", "\u030c": "check"}  # fmt: skip
+_ACCENTED = re.compile("(?s:.)[\u0300-\u036f]?")
+"""A character, and the accent that it carries."""
 
 
 def greek(char: str) -> str | None:
@@ -25,12 +28,17 @@ def greek(char: str) -> str | None:
 
 
 def _char(char: str, native: bool) -> str:
-    """One character that is not ASCII, in mathematics."""
-    if (name := greek(char)) is not None:
+    """One character that is not ASCII, with its accent, in mathematics."""
+    if len(char) == 1 and (name := greek(char)) is not None:
         return rf"\{name}"
     parts = unicodedata.normalize("NFD", char)
     if len(parts) == 2 and parts[0].isascii() and parts[1] in _ACCENTS:
-        return rf"\{_ACCENTS[parts[1]]}{{\mathit{{{parts[0]}}}}}"
+        letter = {"i": r"\imath", "j": r"\jmath"}.get(parts[0], parts[0])
+        return rf"\{_ACCENTS[parts[1]]}{{{letter}}}"
+    if len(parts) == 2 and greek(parts[0]) and parts[1] in _ACCENTS:
+        return rf"\{_ACCENTS[parts[1]]}{{{_char(parts[0], native)}}}"
+    if len(char) > 1:
+        return "".join(_char(c, native) for c in char)
     return rf"\text{{{char}}}" if native else rf"\mathtt{{[U\mbox{{+}}{ord(char):04X}]}}"
 
 
@@ -39,7 +47,8 @@ def _word(word: str, style: str, native: bool) -> str:
         return rf"\{word}"
     if word.isascii():
         return word if len(word) == 1 and style == "mathit" else rf"\{style}{{{word}}}"
-    return "{" + "".join(rf"\{style}{{{c}}}" if c.isascii() else _char(c, native) for c in word) + "}"
+    parts = _ACCENTED.findall(word)
+    return "{" + "".join(rf"\{style}{{{c}}}" if c.isascii() else _char(c, native) for c in parts) + "}"
 
 
 def tex_symbol(name: str, native: bool) -> tuple[str, tuple[str, ...]]:

@@ -8,7 +8,7 @@ import sympy
 from sympy import Expr, Symbol
 
 from symcell.cell import Size
-from symcell.symbolic.nodes import At, Node
+from symcell.symbolic.nodes import At, Hadamard, Node
 
 
 class Cotangent(Symbol):
@@ -83,6 +83,10 @@ class Columns(sympy.MatrixExpr):
         return Columns(matrix, start.symbol(), width.symbol())
 
 
+class Entry(Node):
+    """``M_ij``, an entry of a matrix; args are the matrix and the letters of its row and its column."""
+
+
 class Outer(Node):
     """``u vᵀ``."""
 
@@ -95,12 +99,91 @@ class TransposeOf(Node):
     """The transpose of something that is not a SymPy matrix: a gradient, a vector standing as a row."""
 
 
+class Scaled(Hadamard):
+    """A product of numbers that are the same for all units and, last, of what they scale: ``β e kᵀ``."""
+
+
+class Inner(Node):
+    """``⟨u, v⟩``: the sum over all units (of matrices: over all entries) of the product of two values."""
+
+
+class Pullback(Node):
+    """What a composite sends back to its argument, ``F′(u)ᵀ δv`` of ``v = F(u)``; args are F(u), v, δv and how many
+    units u has.
+
+    :func:`symcell.derivation.composites.pulled_back` spells it out.
+    """
+
+
+class Above(Node):
+    """``[u > v]``: 1 where u > v, 0 where u < v, and ½ at a tie."""
+
+
+class Prime(Node):
+    """``F′(u)``, the derivative of a function in its argument, applied: unit by unit, or of one over units a matrix."""
+
+
+class DeltaOf(Node):
+    """δ of an expression at whatever step: what lemmas are written with, whose values have no time."""
+
+
 class Total(Node):
     """The sum over all steps and samples."""
 
 
 class InitialTotal(Node):
     """The sum over the steps before the first one, and over all samples."""
+
+
+class When(Node):
+    """An expression read at another moment than t (args: the expression and a symbol of that moment: ``T``, ``0``,
+    ``t+k``): its lags count from there."""
+
+    def __new__(cls, expr: Any, moment: str | Symbol) -> Any:
+        return Node.__new__(cls, expr, Symbol(moment) if isinstance(moment, str) else moment)
+
+
+class Samples(Node):
+    """The sum over all samples."""
+
+
+class Over(Node):
+    """The sum of an expression (the first argument) over letters (the others)."""
+
+
+class StepLoss(Node):
+    """The loss of the output at one step, as a function of its argument; bare without one."""
+
+
+class LastLoss(Node):
+    """The loss of the last states, as a function of its arguments; bare without one."""
+
+
+class By(Node):
+    """``∂a/∂v`` of a number ``a`` (the first argument) by a value: a column of the value's shape."""
+
+
+class Rows(Node):
+    """The matrix that has one row for each step and each sample: the vector that the argument is there."""
+
+
+class Blocks(Node):
+    """A matrix of blocks: how many columns it has, then its blocks row by row."""
+
+    @property
+    def rows(self) -> tuple[tuple[Expr, ...], ...]:
+        width, entries = int(self.args[0]), self.args[1:]
+        return tuple(tuple(entries[k : k + width]) for k in range(0, len(entries), width))
+
+    @classmethod
+    def stacked(cls, *rows: tuple[Expr, ...]) -> Any:
+        """From rows of equal length."""
+        return cls(len(rows[0]), *(entry for row in rows for entry in row))
+
+
+class Product(Node):
+    """A product of matrices with dots in the middle: those before them, and those behind them (args: how many stand
+    before, then all)."""
 
 
 class Laid(Node):
@@ -114,6 +197,14 @@ class Diagonal(Node):
 
 class Chain(Node):
     """A product of Jacobians; the factors are matrices, :class:`Diagonal` and rows."""
+
+
+class Kronecker(Node):
+    """``A ⊗ B``: what takes a matrix X to B X Aᵀ, written for X with its columns one below the other."""
+
+
+class Vec(Node):
+    """``vec(X)``: the columns of a matrix one below the other."""
 
 
 class Unit(Symbol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sympy
 from sympy import Expr
 
+from symcell.derivation import nodes as nd
 from symcell.derivation.nodes import Cotangent, Outer
 from symcell.graph import Graph
 from symcell.symbolic import functions as fn
@@ -19,8 +20,12 @@ def dims_of(graph: Graph, expr: Expr) -> Dims:
     match expr:
         case MatVec():
             return _wide((matrix_dims(graph, expr.args[0])[0],))
-        case fn.UnitSum() | fn.UnitMax():
+        case fn.OverUnits() if expr.to_one:
             return ()
+        case nd.Inner():
+            return ()
+        case nd.Pullback():
+            return dims_of(graph, expr.args[0].args[0])
         case OuterProduct() | Outer():
             return tuple(d for a in expr.args for d in (dims_of(graph, a) or (sympy.Integer(1),)))
         case RowScaled():
@@ -42,6 +47,14 @@ def matrix_dims(graph: Graph, matrix: Expr) -> Dims:
 
 def _wide(dims: Dims) -> Dims:
     return () if all(d == 1 for d in dims) else dims
+
+
+_FIXED = (nd.Gradient, nd.GradientOf, nd.Beside, nd.TransposeOf, nd.Chain, nd.Diagonal, nd.Unit, nd.Laid, nd.Partial)
+
+
+def is_scalar(graph: Graph, expr: Expr) -> bool:
+    """Whether an expression is the same for all units."""
+    return not isinstance(expr, sympy.MatrixExpr) and not expr.has(*_FIXED) and not dims_of(graph, expr)
 
 
 def size_of(graph: Graph, expr: Expr) -> Expr:

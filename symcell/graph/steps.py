@@ -11,6 +11,7 @@ import networkx as nx
 
 from symcell.cell import Shape, Size
 from symcell.graph.kinds import Edge, Entry, Exit, Matrix, Op, Total, Value, lag_of, name_of
+from symcell.notebook import Lines
 
 
 def alive(steps: Iterable[Op], wanted: Iterable[str]) -> list[Op]:
@@ -37,7 +38,7 @@ class Component:
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class Steps(Lines):
     """One step of a sweep over time, not held to the rules yet: see :class:`symcell.graph.Graph`.
 
     ``given``: varying values that come from outside, each with how far back it is read (0: only at t).

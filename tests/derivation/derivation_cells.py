@@ -17,5 +17,6 @@ TEXTS = {
     "kinks": "h[t] = where(x[t] > h[t-1], gelu(x[t]), leaky_relu(W @ h[t-1]) / (1 + exp(-b))) ** 2"
     " + clip(x[t], -1, 1e-7)*maximum(h[t-1], b)",
     "without_output": "h[t] = tanh(W@x[t]+b)\nq[t] = V @ h[t] + q[t-1]\nq: K\nh: H",
+    "no_influence": "h[t] = tanh(W@x[t] + h[t-1])\nq[t] = V @ h[t]\nq: K\nh: H",
     "combined": "h[t] = (W - W.T + 2*V) @ (h[t-1]*x[t]) + 0.5*x[t]/norm(b)\nb: D\nx: D",
 }

@@ -3,28 +3,25 @@
 import difflib
 import os
 import re
-import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from derivation_cells import TEXTS
 
-from symcell.derivation import derive, escape
+from symcell.derivation import escape
 from symcell.derivation.breaking import broken
 from symcell.derivation.names import tex_symbol
-from symcell.derivation.render import cited
+from symcell.derivation.nodes import Delta
 from symcell.derivation.tex import TexPrinter, measure
+from symcell.derivation.text import width
 from symcell.language import load, names, parse
+from symcell.pipeline import derive
 
 HERE = Path(__file__).parent
 CELLS = {**{n: lambda n=n: load(n) for n in names()}, **{n: lambda n=n: parse(TEXTS[n], name=n) for n in TEXTS}}
-HOSTILE = (
-    r"""it's "so" */ {{ x }} {% y %} <script>alert(1)</script> \write18{ls} $a_b$ 100% #1 & ~^ `code` [a](b) """
-    "変 ẞ é ∑ 🙂 -- ,, ?` \\end{document}"
-)
+SAMPLE = ("deltanet", "layernorm_lstm", "nas", "phased_lstm", "joined_twice", "kinks", "reductions")
 
 
 def test_golden_lstm():
@@ -34,34 +31,44 @@ def test_golden_lstm():
     assert not diff, f"{diff}\n\nto accept: symcell derive lstm > tests/derivation/lstm.txt"
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in SAMPLE else pytest.mark.whole) for n in CELLS])
 def test_every_cell_in_every_format(name):
     derivation = derive(CELLS[name]())
     formulas = list(derivation.formulas())
-    assert [f.number for f in formulas] == list(range(1, len(formulas) + 1))
+    numbers = [f.number for f in formulas]
+    assert numbers == sorted(set(numbers))
     for formula in formulas:
         assert all(1 <= n < formula.number for n in formula.cites)
-    assert [s.key for s in derivation.sections] == ["forward", "local", "recursion", "parameters"]
-    assert re.findall(r"^ *\((\d+)\)  ", derivation.render("text"), re.M) == [str(f.number) for f in formulas]
-    for format in ("latex", "markdown"):
-        assert re.findall(r"\\tag\{(\d+)\}", derivation.render(format)) == [str(f.number) for f in formulas]
-    for format in ("text", "latex", "markdown"):
-        text = derivation.render(format)
-        assert not re.search(r"[\x00-\x09\x0b-\x1f]| $", text, re.M)
-        assert text.count("\n\n\n\n") == 0
-    assert derivation._repr_markdown_() == derivation.render("markdown")
+    pages = {form: derivation.render(form) for form in ("text", "latex", "markdown")}
+    assert re.findall(r"^ *\((\d+)\)  ", pages["text"], re.M) == list(map(str, numbers))
+    for form in ("latex", "markdown"):
+        assert re.findall(r"\\tag\{(\d+)\}", pages[form]) == list(map(str, numbers))
+    for form, page in pages.items():
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\u00a0]", page)
+        assert page.count("\n\n\n\n") == 0
+        assert form != "text" or max(map(width, page.splitlines())) <= 80
 
 
-def test_sections_three_and_four_use_what_section_two_derived():
-    derivation = derive(load("lstm"))
-    local = {f.number for f in derivation.section("local").formulas}
-    used = {n for f in derivation.section("recursion").formulas for n in f.cites}
-    assert local <= used
+@pytest.mark.parametrize("name", ["lstm", pytest.param("nas", marks=pytest.mark.whole)])
+def test_a_narrow_terminal(name):
+    for language in ("en", "ko"):
+        page = derive(CELLS[name]()).render("text", language, width=60)
+        assert max(map(width, page.splitlines())) <= 60
+
+
+def test_a_label_in_latex_is_that_of_its_cell():
+    pages = {n: derive(load(n)).render("latex", fragment=True) for n in ("rnn", "mgu")}
+    labels = {n: re.findall(r"\\label\{(\S+?)\}", page) for n, page in pages.items()}
+    assert len(set(labels["rnn"]) | set(labels["mgu"])) == len(labels["rnn"]) + len(labels["mgu"])
+    for name, page in pages.items():
+        assert set(re.findall(r"\\eqref\{(eq:\w+:\d+)\}", page)) <= set(labels[name])
 
 
 def test_an_unknown_format_is_an_error():
-    with pytest.raises(ValueError, match="text, latex, markdown"):
-        derive(load("rnn")).render("html")
+    with pytest.raises(ValueError, match="text, latex, markdown, html"):
+        derive(load("rnn")).render("docx")
+    with pytest.raises(ValueError, match="en, ko"):
+        derive(load("rnn")).render("text", "fr")
 
 
 @pytest.mark.parametrize(("text", "tex", "markdown"), [
@@ -84,7 +91,7 @@ def test_text_stays_text(text, tex, markdown):
 
 @pytest.mark.parametrize(("name", "symbol", "subscripts"), [
     ("W_i", "W", ("i",)), ("alpha", r"\alpha", ()), ("dt", r"\mathit{dt}", ()), ("W_ab_2", "W", (r"\mathrm{ab}", "2")),
-    ("_h", r"\_h", ()), ("_", r"\_", ()), ("α_t", r"{\alpha}", (r"\mathrm{t}",)), ("é", r"{\acute{\mathit{e}}}", ()),
+    ("_h", r"\_h", ()), ("_", r"\_", ()), ("α_t", r"{\alpha}", (r"\mathrm{t}",)), ("é", r"{\acute{e}}", ()),
     ("変", r"{\mathtt{[U\mbox{+}5909]}}", ()),
 ])  # fmt: skip
 def test_names_in_latex(name, symbol, subscripts):
@@ -97,20 +104,16 @@ def test_different_names_look_different():
     assert len({printer.name(n) for n in tried}) == len(tried)
 
 
-def test_citations():
-    assert cited((1, 2, 3, 5, 7, 8)) == "from (1)-(3), (5), (7), (8)"
-    assert cited(()) == ""
-
-
 def test_long_formulas_are_broken_outside_parentheses_first():
-    printed = TexPrinter({}, False).print(next(f.right for f in derive(load("lstm")).formulas() if f.number == 35))
+    collected = next(f for f in derive(load("lstm")).formulas() if str(f.left) == str(Delta("h")))
+    printed = TexPrinter({}, False).print(collected.right)
     lines = broken(printed, 30, measure)
     assert len(lines) > 1
     assert all(line.startswith("+ U") for line in lines[1:])
 
 
 def test_the_same_bytes_for_every_hash_seed():
-    code = ("import sys; from symcell.derivation import derive; from symcell.language import load\n"
+    code = ("import sys; from symcell.pipeline import derive; from symcell.language import load\n"
             "for n in ('gru', 'antisymmetric'):\n"
             "    for f in ('text', 'latex', 'markdown'): sys.stdout.buffer.write(derive(load(n)).render(f).encode())")
     seed = "0" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
@@ -119,16 +122,3 @@ def test_the_same_bytes_for_every_hash_seed():
     here = [derive(load(n)).render(f) for n in ("gru", "antisymmetric") for f in ("text", "latex", "markdown")]
     assert run.stdout == "".join(here).encode()
     assert len(run.stdout) > 10_000
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles(tmp_path):
-    cell = parse("_h[t] = tanh(変数_1 @ x[t] + γ_é @ _h[t-1] + __b_t) * λ\noutput: _h\nλ: scalar", name="odd")
-    odd = replace(cell, title=HOSTILE, description=f"{HOSTILE}\n\n{HOSTILE}", labels={"_h": HOSTILE})
-    documents = {"odd": odd, **{n: CELLS[n]() for n in ("kinks", "joined_twice", "reductions", "layernorm_lstm")}}
-    for name, made in documents.items():
-        (tmp_path / f"{name}.tex").write_text(derive(made).render("latex"), "utf-8")
-        subprocess.run(["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", f"{name}.tex"],
-                       cwd=tmp_path, check=True, capture_output=True)  # fmt: skip
-        log = (tmp_path / f"{name}.log").read_text("utf-8", errors="replace")
-        assert not re.findall(r"Overfull.*|Missing character.*", log)
