@@ -5,28 +5,83 @@ from __future__ import annotations
 import builtins
 import linecache
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from symcell.adjoint import Adjoint, adjoint
 from symcell.cell import Cell
+from symcell.derivation import Derivation, Steps, citations, document
+from symcell.derivation.check import Case, Certificate, certified, with_certificate
+from symcell.derivation.kernels import Listing, listing
+from symcell.derivation.lemmas import lemma
+from symcell.derivation.records import Records
 from symcell.graph import Graph
 from symcell.language import as_cell
 from symcell.lower import lower
 from symcell.plan import plan as plan_graphs
+from symcell.program import report
 from symcell.program.model import Plan
+from symcell.program.numbering import numbered
 from symcell.tangent import Tangent, second, tangent
+from symcell.transforms.textbook import samples, textbook
 
 TARGETS = ("numpy", "c", "cupy")
 """The languages a cell can be emitted in; each has a package ``symcell.emit.TARGET`` with ``PROFILE`` and ``emit``."""
+
+LARGE = 100
+"""A cell of more equations has kernels of one target in its derivation: a page of three would be of no use."""
 
 
 def graphs(cell: Cell | str | Path) -> tuple[Graph, Adjoint]:
     """One time step of a cell as a graph, and the derived backward sweep."""
     graph = lower(as_cell(cell))
     return graph, adjoint(graph)
+
+
+def derive(cell: Cell | str | Path, steps: Steps = "brief", *, check: bool = False) -> Derivation:
+    """Derive back-propagation through time for ``cell`` (a Cell, a name or a path), every formula numbered.
+
+    ``steps``: ``brief``, or ``full`` with every local derivative and intermediate equality, under the same numbers.
+    ``check``: with a numeric certificate at the end. Raises CellError for what is no cell, ValueError for other steps.
+    """
+    cell = as_cell(cell)
+    kept = records(cell)
+    planned = plan_graphs(cell, kept.emitted.forward, kept.emitted, emitter("numpy").PROFILE)
+    made = document(kept, steps, report.totals(planned))
+    if check:
+        made = with_certificate(made, certificate(cell))
+    return Derivation.of(replace(made, kernels=partial(_listings, cell, planned, made.values)))
+
+
+def certificate(cell: Cell | str | Path) -> Certificate:
+    """Every formula of a cell's derivation evaluated as it stands, at 50 digits, against the graphs, interpreted, and
+    differences. Raises CellError for what is no cell."""
+    kept = records(as_cell(cell))
+    return certified(document(kept, "full"), Case(kept.displayed(), kept.emitted))
+
+
+def records(cell: Cell) -> Records:
+    """What a cell's derivation is made from: its graphs in textbook form, and what composites send back, each kind
+    derived from the cell that is it alone."""
+    book, found = textbook(cell), graphs(cell)
+    shown = found if book.cell is cell else graphs(book.cell)
+    return Records(book, *shown, found[1], tuple(lemma(alone, *graphs(alone)) for alone in samples(book)))
+
+
+def _listings(cell: Cell, planned: Plan, values: Mapping[str, int]) -> tuple[Listing, ...]:
+    """The modules of a cell, whose comments cite the formulas of its derivation; of a large cell the NumPy one.
+
+    ``planned``: for NumPy; ``values``: :attr:`symcell.derivation.Document.values`.
+    """
+    made = {"numpy": planned}
+    if len(cell.equations) <= LARGE:
+        found = graphs(cell)
+        made |= {t: plan_graphs(cell, *found, emitter(t).PROFILE) for t in TARGETS if t not in made}
+    return tuple(listing(t, emitter(t).emit(numbered(plan, values))) for t, plan in made.items())
 
 
 def derivatives(graph: Graph, order: int) -> tuple[Tangent, Adjoint] | None:
@@ -51,13 +106,16 @@ def plan(cell: Cell | str | Path, target: str = "numpy", *, order: int = 1) -> P
 
 
 def plans(cell: Cell | str | Path, targets: Iterable[str], *, order: int = 1) -> dict[str, Plan]:
-    """The programs of a cell for several targets, which share its graphs. Raises ValueError for an unknown target or
-    order."""
+    """The programs of a cell for several targets, which share its graphs, and cite its derivation.
+
+    Raises ValueError for an unknown target or order.
+    """
     profiles = {target: emitter(target).PROFILE for target in targets}
     cell = as_cell(cell)
     found = graphs(cell)
     twice = derivatives(found[0], order)
-    return {target: plan_graphs(cell, *found, profile, twice) for target, profile in profiles.items()}
+    made = {target: plan_graphs(cell, *found, profile, twice) for target, profile in profiles.items()}
+    return {target: numbered(plan, cited(cell)) for target, plan in made.items()}
 
 
 def source(cell: Cell | str | Path, target: str = "numpy", *, order: int = 1) -> str:
@@ -66,6 +124,13 @@ def source(cell: Cell | str | Path, target: str = "numpy", *, order: int = 1) ->
     Raises ValueError for an unknown target or order.
     """
     return emitter(target).emit(plan(cell, target, order=order))
+
+
+@lru_cache(maxsize=64)
+def cited(cell: Cell) -> Mapping[str, int]:
+    """For each value of a cell's graphs the number of the formula of its derivation, which comments of emitted code
+    cite."""
+    return citations(records(cell))
 
 
 def emitter(target: str) -> types.ModuleType:

@@ -14,7 +14,14 @@ def comment(text: str) -> str:
 
 
 def equation(program: Program, op: Op, *, fixed: bool = False) -> str:
-    """A step as a comment, with the label of the equation that it ends; ``fixed``: of a value that does not vary."""
+    """A step as a comment, with the label of the equation that it ends and the number of the derivation's formula;
+    ``fixed``: of a value that does not vary."""
     label = program.labels.get(op.out, "")
     when = "" if fixed else "[t]"
-    return comment(f"{op.out}{when}{str(op)[len(op.out) :]}" + (f" ({label})" if label else ""))
+    return numbered(program, op, f"{op.out}{when}{str(op)[len(op.out) :]}" + (f" ({label})" if label else ""))
+
+
+def numbered(program: Program, op: Op, text: str) -> str:
+    """What a step computes as a comment, with the number of the derivation's formula."""
+    number = program.numbers.get(op.out)
+    return comment(text if number is None else f"{text} ({number})")

@@ -35,13 +35,27 @@ def _merged(steps: Sequence[Step], group: dict[str, int], run: list[Step]) -> di
     """The groups with a run joined; in pieces, where some of it is computed from other parts of it."""
     start = 0
     while start < len(run) - 1:
-        for stop in (len(run), *range(len(run) - 1, start + 1, -1)):
-            together = group | dict.fromkeys((op.out for op in run[start:stop]), group[run[start].out])
-            if _order(steps, together) is not None:
-                group, start = together, stop - 1
-                break
-        start += 1
+        stop = _furthest(steps, group, run, start)
+        group, start = _joined(group, run[start:stop]), stop
     return group
+
+
+def _joined(group: dict[str, int], run: list[Step]) -> dict[str, int]:
+    return group | dict.fromkeys((op.out for op in run), group[run[0].out])
+
+
+def _furthest(steps: Sequence[Step], group: dict[str, int], run: list[Step], start: int) -> int:
+    """Up to where the run's steps from ``start`` on can be joined. What can be joined can be in part, too, so there is
+    no need to try every place."""
+    low, high = start + 1, len(run) + 1
+    middle = high - 1  # most often all of it can
+    while high - low > 1:
+        if _order(steps, _joined(group, run[start:middle])) is not None:
+            low = middle
+        else:
+            high = middle
+        middle = (low + high) // 2
+    return low
 
 
 def _order(steps: Sequence[Step], group: Mapping[str, int]) -> list[int] | None:

@@ -26,6 +26,7 @@ import sympy
 
 from symcell.cell import Cell, Shape, Size, units
 from symcell.graph import Block, Graph, Op, Operand
+from symcell.notebook import Table
 
 if TYPE_CHECKING:
     from symcell.program.checkpoints import MemoryUse
@@ -338,7 +339,8 @@ class Leave:
 class Program:
     """One function of an emitted module. ``graph``: whose equations it computes. ``labels``: of equations, from the
     cell's text. ``results``: forward: the outputs' rows under their names; backward: the gradient by each input (None:
-    zero). ``tape``: names of the buffers that the forward program hands to the backward one."""
+    zero). ``tape``: names of the buffers that the forward program hands to the backward one. ``numbers``: of the
+    derivation's formulas, by the values that they compute."""
 
     role: Role
     profile: Profile
@@ -350,6 +352,7 @@ class Program:
     results: Mapping[str, Ref | None]
     tape: tuple[str, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ahead(self) -> bool:
@@ -374,7 +377,7 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Table):
     """All programs of a cell for one target, and the order of its parameters in the flat buffer.
 
     ``stash``: values stored at every step for the backward program. ``again``: values that it computes again.
@@ -419,3 +422,12 @@ class Plan:
         from symcell.program.report import report
 
         return report(self)
+
+    def _rows(self) -> Iterator[tuple[str, str]]:
+        from symcell.program.report import totals
+
+        found = totals(self)
+        yield "numbers in the parameters", sympy.latex(found.parameters)
+        yield "operations of a step and sample, forward", sympy.latex(found.forward)
+        yield "operations of a step and sample, backward", sympy.latex(found.backward)
+        yield "numbers kept for each step and sample", sympy.latex(found.stash)

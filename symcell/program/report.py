@@ -64,6 +64,26 @@ def _nominal_text(plan: Plan) -> str:
     return f"{' = '.join(plan.cell.sizes)} = {NOMINAL}" if plan.cell.sizes else "these sizes"
 
 
+@dataclass(frozen=True)
+class Totals:
+    """What a cell costs, as formulas in its sizes: numbers in its parameters; floating-point operations of a step and
+    sample forward and backward; numbers per step and sample that forward leaves for backward, and their names."""
+
+    parameters: sympy.Expr
+    forward: sympy.Expr
+    backward: sympy.Expr
+    stash: sympy.Expr
+    stashed: tuple[str, ...]
+
+
+def totals(plan: Plan) -> Totals:
+    """The totals of a plan's first two programs."""
+    forward, backward = (sympy.expand(sympy.Add(*(cost(p, stage).flops for _, stage in p.stages())))
+                         for p in (plan.forward, plan.backward))  # fmt: skip
+    width, names = stash_of(plan.forward)
+    return Totals(parameter_count(plan.cell), forward, backward, width, names)
+
+
 # the stages
 
 
@@ -88,8 +108,8 @@ def _few(names: tuple[str, ...]) -> str:
 def rows(program: Program) -> Iterator[Row]:
     """The program's stages, neighbours of one kind together where a statement is a call of its own."""
     pending: Row | None = None
-    for where, stage in _placed(program):
-        row = Row(where, _kind(stage, program), _names(stage, program), cost(program, stage))
+    for where, stage in placed(program):
+        row = Row(where, kind_of(stage, program), _names(stage, program), cost(program, stage))
         joins = row.kind in ("calls", "sum", "fixed")
         if pending is not None and joins and (pending.where, pending.kind) == (row.where, row.kind):
             pending = Row(row.where, row.kind, pending.names + row.names, pending.cost + row.cost)
@@ -101,7 +121,7 @@ def rows(program: Program) -> Iterator[Row]:
         yield pending
 
 
-def _placed(program: Program) -> Iterator[tuple[str, Stage]]:
+def placed(program: Program) -> Iterator[tuple[str, Stage]]:
     """Every stage and when it runs."""
     loop = False
     for region in program.regions:
@@ -115,7 +135,7 @@ def _placed(program: Program) -> Iterator[tuple[str, Stage]]:
                 yield ("after" if loop else "before"), stage
 
 
-def _kind(stage: Stage, program: Program) -> str:
+def kind_of(stage: Stage, program: Program) -> str:
     match stage:
         case Kernel():
             return "fused" if program.profile.registers else "calls"
@@ -186,11 +206,16 @@ def _stash(plan: Plan) -> list[str]:
     return lines
 
 
-def _taped(program: Program) -> str:
-    """What a program makes and hands on."""
+def stash_of(program: Program) -> tuple[sympy.Expr, tuple[str, ...]]:
+    """What a program makes and hands on: numbers per step and sample, and their names."""
     buffers = [b for name in program.tape if (b := program.buffers[name]).origin == "own"]
-    stored, names = sum((b.width for b in buffers), Size()), [m.name for b in buffers for m in b.members]
-    return f"{formula(stored.symbol())} numbers per step and sample: {', '.join(names)}"
+    stored = sum((b.width for b in buffers), Size())
+    return stored.symbol(), tuple(m.name for b in buffers for m in b.members)
+
+
+def _taped(program: Program) -> str:
+    stored, names = stash_of(program)
+    return f"{formula(stored)} numbers per step and sample: {', '.join(names)}"
 
 
 def _peak(plan: Plan) -> list[str]:

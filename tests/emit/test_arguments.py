@@ -10,6 +10,14 @@ import pytest
 
 from symcell.cell import Cell
 
+
+class _Foreign:
+    class ndarray:  # noqa: N801
+        """Looks by its name like CuPy's array."""
+
+        __module__ = "cupy"
+
+
 Shipped = Callable[[str], tuple[Cell, types.ModuleType]]
 
 
@@ -21,6 +29,8 @@ def bad_calls(m: types.ModuleType) -> dict[str, tuple[Callable[[], object], type
     h = zeros((2, 5))
     _, _, tape = m.forward(params, x)
     dy = zeros((4, 2, 5))
+    # an array of the other package, whose class has the same name
+    other, named = (np.zeros((4, 2, 3)), "numpy") if hasattr(m, "cp") else (_Foreign.ndarray(), "cupy")
     without = {k: v for k, v in params.items() if k != "W_i"}
     return {
         "size missing": (lambda: m.init_params(D=3), TypeError, "expected the sizes D, H, got D"),
@@ -53,6 +63,11 @@ def bad_calls(m: types.ModuleType) -> dict[str, tuple[Callable[[], object], type
             r'params\["b_i"\]: expected .*array',
         ),
         "x a list": (lambda: m.forward(params, [[[1.0] * 3]]), TypeError, "x: expected .*array.*, got list"),
+        "x of another package": (
+            lambda: m.forward(params, other),
+            TypeError,
+            rf"x: expected .*array.*, got {named}\.ndarray",
+        ),
         "x two axes": (
             lambda: m.forward(params, zeros((4, 3))),
             ValueError,

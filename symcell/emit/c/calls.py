@@ -11,7 +11,7 @@ from symcell.emit.c.places import Places
 from symcell.emit.c_family.arguments import Length
 from symcell.emit.c_family.names import Names
 from symcell.emit.c_family.units import Line
-from symcell.emit.comments import comment, equation
+from symcell.emit.comments import equation, numbered
 from symcell.graph import Block, Total
 from symcell.program.model import Gemm, Gradient, Kernel, Program, Ref, Sums
 
@@ -133,7 +133,8 @@ class Callers:
                      places.width(stage.right), right_rows, right_first, *self._summed(), width, "scratch"]  # fmt: skip
         outers = {op.out: op for op in self._program.graph.steps}
         totals = [op for op in stage.ops if isinstance(op, Total)]
-        texts = [comment(f"{op.out} = sum of {str(outers[op.arg.signal]).partition(' = ')[2]}") for op in totals]
+        texts = [numbered(self._program, op, f"{op.out} = sum of {str(outers[op.arg.signal]).partition(' = ')[2]}")
+                 for op in totals]  # fmt: skip
         scratch = f"gradient_scratch(hi - lo, {width})"
         return down, scratch, _commented(texts, _call("gradient", arguments))
 
@@ -142,7 +143,8 @@ class Callers:
         arg, rows, first = self.places.every(stage.arg)
         down = sum((m.width for m in self._program.window(stage.arg)), Size())
         arguments = [self.places.start(stage.out), arg, self.places.width(stage.arg), rows, first, *self._summed()]
-        texts = [comment(f"{op.out} = sum of {op.arg}") for op in stage.ops if isinstance(op, Total)]
+        totals = [op for op in stage.ops if isinstance(op, Total)]
+        texts = [numbered(self._program, op, f"{op.out} = sum of {op.arg}") for op in totals]
         return down, "", _commented(texts, _call("sums", arguments))
 
     def _summed(self) -> tuple[str, ...]:

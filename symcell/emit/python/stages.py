@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from symcell.emit.comments import comment, equation
+from symcell.emit.comments import equation, numbered
 from symcell.emit.python.blocks import Block
 from symcell.emit.python.edges import leave
 from symcell.emit.python.fixed import cut, lines as fixed_lines
@@ -86,7 +86,7 @@ def _gradient(stage: Gradient, views: RegionViews) -> Block:
     out = scope.fixed(stage.out, [op.out for op in stage.ops])
     # a total of an outer product, each
     pairs = zip(stage.ops, outers, strict=True)
-    texts = tuple(comment(f"{op.out} = sum of outer({o.left}, {o.right})") for op, o in pairs)
+    texts = tuple(numbered(scope.program, op, f"{op.out} = sum of outer({o.left}, {o.right})") for op, o in pairs)
     return Block(texts, (*views.flush(), f"{scope.xp}.matmul({left}.T, {right}, out={out})"))
 
 
@@ -100,7 +100,7 @@ def _sums(stage: Sums, views: RegionViews) -> Block:
     args = [op.arg for op in totals if isinstance(op.arg, At)]
     value = views.rows(stage.arg, [a.signal for a in args] if len(args) == stage.arg.count else (), _lag(args[0]))
     out = scope.fixed(stage.out, [op.out for op in stage.ops])
-    texts = tuple(comment(f"{op.out} = sum of {op.arg}") for op in totals)
+    texts = tuple(numbered(scope.program, op, f"{op.out} = sum of {op.arg}") for op in totals)
     product = f"{scope.xp}.matmul({scope.ones(views.count)}, {value}, out={out}.reshape(1, -1))"
     return Block(texts, (*views.flush(), product))
 
@@ -134,6 +134,7 @@ def _edge_sum(stage: EdgeSum, views: RegionViews) -> Block:
     out = scope.fixed(stage.out, [stage.op.out])
     leaving = leave(stage.state, views)
     scope.module.features.add("given")
-    text = comment(f"{stage.op.out} = sum of what reaches {stage.state} before the first step, unless that was given")
+    what = f"{stage.op.out} = sum of what reaches {stage.state} before the first step, unless that was given"
+    text = numbered(scope.program, stage.op, what)
     total = f'{out}[...] = 0 if "{stage.state}" in tape.given else {leaving}.sum(axis=(0, 1)).reshape({out}.shape)'
     return Block((text,), (*views.flush(), total))

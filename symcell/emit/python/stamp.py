@@ -23,6 +23,7 @@ def stamp(plan: Plan) -> str:
 def _texts(program: Program) -> Iterator[str]:
     """What a program is apart from its equations, which follow from the cell's: the same in every run."""
     yield f"{program.role} {program.profile} {program.enters} {program.leaves} {program.results} {program.tape}"
+    yield f"{sorted(program.numbers.items())}"
     for buffer in program.buffers.values():
         members = ", ".join(f"{m.name} {' '.join(map(str, m.shape))}" for m in buffer.members)
         yield f"{replace(buffer, members=())} {members}"
