@@ -23,18 +23,33 @@ from symcell.version import __version__
 
 if TYPE_CHECKING:
     from symcell.cell import Cell, CellError
-    from symcell.derivation import Derivation, derive
+    from symcell.compare import compare
+    from symcell.derivation import Derivation
+    from symcell.diff import diff
+    from symcell.flow import flow
     from symcell.language import from_equations, load, names, parse
-    from symcell.pipeline import compile, plan, source
+    from symcell.pipeline import compile, derive, plan, source
+    from symcell.symbolic.nodes import At, ColumnScaled, Constant, Flipped, Join, MatVec, OuterProduct, RowScaled
     from symcell.threads import set_threads
     from symcell.verify import verify
 
 _HOME = {
+    "At": "symcell.symbolic.nodes",
     "Cell": "symcell.cell",
     "CellError": "symcell.cell",
+    "ColumnScaled": "symcell.symbolic.nodes",
+    "Constant": "symcell.symbolic.nodes",
     "Derivation": "symcell.derivation",
+    "Flipped": "symcell.symbolic.nodes",
+    "Join": "symcell.symbolic.nodes",
+    "MatVec": "symcell.symbolic.nodes",
+    "OuterProduct": "symcell.symbolic.nodes",
+    "RowScaled": "symcell.symbolic.nodes",
+    "compare": "symcell.compare",
     "compile": "symcell.pipeline",
-    "derive": "symcell.derivation",
+    "derive": "symcell.pipeline",
+    "diff": "symcell.diff",
+    "flow": "symcell.flow",
     "from_equations": "symcell.language",
     "load": "symcell.language",
     "names": "symcell.language",
@@ -46,12 +61,23 @@ _HOME = {
 }
 
 __all__ = [
+    "At",
     "Cell",
     "CellError",
+    "ColumnScaled",
+    "Constant",
     "Derivation",
+    "Flipped",
+    "Join",
+    "MatVec",
+    "OuterProduct",
+    "RowScaled",
     "__version__",
+    "compare",
     "compile",
     "derive",
+    "diff",
+    "flow",
     "from_equations",
     "load",
     "names",

@@ -80,8 +80,12 @@ class Report:
 
     def save(self, path: Path, **more: Any) -> None:
         """Write it as JSON, the whole file or nothing. Raises OSError."""
-        data = {"machine": self.machine, **more, "notes": self.notes, "rows": [row.data() for row in self.rows]}
-        save(path, data)
+        found = self.data()
+        save(path, {"machine": found.pop("machine"), **more, **found})
+
+    def data(self) -> dict[str, Any]:
+        """As JSON has it: what ``symcell bench --json`` prints and :meth:`save` writes."""
+        return {"machine": self.machine, "notes": self.notes, "rows": [row.data() for row in self.rows]}
 
     @classmethod
     def load(cls, path: Path) -> Report:

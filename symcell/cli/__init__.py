@@ -11,7 +11,22 @@ from typing import Any
 import click
 
 from symcell import __version__
-from symcell.cli import bench, check, derive, generate, listing, new, plan, show, source, verify
+from symcell.cli import (
+    bench,
+    check,
+    compare,
+    derive,
+    diff,
+    flow,
+    generate,
+    listing,
+    new,
+    plan,
+    show,
+    source,
+    verify,
+    watch,
+)
 
 
 class _Failure(click.ClickException):
@@ -59,10 +74,14 @@ for _command in (
     show.show,
     new.new,
     derive.derive,
+    diff.diff,
+    compare.compare,
+    watch.watch,
     generate.generate,
     source.source,
     check.check,
     verify.verify,
+    flow.flow,
     bench.bench,
     plan.plan,
 ):

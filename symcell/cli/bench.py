@@ -7,13 +7,15 @@ from pathlib import Path
 import click
 
 from symcell.cli import arguments
-from symcell.cli.terminal import print_rich, progress
+from symcell.cli.terminal import print_json, print_rich, progress
 
 COUNT = click.IntRange(min=1)
 
 
 def _on_cpu(context: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """The targets that run on the CPU, all of them where none is given."""
+    if context.resilient_parsing:
+        return values
     from symcell.bench import CPU_TARGETS
 
     for value in values:
@@ -23,6 +25,8 @@ def _on_cpu(context: click.Context, param: click.Parameter, values: tuple[str, .
 
 
 def _measures(context: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    if context.resilient_parsing:
+        return values
     from symcell.bench import MEASURES
 
     for value in values:
@@ -56,7 +60,8 @@ def _measures(context: click.Context, param: click.Parameter, values: tuple[str,
 @click.option("--grid", is_flag=True, help="The six sizes that cells are compared at, in place of one.")
 @click.option("--rounds", type=COUNT, default=9, show_default=True, help="Rounds at most; slow cells get five.")
 @click.option("--compile", "compiled", is_flag=True, help="torch.compile of the PyTorch loop too: minutes a size.")
-@click.option("--json", "out", type=click.Path(path_type=Path, dir_okay=False), help="Write the results to this file.")
+@click.option("--out", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write the data to this file too.")
+@arguments.json
 def bench(
     cells: tuple[str, ...],
     targets: tuple[str, ...],
@@ -69,6 +74,7 @@ def bench(
     rounds: int,
     compiled: bool,
     out: Path | None,
+    as_json: bool,
 ) -> None:
     """Time emitted kernels beside PyTorch and bare products.
 
@@ -85,4 +91,7 @@ def bench(
         report = bench_(found, sizes, measures, targets=targets, compiled=compiled, pace=pace, progress=advance)
     if out is not None:
         report.save(out)
-    print_rich(report.render())
+    if as_json:
+        print_json(report.data())
+    else:
+        print_rich(report.render())

@@ -3,49 +3,75 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from symcell.cli.terminal import console, print_table
+from symcell.cli import arguments
+from symcell.cli.terminal import console, print_json, print_table
 
 if TYPE_CHECKING:
     from symcell.cell import Cell
 
 ROOM = 110
 """From how many columns on there is room for formulas."""
+HEADS = ("cell", "title", "states", "sizes", "parameters", "at 256")
 
 
 @click.command("list")
-def list_() -> None:
+@arguments.json
+def list_(as_json: bool) -> None:
     """List the shipped cells and the .cell files here."""
     from symcell.cell import CellError
     from symcell.language import load, names
 
-    heads = ["cell", "title", "states", "sizes", "parameters", "at 256"]
-    rows = []
-    local = sorted(path for path in Path().glob("*.cell") if path.is_file())
-    for path in local:
+    found: dict[str, Cell | CellError] = {}
+    for path in sorted(path for path in Path().glob("*.cell") if path.is_file()):
         try:
-            rows.append(_row(path.name, load(path)))
+            found[path.name] = load(path)
         except CellError as error:
-            rows.append([path.name, f"(a mistake: {str(error).splitlines()[0]})", "", "", "", ""])
-    hidden = {path.stem for path in local}
-    rows += [_row(name, load(name)) for name in names() if name not in hidden]
-    if console().width < ROOM:
-        heads, rows = _without(heads, rows, "parameters")
-    print_table(heads, rows, right=("at 256",), cut="title")
+            found[path.name] = error
+    hidden = {Path(file).stem for file in found}
+    found |= {name: load(name) for name in names() if name not in hidden}
+    if as_json:
+        print_json({"cells": [_data(name, cell) for name, cell in found.items()]})
+        return
+    rows = [_row(name, cell) for name, cell in found.items()]
+    wide = console().width >= ROOM
+    heads = [head for head in HEADS if wide or head != "parameters"]
+    print_table(heads, [[row[head] for head in heads] for row in rows], right=("at 256",), wrap="title")
     click.echo("at 256: how many numbers the parameters are where every size is 256")
 
 
-def _row(name: str, cell: Cell) -> list[str]:
+def _row(name: str, cell: Cell | Exception) -> dict[str, str]:
     from symcell.program.report import formula, nominal, parameter_count
 
+    if isinstance(cell, Exception):
+        return {**dict.fromkeys(HEADS, ""), "cell": name, "title": f"(a mistake: {_first(cell)})"}
     count = parameter_count(cell)
     states = ", ".join(s if k == 1 else f"{s} ({k} lags)" for s, k in cell.states.items())
-    return [name, cell.title, states, ", ".join(cell.sizes), formula(count), nominal(count)]
+    texts = (name, cell.title, states, ", ".join(cell.sizes), formula(count), nominal(count))
+    return dict(zip(HEADS, texts, strict=True))
 
 
-def _without(heads: list[str], rows: list[list[str]], head: str) -> tuple[list[str], list[list[str]]]:
-    k = heads.index(head)
-    return [*heads[:k], *heads[k + 1 :]], [[*row[:k], *row[k + 1 :]] for row in rows]
+def _data(name: str, cell: Cell | Exception) -> dict[str, Any]:
+    """A row for programs; a file that has a mistake has it as ``error``."""
+    from symcell.program.data import amount
+    from symcell.program.report import NOMINAL, parameter_count
+
+    file = name if name.endswith(".cell") else None
+    if isinstance(cell, Exception):
+        return {"name": Path(name).stem, "file": file, "error": str(cell)}
+    return {
+        "name": cell.name,
+        "file": file,
+        "title": cell.title,
+        "states": dict(cell.states),
+        "sizes": list(cell.sizes),
+        "at": dict.fromkeys(cell.sizes, NOMINAL),
+        "count": amount(parameter_count(cell), dict.fromkeys(cell.sizes, NOMINAL)),
+    }
+
+
+def _first(error: Exception) -> str:
+    return str(error).splitlines()[0]

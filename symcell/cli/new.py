@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from symcell.cli import arguments
+
 STARTER = '''\
 """NAME
 
@@ -43,7 +45,8 @@ _TITLE = re.compile(
 
 @click.command()
 @click.argument("name")
-@click.option("--from", "source", metavar="CELL", help="Start from the equations of this cell.")
+@click.option("--from", "source", metavar="CELL", shell_complete=arguments.complete_cell,
+              help="Start from the equations of this cell.")  # fmt: skip
 def new(name: str, source: str | None) -> None:
     """Write NAME.cell here, to be edited."""
     from symcell.cell import CellError

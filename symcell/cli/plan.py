@@ -11,6 +11,8 @@ UNITS = 256
 
 
 def _device(context: click.Context, param: click.Parameter, value: str) -> str:
+    if context.resilient_parsing:
+        return value
     from symcell.predict import DEVICES
 
     if value not in DEVICES:
@@ -19,6 +21,8 @@ def _device(context: click.Context, param: click.Parameter, value: str) -> str:
 
 
 def _dtype(context: click.Context, param: click.Parameter, value: str) -> str:
+    if context.resilient_parsing:
+        return value
     from symcell.predict import TYPES
 
     if value not in TYPES:
@@ -27,6 +31,8 @@ def _dtype(context: click.Context, param: click.Parameter, value: str) -> str:
 
 
 def _strategy(context: click.Context, param: click.Parameter, value: str) -> str:
+    if context.resilient_parsing:
+        return value
     from symcell.predict import STRATEGIES
 
     if value not in ("auto", *STRATEGIES):
@@ -34,7 +40,7 @@ def _strategy(context: click.Context, param: click.Parameter, value: str) -> str
     return value
 
 
-@click.command()
+@click.command(short_help="Say how a CuPy module would run on a GPU, and how long it takes.")
 @arguments.cell
 @click.option("--device", metavar="NAME", default="h100", callback=_device, help="a100, h100, ... (default: h100).")
 @click.option("--sizes", metavar="T=N,B=N,...", multiple=True, callback=arguments.comma_sizes,

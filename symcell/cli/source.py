@@ -9,7 +9,7 @@ import click
 from symcell.cli import arguments
 
 
-@click.command()
+@click.command(short_help="Print one module that stands alone, or write it to a file.")
 @arguments.cell
 @click.option("--target", metavar="NAME", default="numpy", help="numpy, c or cupy (default: numpy).")
 @click.option("--order", type=click.IntRange(1, 2), default=1, help="2 for second derivatives: jvp and second.")

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from symcell.cell import Cell
+from symcell.pipeline import TARGETS
 from symcell.verify.report import CellReport, Column, Report, Row
 
 __all__ = ["CellReport", "Column", "Report", "Row", "verify"]
@@ -19,23 +20,35 @@ __all__ = ["CellReport", "Column", "Report", "Row", "verify"]
 Subject = Cell | str | os.PathLike[str]
 
 
-def verify(cells: Subject | Sequence[Subject], *, progress: Callable[[str], None] | None = None) -> Report:
+def verify(
+    cells: Subject | Sequence[Subject],
+    *,
+    targets: Sequence[str] = (),
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
     """Verify a cell, or several one by one; ``print(report)`` says what was found, ``report.ok`` whether all is well.
 
     A cell is a :class:`symcell.Cell`, a name or the path of a ``.cell`` file, of which freshly emitted modules are
     tried; or the path of an emitted module, ``NAME.py``, which is tried itself, as it stands, hand-edited or not: it is
-    **imported**, so its code runs; its second derivatives are tried too, if it has any. ``progress`` is told each one's
-    name before it starts. Raises CellError for what is no cell and for a file that cannot be read, holds no equations
-    or does not import.
+    **imported**, so its code runs; its second derivatives are tried too, if it has any. ``targets``: those that are
+    tried, every one where none is named. ``seed``, from 0: of the random numbers. ``progress`` is told each one's name
+    before it starts. Raises CellError for what is no cell, for a file that cannot be read, holds no equations, does not
+    import or is of another target, and where no target that is named can run here; ValueError for a target that is
+    unknown and a negative seed.
     """
     from symcell.verify.cell import verify_cell
     from symcell.verify.trial import subject
 
+    if unknown := [target for target in targets if target not in TARGETS]:
+        raise ValueError(f"targets: expected some of {', '.join(TARGETS)}, got {unknown[0]!r}")
+    if seed < 0:
+        raise ValueError(f"seed: expected 0 or more, got {seed}")
     several = [cells] if isinstance(cells, Cell | str | os.PathLike) else list(cells)
-    subjects = [subject(one) for one in several]
+    subjects = [subject(one, targets) for one in several]
     reports = []
     for number, one in enumerate(subjects, 1):
         if progress is not None:
             progress(f"{one.title} ({number} of {len(subjects)})")
-        reports.append(verify_cell(one))
+        reports.append(verify_cell(one, seed))
     return Report(tuple(reports))

@@ -71,10 +71,13 @@ def positive(case: Case) -> Case:
     return replace(case, params=params, x=x, state=state, arrays=arrays)
 
 
-def case_where(cell: Cell, kind: Kind, defined: Callable[[Case], bool]) -> Case | None:
-    """The first random case at which the cell is defined; positive numbers are tried too. None where there is none."""
-    for seed in range(ATTEMPTS):
-        case = random_case(cell, kind, seed, scale=0.5 / (1 + seed // 3))
+def case_where(cell: Cell, kind: Kind, defined: Callable[[Case], bool], seed: int = 0) -> Case | None:
+    """The first random case at which the cell is defined; positive numbers are tried too. None where there is none.
+
+    Other seeds give other cases, all of them.
+    """
+    for attempt in range(ATTEMPTS):
+        case = random_case(cell, kind, seed * ATTEMPTS + attempt, scale=0.5 / (1 + attempt // 3))
         for candidate in (case, positive(case)):
             if defined(candidate):
                 return candidate

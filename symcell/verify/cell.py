@@ -24,16 +24,16 @@ _T = TypeVar("_T")
 DERIVED = Column("the derived adjoint and the complex step, 50 digits", ("adjoint", "–step"), "derived")
 
 
-def verify_cell(subject: Subject) -> CellReport:
-    """Ask every witness about one cell."""
-    return _Verifier(subject).report()
+def verify_cell(subject: Subject, seed: int = 0) -> CellReport:
+    """Ask every witness about one cell; ``seed``: of the random numbers."""
+    return _Verifier(subject, seed).report()
 
 
 class _Verifier:
     """Collects the worst error per tensor and column over all cases."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
+    def __init__(self, subject: Subject, seed: int) -> None:
+        self.subject, self.seed = subject, seed
         self.cell = cell = subject.cell
         self.errors: dict[str, dict[str, float]] = {}
         self.problems: dict[str, None] = {}
@@ -92,7 +92,7 @@ class _Verifier:
             return None
 
     def case(self, kind: Kind) -> None:
-        case = case_where(self.cell, kind, self.defined)
+        case = case_where(self.cell, kind, self.defined, self.seed)
         if case is None:
             note = f"{kind.title}: no point was found where all values are finite"
             (self.problems if kind is KINDS[0] else self.notes)[note] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,16 @@ class Column:
     @property
     def tolerance(self) -> Tolerance:
         return TOLERANCES[self.kind]
+
+    @property
+    def name(self) -> str:
+        """Its head on one line: ``numpy f32 ULP``, ``c-numpy``."""
+        return " ".join(self.head).replace(" –", "-")
+
+    def data(self) -> dict[str, Any]:
+        """As JSON has it: ``left_out`` is the reason, or null."""
+        tolerance = {"limit": self.tolerance.limit, "unit": self.tolerance.unit, "reason": self.tolerance.reason}
+        return {"name": self.name, "compares": self.title, "tolerance": tolerance, "left_out": self.missing or None}
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,22 @@ class CellReport:
         """The largest error of a comparison; None where it was not made."""
         return max((row.errors[column.title] for row in self.rows if column.title in row.errors), default=None)
 
+    def data(self) -> dict[str, Any]:
+        """As JSON has it: an error that is no finite number is null."""
+        return {
+            "cell": self.cell,
+            "ok": self.ok,
+            "summary": self.summary(),
+            "problems": self.problems,
+            "notes": self.notes,
+            "columns": [column.data() for column in self.columns],
+            "tensors": [{"name": row.tensor, "errors": self._errors(row)} for row in self.rows],
+        }
+
+    def _errors(self, row: Row) -> dict[str, float | None]:
+        found = {c.name: row.errors[c.title] for c in self.columns if c.title in row.errors}
+        return {name: value if math.isfinite(value) else None for name, value in found.items()}
+
     def summary(self) -> str:
         """One line: that all is well, or what is not."""
         if self.problems:
@@ -81,11 +108,15 @@ class Report:
     def ok(self) -> bool:
         return all(cell.ok for cell in self.cells)
 
-    def render(self, width: int = 100) -> Any:
-        """A rich renderable: one table per cell, rows tensors, columns witnesses."""
+    def render(self, width: int = 80, *, legend: bool = False) -> Any:
+        """A rich renderable: tables per cell, rows tensors, columns witnesses; ``legend``: what these compare, too."""
         from symcell.verify.table import render
 
-        return render(self, width)
+        return render(self, width, legend)
+
+    def data(self) -> dict[str, Any]:
+        """As JSON has it: what ``symcell verify --json`` prints."""
+        return {"ok": self.ok, "cells": [cell.data() for cell in self.cells]}
 
     def __str__(self) -> str:
         lines = ((f"{cell.cell}: {cell.summary()}", *(f"  {note}" for note in cell.notes)) for cell in self.cells)

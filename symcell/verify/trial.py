@@ -9,6 +9,7 @@ import linecache
 import os
 import re
 import types
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,15 +34,19 @@ class Subject:
     order: int = 1
 
 
-def subject(of: Cell | str | os.PathLike[str]) -> Subject:
-    """A cell, a name or a path; the path of a ``.py`` file means the module in it. Raises CellError."""
+def subject(of: Cell | str | os.PathLike[str], names: Sequence[str] = ()) -> Subject:
+    """A cell, a name or a path; the path of a ``.py`` file means the module in it. ``names``: of the targets that are
+    tried, where not all are. Raises CellError."""
     if not isinstance(of, Cell) and str(of).endswith(".py"):
-        return _file(Path(of))
+        return _file(Path(of), names)
     cell = as_cell(of)
-    return Subject(cell, cell.name, targets())
+    chosen = tuple(target for target in targets() if not names or target.name in names)
+    if all(target.missing for target in chosen):
+        raise CellError("; ".join(f"the target {target.name} cannot run here: {target.missing}" for target in chosen))
+    return Subject(cell, cell.name, tuple(sorted(chosen, key=lambda target: bool(target.missing))))
 
 
-def _file(path: Path) -> Subject:
+def _file(path: Path, names: Sequence[str]) -> Subject:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -52,6 +57,8 @@ def _file(path: Path) -> Subject:
     if found is None:
         raise CellError(f"{str(path)!r} has no EQUATIONS and STAMP as an emitted module has")
     target = "cupy" if "cupy" in imported else "c" if "ctypes" in imported else "numpy"
+    if names and target not in names:
+        raise CellError(f"{str(path)!r} is a module of the target {target}, and {', '.join(names)} was asked for")
     said = re.search(r"^The cell (\w+) as ", text, re.MULTILINE)
     stem = path.stem.removesuffix(f"_{target}")
     name = said[1] if said else stem if stem.isidentifier() else "cell"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,6 +30,39 @@ def symcell(tmp_path, monkeypatch) -> Symcell:
         return result
 
     return run
+
+
+@pytest.fixture
+def terminal(tmp_path) -> Callable[..., str]:
+    """Runs a command in ``tmp_path`` on a terminal of so many columns: what it shows, without colours."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    def run(columns: int, *arguments: str) -> str:
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
+        environment |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
+        command = [sys.executable, "-m", "symcell", *arguments]
+        with subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=theirs, stdout=theirs) as running:
+            os.close(theirs)
+            shown = b"".join(iter(lambda: _read(ours), b""))
+        os.close(ours)
+        assert running.returncode == 0, shown
+        text = shown.decode().replace("\r\n", "\n")
+        bars = re.sub(r"\r[^\n]*\x1b\[2K", "", text)
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", bars)
+
+    return run
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError:  # Linux says so where the other end is closed
+        return b""
 
 
 @pytest.fixture

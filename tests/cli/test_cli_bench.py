@@ -68,7 +68,7 @@ def test_a_cell_of_one_s_own(symcell, tmp_path, monkeypatch):
     monkeypatch.setattr(bench.pytorch, "missing", lambda: "PyTorch is not installed")
     (tmp_path / "mine.cell").write_text("h[t] = tanh(W @ x[t] + U @ h[t-1] + b)\n")
     output = symcell("bench", "mine", "--measure", "train", "--target", "numpy", "--steps", "4", "--batch", "2",
-                     "--hidden", "3", "--rounds", "1", "--json", "found.json").output  # fmt: skip
+                     "--hidden", "3", "--rounds", "1", "--out", "found.json").output  # fmt: skip
     assert "mine: train step (forward + backward), ms" in output
     assert any(line.startswith("4,2,3,3 ") for line in output.splitlines())
     assert "note: PyTorch is not installed: left out" in output

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from symcell import __version__
+from symcell.cli import app
 
 HEAVY = ("sympy", "mpmath", "numpy", "jinja2", "networkx", "rich", "torch", "cupy")
 
@@ -26,6 +27,28 @@ assert not found, found
 """
     done = process("-c", code)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("typed", ["symcell show ls", "symcell verify rnn ls", "symcell bench ls", "symcell plan ls",
+                                   "symcell new mine --from ls", "symcell diff rnn ls", "symcell compare rnn gru ls",
+                                   "symcell flow rnn ls", "symcell watch ls", "symcell derive ls"])
+def test_a_shell_completes_cells_without_waiting(process, tmp_path, typed):
+    """Protects completion from importing what takes a second: it runs at every press of the key."""
+    (tmp_path / "lsmine.cell").write_text("not even a cell\n")
+    code = f"""
+import os, sys
+words = {typed!r}
+os.environ.update(_SYMCELL_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(len(words.split()) - 1))
+from symcell.cli import main
+try:
+    main()
+finally:
+    found = [name for name in {HEAVY} if name in sys.modules]
+    assert not found, found
+"""
+    done = process("-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["plain,lsmine", "plain,lstm"]
 
 
 def test_runs_as_a_module(process):
@@ -88,3 +111,9 @@ for command in (["list"], ["show", "mine"], ["derive", "mine"], ["generate", "mi
 
 def test_no_colours_in_a_pipe(symcell):
     assert "\x1b" not in symcell("list").output
+
+
+def test_help_tells_what_each_command_does_in_a_line_of_80_columns(symcell):
+    commands = symcell("--help").output.partition("Commands:\n")[2].splitlines()
+    assert len(commands) == len(app.commands)
+    assert [line for line in commands if "..." in line or len(line) > 80] == []
