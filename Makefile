@@ -1,10 +1,11 @@
 # make PYTHON=/path/to/python3.12 demo   uses that Python for .venv
 export PYTHON
 
-.PHONY: help demo test generate readme clean
+.PHONY: help demo test docs generate readme clean
 help:
 	@echo "make demo      derive, generate, verify and train rnn, gru and lstm; results in demo-output/"
 	@echo "make test      style, types, generated files and all tests"
+	@echo "make docs      the site, with a page for each cell: build/site/html/index.html"
 	@echo "make generate  write generated/ anew, after a change to equations or templates"
 	@echo "make readme    write the generated parts of README.md and docs/pytorch.md anew"
 	@echo "make clean     remove .venv, demo-output and caches"
@@ -14,6 +15,9 @@ demo:
 
 test:
 	@sh tools/test.sh
+
+docs:
+	@sh tools/docs.sh
 
 generate:
 	@sh tools/venv.sh test
