@@ -9,6 +9,7 @@ import re
 import sys
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,38 +21,50 @@ TEMPLATES = ROOT.parent / "templates"
 
 CORE = {"cell", "symbolic"}
 ALLOWED = {
-    "": {"cell", "derivation", "language", "pipeline", "threads", "verify", "version"},
+    "": {"cell", "compare", "derivation", "diff", "flow", "language", "pipeline", "symbolic", "threads", "verify",
+         "version"},
     "__main__": {"cli"},
     "adjoint": {*CORE, "graph", "fresh"},
     "arrays": set(),
     "bench": {"cell", "generate", "language", "pipeline", "program", "verify", "version"},
-    "cell": set(),
+    "cell": {"notebook"},
     "checkpoint": {"cell", "language"},
-    "cli": {"", "bench", "cell", "derivation", "generate", "language", "pipeline", "predict", "program", "verify"},
-    "derivation": {*CORE, "adjoint", "fresh", "graph", "language", "pipeline", "templating"},
+    "cli": {"", "bench", "cell", "compare", "derivation", "diff", "flow", "generate", "language", "pipeline", "predict",
+            "program", "shipped", "verify"},
+    "compare": {*CORE, "bench", "derivation", "diff", "jacobian", "language", "lower", "pages", "pipeline", "program",
+                "templating", "transforms"},
+    "derivation": {*CORE, "adjoint", "fresh", "graph", "interpret", "jacobian", "pages", "program", "templating"},
+    "diff": {*CORE, "derivation", "equivalence", "fresh", "language", "pages", "pipeline", "program", "templating"},
     "emit": {*CORE, "graph", "program", "templating", "version"},
     "emulate": set(),
     "equivalence": {*CORE, "arrays", "graph", "interpret", "lengths", "lower"},
+    "flow": {*CORE, "adjoint", "checkpoint", "derivation", "generate", "graph", "jacobian", "language", "lower",
+             "pipeline", "program"},
     "formats": {"arrays", "cell", "equivalence", "language"},
     "fresh": set(),
     "generate": {"", "cell", "emit", "language", "pipeline"},
-    "graph": CORE,
+    "graph": {*CORE, "notebook"},
     "interpret": {*CORE, "graph"},
-    "language": CORE,
+    "jacobian": {*CORE, "adjoint", "graph", "interpret", "language", "lower"},
+    "language": {*CORE, "shipped"},
     "lengths": {"cell"},
     "lower": {*CORE, "fresh", "graph"},
+    "notebook": {"pages"},
     "onnx": {*CORE, "graph", "language", "lengths", "lower", "version"},
-    "pipeline": {"adjoint", "cell", "emit", "emulate", "graph", "language", "lower", "plan", "program", "tangent"},
+    "pages": set(),
+    "pipeline": {"adjoint", "cell", "derivation", "emit", "emulate", "graph", "language", "lower", "plan", "program",
+                 "tangent", "transforms"},
     "plan": {*CORE, "adjoint", "fresh", "graph", "program", "tangent"},
     "predict": {"emulate", "pipeline", "program"},
-    "program": {*CORE, "graph"},
+    "program": {*CORE, "graph", "notebook"},
+    "shipped": set(),
     "symbolic": set(),
     "tangent": {"adjoint", "graph", "symbolic"},
     "templating": set(),
     "threads": set(),
     "torch": {"cell", "checkpoint", "equivalence", "formats", "language", "onnx", "pipeline", "program",
               "threads", "transforms", "verify"},
-    "transforms": {*CORE, "fresh", "language"},
+    "transforms": {*CORE, "derivation", "fresh", "language", "lower"},
     "verify": {
         *CORE,
         "adjoint",
@@ -76,20 +89,24 @@ LIBRARIES = {
     "click": {"cli"},
     "cupy": {"torch"},
     "jinja2": {"templating"},
-    "mpmath": {"equivalence", "interpret", "language", "symbolic", "verify"},
+    "latex2mathml": {"pages"},
+    "matplotlib": {"flow"},
+    "mpmath": {"derivation", "equivalence", "interpret", "language", "symbolic", "verify"},
     "networkx": {"graph", "plan"},
-    "numpy": {"arrays", "bench", "checkpoint", "emulate", "equivalence", "formats", "interpret", "onnx", "program",
-              "torch", "verify"},
+    "numpy": {"arrays", "bench", "checkpoint", "derivation", "emulate", "equivalence", "flow", "formats", "interpret",
+              "jacobian", "onnx", "program", "torch", "verify"},
     "onnx": {"onnx"},
     "rich": {"bench", "cli", "verify"},
     "safetensors": {"checkpoint"},
-    "sympy": {"adjoint", "cell", "derivation", "emit", "equivalence", "graph", "interpret", "language", "lower", "onnx",
-              "plan", "predict", "program", "symbolic", "tangent", "transforms", "verify"},
+    "sympy": {"adjoint", "cell", "compare", "derivation", "diff", "emit", "equivalence", "flow", "graph", "interpret",
+              "jacobian", "language", "lower", "onnx", "plan", "predict", "program", "symbolic", "tangent",
+              "transforms", "verify"},
     "torch": {"arrays", "bench", "torch", "verify"},
 }  # fmt: skip
 """Which stages import a library; what is not named here is imported nowhere."""
 
 
+@cache
 def modules() -> dict[str, Path]:
     found = {}
     for path in sorted(ROOT.rglob("*.py")):

@@ -46,7 +46,8 @@ def test_make_targets_exist():
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/gpu.md", "docs/language.md", "docs/pytorch.md"]
+    "name", ["README.md", "CONTRIBUTING.md", "docs/commands.md", "docs/design.md", "docs/flow.md", "docs/formats.md",
+             "docs/gpu.md", "docs/language.md", "docs/pytorch.md"]
 )
 def test_links_lead_somewhere(name):
     page = ROOT / name
@@ -57,3 +58,10 @@ def test_links_lead_somewhere(name):
 def test_stale_parts_are_found():
     page = "<!-- generated: printf 'a\\nb\\nc\\n' | from b to c -->\n```text\nold\n```\n"
     assert readme.refreshed(page) == page.replace("old", "b\nc")
+
+
+def test_a_part_without_a_body_swallows_nothing():
+    first, next_ = "<!-- generated: printf a -->\n", "## Next\n\n<!-- generated: printf b -->\n"
+    fresh = f"{first}\na\n\n<!-- end -->\n\n{next_}\nb\n\n<!-- end -->\n"
+    assert readme.refreshed(f"{first}<!-- end -->\n\n{next_}old\n<!-- end -->\n") == fresh
+    assert len(readme.parts(f"{first}\n{next_}old\n<!-- end -->\n")) == 1  # the first, without an end, is no part

@@ -30,7 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PART = re.compile(
     r"^<!-- (?P<kind>generated|sample): (?P<command>[^\n]+?)(?: \| from (?P<first>[^\n]+?) to (?P<last>[^\n]+?))? -->\n"
-    r"(?P<body>(?P<fence>```)?.*?\n)(?P<end>(?(fence)```|<!-- end -->))$",
+    r"(?P<body>(?P<fence>```)?(?:(?!^<!-- (?:generated|sample): ).)*?^)(?P<end>(?(fence)```|<!-- end -->))$",
     re.MULTILINE | re.DOTALL,
 )
 FENCE = re.compile(
