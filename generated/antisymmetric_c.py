@@ -6,7 +6,7 @@ Euler's method with step eps and diffusion gamma.
 The cell antisymmetric as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive antisymmetric``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "9926294645a447e3"
+STAMP = "884d4ce4acacebf3"
 
 
 class Params(Mapping[str, Any]):
@@ -332,7 +332,7 @@ def _forward_sweep(
     starts_1 = np.array(pack.starts(1, True), np.int64)
     starts_0 = np.array(pack.starts(0, True), np.int64)
 
-    # combined_W = -1*W.T + W
+    # combined_W = -1*W.T + W (8)
     combined_W[...] = 0
     combined_W[...] -= W.T
     combined_W[...] += W
@@ -430,7 +430,7 @@ def _backward_sweep(
     ring_1 = np.array(pack.starts(1, False), np.int64)
     past_1_0 = _past(pack, 1, 0)
 
-    # combined_W = -1*W.T + W
+    # combined_W = -1*W.T + W (8)
     combined_W[...] = 0
     combined_W[...] -= W.T
     combined_W[...] += W
@@ -443,7 +443,7 @@ def _backward_sweep(
         ],
         pack.size * (4*D*H + 9*H + 4*H*H),
     )()
-    # dW = dcombined_W + -1*dcombined_W.T
+    # dW = dcombined_W + -1*dcombined_W.T (28)
     dW[...] = 0
     dW[...] += dcombined_W
     dW[...] -= dcombined_W.T
@@ -545,7 +545,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # combined_W = -1*W.T + W
+        # combined_W = -1*W.T + W (8)
         combined_W[...] = 0
         combined_W[...] -= W.T
         combined_W[...] += W
@@ -734,11 +734,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -751,7 +757,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1654,7 +1660,7 @@ static void forward_1(
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real V_x_t = a_h_in_t_row[unit];
-            // a_h_in[t] = V_x[t] + b
+            // a_h_in[t] = V_x[t] + b (8)
             const real a_h_in_t = V_x_t + b[unit];
             a_h_in_t_row[unit] = a_h_in_t;
         }
@@ -1680,11 +1686,11 @@ static void forward_2(
             const real h_t1 = h_t1_row[unit];
             const real combined_W_h_t = tanh_a_h_t_row[unit];
             const real a_h_in_t = a_h_in_t_row[unit];
-            // a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t]
+            // a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t] (8)
             const real a_h_t = -gamma_ * h_t1 + combined_W_h_t + a_h_in_t;
-            // tanh_a_h[t] = tanh(a_h[t])
+            // tanh_a_h[t] = tanh(a_h[t]) (9)
             const real tanh_a_h_t = tanh(a_h_t);
-            // h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state)
+            // h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state) (9)
             const real h_t = h_t1 + eps * tanh_a_h_t;
             tanh_a_h_t_row[unit] = tanh_a_h_t;
             h_t_row[unit] = h_t;
@@ -1716,13 +1722,13 @@ static void backward_1(
             const real dh_back_next = dh_back_next_row[unit];
             const real dh_via_next = dh_via_next_row[unit];
             const real tanh_a_h_t = tanh_a_h_t_row[unit];
-            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (18)
             const real dh_t = dy_t + dh_back_next + dh_via_next;
-            // dtanh_a_h[t] = eps*dh[t]
+            // dtanh_a_h[t] = eps*dh[t] (19)
             const real dtanh_a_h_t = eps * dh_t;
-            // da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
+            // da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2) (19)
             const real da_h_t = dtanh_a_h_t * (1 - tanh_a_h_t * tanh_a_h_t);
-            // dh_via[t] = -gamma*da_h[t] + dh[t]
+            // dh_via[t] = -gamma*da_h[t] + dh[t] (18)
             const real dh_via_t = -gamma_ * da_h_t + dh_t;
             da_h_t_row[unit] = da_h_t;
             dh_via_t_row[unit] = dh_via_t;
@@ -1776,7 +1782,7 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // V_x[t] = V @ x[t]
+            // V_x[t] = V @ x[t] (8)
             multiply(
                 a->a_h_in + (first - base)*a->H, a->H, a->x + first*a->D, a->D, call->packed_V, rows, a->D, a->H,
                 0);
@@ -1789,7 +1795,7 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // combined_W_h[t] = combined_W @ h[t-1]
+                // combined_W_h[t] = combined_W @ h[t-1] (8)
                 multiply(
                     a->tanh_a_h + (a->kept_0[t] + first)*a->H, a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_combined_W, rows, a->H, a->H, 0);
@@ -1883,7 +1889,7 @@ static void run_backward_part(void *given, struct member *me) {
                     rows, a->H, a->dy + (a->starts_0[t] + first)*a->H, a->dh_back + (a->ring_1[t + 1] + first)*a->H,
                     a->dh_via + (a->ring_1[t + 1] + first)*a->H, a->tanh_a_h + (a->starts_0[t] + first)*a->H,
                     a->da_h + (a->starts_0[t] - base + first)*a->H, a->dh_via + (a->ring_1[t] + first)*a->H);
-                // dh_back[t] = combined_W.T @ da_h[t]
+                // dh_back[t] = combined_W.T @ da_h[t] (18)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H, a->da_h + (a->starts_0[t] - base + first)*a->H,
                     a->H, call->packed_combined_W, rows, a->H, a->H, 0);
@@ -1896,27 +1902,27 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = V.T @ da_h[t]
+                // dx[t] = V.T @ da_h[t] (20)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_h + (first - base)*a->H, a->H, call->packed_V, rows, a->H, a->D, 0);
             }
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dcombined_W = sum of outer(da_h[t], h[t-1])
+            // dcombined_W = sum of outer(da_h[t], h[t-1]) (27)
             gradient(
                 a->dcombined_W, a->H, a->da_h, a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H, a->past_1_0,
                 base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dV = sum of outer(da_h[t], x[t])
+            // dV = sum of outer(da_h[t], x[t]) (29)
             gradient(
                 a->V_, a->D, a->da_h, a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi, number > 0, a->D,
                 scratch);
         }
         share(a->H, me, &lo, &hi);
-        // db = sum of da_h[t]
+        // db = sum of da_h[t] (30)
         sums(a->b, a->da_h, a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -1963,7 +1969,7 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // V_x[t] = V @ x[t]
+        // V_x[t] = V @ x[t] (8)
         multiply_plain(
             a->a_h_in + first*a->H, a->H, a->x + first*a->D, a->D, a->V, 1, a->D, rows, a->D, a->H, 0);
         forward_1(rows, a->H, a->a_h_in + first*a->H, a->b);
@@ -1972,7 +1978,7 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // combined_W_h[t] = combined_W @ h[t-1]
+        // combined_W_h[t] = combined_W @ h[t-1] (8)
         multiply_plain(
             a->tanh_a_h + first*a->H, a->H, a->h_1 + first*a->H, a->H, a->combined_W, 1, a->H, rows, a->H,
             a->H, 0);

@@ -5,7 +5,7 @@ Euler's method with step eps and diffusion gamma.
 
 The cell antisymmetric as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive antisymmetric``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "7ff099567956e304"
+STAMP = "2fb595ce49858954"
 
 
 class Params(Mapping[str, Any]):
@@ -338,14 +338,14 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     combined_W_T = combined_W.T
 
-    # combined_W = -1*W.T + W
+    # combined_W = -1*W.T + W (8)
     combined_W[...] = 0
     combined_W[...] -= W.T
     combined_W[...] += W
-    # V_x[t] = V @ x[t]
+    # V_x[t] = V @ x[t] (8)
     V_x = a_h_in
     cp.matmul(x_rows, V_T, out=V_x)
-    # a_h_in[t] = V_x[t] + b
+    # a_h_in[t] = V_x[t] + b (8)
     _launch_units(kernels.forward_1, pack.size, H, H, a_h_in, b)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -354,13 +354,13 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # combined_W_h[t] = combined_W @ h[t-1]
+        # combined_W_h[t] = combined_W @ h[t-1] (8)
         h_t1 = h[at_1_0[t]]
         combined_W_h_t = tanh_a_h[kept_0[t]]
         cp.matmul(h_t1, combined_W_T, out=combined_W_h_t)
-        # a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t]
-        # tanh_a_h[t] = tanh(a_h[t])
-        # h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state)
+        # a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t] (8)
+        # tanh_a_h[t] = tanh(a_h[t]) (9)
+        # h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state) (9)
         _launch_units(
             kernels.forward_2, n, H, H, h, at_1_0[t].start, tanh_a_h, kept_0[t].start, a_h_in, at_0[t].start, h,
             at_1[t].start,
@@ -449,7 +449,7 @@ def _backward_sweep(
     kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
-    # combined_W = -1*W.T + W
+    # combined_W = -1*W.T + W (8)
     combined_W[...] = 0
     combined_W[...] -= W.T
     combined_W[...] += W
@@ -460,30 +460,30 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
-        # dtanh_a_h[t] = eps*dh[t]
-        # da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
-        # dh_via[t] = -gamma*da_h[t] + dh[t]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (18)
+        # dtanh_a_h[t] = eps*dh[t] (19)
+        # da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2) (19)
+        # dh_via[t] = -gamma*da_h[t] + dh[t] (18)
         _launch_units(
             kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dh_back, ring_1[t].start, dh_via, ring_1[t].start,
             tanh_a_h, at_0[t].start, da_h, at_0[t].start, dh_via, ring_1_0[t].start,
         )
-        # dh_back[t] = combined_W.T @ da_h[t]
+        # dh_back[t] = combined_W.T @ da_h[t] (18)
         da_h_t = da_h[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_h_t, combined_W, out=dh_back_t)
 
     if need_x:
-        # dx[t] = V.T @ da_h[t]
+        # dx[t] = V.T @ da_h[t] (20)
         cp.matmul(da_h, V, out=dx_)
-    # dcombined_W = sum of outer(da_h[t], h[t-1])
+    # dcombined_W = sum of outer(da_h[t], h[t-1]) (27)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(da_h.T, h_t1, out=dcombined_W)
-    # dV = sum of outer(da_h[t], x[t])
+    # dV = sum of outer(da_h[t], x[t]) (29)
     cp.matmul(da_h.T, x_, out=dV)
-    # db = sum of da_h[t]
+    # db = sum of da_h[t] (30)
     cp.matmul(ones, da_h, out=db.reshape(1, -1))
-    # dW = dcombined_W + -1*dcombined_W.T
+    # dW = dcombined_W + -1*dcombined_W.T (28)
     dW[...] = 0
     dW[...] += dcombined_W
     dW[...] -= dcombined_W.T
@@ -530,21 +530,21 @@ def step(
     h_t1 = h_before[0]
     combined_W_T = combined_W.T
 
-    # combined_W = -1*W.T + W
+    # combined_W = -1*W.T + W (8)
     combined_W[...] = 0
     combined_W[...] -= W.T
     combined_W[...] += W
-    # V_x[t] = V @ x[t]
+    # V_x[t] = V @ x[t] (8)
     V_x_t = a_h_in
     cp.matmul(x_t_, V_T, out=V_x_t)
-    # a_h_in[t] = V_x[t] + b
+    # a_h_in[t] = V_x[t] + b (8)
     _launch_units(kernels.forward_1, batch, H, H, a_h_in, b)
-    # combined_W_h[t] = combined_W @ h[t-1]
+    # combined_W_h[t] = combined_W @ h[t-1] (8)
     combined_W_h_t = tanh_a_h
     cp.matmul(h_t1, combined_W_T, out=combined_W_h_t)
-    # a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t]
-    # tanh_a_h[t] = tanh(a_h[t])
-    # h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state)
+    # a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t] (8)
+    # tanh_a_h[t] = tanh(a_h[t]) (9)
+    # h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state) (9)
     _launch_units(kernels.forward_2, batch, H, H, h_t1, 0, tanh_a_h, 0, a_h_in, 0, h, 0)
 
     state = {
@@ -716,11 +716,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -733,7 +739,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -884,7 +890,7 @@ __device__ inline void forward_1_unit(
     real* a_h_in_t_rows,
     const real* b,
     const forward_1_in& in) {
-    // a_h_in[t] = V_x[t] + b
+    // a_h_in[t] = V_x[t] + b (8)
     const real a_h_in_t = in.V_x_t + in.b;
     a_h_in_t_rows[row * H + unit] = a_h_in_t;
 }
@@ -920,11 +926,11 @@ __device__ inline void forward_2_unit(
     const forward_2_in& in) {
     const real gamma_ = (real)0.01;
     const real eps = (real)0.01;
-    // a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t]
+    // a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t] (8)
     const real a_h_t = -gamma_ * in.h_t1 + in.combined_W_h_t + in.a_h_in_t;
-    // tanh_a_h[t] = tanh(a_h[t])
+    // tanh_a_h[t] = tanh(a_h[t]) (9)
     const real tanh_a_h_t = tanh(a_h_t);
-    // h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state)
+    // h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state) (9)
     const real h_t = in.h_t1 + eps * tanh_a_h_t;
     tanh_a_h_t_rows[row * H + unit] = tanh_a_h_t;
     h_t_rows[row * H + unit] = h_t;
@@ -966,13 +972,13 @@ __device__ inline void backward_1_unit(
     const backward_1_in& in) {
     const real eps = (real)0.01;
     const real gamma_ = (real)0.01;
-    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (18)
     const real dh_t = in.dy_t + in.dh_back_next + in.dh_via_next;
-    // dtanh_a_h[t] = eps*dh[t]
+    // dtanh_a_h[t] = eps*dh[t] (19)
     const real dtanh_a_h_t = eps * dh_t;
-    // da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
+    // da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2) (19)
     const real da_h_t = dtanh_a_h_t * (1 - in.tanh_a_h_t * in.tanh_a_h_t);
-    // dh_via[t] = -gamma*da_h[t] + dh[t]
+    // dh_via[t] = -gamma*da_h[t] + dh[t] (18)
     const real dh_via_t = -gamma_ * da_h_t + dh_t;
     da_h_t_rows[row * H + unit] = da_h_t;
     dh_via_t_rows[row * H + unit] = dh_via_t;
@@ -1488,7 +1494,7 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && first + row < following)
                     forward_2_ahead(row, unit, H, h_t1_ahead, tanh_a_h_t_ahead, a_h_in_t_ahead, h_t_ahead);
             }
-            // combined_W_h[t] = combined_W @ h[t-1]
+            // combined_W_h[t] = combined_W @ h[t-1] (8)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1612,7 +1618,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = combined_W.T @ da_h[t]
+            // dh_back[t] = combined_W.T @ da_h[t] (18)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, da_h + (sequence.whole(0, t) + first)*H, H,
                 (int)rows);
             __syncthreads();

@@ -5,7 +5,7 @@ Euler's method with step eps and diffusion gamma.
 
 The cell antisymmetric as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive antisymmetric``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "e38b993826da963f"
+STAMP = "3d20b790364a1977"
 
 
 class Params(Mapping[str, Any]):
@@ -320,14 +320,14 @@ def _forward_sweep(
     gamma = 0.01
     eps = 0.01
 
-    # combined_W = -1*W.T + W
+    # combined_W = -1*W.T + W (8)
     combined_W[...] = 0
     combined_W[...] -= W.T
     combined_W[...] += W
-    # V_x[t] = V @ x[t]
+    # V_x[t] = V @ x[t] (8)
     V_x = a_h_in
     np.matmul(x_rows, V_T, out=V_x)
-    # a_h_in[t] = V_x[t] + b
+    # a_h_in[t] = V_x[t] + b (8)
     a_h_in_ = V_x
     np.add(V_x, b, out=a_h_in_)
 
@@ -336,20 +336,20 @@ def _forward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # combined_W_h[t] = combined_W @ h[t-1]
+        # combined_W_h[t] = combined_W @ h[t-1] (8)
         h_t1 = h[at_1_0[t]]
         combined_W_h_t = tanh_a_h[kept_0[t]]
         np.matmul(h_t1, combined_W_T, out=combined_W_h_t)
-        # a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t]
+        # a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t] (8)
         a_h_in_t = a_h_in[at_0[t]]
         a_h_t = combined_W_h_t
         np.multiply(gamma, h_t1, out=work1_t)
         np.subtract(combined_W_h_t, work1_t, out=a_h_t)
         np.add(a_h_t, a_h_in_t, out=a_h_t)
-        # tanh_a_h[t] = tanh(a_h[t])
+        # tanh_a_h[t] = tanh(a_h[t]) (9)
         tanh_a_h_t = combined_W_h_t
         np.tanh(a_h_t, out=tanh_a_h_t)
-        # h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state)
+        # h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state) (9)
         h_t = h[at_1[t]]
         np.multiply(eps, tanh_a_h_t, out=h_t)
         np.add(h_t1, h_t, out=h_t)
@@ -441,7 +441,7 @@ def _backward_sweep(
     gamma = 0.01
     ones = np.ones((1, pack.size), dtype)
 
-    # combined_W = -1*W.T + W
+    # combined_W = -1*W.T + W (8)
     combined_W[...] = 0
     combined_W[...] -= W.T
     combined_W[...] += W
@@ -452,40 +452,40 @@ def _backward_sweep(
             samples = n
             dh_t = dh[:n]
             work1_t = work1[:n]
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (18)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_via_next = dh_via[ring_1[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
         np.add(dh_t, dh_via_next, out=dh_t)
-        # dtanh_a_h[t] = eps*dh[t]
+        # dtanh_a_h[t] = eps*dh[t] (19)
         dtanh_a_h_t = da_h[at_0[t]]
         np.multiply(eps, dh_t, out=dtanh_a_h_t)
-        # da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
+        # da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2) (19)
         tanh_a_h_t = tanh_a_h[at_0[t]]
         da_h_t = dtanh_a_h_t
         np.square(tanh_a_h_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dtanh_a_h_t, work1_t, out=da_h_t)
-        # dh_via[t] = -gamma*da_h[t] + dh[t]
+        # dh_via[t] = -gamma*da_h[t] + dh[t] (18)
         dh_via_t = dh_via[ring_1_0[t]]
         np.multiply(gamma, da_h_t, out=dh_via_t)
         np.subtract(dh_t, dh_via_t, out=dh_via_t)
-        # dh_back[t] = combined_W.T @ da_h[t]
+        # dh_back[t] = combined_W.T @ da_h[t] (18)
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_h_t, combined_W, out=dh_back_t)
 
     if need_x:
-        # dx[t] = V.T @ da_h[t]
+        # dx[t] = V.T @ da_h[t] (20)
         np.matmul(da_h, V, out=dx_)
-    # dcombined_W = sum of outer(da_h[t], h[t-1])
+    # dcombined_W = sum of outer(da_h[t], h[t-1]) (27)
     h_t1 = h[pack.past(1, 0)]
     np.matmul(da_h.T, h_t1, out=dcombined_W)
-    # dV = sum of outer(da_h[t], x[t])
+    # dV = sum of outer(da_h[t], x[t]) (29)
     np.matmul(da_h.T, x_, out=dV)
-    # db = sum of da_h[t]
+    # db = sum of da_h[t] (30)
     np.matmul(ones, da_h, out=db.reshape(1, -1))
-    # dW = dcombined_W + -1*dcombined_W.T
+    # dW = dcombined_W + -1*dcombined_W.T (28)
     dW[...] = 0
     dW[...] += dcombined_W
     dW[...] -= dcombined_W.T
@@ -584,28 +584,28 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # combined_W = -1*W.T + W
+        # combined_W = -1*W.T + W (8)
         combined_W[...] = 0
         combined_W[...] -= W.T
         combined_W[...] += W
-        # V_x[t] = V @ x[t]
+        # V_x[t] = V @ x[t] (8)
         V_x_t = a_h_in
         np.matmul(x_t_, V_T, out=V_x_t)
-        # a_h_in[t] = V_x[t] + b
+        # a_h_in[t] = V_x[t] + b (8)
         a_h_in_t = V_x_t
         np.add(V_x_t, b, out=a_h_in_t)
-        # combined_W_h[t] = combined_W @ h[t-1]
+        # combined_W_h[t] = combined_W @ h[t-1] (8)
         combined_W_h_t = tanh_a_h
         np.matmul(h_t1, combined_W_T, out=combined_W_h_t)
-        # a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t]
+        # a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t] (8)
         a_h_t = combined_W_h_t
         np.multiply(gamma, h_t1, out=work1)
         np.subtract(combined_W_h_t, work1, out=a_h_t)
         np.add(a_h_t, a_h_in_t, out=a_h_t)
-        # tanh_a_h[t] = tanh(a_h[t])
+        # tanh_a_h[t] = tanh(a_h[t]) (9)
         tanh_a_h_t = combined_W_h_t
         np.tanh(a_h_t, out=tanh_a_h_t)
-        # h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state)
+        # h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state) (9)
         np.multiply(eps, tanh_a_h_t, out=h)
         np.add(h_t1, h, out=h)
 
@@ -790,11 +790,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -807,7 +813,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

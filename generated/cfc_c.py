@@ -7,7 +7,7 @@ share a backbone of one layer, K long, with the scaled tanh of the published cod
 The cell cfc as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive cfc``.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "9bf9363411e5863f"
+STAMP = "e0609b45376d44e0"
 
 
 class Params(Mapping[str, Any]):
@@ -479,7 +479,7 @@ def _backward_sweep(
         ],
         pack.size * (4*D*K + 28*H + 10*H*K + 7*K + 2),
     )()
-    # dW_z = dW_z_x into [:, 0:D] + dW_z_h_2 into [:, D:D+H]
+    # dW_z = dW_z_x into [:, 0:D] + dW_z_h_2 into [:, D:D+H] (56)
     dW_z[...] = 0
     dW_z[:, : D] += dW_z_x
     dW_z[:, D : D + H] += dW_z_h_2
@@ -781,11 +781,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -798,7 +804,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1711,7 +1717,7 @@ static void forward_1(
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
             const real W_z_x_t = a_z_in_t_row[unit];
-            // a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z
+            // a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z (13)
             const real a_z_in_t = (real)0.666 * W_z_x_t + (real)0.666 * b_z[unit];
             a_z_in_t_row[unit] = a_z_in_t;
         }
@@ -1732,11 +1738,11 @@ static void forward_2(
         for (long long unit = 0; unit < K; ++unit) {
             const real W_z_h_t = tanh_a_z_t_row[unit];
             const real a_z_in_t = a_z_in_t_row[unit];
-            // a_z[t] = 0.666*W_z_h[t] + a_z_in[t]
+            // a_z[t] = 0.666*W_z_h[t] + a_z_in[t] (13)
             const real a_z_t = (real)0.666 * W_z_h_t + a_z_in_t;
-            // tanh_a_z[t] = tanh(a_z[t])
+            // tanh_a_z[t] = tanh(a_z[t]) (14)
             const real tanh_a_z_t = tanh(a_z_t);
-            // z[t] = 1.7159*tanh_a_z[t] (backbone)
+            // z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
             const real z_t = (real)1.7159 * tanh_a_z_t;
             tanh_a_z_t_row[unit] = tanh_a_z_t;
             z_t_row[unit] = z_t;
@@ -1763,21 +1769,21 @@ static void forward_3(
             const real W_g_z_t = f_g_k_t_row[H + unit];
             const real W_k_z_t = f_g_k_t_row[2*H + unit];
             const real s_t = s_t_row[0];
-            // f[t] = W_f_z[t] + b_f (time constant)
+            // f[t] = W_f_z[t] + b_f (time constant) (6)
             const real f_t = W_f_z_t + b_f[unit];
-            // a_g[t] = W_g_z[t] + b_g
+            // a_g[t] = W_g_z[t] + b_g (15)
             const real a_g_t = W_g_z_t + b_g[unit];
-            // a_k[t] = W_k_z[t] + b_k
+            // a_k[t] = W_k_z[t] + b_k (17)
             const real a_k_t = W_k_z_t + b_k[unit];
-            // g[t] = tanh(a_g[t]) (early head)
+            // g[t] = tanh(a_g[t]) (early head) (16)
             const real g_t = tanh(a_g_t);
-            // k[t] = tanh(a_k[t]) (late head)
+            // k[t] = tanh(a_k[t]) (late head) (18)
             const real k_t = tanh(a_k_t);
-            // a_h[t] = -f[t]*s[t]
+            // a_h[t] = -f[t]*s[t] (19)
             const real a_h_t = -f_t * s_t;
-            // sigmoid_a_h[t] = sigmoid(a_h[t])
+            // sigmoid_a_h[t] = sigmoid(a_h[t]) (20)
             const real sigmoid_a_h_t = sigmoid(a_h_t);
-            // h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state)
+            // h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state) (20)
             const real h_t = sigmoid_a_h_t * g_t + (1 - sigmoid_a_h_t) * k_t;
             f_g_k_t_row[unit] = f_t;
             f_g_k_t_row[H + unit] = g_t;
@@ -1811,25 +1817,25 @@ static void backward_1(
             const real dh_back_next = dh_back_next_row[unit];
             const real g_t = f_g_k_t_row[H + unit];
             const real k_t = f_g_k_t_row[2*H + unit];
-            // a_h[t] = -f[t]*s[t]
+            // a_h[t] = -f[t]*s[t] (19)
             const real a_h_t = -f_t * s_t;
-            // dh[t] = dy[t] + dh_back[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] (39)
             const real dh_t = dy_t + dh_back_next;
-            // sigmoid_a_h[t] = sigmoid(a_h[t])
+            // sigmoid_a_h[t] = sigmoid(a_h[t]) (20)
             const real sigmoid_a_h_t = sigmoid(a_h_t);
-            // dsigmoid_a_h[t] = dh[t]*(g[t] - k[t])
+            // dsigmoid_a_h[t] = dh[t]*(g[t] - k[t]) (40)
             const real dsigmoid_a_h_t = dh_t * (g_t - k_t);
-            // da_h[t] = dsigmoid_a_h[t]*sigmoid_a_h[t]*(1 - sigmoid_a_h[t])
+            // da_h[t] = dsigmoid_a_h[t]*sigmoid_a_h[t]*(1 - sigmoid_a_h[t]) (40)
             const real da_h_t = dsigmoid_a_h_t * sigmoid_a_h_t * (1 - sigmoid_a_h_t);
-            // dk[t] = dh[t]*(1 - sigmoid_a_h[t])
+            // dk[t] = dh[t]*(1 - sigmoid_a_h[t]) (41)
             const real dk_t = dh_t * (1 - sigmoid_a_h_t);
-            // dg[t] = dh[t]*sigmoid_a_h[t]
+            // dg[t] = dh[t]*sigmoid_a_h[t] (43)
             const real dg_t = dh_t * sigmoid_a_h_t;
-            // da_k[t] = dk[t]*(1 - k[t]**2)
+            // da_k[t] = dk[t]*(1 - k[t]**2) (42)
             const real da_k_t = dk_t * (1 - k_t * k_t);
-            // da_g[t] = dg[t]*(1 - g[t]**2)
+            // da_g[t] = dg[t]*(1 - g[t]**2) (44)
             const real da_g_t = dg_t * (1 - g_t * g_t);
-            // df[t] = -da_h[t]*s[t]
+            // df[t] = -da_h[t]*s[t] (45)
             const real df_t = -da_h_t * s_t;
             da_h_t_row[unit] = da_h_t;
             df_da_g_da_k_t_row[2*H + unit] = da_k_t;
@@ -1851,11 +1857,11 @@ static void backward_2(
         for (long long unit = 0; unit < K; ++unit) {
             const real dz_t = dW_z_h_t_row[unit];
             const real tanh_a_z_t = tanh_a_z_t_row[unit];
-            // dtanh_a_z[t] = 1.7159*dz[t]
+            // dtanh_a_z[t] = 1.7159*dz[t] (47)
             const real dtanh_a_z_t = (real)1.7159 * dz_t;
-            // da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2)
+            // da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2) (47)
             const real da_z_t = dtanh_a_z_t * (1 - tanh_a_z_t * tanh_a_z_t);
-            // dW_z_h[t] = 0.666*da_z[t]
+            // dW_z_h[t] = 0.666*da_z[t] (49)
             const real dW_z_h_t = (real)0.666 * da_z_t;
             dW_z_h_t_row[unit] = dW_z_h_t;
         }
@@ -1880,7 +1886,7 @@ static void backward_3(
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
             const real tanh_a_z_t = tanh_a_z_t_row[unit];
-            // z[t] = 1.7159*tanh_a_z[t] (backbone)
+            // z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
             const real z_t = (real)1.7159 * tanh_a_z_t;
             z_t_row[unit] = z_t;
         }
@@ -1889,13 +1895,13 @@ static void backward_3(
         for (long long unit = 0; unit < H; ++unit) {
             const real da_h_t = da_h_t_row[unit];
             const real f_t = f_g_k_t_row[unit];
-            // ds_each[t] = da_h[t]*f[t]
+            // ds_each[t] = da_h[t]*f[t] (48)
             const real ds_each_t = da_h_t * f_t;
             partial_ds_sum += ds_each_t;
         }
-        // ds_sum[t] = sum(ds_each[t])
+        // ds_sum[t] = sum(ds_each[t]) (48)
         const real ds_sum_t = partial_ds_sum;
-        // ds[t] = -ds_sum[t]
+        // ds[t] = -ds_sum[t] (48)
         const real ds_t = -ds_sum_t;
         ds_t_row[0] = ds_t;
     }
@@ -1957,7 +1963,7 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_z_x[t] = W_z[:, 0:D] @ x[t]
+            // W_z_x[t] = W_z[:, 0:D] @ x[t] (13)
             multiply(
                 a->a_z_in + (first - base)*a->K, a->K, a->x + first*a->D, a->D, call->packed_W_z, rows, a->D, a->K,
                 0);
@@ -1970,16 +1976,16 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // W_z_h[t] = W_z[:, D:D+H] @ h[t-1]
+                // W_z_h[t] = W_z[:, D:D+H] @ h[t-1] (13)
                 multiply(
                     a->tanh_a_z + (a->kept_0[t] + first)*a->K, a->K, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_W_z_, rows, a->H, a->K, 0);
                 forward_2(
                     rows, a->K, a->tanh_a_z + (a->kept_0[t] + first)*a->K,
                     a->a_z_in + (a->starts_0[t] - base + first)*a->K, a->z + first*a->K);
-                // W_f_z[t] = W_f @ z[t]
-                // W_g_z[t] = W_g @ z[t]
-                // W_k_z[t] = W_k @ z[t]
+                // W_f_z[t] = W_f @ z[t] (6)
+                // W_g_z[t] = W_g @ z[t] (15)
+                // W_k_z[t] = W_k @ z[t] (17)
                 multiply(
                     a->f_g_k + (a->kept_0[t] + first)*3*a->H, 3*a->H, a->z + first*a->K, a->K, call->packed_W_f_to_W_k,
                     rows, a->K, 3*a->H, 0);
@@ -2085,7 +2091,7 @@ static void run_backward_part(void *given, struct member *me) {
                     rows, a->H, a->f_g_k + (a->starts_0[t] + first)*3*a->H, a->s + (a->starts_0[t] + first)*1,
                     a->dy + (a->starts_0[t] + first)*a->H, a->dh_back + (a->ring_1[t + 1] + first)*a->H,
                     a->da_h + (a->starts_0[t] - base + first)*a->H, a->df_da_g_da_k + (a->starts_0[t] + first)*3*a->H);
-                // dz[t] = W_f.T @ df[t] + W_g.T @ da_g[t] + W_k.T @ da_k[t]
+                // dz[t] = W_f.T @ df[t] + W_g.T @ da_g[t] + W_k.T @ da_k[t] (46)
                 multiply(
                     a->dW_z_h + (a->starts_0[t] - base + first)*a->K, a->K,
                     a->df_da_g_da_k + (a->starts_0[t] + first)*3*a->H, 3*a->H, call->packed_W_f_to_W_k, rows, 3*a->H,
@@ -2093,7 +2099,7 @@ static void run_backward_part(void *given, struct member *me) {
                 backward_2(
                     rows, a->K, a->dW_z_h + (a->starts_0[t] - base + first)*a->K,
                     a->tanh_a_z + (a->starts_0[t] + first)*a->K);
-                // dh_back[t] = W_z[:, D:D+H].T @ dW_z_h[t]
+                // dh_back[t] = W_z[:, D:D+H].T @ dW_z_h[t] (39)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H, a->dW_z_h + (a->starts_0[t] - base + first)*a->K,
                     a->K, call->packed_W_z, rows, a->K, a->H, 0);
@@ -2109,7 +2115,7 @@ static void run_backward_part(void *given, struct member *me) {
                 rows, a->H, a->K, a->tanh_a_z + first*a->K, a->z + first*a->K, a->da_h + (first - base)*a->H,
                 a->f_g_k + first*3*a->H, a->ds + first*1);
             if (a->need_x) {
-                // dx[t] = W_z[:, 0:D].T @ dW_z_h[t]
+                // dx[t] = W_z[:, 0:D].T @ dW_z_h[t] (49)
                 multiply(
                     a->dx + first*a->D, a->D, a->dW_z_h + (first - base)*a->K, a->K, call->packed_W_z_, rows, a->K,
                     a->D, 0);
@@ -2117,20 +2123,20 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(a->K, me, &lo, &hi);
         if (scratch) {
-            // dW_z_x = sum of outer(dW_z_h[t], x[t])
+            // dW_z_x = sum of outer(dW_z_h[t], x[t]) (56)
             gradient(
                 a->dW_z_x, a->D, a->dW_z_h, a->K, NULL, 0, a->x, a->D, NULL, base, total, lo, hi, number > 0, a->D,
                 scratch);
         }
         share(a->K, me, &lo, &hi);
         if (scratch) {
-            // dW_z_h_2 = sum of outer(dW_z_h[t], h[t-1])
+            // dW_z_h_2 = sum of outer(dW_z_h[t], h[t-1]) (56)
             gradient(
                 a->dW_z_h_2, a->H, a->dW_z_h, a->K, NULL, 0, a->h + a->past_1_0_first*a->H, a->H, a->past_1_0,
                 base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(a->K, me, &lo, &hi);
-        // db_z = sum of dW_z_h[t]
+        // db_z = sum of dW_z_h[t] (57)
         sums(a->b_z, a->dW_z_h, a->K, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2180,17 +2186,17 @@ static void run_backward_2_part(void *given, struct member *me) {
     if (!scratch) fail(me);
     share(3*a->H, me, &lo, &hi);
     if (scratch) {
-        // dW_f = sum of outer(df[t], z[t])
-        // dW_g = sum of outer(da_g[t], z[t])
-        // dW_k = sum of outer(da_k[t], z[t])
+        // dW_f = sum of outer(df[t], z[t]) (58)
+        // dW_g = sum of outer(da_g[t], z[t]) (60)
+        // dW_k = sum of outer(da_k[t], z[t]) (62)
         gradient(
             a->W_f, a->K, a->df_da_g_da_k, 3*a->H, NULL, 0, a->z, a->K, NULL, 0, a->total, lo, hi, 0, a->K,
             scratch);
     }
     share(3*a->H, me, &lo, &hi);
-    // db_f = sum of df[t]
-    // db_g = sum of da_g[t]
-    // db_k = sum of da_k[t]
+    // db_f = sum of df[t] (59)
+    // db_g = sum of da_g[t] (61)
+    // db_k = sum of da_k[t] (63)
     sums(a->b_f, a->df_da_g_da_k, 3*a->H, NULL, 0, a->total, lo, hi, 0);
     free(scratch);
 }
@@ -2234,7 +2240,7 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_z_x[t] = W_z[:, 0:D] @ x[t]
+        // W_z_x[t] = W_z[:, 0:D] @ x[t] (13)
         multiply_plain(
             a->a_z_in + first*a->K, a->K, a->x + first*a->D, a->D, a->W_z, 1, a->D + a->H, rows, a->D, a->K, 0);
         forward_1(rows, a->K, a->a_z_in + first*a->K, a->b_z);
@@ -2243,14 +2249,14 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_z_h[t] = W_z[:, D:D+H] @ h[t-1]
+        // W_z_h[t] = W_z[:, D:D+H] @ h[t-1] (13)
         multiply_plain(
             a->tanh_a_z + first*a->K, a->K, a->h_1 + first*a->H, a->H, a->W_z + a->D, 1, a->D + a->H, rows,
             a->H, a->K, 0);
         forward_2(rows, a->K, a->tanh_a_z + first*a->K, a->a_z_in + first*a->K, a->z + first*a->K);
-        // W_f_z[t] = W_f @ z[t]
-        // W_g_z[t] = W_g @ z[t]
-        // W_k_z[t] = W_k @ z[t]
+        // W_f_z[t] = W_f @ z[t] (6)
+        // W_g_z[t] = W_g @ z[t] (15)
+        // W_k_z[t] = W_k @ z[t] (17)
         multiply_plain(
             a->f_g_k + first*3*a->H, 3*a->H, a->z + first*a->K, a->K, a->W_f, 1, a->K, rows, a->K, 3*a->H, 0);
         forward_3(

@@ -6,7 +6,7 @@ share a backbone of one layer, K long, with the scaled tanh of the published cod
 
 The cell cfc as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive cfc``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "9b8306b47b505b7c"
+STAMP = "ef09568f321441a9"
 
 
 class Params(Mapping[str, Any]):
@@ -375,10 +375,10 @@ def _forward_sweep(
     W_z_part_T_ = W_z[:, D : D + H].T
     W_f_to_W_k_T = params.stack("W_f", "W_k").T
 
-    # W_z_x[t] = W_z[:, 0:D] @ x[t]
+    # W_z_x[t] = W_z[:, 0:D] @ x[t] (13)
     W_z_x = a_z_in
     cp.matmul(x_rows, W_z_part_T, out=W_z_x)
-    # a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z
+    # a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z (13)
     _launch_units(kernels.forward_1, pack.size, K, K, a_z_in, b_z)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -392,27 +392,27 @@ def _forward_sweep(
         if n != samples:
             samples = n
             z_t = z[:n]
-        # W_z_h[t] = W_z[:, D:D+H] @ h[t-1]
+        # W_z_h[t] = W_z[:, D:D+H] @ h[t-1] (13)
         h_t1 = h[at_1_0[t]]
         W_z_h_t = tanh_a_z[kept_0[t]]
         cp.matmul(h_t1, W_z_part_T_, out=W_z_h_t)
-        # a_z[t] = 0.666*W_z_h[t] + a_z_in[t]
-        # tanh_a_z[t] = tanh(a_z[t])
-        # z[t] = 1.7159*tanh_a_z[t] (backbone)
+        # a_z[t] = 0.666*W_z_h[t] + a_z_in[t] (13)
+        # tanh_a_z[t] = tanh(a_z[t]) (14)
+        # z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
         _launch_units(kernels.forward_2, n, K, K, tanh_a_z, kept_0[t].start, a_z_in, at_0[t].start, z)
-        # W_f_z[t] = W_f @ z[t]
-        # W_g_z[t] = W_g @ z[t]
-        # W_k_z[t] = W_k @ z[t]
+        # W_f_z[t] = W_f @ z[t] (6)
+        # W_g_z[t] = W_g @ z[t] (15)
+        # W_k_z[t] = W_k @ z[t] (17)
         W_f_z_to_W_k_z_t = f_g_k[kept_0[t]]
         cp.matmul(z_t, W_f_to_W_k_T, out=W_f_z_to_W_k_z_t)
-        # f[t] = W_f_z[t] + b_f (time constant)
-        # a_g[t] = W_g_z[t] + b_g
-        # a_k[t] = W_k_z[t] + b_k
-        # g[t] = tanh(a_g[t]) (early head)
-        # k[t] = tanh(a_k[t]) (late head)
-        # a_h[t] = -f[t]*s[t]
-        # sigmoid_a_h[t] = sigmoid(a_h[t])
-        # h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state)
+        # f[t] = W_f_z[t] + b_f (time constant) (6)
+        # a_g[t] = W_g_z[t] + b_g (15)
+        # a_k[t] = W_k_z[t] + b_k (17)
+        # g[t] = tanh(a_g[t]) (early head) (16)
+        # k[t] = tanh(a_k[t]) (late head) (18)
+        # a_h[t] = -f[t]*s[t] (19)
+        # sigmoid_a_h[t] = sigmoid(a_h[t]) (20)
+        # h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state) (20)
         _launch_units(
             kernels.forward_3, n, H, H, f_g_k, kept_0[t].start, b_f, b_g, b_k, s_rows, at_0[t].start, h,
             at_1[t].start,
@@ -520,60 +520,60 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # a_h[t] = -f[t]*s[t]
-        # dh[t] = dy[t] + dh_back[t+1]
-        # sigmoid_a_h[t] = sigmoid(a_h[t])
-        # dsigmoid_a_h[t] = dh[t]*(g[t] - k[t])
-        # da_h[t] = dsigmoid_a_h[t]*sigmoid_a_h[t]*(1 - sigmoid_a_h[t])
-        # dk[t] = dh[t]*(1 - sigmoid_a_h[t])
-        # dg[t] = dh[t]*sigmoid_a_h[t]
-        # da_k[t] = dk[t]*(1 - k[t]**2)
-        # da_g[t] = dg[t]*(1 - g[t]**2)
-        # df[t] = -da_h[t]*s[t]
+        # a_h[t] = -f[t]*s[t] (19)
+        # dh[t] = dy[t] + dh_back[t+1] (39)
+        # sigmoid_a_h[t] = sigmoid(a_h[t]) (20)
+        # dsigmoid_a_h[t] = dh[t]*(g[t] - k[t]) (40)
+        # da_h[t] = dsigmoid_a_h[t]*sigmoid_a_h[t]*(1 - sigmoid_a_h[t]) (40)
+        # dk[t] = dh[t]*(1 - sigmoid_a_h[t]) (41)
+        # dg[t] = dh[t]*sigmoid_a_h[t] (43)
+        # da_k[t] = dk[t]*(1 - k[t]**2) (42)
+        # da_g[t] = dg[t]*(1 - g[t]**2) (44)
+        # df[t] = -da_h[t]*s[t] (45)
         _launch_units(
             kernels.backward_1, n, H, H, f_g_k, at_0[t].start, s, at_0[t].start, dy_rows, at_0[t].start, dh_back,
             ring_1[t].start, da_h, at_0[t].start, df_da_g_da_k, at_0[t].start,
         )
-        # dz[t] = W_f.T @ df[t] + W_g.T @ da_g[t] + W_k.T @ da_k[t]
+        # dz[t] = W_f.T @ df[t] + W_g.T @ da_g[t] + W_k.T @ da_k[t] (46)
         df_to_da_k_t = df_da_g_da_k[at_0[t]]
         dz_t = dW_z_h[at_0[t]]
         cp.matmul(df_to_da_k_t, W_f_to_W_k, out=dz_t)
-        # dtanh_a_z[t] = 1.7159*dz[t]
-        # da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2)
-        # dW_z_h[t] = 0.666*da_z[t]
+        # dtanh_a_z[t] = 1.7159*dz[t] (47)
+        # da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2) (47)
+        # dW_z_h[t] = 0.666*da_z[t] (49)
         _launch_units(kernels.backward_2, n, K, K, dW_z_h, at_0[t].start, tanh_a_z, at_0[t].start)
-        # dh_back[t] = W_z[:, D:D+H].T @ dW_z_h[t]
+        # dh_back[t] = W_z[:, D:D+H].T @ dW_z_h[t] (39)
         dW_z_h_t = dz_t
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(dW_z_h_t, W_z_part, out=dh_back_t)
 
-    # z[t] = 1.7159*tanh_a_z[t] (backbone)
-    # ds_each[t] = da_h[t]*f[t]
-    # ds_sum[t] = sum(ds_each[t])
-    # ds[t] = -ds_sum[t]
+    # z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
+    # ds_each[t] = da_h[t]*f[t] (48)
+    # ds_sum[t] = sum(ds_each[t]) (48)
+    # ds[t] = -ds_sum[t] (48)
     _launch_rows(kernels.backward_3, pack.size, max(K, H, 1), 256, H, K, tanh_a_z, z, da_h, f_g_k, ds)
     if need_x:
-        # dx[t] = W_z[:, 0:D].T @ dW_z_h[t]
+        # dx[t] = W_z[:, 0:D].T @ dW_z_h[t] (49)
         cp.matmul(dW_z_h, W_z_part_, out=dx_)
-    # dW_z_x = sum of outer(dW_z_h[t], x[t])
+    # dW_z_x = sum of outer(dW_z_h[t], x[t]) (56)
     cp.matmul(dW_z_h.T, x_, out=dW_z_x)
-    # dW_z_h_2 = sum of outer(dW_z_h[t], h[t-1])
+    # dW_z_h_2 = sum of outer(dW_z_h[t], h[t-1]) (56)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(dW_z_h.T, h_t1, out=dW_z_h_2)
-    # db_z = sum of dW_z_h[t]
+    # db_z = sum of dW_z_h[t] (57)
     cp.matmul(ones, dW_z_h, out=db_z.reshape(1, -1))
-    # dW_z = dW_z_x into [:, 0:D] + dW_z_h_2 into [:, D:D+H]
+    # dW_z = dW_z_x into [:, 0:D] + dW_z_h_2 into [:, D:D+H] (56)
     dW_z[...] = 0
     dW_z[:, : D] += dW_z_x
     dW_z[:, D : D + H] += dW_z_h_2
-    # dW_f = sum of outer(df[t], z[t])
-    # dW_g = sum of outer(da_g[t], z[t])
-    # dW_k = sum of outer(da_k[t], z[t])
+    # dW_f = sum of outer(df[t], z[t]) (58)
+    # dW_g = sum of outer(da_g[t], z[t]) (60)
+    # dW_k = sum of outer(da_k[t], z[t]) (62)
     df_to_da_k = df_da_g_da_k
     cp.matmul(df_to_da_k.T, z, out=dW_f_to_dW_k)
-    # db_f = sum of df[t]
-    # db_g = sum of da_g[t]
-    # db_k = sum of da_k[t]
+    # db_f = sum of df[t] (59)
+    # db_g = sum of da_g[t] (61)
+    # db_k = sum of da_k[t] (63)
     cp.matmul(ones, df_to_da_k, out=db_f_to_db_k.reshape(1, -1))
 
     dh_first = dh_back[pack.first(1)]
@@ -624,31 +624,31 @@ def step(
     W_z_part_T_ = params.stack("W_z", "W_z")[:, D : D + H].T
     W_f_to_W_k_T = params.stack("W_f", "W_k").T
 
-    # W_z_x[t] = W_z[:, 0:D] @ x[t]
+    # W_z_x[t] = W_z[:, 0:D] @ x[t] (13)
     W_z_x_t = a_z_in
     cp.matmul(x_t_, W_z_part_T, out=W_z_x_t)
-    # a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z
+    # a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z (13)
     _launch_units(kernels.forward_1, batch, K, K, a_z_in, b_z)
-    # W_z_h[t] = W_z[:, D:D+H] @ h[t-1]
+    # W_z_h[t] = W_z[:, D:D+H] @ h[t-1] (13)
     W_z_h_t = tanh_a_z
     cp.matmul(h_t1, W_z_part_T_, out=W_z_h_t)
-    # a_z[t] = 0.666*W_z_h[t] + a_z_in[t]
-    # tanh_a_z[t] = tanh(a_z[t])
-    # z[t] = 1.7159*tanh_a_z[t] (backbone)
+    # a_z[t] = 0.666*W_z_h[t] + a_z_in[t] (13)
+    # tanh_a_z[t] = tanh(a_z[t]) (14)
+    # z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
     _launch_units(kernels.forward_2, batch, K, K, tanh_a_z, 0, a_z_in, 0, z)
-    # W_f_z[t] = W_f @ z[t]
-    # W_g_z[t] = W_g @ z[t]
-    # W_k_z[t] = W_k @ z[t]
+    # W_f_z[t] = W_f @ z[t] (6)
+    # W_g_z[t] = W_g @ z[t] (15)
+    # W_k_z[t] = W_k @ z[t] (17)
     W_f_z_to_W_k_z_t = f_g_k
     cp.matmul(z, W_f_to_W_k_T, out=W_f_z_to_W_k_z_t)
-    # f[t] = W_f_z[t] + b_f (time constant)
-    # a_g[t] = W_g_z[t] + b_g
-    # a_k[t] = W_k_z[t] + b_k
-    # g[t] = tanh(a_g[t]) (early head)
-    # k[t] = tanh(a_k[t]) (late head)
-    # a_h[t] = -f[t]*s[t]
-    # sigmoid_a_h[t] = sigmoid(a_h[t])
-    # h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state)
+    # f[t] = W_f_z[t] + b_f (time constant) (6)
+    # a_g[t] = W_g_z[t] + b_g (15)
+    # a_k[t] = W_k_z[t] + b_k (17)
+    # g[t] = tanh(a_g[t]) (early head) (16)
+    # k[t] = tanh(a_k[t]) (late head) (18)
+    # a_h[t] = -f[t]*s[t] (19)
+    # sigmoid_a_h[t] = sigmoid(a_h[t]) (20)
+    # h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state) (20)
     _launch_units(kernels.forward_3, batch, H, H, f_g_k, 0, b_f, b_g, b_k, s_t, 0, h, 0)
 
     state = {
@@ -819,11 +819,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -836,7 +842,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1012,7 +1018,7 @@ __device__ inline void forward_1_unit(
     real* a_z_in_t_rows,
     const real* b_z,
     const forward_1_in& in) {
-    // a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z
+    // a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z (13)
     const real a_z_in_t = (real)0.666 * in.W_z_x_t + (real)0.666 * in.b_z;
     a_z_in_t_rows[row * K + unit] = a_z_in_t;
 }
@@ -1043,11 +1049,11 @@ __device__ inline void forward_2_unit(
     const real* a_z_in_t_rows,
     real* z_t_rows,
     const forward_2_in& in) {
-    // a_z[t] = 0.666*W_z_h[t] + a_z_in[t]
+    // a_z[t] = 0.666*W_z_h[t] + a_z_in[t] (13)
     const real a_z_t = (real)0.666 * in.W_z_h_t + in.a_z_in_t;
-    // tanh_a_z[t] = tanh(a_z[t])
+    // tanh_a_z[t] = tanh(a_z[t]) (14)
     const real tanh_a_z_t = tanh(a_z_t);
-    // z[t] = 1.7159*tanh_a_z[t] (backbone)
+    // z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
     const real z_t = (real)1.7159 * tanh_a_z_t;
     tanh_a_z_t_rows[row * K + unit] = tanh_a_z_t;
     z_t_rows[row * K + unit] = z_t;
@@ -1090,21 +1096,21 @@ __device__ inline void forward_3_unit(
     const real* s_t_rows,
     real* h_t_rows,
     const forward_3_in& in) {
-    // f[t] = W_f_z[t] + b_f (time constant)
+    // f[t] = W_f_z[t] + b_f (time constant) (6)
     const real f_t = in.W_f_z_t + in.b_f;
-    // a_g[t] = W_g_z[t] + b_g
+    // a_g[t] = W_g_z[t] + b_g (15)
     const real a_g_t = in.W_g_z_t + in.b_g;
-    // a_k[t] = W_k_z[t] + b_k
+    // a_k[t] = W_k_z[t] + b_k (17)
     const real a_k_t = in.W_k_z_t + in.b_k;
-    // g[t] = tanh(a_g[t]) (early head)
+    // g[t] = tanh(a_g[t]) (early head) (16)
     const real g_t = tanh(a_g_t);
-    // k[t] = tanh(a_k[t]) (late head)
+    // k[t] = tanh(a_k[t]) (late head) (18)
     const real k_t = tanh(a_k_t);
-    // a_h[t] = -f[t]*s[t]
+    // a_h[t] = -f[t]*s[t] (19)
     const real a_h_t = -f_t * in.s_t;
-    // sigmoid_a_h[t] = sigmoid(a_h[t])
+    // sigmoid_a_h[t] = sigmoid(a_h[t]) (20)
     const real sigmoid_a_h_t = sigmoid(a_h_t);
-    // h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state)
+    // h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state) (20)
     const real h_t = sigmoid_a_h_t * g_t + (1 - sigmoid_a_h_t) * k_t;
     f_g_k_t_rows[row * (3*H) + unit] = f_t;
     f_g_k_t_rows[row * (3*H) + H + unit] = g_t;
@@ -1148,25 +1154,25 @@ __device__ inline void backward_1_unit(
     real* da_h_t_rows,
     real* df_da_g_da_k_t_rows,
     const backward_1_in& in) {
-    // a_h[t] = -f[t]*s[t]
+    // a_h[t] = -f[t]*s[t] (19)
     const real a_h_t = -in.f_t * in.s_t;
-    // dh[t] = dy[t] + dh_back[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] (39)
     const real dh_t = in.dy_t + in.dh_back_next;
-    // sigmoid_a_h[t] = sigmoid(a_h[t])
+    // sigmoid_a_h[t] = sigmoid(a_h[t]) (20)
     const real sigmoid_a_h_t = sigmoid(a_h_t);
-    // dsigmoid_a_h[t] = dh[t]*(g[t] - k[t])
+    // dsigmoid_a_h[t] = dh[t]*(g[t] - k[t]) (40)
     const real dsigmoid_a_h_t = dh_t * (in.g_t - in.k_t);
-    // da_h[t] = dsigmoid_a_h[t]*sigmoid_a_h[t]*(1 - sigmoid_a_h[t])
+    // da_h[t] = dsigmoid_a_h[t]*sigmoid_a_h[t]*(1 - sigmoid_a_h[t]) (40)
     const real da_h_t = dsigmoid_a_h_t * sigmoid_a_h_t * (1 - sigmoid_a_h_t);
-    // dk[t] = dh[t]*(1 - sigmoid_a_h[t])
+    // dk[t] = dh[t]*(1 - sigmoid_a_h[t]) (41)
     const real dk_t = dh_t * (1 - sigmoid_a_h_t);
-    // dg[t] = dh[t]*sigmoid_a_h[t]
+    // dg[t] = dh[t]*sigmoid_a_h[t] (43)
     const real dg_t = dh_t * sigmoid_a_h_t;
-    // da_k[t] = dk[t]*(1 - k[t]**2)
+    // da_k[t] = dk[t]*(1 - k[t]**2) (42)
     const real da_k_t = dk_t * (1 - in.k_t * in.k_t);
-    // da_g[t] = dg[t]*(1 - g[t]**2)
+    // da_g[t] = dg[t]*(1 - g[t]**2) (44)
     const real da_g_t = dg_t * (1 - in.g_t * in.g_t);
-    // df[t] = -da_h[t]*s[t]
+    // df[t] = -da_h[t]*s[t] (45)
     const real df_t = -da_h_t * in.s_t;
     da_h_t_rows[row * H + unit] = da_h_t;
     df_da_g_da_k_t_rows[row * (3*H) + 2*H + unit] = da_k_t;
@@ -1198,11 +1204,11 @@ __device__ inline void backward_2_unit(
     real* dW_z_h_t_rows,
     const real* tanh_a_z_t_rows,
     const backward_2_in& in) {
-    // dtanh_a_z[t] = 1.7159*dz[t]
+    // dtanh_a_z[t] = 1.7159*dz[t] (47)
     const real dtanh_a_z_t = (real)1.7159 * in.dz_t;
-    // da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2)
+    // da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2) (47)
     const real da_z_t = dtanh_a_z_t * (1 - in.tanh_a_z_t * in.tanh_a_z_t);
-    // dW_z_h[t] = 0.666*da_z[t]
+    // dW_z_h[t] = 0.666*da_z[t] (49)
     const real dW_z_h_t = (real)0.666 * da_z_t;
     dW_z_h_t_rows[row * K + unit] = dW_z_h_t;
 }
@@ -1223,7 +1229,7 @@ __device__ inline void backward_3_row(
     real* ds_t_row = ds_t_rows + row;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real tanh_a_z_t = tanh_a_z_t_row[unit];
-        // z[t] = 1.7159*tanh_a_z[t] (backbone)
+        // z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
         const real z_t = (real)1.7159 * tanh_a_z_t;
         z_t_row[unit] = z_t;
     }
@@ -1231,13 +1237,13 @@ __device__ inline void backward_3_row(
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real da_h_t = da_h_t_row[unit];
         const real f_t = f_g_k_t_row[unit];
-        // ds_each[t] = da_h[t]*f[t]
+        // ds_each[t] = da_h[t]*f[t] (48)
         const real ds_each_t = da_h_t * f_t;
         partial_ds_sum += ds_each_t;
     }
-    // ds_sum[t] = sum(ds_each[t])
+    // ds_sum[t] = sum(ds_each[t]) (48)
     const real ds_sum_t = block_sum(partial_ds_sum);
-    // ds[t] = -ds_sum[t]
+    // ds[t] = -ds_sum[t] (48)
     const real ds_t = -ds_sum_t;
     if (threadIdx.x == 0) ds_t_row[0] = ds_t;
 }
@@ -1837,7 +1843,7 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && first + row < following)
                     forward_2_ahead(row, unit, K, tanh_a_z_t_ahead, a_z_in_t_ahead, z_t);
             }
-            // W_z_h[t] = W_z[:, D:D+H] @ h[t-1]
+            // W_z_h[t] = W_z[:, D:D+H] @ h[t-1] (13)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1874,9 +1880,9 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && first + row < following)
                     forward_3_ahead(row, unit, H, f_g_k_t_ahead, b_f, b_g, b_k, s_t_ahead, h_t_ahead);
             }
-            // W_f_z[t] = W_f @ z[t]
-            // W_g_z[t] = W_g @ z[t]
-            // W_k_z[t] = W_k @ z[t]
+            // W_f_z[t] = W_f @ z[t] (6)
+            // W_g_z[t] = W_g @ z[t] (15)
+            // W_k_z[t] = W_k @ z[t] (17)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, z + first*K, K, (int)rows);
             __syncthreads();
             {
@@ -2048,7 +2054,7 @@ extern "C" __global__ void BOUNDS backward_steps(
                 if (count && first + row < following)
                     backward_2_ahead(row, unit, K, dW_z_h_t_ahead, tanh_a_z_t_ahead);
             }
-            // dz[t] = W_f.T @ df[t] + W_g.T @ da_g[t] + W_k.T @ da_k[t]
+            // dz[t] = W_f.T @ df[t] + W_g.T @ da_g[t] + W_k.T @ da_k[t] (46)
             PRODUCT_3::multiply(shared + PARTIAL_3, shared + WEIGHTS_3, df_da_g_da_k + (sequence.whole(0, t) +
                 first)*3*H, 3*H, (int)rows);
             __syncthreads();
@@ -2069,7 +2075,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = W_z[:, D:D+H].T @ dW_z_h[t]
+            // dh_back[t] = W_z[:, D:D+H].T @ dW_z_h[t] (39)
             PRODUCT_4::multiply(shared + PARTIAL_4, shared + WEIGHTS_4, dW_z_h + (sequence.whole(0, t) + first)*K, K,
                 (int)rows);
             __syncthreads();

@@ -6,7 +6,7 @@ share a backbone of one layer, K long, with the scaled tanh of the published cod
 
 The cell cfc as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive cfc``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "ce96e585c046c5e9"
+STAMP = "409f47f9efa949c5"
 
 
 class Params(Mapping[str, Any]):
@@ -358,10 +358,10 @@ def _forward_sweep(
     g = f_g_k[:, H : 2*H]
     k = f_g_k[:, 2*H :]
 
-    # W_z_x[t] = W_z[:, 0:D] @ x[t]
+    # W_z_x[t] = W_z[:, 0:D] @ x[t] (13)
     W_z_x = a_z_in
     np.matmul(x_rows, W_z_part_T, out=W_z_x)
-    # a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z
+    # a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z (13)
     a_z_in_ = W_z_x
     np.multiply(0.666, W_z_x, out=a_z_in_)
     np.multiply(0.666, b_z, out=work1)
@@ -375,46 +375,46 @@ def _forward_sweep(
             a_h_t = sigmoid_a_h[:n]
             sigmoid_a_h_t = a_h_t
             work1_t = work1_[:n]
-        # W_z_h[t] = W_z[:, D:D+H] @ h[t-1]
+        # W_z_h[t] = W_z[:, D:D+H] @ h[t-1] (13)
         h_t1 = h[at_1_0[t]]
         W_z_h_t = tanh_a_z[kept_0[t]]
         np.matmul(h_t1, W_z_part_T_, out=W_z_h_t)
-        # a_z[t] = 0.666*W_z_h[t] + a_z_in[t]
+        # a_z[t] = 0.666*W_z_h[t] + a_z_in[t] (13)
         a_z_in_t = a_z_in[at_0[t]]
         a_z_t = W_z_h_t
         np.multiply(0.666, W_z_h_t, out=a_z_t)
         np.add(a_z_t, a_z_in_t, out=a_z_t)
-        # tanh_a_z[t] = tanh(a_z[t])
+        # tanh_a_z[t] = tanh(a_z[t]) (14)
         tanh_a_z_t = W_z_h_t
         np.tanh(a_z_t, out=tanh_a_z_t)
-        # z[t] = 1.7159*tanh_a_z[t] (backbone)
+        # z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
         np.multiply(1.7159, tanh_a_z_t, out=z_t)
-        # W_f_z[t] = W_f @ z[t]
-        # W_g_z[t] = W_g @ z[t]
-        # W_k_z[t] = W_k @ z[t]
+        # W_f_z[t] = W_f @ z[t] (6)
+        # W_g_z[t] = W_g @ z[t] (15)
+        # W_k_z[t] = W_k @ z[t] (17)
         W_f_z_to_W_k_z_t = f_g_k[kept_0[t]]
         np.matmul(z_t, W_f_to_W_k_T, out=W_f_z_to_W_k_z_t)
-        # f[t] = W_f_z[t] + b_f (time constant)
-        # a_g[t] = W_g_z[t] + b_g
-        # a_k[t] = W_k_z[t] + b_k
+        # f[t] = W_f_z[t] + b_f (time constant) (6)
+        # a_g[t] = W_g_z[t] + b_g (15)
+        # a_k[t] = W_k_z[t] + b_k (17)
         f_to_a_k_t = W_f_z_to_W_k_z_t
         np.add(W_f_z_to_W_k_z_t, b_f_to_b_k, out=f_to_a_k_t)
-        # g[t] = tanh(a_g[t]) (early head)
-        # k[t] = tanh(a_k[t]) (late head)
+        # g[t] = tanh(a_g[t]) (early head) (16)
+        # k[t] = tanh(a_k[t]) (late head) (18)
         a_g_to_a_k_t = g_to_k[kept_0[t]]
         g_to_k_t = a_g_to_a_k_t
         np.tanh(a_g_to_a_k_t, out=g_to_k_t)
-        # a_h[t] = -f[t]*s[t]
+        # a_h[t] = -f[t]*s[t] (19)
         f_t = f[kept_0[t]]
         s_t = s_rows[at_0[t]]
         np.multiply(f_t, s_t, out=a_h_t)
         np.multiply(a_h_t, -1, out=a_h_t)
-        # sigmoid_a_h[t] = sigmoid(a_h[t])
+        # sigmoid_a_h[t] = sigmoid(a_h[t]) (20)
         np.subtract(0, a_h_t, out=sigmoid_a_h_t)
         np.exp(sigmoid_a_h_t, out=sigmoid_a_h_t)
         np.add(sigmoid_a_h_t, 1, out=sigmoid_a_h_t)
         np.divide(1, sigmoid_a_h_t, out=sigmoid_a_h_t)
-        # h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state)
+        # h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state) (20)
         g_t = g[kept_0[t]]
         k_t = k[kept_0[t]]
         h_t = h[at_1[t]]
@@ -542,101 +542,101 @@ def _backward_sweep(
             work1_t = work1[:n]
             work1_t_ = work1_[:n]
             work1_t_2 = work1_2[:n]
-        # a_h[t] = -f[t]*s[t]
+        # a_h[t] = -f[t]*s[t] (19)
         f_t = f[at_0[t]]
         s_t = s[at_0[t]]
         np.multiply(f_t, s_t, out=a_h_t)
         np.multiply(a_h_t, -1, out=a_h_t)
-        # dh[t] = dy[t] + dh_back[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] (39)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
-        # sigmoid_a_h[t] = sigmoid(a_h[t])
+        # sigmoid_a_h[t] = sigmoid(a_h[t]) (20)
         np.subtract(0, a_h_t, out=sigmoid_a_h_t)
         np.exp(sigmoid_a_h_t, out=sigmoid_a_h_t)
         np.add(sigmoid_a_h_t, 1, out=sigmoid_a_h_t)
         np.divide(1, sigmoid_a_h_t, out=sigmoid_a_h_t)
-        # dsigmoid_a_h[t] = dh[t]*(g[t] - k[t])
+        # dsigmoid_a_h[t] = dh[t]*(g[t] - k[t]) (40)
         g_t = g[at_0[t]]
         k_t = k[at_0[t]]
         dsigmoid_a_h_t = da_h[at_0[t]]
         np.subtract(g_t, k_t, out=dsigmoid_a_h_t)
         np.multiply(dh_t, dsigmoid_a_h_t, out=dsigmoid_a_h_t)
-        # dk[t] = dh[t]*(1 - sigmoid_a_h[t])
+        # dk[t] = dh[t]*(1 - sigmoid_a_h[t]) (41)
         dk_t = da_k[at_0[t]]
         np.subtract(1, sigmoid_a_h_t, out=dk_t)
         np.multiply(dh_t, dk_t, out=dk_t)
-        # dg[t] = dh[t]*sigmoid_a_h[t]
+        # dg[t] = dh[t]*sigmoid_a_h[t] (43)
         dg_t = da_g[at_0[t]]
         np.multiply(dh_t, sigmoid_a_h_t, out=dg_t)
-        # da_h[t] = dsigmoid_a_h[t]*sigmoid_a_h[t]*(1 - sigmoid_a_h[t])
+        # da_h[t] = dsigmoid_a_h[t]*sigmoid_a_h[t]*(1 - sigmoid_a_h[t]) (40)
         da_h_t = dsigmoid_a_h_t
         np.multiply(dsigmoid_a_h_t, sigmoid_a_h_t, out=da_h_t)
         np.subtract(1, sigmoid_a_h_t, out=work1_t)
         np.multiply(da_h_t, work1_t, out=da_h_t)
-        # da_g[t] = dg[t]*(1 - g[t]**2)
-        # da_k[t] = dk[t]*(1 - k[t]**2)
+        # da_g[t] = dg[t]*(1 - g[t]**2) (44)
+        # da_k[t] = dk[t]*(1 - k[t]**2) (42)
         dg_to_dk_t = da_g_to_da_k[at_0[t]]
         g_to_k_t = g_to_k[at_0[t]]
         da_g_to_da_k_t = dg_to_dk_t
         np.square(g_to_k_t, out=work1_t_)
         np.subtract(1, work1_t_, out=work1_t_)
         np.multiply(dg_to_dk_t, work1_t_, out=da_g_to_da_k_t)
-        # df[t] = -da_h[t]*s[t]
+        # df[t] = -da_h[t]*s[t] (45)
         df_t = df[at_0[t]]
         np.multiply(da_h_t, s_t, out=df_t)
         np.multiply(df_t, -1, out=df_t)
-        # dz[t] = W_f.T @ df[t] + W_g.T @ da_g[t] + W_k.T @ da_k[t]
+        # dz[t] = W_f.T @ df[t] + W_g.T @ da_g[t] + W_k.T @ da_k[t] (46)
         df_to_da_k_t = df_da_g_da_k[at_0[t]]
         dz_t = dW_z_h[at_0[t]]
         np.matmul(df_to_da_k_t, W_f_to_W_k, out=dz_t)
-        # dtanh_a_z[t] = 1.7159*dz[t]
+        # dtanh_a_z[t] = 1.7159*dz[t] (47)
         dtanh_a_z_t = dz_t
         np.multiply(1.7159, dz_t, out=dtanh_a_z_t)
-        # da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2)
+        # da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2) (47)
         tanh_a_z_t = tanh_a_z[at_0[t]]
         da_z_t = dz_t
         np.square(tanh_a_z_t, out=work1_t_2)
         np.subtract(1, work1_t_2, out=work1_t_2)
         np.multiply(dtanh_a_z_t, work1_t_2, out=da_z_t)
-        # dW_z_h[t] = 0.666*da_z[t]
+        # dW_z_h[t] = 0.666*da_z[t] (49)
         dW_z_h_t = dz_t
         np.multiply(0.666, da_z_t, out=dW_z_h_t)
-        # dh_back[t] = W_z[:, D:D+H].T @ dW_z_h[t]
+        # dh_back[t] = W_z[:, D:D+H].T @ dW_z_h[t] (39)
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(dW_z_h_t, W_z_part, out=dh_back_t)
 
-    # z[t] = 1.7159*tanh_a_z[t] (backbone)
+    # z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
     np.multiply(1.7159, tanh_a_z, out=z)
     if need_x:
-        # ds_each[t] = da_h[t]*f[t]
+        # ds_each[t] = da_h[t]*f[t] (48)
         f_ = f_g_k[:, : H]
         np.multiply(da_h, f_, out=ds_each)
-        # ds_sum[t] = sum(ds_each[t])
+        # ds_sum[t] = sum(ds_each[t]) (48)
         np.add.reduce(ds_each, axis=1, keepdims=True, out=ds_sum)
-        # ds[t] = -ds_sum[t]
+        # ds[t] = -ds_sum[t] (48)
         np.multiply(ds_sum, -1, out=ds)
-        # dx[t] = W_z[:, 0:D].T @ dW_z_h[t]
+        # dx[t] = W_z[:, 0:D].T @ dW_z_h[t] (49)
         np.matmul(dW_z_h, W_z_part_, out=dx_)
-    # dW_z_x = sum of outer(dW_z_h[t], x[t])
+    # dW_z_x = sum of outer(dW_z_h[t], x[t]) (56)
     np.matmul(dW_z_h.T, x_, out=dW_z_x)
-    # dW_z_h_2 = sum of outer(dW_z_h[t], h[t-1])
+    # dW_z_h_2 = sum of outer(dW_z_h[t], h[t-1]) (56)
     h_t1 = h[pack.past(1, 0)]
     np.matmul(dW_z_h.T, h_t1, out=dW_z_h_2)
-    # db_z = sum of dW_z_h[t]
+    # db_z = sum of dW_z_h[t] (57)
     np.matmul(ones, dW_z_h, out=db_z.reshape(1, -1))
-    # dW_z = dW_z_x into [:, 0:D] + dW_z_h_2 into [:, D:D+H]
+    # dW_z = dW_z_x into [:, 0:D] + dW_z_h_2 into [:, D:D+H] (56)
     dW_z[...] = 0
     dW_z[:, : D] += dW_z_x
     dW_z[:, D : D + H] += dW_z_h_2
-    # dW_f = sum of outer(df[t], z[t])
-    # dW_g = sum of outer(da_g[t], z[t])
-    # dW_k = sum of outer(da_k[t], z[t])
+    # dW_f = sum of outer(df[t], z[t]) (58)
+    # dW_g = sum of outer(da_g[t], z[t]) (60)
+    # dW_k = sum of outer(da_k[t], z[t]) (62)
     df_to_da_k = df_da_g_da_k
     np.matmul(df_to_da_k.T, z, out=dW_f_to_dW_k)
-    # db_f = sum of df[t]
-    # db_g = sum of da_g[t]
-    # db_k = sum of da_k[t]
+    # db_f = sum of df[t] (59)
+    # db_g = sum of da_g[t] (61)
+    # db_k = sum of da_k[t] (63)
     np.matmul(ones, df_to_da_k, out=db_f_to_db_k.reshape(1, -1))
 
     dh_first = dh_back[pack.first(1)]
@@ -736,53 +736,53 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_z_x[t] = W_z[:, 0:D] @ x[t]
+        # W_z_x[t] = W_z[:, 0:D] @ x[t] (13)
         W_z_x_t = a_z_in
         np.matmul(x_t_, W_z_part_T, out=W_z_x_t)
-        # a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z
+        # a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z (13)
         a_z_in_t = W_z_x_t
         np.multiply(0.666, W_z_x_t, out=a_z_in_t)
         np.multiply(0.666, b_z, out=work1)
         np.add(a_z_in_t, work1, out=a_z_in_t)
-        # W_z_h[t] = W_z[:, D:D+H] @ h[t-1]
+        # W_z_h[t] = W_z[:, D:D+H] @ h[t-1] (13)
         W_z_h_t = tanh_a_z
         np.matmul(h_t1, W_z_part_T_, out=W_z_h_t)
-        # a_z[t] = 0.666*W_z_h[t] + a_z_in[t]
+        # a_z[t] = 0.666*W_z_h[t] + a_z_in[t] (13)
         a_z_t = W_z_h_t
         np.multiply(0.666, W_z_h_t, out=a_z_t)
         np.add(a_z_t, a_z_in_t, out=a_z_t)
-        # tanh_a_z[t] = tanh(a_z[t])
+        # tanh_a_z[t] = tanh(a_z[t]) (14)
         tanh_a_z_t = W_z_h_t
         np.tanh(a_z_t, out=tanh_a_z_t)
-        # z[t] = 1.7159*tanh_a_z[t] (backbone)
+        # z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
         np.multiply(1.7159, tanh_a_z_t, out=z)
-        # W_f_z[t] = W_f @ z[t]
-        # W_g_z[t] = W_g @ z[t]
-        # W_k_z[t] = W_k @ z[t]
+        # W_f_z[t] = W_f @ z[t] (6)
+        # W_g_z[t] = W_g @ z[t] (15)
+        # W_k_z[t] = W_k @ z[t] (17)
         W_f_z_to_W_k_z_t = f_g_k
         np.matmul(z, W_f_to_W_k_T, out=W_f_z_to_W_k_z_t)
-        # f[t] = W_f_z[t] + b_f (time constant)
-        # a_g[t] = W_g_z[t] + b_g
-        # a_k[t] = W_k_z[t] + b_k
+        # f[t] = W_f_z[t] + b_f (time constant) (6)
+        # a_g[t] = W_g_z[t] + b_g (15)
+        # a_k[t] = W_k_z[t] + b_k (17)
         f_to_a_k_t = W_f_z_to_W_k_z_t
         np.add(W_f_z_to_W_k_z_t, b_f_to_b_k, out=f_to_a_k_t)
-        # g[t] = tanh(a_g[t]) (early head)
-        # k[t] = tanh(a_k[t]) (late head)
+        # g[t] = tanh(a_g[t]) (early head) (16)
+        # k[t] = tanh(a_k[t]) (late head) (18)
         a_g_to_a_k_t = f_g_k[:, H :]
         g_to_k_t = a_g_to_a_k_t
         np.tanh(a_g_to_a_k_t, out=g_to_k_t)
-        # a_h[t] = -f[t]*s[t]
+        # a_h[t] = -f[t]*s[t] (19)
         f_t = f_g_k[:, : H]
         a_h_t = sigmoid_a_h
         np.multiply(f_t, s_t, out=a_h_t)
         np.multiply(a_h_t, -1, out=a_h_t)
-        # sigmoid_a_h[t] = sigmoid(a_h[t])
+        # sigmoid_a_h[t] = sigmoid(a_h[t]) (20)
         sigmoid_a_h_t = a_h_t
         np.subtract(0, a_h_t, out=sigmoid_a_h_t)
         np.exp(sigmoid_a_h_t, out=sigmoid_a_h_t)
         np.add(sigmoid_a_h_t, 1, out=sigmoid_a_h_t)
         np.divide(1, sigmoid_a_h_t, out=sigmoid_a_h_t)
-        # h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state)
+        # h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state) (20)
         g_t = f_g_k[:, H : 2*H]
         k_t = f_g_k[:, 2*H :]
         np.multiply(sigmoid_a_h_t, g_t, out=h)
@@ -974,11 +974,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -991,7 +997,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -5,7 +5,7 @@ Greff, Srivastava, Koutník, Steunebrink & Schmidhuber (2017), LSTM: a search sp
 The cell cifg_lstm as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive cifg_lstm``.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "ac40a205cfde926d"
+STAMP = "ca53c957d5c8df54"
 
 
 class Params(Mapping[str, Any]):
@@ -755,11 +755,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -772,7 +778,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1684,11 +1690,11 @@ static void forward_1(
             const real W_f_x_t = a_f_in_a_o_in_a_g_in_t_row[unit];
             const real W_g_x_t = a_f_in_a_o_in_a_g_in_t_row[2*H + unit];
             const real W_o_x_t = a_f_in_a_o_in_a_g_in_t_row[H + unit];
-            // a_f_in[t] = W_f_x[t] + b_f
+            // a_f_in[t] = W_f_x[t] + b_f (16)
             const real a_f_in_t = W_f_x_t + b_f[unit];
-            // a_g_in[t] = W_g_x[t] + b_g
+            // a_g_in[t] = W_g_x[t] + b_g (18)
             const real a_g_in_t = W_g_x_t + b_g[unit];
-            // a_o_in[t] = W_o_x[t] + b_o
+            // a_o_in[t] = W_o_x[t] + b_o (20)
             const real a_o_in_t = W_o_x_t + b_o[unit];
             a_f_in_a_o_in_a_g_in_t_row[unit] = a_f_in_t;
             a_f_in_a_o_in_a_g_in_t_row[2*H + unit] = a_g_in_t;
@@ -1720,25 +1726,25 @@ static void forward_2(
             const real U_o_h_t = f_o_g_t_row[H + unit];
             const real a_o_in_t = a_f_in_a_o_in_a_g_in_t_row[H + unit];
             const real c_t1 = c_t1_row[unit];
-            // a_f[t] = U_f_h[t] + a_f_in[t]
+            // a_f[t] = U_f_h[t] + a_f_in[t] (16)
             const real a_f_t = U_f_h_t + a_f_in_t;
-            // a_g[t] = U_g_h[t] + a_g_in[t]
+            // a_g[t] = U_g_h[t] + a_g_in[t] (18)
             const real a_g_t = U_g_h_t + a_g_in_t;
-            // a_o[t] = U_o_h[t] + a_o_in[t]
+            // a_o[t] = U_o_h[t] + a_o_in[t] (20)
             const real a_o_t = U_o_h_t + a_o_in_t;
-            // f[t] = sigmoid(a_f[t]) (forget gate)
+            // f[t] = sigmoid(a_f[t]) (forget gate) (17)
             const real f_t = sigmoid(a_f_t);
-            // g[t] = tanh(a_g[t]) (candidate)
+            // g[t] = tanh(a_g[t]) (candidate) (19)
             const real g_t = tanh(a_g_t);
-            // o[t] = sigmoid(a_o[t]) (output gate)
+            // o[t] = sigmoid(a_o[t]) (output gate) (21)
             const real o_t = sigmoid(a_o_t);
-            // i[t] = 1 - f[t] (input gate)
+            // i[t] = 1 - f[t] (input gate) (7)
             const real i_t = 1 - f_t;
-            // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+            // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
             const real c_t = f_t * c_t1 + i_t * g_t;
-            // tanh_c[t] = tanh(c[t])
+            // tanh_c[t] = tanh(c[t]) (11)
             const real tanh_c_t = tanh(c_t);
-            // h[t] = o[t]*tanh_c[t] (hidden state)
+            // h[t] = o[t]*tanh_c[t] (hidden state) (11)
             const real h_t = o_t * tanh_c_t;
             f_o_g_t_row[unit] = f_t;
             f_o_g_t_row[2*H + unit] = g_t;
@@ -1779,31 +1785,31 @@ static void backward_1(
             const real dc_via_next = dc_via_next_row[unit];
             const real g_t = f_o_g_t_row[2*H + unit];
             const real c_t1 = c_t1_row[unit];
-            // i[t] = 1 - f[t] (input gate)
+            // i[t] = 1 - f[t] (input gate) (7)
             const real i_t = 1 - f_t;
-            // tanh_c[t] = tanh(c[t])
+            // tanh_c[t] = tanh(c[t]) (11)
             const real tanh_c_t = tanh(c_t);
-            // dh[t] = dy[t] + dh_back[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] (43)
             const real dh_t = dy_t + dh_back_next;
-            // dtanh_c[t] = dh[t]*o[t]
+            // dtanh_c[t] = dh[t]*o[t] (45)
             const real dtanh_c_t = dh_t * o_t;
-            // do[t] = dh[t]*tanh_c[t]
+            // do[t] = dh[t]*tanh_c[t] (46)
             const real do_t = dh_t * tanh_c_t;
-            // dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+            // dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (45)
             const real dc_t = dtanh_c_t * (1 - tanh_c_t * tanh_c_t) + dc_via_next;
-            // da_o[t] = do[t]*o[t]*(1 - o[t])
+            // da_o[t] = do[t]*o[t]*(1 - o[t]) (47)
             const real da_o_t = do_t * o_t * (1 - o_t);
-            // dg[t] = dc[t]*i[t]
+            // dg[t] = dc[t]*i[t] (48)
             const real dg_t = dc_t * i_t;
-            // di[t] = dc[t]*g[t]
+            // di[t] = dc[t]*g[t] (50)
             const real di_t = dc_t * g_t;
-            // dc_via[t] = dc[t]*f[t]
+            // dc_via[t] = dc[t]*f[t] (45)
             const real dc_via_t = dc_t * f_t;
-            // da_g[t] = dg[t]*(1 - g[t]**2)
+            // da_g[t] = dg[t]*(1 - g[t]**2) (49)
             const real da_g_t = dg_t * (1 - g_t * g_t);
-            // df[t] = -di[t] + dc[t]*c[t-1]
+            // df[t] = -di[t] + dc[t]*c[t-1] (51)
             const real df_t = -di_t + dc_t * c_t1;
-            // da_f[t] = df[t]*f[t]*(1 - f[t])
+            // da_f[t] = df[t]*f[t]*(1 - f[t]) (52)
             const real da_f_t = df_t * f_t * (1 - f_t);
             da_f_da_o_da_g_t_row[H + unit] = da_o_t;
             dc_via_t_row[unit] = dc_via_t;
@@ -1863,9 +1869,9 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_f_x[t] = W_f @ x[t]
-            // W_o_x[t] = W_o @ x[t]
-            // W_g_x[t] = W_g @ x[t]
+            // W_f_x[t] = W_f @ x[t] (16)
+            // W_o_x[t] = W_o @ x[t] (20)
+            // W_g_x[t] = W_g @ x[t] (18)
             multiply(
                 a->a_f_in_a_o_in_a_g_in + (first - base)*3*a->H, 3*a->H, a->x + first*a->D, a->D,
                 call->packed_W_f_to_W_g, rows, a->D, 3*a->H, 0);
@@ -1878,9 +1884,9 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_f_h[t] = U_f @ h[t-1]
-                // U_o_h[t] = U_o @ h[t-1]
-                // U_g_h[t] = U_g @ h[t-1]
+                // U_f_h[t] = U_f @ h[t-1] (16)
+                // U_o_h[t] = U_o @ h[t-1] (20)
+                // U_g_h[t] = U_g @ h[t-1] (18)
                 multiply(
                     a->f_o_g + (a->kept_0[t] + first)*3*a->H, 3*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_f_to_U_g, rows, a->H, 3*a->H, 0);
@@ -1980,7 +1986,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dc_via + (a->ring_1[t + 1] + first)*a->H,
                     a->da_f_da_o_da_g + (a->starts_0[t] - base + first)*3*a->H,
                     a->dc_via + (a->ring_1[t] + first)*a->H, a->c + (a->starts_1[t] + first)*a->H);
-                // dh_back[t] = U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+                // dh_back[t] = U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (43)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->da_f_da_o_da_g + (a->starts_0[t] - base + first)*3*a->H, 3*a->H, call->packed_U_f_to_U_g, rows,
@@ -1994,7 +2000,7 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+                // dx[t] = W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (53)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_f_da_o_da_g + (first - base)*3*a->H, 3*a->H,
                     call->packed_W_f_to_W_g, rows, 3*a->H, a->D, 0);
@@ -2002,26 +2008,26 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(3*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_f = sum of outer(da_f[t], x[t])
-            // dW_o = sum of outer(da_o[t], x[t])
-            // dW_g = sum of outer(da_g[t], x[t])
+            // dW_f = sum of outer(da_f[t], x[t]) (61)
+            // dW_o = sum of outer(da_o[t], x[t]) (67)
+            // dW_g = sum of outer(da_g[t], x[t]) (64)
             gradient(
                 a->W_f_, a->D, a->da_f_da_o_da_g, 3*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
         }
         share(3*a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_f = sum of outer(da_f[t], h[t-1])
-            // dU_o = sum of outer(da_o[t], h[t-1])
-            // dU_g = sum of outer(da_g[t], h[t-1])
+            // dU_f = sum of outer(da_f[t], h[t-1]) (62)
+            // dU_o = sum of outer(da_o[t], h[t-1]) (68)
+            // dU_g = sum of outer(da_g[t], h[t-1]) (65)
             gradient(
                 a->U_f_, a->H, a->da_f_da_o_da_g, 3*a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H,
                 a->past_1_0, base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(3*a->H, me, &lo, &hi);
-        // db_f = sum of da_f[t]
-        // db_o = sum of da_o[t]
-        // db_g = sum of da_g[t]
+        // db_f = sum of da_f[t] (63)
+        // db_o = sum of da_o[t] (69)
+        // db_g = sum of da_g[t] (66)
         sums(a->b_f, a->da_f_da_o_da_g, 3*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2072,9 +2078,9 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_f_x[t] = W_f @ x[t]
-        // W_o_x[t] = W_o @ x[t]
-        // W_g_x[t] = W_g @ x[t]
+        // W_f_x[t] = W_f @ x[t] (16)
+        // W_o_x[t] = W_o @ x[t] (20)
+        // W_g_x[t] = W_g @ x[t] (18)
         multiply_plain(
             a->a_f_in_a_o_in_a_g_in + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, a->W_f, 1, a->D, rows,
             a->D, 3*a->H, 0);
@@ -2084,9 +2090,9 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_f_h[t] = U_f @ h[t-1]
-        // U_o_h[t] = U_o @ h[t-1]
-        // U_g_h[t] = U_g @ h[t-1]
+        // U_f_h[t] = U_f @ h[t-1] (16)
+        // U_o_h[t] = U_o @ h[t-1] (20)
+        // U_g_h[t] = U_g @ h[t-1] (18)
         multiply_plain(
             a->f_o_g + first*3*a->H, 3*a->H, a->h_1 + first*a->H, a->H, a->U_f, 1, a->H, rows, a->H, 3*a->H, 0);
         forward_2(

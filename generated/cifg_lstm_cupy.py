@@ -4,7 +4,7 @@ Greff, Srivastava, Koutník, Steunebrink & Schmidhuber (2017), LSTM: a search sp
 
 The cell cifg_lstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive cifg_lstm``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "0de1a8a4aac429d7"
+STAMP = "f39f5961ea39badb"
 
 
 class Params(Mapping[str, Any]):
@@ -366,14 +366,14 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     U_f_to_U_g_T = params.stack("U_f", "U_g").T
 
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_f_x[t] = W_f @ x[t] (16)
+    # W_o_x[t] = W_o @ x[t] (20)
+    # W_g_x[t] = W_g @ x[t] (18)
     W_f_x_to_W_g_x = a_f_in_a_o_in_a_g_in
     cp.matmul(x_rows, W_f_to_W_g_T, out=W_f_x_to_W_g_x)
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_g_in[t] = W_g_x[t] + b_g
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_f_in[t] = W_f_x[t] + b_f (16)
+    # a_g_in[t] = W_g_x[t] + b_g (18)
+    # a_o_in[t] = W_o_x[t] + b_o (20)
     _launch_units(kernels.forward_1, pack.size, H, H, a_f_in_a_o_in_a_g_in, b_f, b_g, b_o)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -382,22 +382,22 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_f_h[t] = U_f @ h[t-1] (16)
+        # U_o_h[t] = U_o @ h[t-1] (20)
+        # U_g_h[t] = U_g @ h[t-1] (18)
         h_t1 = h[at_1_0[t]]
         U_f_h_to_U_g_h_t = f_o_g[kept_0[t]]
         cp.matmul(h_t1, U_f_to_U_g_T, out=U_f_h_to_U_g_h_t)
-        # a_f[t] = U_f_h[t] + a_f_in[t]
-        # a_g[t] = U_g_h[t] + a_g_in[t]
-        # a_o[t] = U_o_h[t] + a_o_in[t]
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # g[t] = tanh(a_g[t]) (candidate)
-        # o[t] = sigmoid(a_o[t]) (output gate)
-        # i[t] = 1 - f[t] (input gate)
-        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
-        # tanh_c[t] = tanh(c[t])
-        # h[t] = o[t]*tanh_c[t] (hidden state)
+        # a_f[t] = U_f_h[t] + a_f_in[t] (16)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (18)
+        # a_o[t] = U_o_h[t] + a_o_in[t] (20)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (17)
+        # g[t] = tanh(a_g[t]) (candidate) (19)
+        # o[t] = sigmoid(a_o[t]) (output gate) (21)
+        # i[t] = 1 - f[t] (input gate) (7)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
+        # tanh_c[t] = tanh(c[t]) (11)
+        # h[t] = o[t]*tanh_c[t] (hidden state) (11)
         _launch_units(
             kernels.forward_2, n, H, H, f_o_g, kept_0[t].start, a_f_in_a_o_in_a_g_in, at_0[t].start, c,
             kept_1_0[t].start, c, kept_1[t].start, h, at_1[t].start,
@@ -498,46 +498,46 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # i[t] = 1 - f[t] (input gate)
-        # tanh_c[t] = tanh(c[t])
-        # dh[t] = dy[t] + dh_back[t+1]
-        # dtanh_c[t] = dh[t]*o[t]
-        # do[t] = dh[t]*tanh_c[t]
-        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
-        # da_o[t] = do[t]*o[t]*(1 - o[t])
-        # dg[t] = dc[t]*i[t]
-        # di[t] = dc[t]*g[t]
-        # dc_via[t] = dc[t]*f[t]
-        # da_g[t] = dg[t]*(1 - g[t]**2)
-        # df[t] = -di[t] + dc[t]*c[t-1]
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
+        # i[t] = 1 - f[t] (input gate) (7)
+        # tanh_c[t] = tanh(c[t]) (11)
+        # dh[t] = dy[t] + dh_back[t+1] (43)
+        # dtanh_c[t] = dh[t]*o[t] (45)
+        # do[t] = dh[t]*tanh_c[t] (46)
+        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (45)
+        # da_o[t] = do[t]*o[t]*(1 - o[t]) (47)
+        # dg[t] = dc[t]*i[t] (48)
+        # di[t] = dc[t]*g[t] (50)
+        # dc_via[t] = dc[t]*f[t] (45)
+        # da_g[t] = dg[t]*(1 - g[t]**2) (49)
+        # df[t] = -di[t] + dc[t]*c[t-1] (51)
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (52)
         _launch_units(
             kernels.backward_1, n, H, H, f_o_g, at_0[t].start, c, at_1[t].start, dy_rows, at_0[t].start, dh_back,
             ring_1[t].start, dc_via, ring_1[t].start, da_f_da_o_da_g, at_0[t].start, dc_via, ring_1_0[t].start, c,
             at_1_0[t].start,
         )
-        # dh_back[t] = U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+        # dh_back[t] = U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (43)
         da_f_to_da_g_t = da_f_da_o_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_f_to_da_g_t, U_f_to_U_g, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+        # dx[t] = W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (53)
         da_f_to_da_g = da_f_da_o_da_g
         cp.matmul(da_f_to_da_g, W_f_to_W_g, out=dx_)
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_g = sum of outer(da_g[t], x[t])
+    # dW_f = sum of outer(da_f[t], x[t]) (61)
+    # dW_o = sum of outer(da_o[t], x[t]) (67)
+    # dW_g = sum of outer(da_g[t], x[t]) (64)
     da_f_to_da_g_ = da_f_da_o_da_g
     cp.matmul(da_f_to_da_g_.T, x_, out=dW_f_to_dW_g)
-    # dU_f = sum of outer(da_f[t], h[t-1])
-    # dU_o = sum of outer(da_o[t], h[t-1])
-    # dU_g = sum of outer(da_g[t], h[t-1])
+    # dU_f = sum of outer(da_f[t], h[t-1]) (62)
+    # dU_o = sum of outer(da_o[t], h[t-1]) (68)
+    # dU_g = sum of outer(da_g[t], h[t-1]) (65)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(da_f_to_da_g_.T, h_t1, out=dU_f_to_dU_g)
-    # db_f = sum of da_f[t]
-    # db_o = sum of da_o[t]
-    # db_g = sum of da_g[t]
+    # db_f = sum of da_f[t] (63)
+    # db_o = sum of da_o[t] (69)
+    # db_g = sum of da_g[t] (66)
     cp.matmul(ones, da_f_to_da_g_, out=db_f_to_db_g.reshape(1, -1))
 
     dh_first = dh_back[pack.first(1)]
@@ -585,30 +585,30 @@ def step(
     U_f_to_U_g_T = params.stack("U_f", "U_g").T
     c_t1 = c_before[0]
 
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_f_x[t] = W_f @ x[t] (16)
+    # W_o_x[t] = W_o @ x[t] (20)
+    # W_g_x[t] = W_g @ x[t] (18)
     W_f_x_to_W_g_x_t = a_f_in_a_o_in_a_g_in
     cp.matmul(x_t_, W_f_to_W_g_T, out=W_f_x_to_W_g_x_t)
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_g_in[t] = W_g_x[t] + b_g
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_f_in[t] = W_f_x[t] + b_f (16)
+    # a_g_in[t] = W_g_x[t] + b_g (18)
+    # a_o_in[t] = W_o_x[t] + b_o (20)
     _launch_units(kernels.forward_1, batch, H, H, a_f_in_a_o_in_a_g_in, b_f, b_g, b_o)
-    # U_f_h[t] = U_f @ h[t-1]
-    # U_o_h[t] = U_o @ h[t-1]
-    # U_g_h[t] = U_g @ h[t-1]
+    # U_f_h[t] = U_f @ h[t-1] (16)
+    # U_o_h[t] = U_o @ h[t-1] (20)
+    # U_g_h[t] = U_g @ h[t-1] (18)
     U_f_h_to_U_g_h_t = f_o_g
     cp.matmul(h_t1, U_f_to_U_g_T, out=U_f_h_to_U_g_h_t)
-    # a_f[t] = U_f_h[t] + a_f_in[t]
-    # a_g[t] = U_g_h[t] + a_g_in[t]
-    # a_o[t] = U_o_h[t] + a_o_in[t]
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # g[t] = tanh(a_g[t]) (candidate)
-    # o[t] = sigmoid(a_o[t]) (output gate)
-    # i[t] = 1 - f[t] (input gate)
-    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
-    # tanh_c[t] = tanh(c[t])
-    # h[t] = o[t]*tanh_c[t] (hidden state)
+    # a_f[t] = U_f_h[t] + a_f_in[t] (16)
+    # a_g[t] = U_g_h[t] + a_g_in[t] (18)
+    # a_o[t] = U_o_h[t] + a_o_in[t] (20)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (17)
+    # g[t] = tanh(a_g[t]) (candidate) (19)
+    # o[t] = sigmoid(a_o[t]) (output gate) (21)
+    # i[t] = 1 - f[t] (input gate) (7)
+    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
+    # tanh_c[t] = tanh(c[t]) (11)
+    # h[t] = o[t]*tanh_c[t] (hidden state) (11)
     _launch_units(kernels.forward_2, batch, H, H, f_o_g, 0, a_f_in_a_o_in_a_g_in, 0, c_t1, 0, c, 0, h, 0)
 
     state = {
@@ -778,11 +778,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -795,7 +801,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -956,11 +962,11 @@ __device__ inline void forward_1_unit(
     const real* b_g,
     const real* b_o,
     const forward_1_in& in) {
-    // a_f_in[t] = W_f_x[t] + b_f
+    // a_f_in[t] = W_f_x[t] + b_f (16)
     const real a_f_in_t = in.W_f_x_t + in.b_f;
-    // a_g_in[t] = W_g_x[t] + b_g
+    // a_g_in[t] = W_g_x[t] + b_g (18)
     const real a_g_in_t = in.W_g_x_t + in.b_g;
-    // a_o_in[t] = W_o_x[t] + b_o
+    // a_o_in[t] = W_o_x[t] + b_o (20)
     const real a_o_in_t = in.W_o_x_t + in.b_o;
     a_f_in_a_o_in_a_g_in_t_rows[row * (3*H) + unit] = a_f_in_t;
     a_f_in_a_o_in_a_g_in_t_rows[row * (3*H) + 2*H + unit] = a_g_in_t;
@@ -1002,25 +1008,25 @@ __device__ inline void forward_2_unit(
     real* c_t_rows,
     real* h_t_rows,
     const forward_2_in& in) {
-    // a_f[t] = U_f_h[t] + a_f_in[t]
+    // a_f[t] = U_f_h[t] + a_f_in[t] (16)
     const real a_f_t = in.U_f_h_t + in.a_f_in_t;
-    // a_g[t] = U_g_h[t] + a_g_in[t]
+    // a_g[t] = U_g_h[t] + a_g_in[t] (18)
     const real a_g_t = in.U_g_h_t + in.a_g_in_t;
-    // a_o[t] = U_o_h[t] + a_o_in[t]
+    // a_o[t] = U_o_h[t] + a_o_in[t] (20)
     const real a_o_t = in.U_o_h_t + in.a_o_in_t;
-    // f[t] = sigmoid(a_f[t]) (forget gate)
+    // f[t] = sigmoid(a_f[t]) (forget gate) (17)
     const real f_t = sigmoid(a_f_t);
-    // g[t] = tanh(a_g[t]) (candidate)
+    // g[t] = tanh(a_g[t]) (candidate) (19)
     const real g_t = tanh(a_g_t);
-    // o[t] = sigmoid(a_o[t]) (output gate)
+    // o[t] = sigmoid(a_o[t]) (output gate) (21)
     const real o_t = sigmoid(a_o_t);
-    // i[t] = 1 - f[t] (input gate)
+    // i[t] = 1 - f[t] (input gate) (7)
     const real i_t = 1 - f_t;
-    // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+    // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
     const real c_t = f_t * in.c_t1 + i_t * g_t;
-    // tanh_c[t] = tanh(c[t])
+    // tanh_c[t] = tanh(c[t]) (11)
     const real tanh_c_t = tanh(c_t);
-    // h[t] = o[t]*tanh_c[t] (hidden state)
+    // h[t] = o[t]*tanh_c[t] (hidden state) (11)
     const real h_t = o_t * tanh_c_t;
     f_o_g_t_rows[row * (3*H) + unit] = f_t;
     f_o_g_t_rows[row * (3*H) + 2*H + unit] = g_t;
@@ -1071,31 +1077,31 @@ __device__ inline void backward_1_unit(
     real* dc_via_t_rows,
     const real* c_t1_rows,
     const backward_1_in& in) {
-    // i[t] = 1 - f[t] (input gate)
+    // i[t] = 1 - f[t] (input gate) (7)
     const real i_t = 1 - in.f_t;
-    // tanh_c[t] = tanh(c[t])
+    // tanh_c[t] = tanh(c[t]) (11)
     const real tanh_c_t = tanh(in.c_t);
-    // dh[t] = dy[t] + dh_back[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] (43)
     const real dh_t = in.dy_t + in.dh_back_next;
-    // dtanh_c[t] = dh[t]*o[t]
+    // dtanh_c[t] = dh[t]*o[t] (45)
     const real dtanh_c_t = dh_t * in.o_t;
-    // do[t] = dh[t]*tanh_c[t]
+    // do[t] = dh[t]*tanh_c[t] (46)
     const real do_t = dh_t * tanh_c_t;
-    // dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+    // dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (45)
     const real dc_t = dtanh_c_t * (1 - tanh_c_t * tanh_c_t) + in.dc_via_next;
-    // da_o[t] = do[t]*o[t]*(1 - o[t])
+    // da_o[t] = do[t]*o[t]*(1 - o[t]) (47)
     const real da_o_t = do_t * in.o_t * (1 - in.o_t);
-    // dg[t] = dc[t]*i[t]
+    // dg[t] = dc[t]*i[t] (48)
     const real dg_t = dc_t * i_t;
-    // di[t] = dc[t]*g[t]
+    // di[t] = dc[t]*g[t] (50)
     const real di_t = dc_t * in.g_t;
-    // dc_via[t] = dc[t]*f[t]
+    // dc_via[t] = dc[t]*f[t] (45)
     const real dc_via_t = dc_t * in.f_t;
-    // da_g[t] = dg[t]*(1 - g[t]**2)
+    // da_g[t] = dg[t]*(1 - g[t]**2) (49)
     const real da_g_t = dg_t * (1 - in.g_t * in.g_t);
-    // df[t] = -di[t] + dc[t]*c[t-1]
+    // df[t] = -di[t] + dc[t]*c[t-1] (51)
     const real df_t = -di_t + dc_t * in.c_t1;
-    // da_f[t] = df[t]*f[t]*(1 - f[t])
+    // da_f[t] = df[t]*f[t]*(1 - f[t]) (52)
     const real da_f_t = df_t * in.f_t * (1 - in.f_t);
     da_f_da_o_da_g_t_rows[row * (3*H) + H + unit] = da_o_t;
     dc_via_t_rows[row * H + unit] = dc_via_t;
@@ -1634,9 +1640,9 @@ extern "C" __global__ void BOUNDS forward_steps(
                     forward_2_ahead(row, unit, H, f_o_g_t_ahead, a_f_in_a_o_in_a_g_in_t_ahead, c_t1_ahead, c_t_ahead,
                         h_t_ahead);
             }
-            // U_f_h[t] = U_f @ h[t-1]
-            // U_o_h[t] = U_o @ h[t-1]
-            // U_g_h[t] = U_g @ h[t-1]
+            // U_f_h[t] = U_f @ h[t-1] (16)
+            // U_o_h[t] = U_o @ h[t-1] (20)
+            // U_g_h[t] = U_g @ h[t-1] (18)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1780,7 +1786,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+            // dh_back[t] = U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (43)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, da_f_da_o_da_g + (sequence.whole(0, t) +
                 first)*3*H, 3*H, (int)rows);
             __syncthreads();

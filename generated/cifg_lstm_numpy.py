@@ -4,7 +4,7 @@ Greff, Srivastava, Koutník, Steunebrink & Schmidhuber (2017), LSTM: a search sp
 
 The cell cifg_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive cifg_lstm``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "87a9a78e9ce8b744"
+STAMP = "87786c0f3de88a72"
 
 
 class Params(Mapping[str, Any]):
@@ -347,14 +347,14 @@ def _forward_sweep(
     f = f_o_g[:, : H]
     o = f_o_g[:, H : 2*H]
 
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_f_x[t] = W_f @ x[t] (16)
+    # W_o_x[t] = W_o @ x[t] (20)
+    # W_g_x[t] = W_g @ x[t] (18)
     W_f_x_to_W_g_x = a_f_in_a_o_in_a_g_in
     np.matmul(x_rows, W_f_to_W_g_T, out=W_f_x_to_W_g_x)
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_o_in[t] = W_o_x[t] + b_o
-    # a_g_in[t] = W_g_x[t] + b_g
+    # a_f_in[t] = W_f_x[t] + b_f (16)
+    # a_o_in[t] = W_o_x[t] + b_o (20)
+    # a_g_in[t] = W_g_x[t] + b_g (18)
     a_f_in_to_a_g_in = W_f_x_to_W_g_x
     np.add(W_f_x_to_W_g_x, b_f_to_b_g, out=a_f_in_to_a_g_in)
 
@@ -363,44 +363,44 @@ def _forward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_f_h[t] = U_f @ h[t-1] (16)
+        # U_o_h[t] = U_o @ h[t-1] (20)
+        # U_g_h[t] = U_g @ h[t-1] (18)
         h_t1 = h[at_1_0[t]]
         U_f_h_to_U_g_h_t = f_o_g[kept_0[t]]
         np.matmul(h_t1, U_f_to_U_g_T, out=U_f_h_to_U_g_h_t)
-        # a_f[t] = U_f_h[t] + a_f_in[t]
-        # a_o[t] = U_o_h[t] + a_o_in[t]
-        # a_g[t] = U_g_h[t] + a_g_in[t]
+        # a_f[t] = U_f_h[t] + a_f_in[t] (16)
+        # a_o[t] = U_o_h[t] + a_o_in[t] (20)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (18)
         a_f_in_to_a_g_in_t = a_f_in_a_o_in_a_g_in[at_0[t]]
         a_f_to_a_g_t = U_f_h_to_U_g_h_t
         np.add(U_f_h_to_U_g_h_t, a_f_in_to_a_g_in_t, out=a_f_to_a_g_t)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # o[t] = sigmoid(a_o[t]) (output gate)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (17)
+        # o[t] = sigmoid(a_o[t]) (output gate) (21)
         a_f_to_a_o_t = f_to_o[kept_0[t]]
         f_to_o_t = a_f_to_a_o_t
         np.subtract(0, a_f_to_a_o_t, out=f_to_o_t)
         np.exp(f_to_o_t, out=f_to_o_t)
         np.add(f_to_o_t, 1, out=f_to_o_t)
         np.divide(1, f_to_o_t, out=f_to_o_t)
-        # g[t] = tanh(a_g[t]) (candidate)
+        # g[t] = tanh(a_g[t]) (candidate) (19)
         a_g_t = g[kept_0[t]]
         g_t = a_g_t
         np.tanh(a_g_t, out=g_t)
-        # i[t] = 1 - f[t] (input gate)
+        # i[t] = 1 - f[t] (input gate) (7)
         f_t = f[kept_0[t]]
         i_t = c[kept_1[t]]
         np.subtract(1, f_t, out=i_t)
-        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
         c_t1 = c[kept_1_0[t]]
         c_t = i_t
         np.multiply(i_t, g_t, out=c_t)
         np.multiply(f_t, c_t1, out=work1_t)
         np.add(work1_t, c_t, out=c_t)
-        # tanh_c[t] = tanh(c[t])
+        # tanh_c[t] = tanh(c[t]) (11)
         tanh_c_t = h[at_1[t]]
         np.tanh(c_t, out=tanh_c_t)
-        # h[t] = o[t]*tanh_c[t] (hidden state)
+        # h[t] = o[t]*tanh_c[t] (hidden state) (11)
         o_t = o[kept_0[t]]
         h_t = tanh_c_t
         np.multiply(o_t, tanh_c_t, out=h_t)
@@ -517,79 +517,79 @@ def _backward_sweep(
             work1_t = work1[:n]
             dc_t = dtanh_c_t
             work1_t_ = work1_[:n]
-        # i[t] = 1 - f[t] (input gate)
+        # i[t] = 1 - f[t] (input gate) (7)
         f_t = f[at_0[t]]
         i_t = da_g[at_0[t]]
         np.subtract(1, f_t, out=i_t)
-        # tanh_c[t] = tanh(c[t])
+        # tanh_c[t] = tanh(c[t]) (11)
         c_t = c[at_1[t]]
         np.tanh(c_t, out=tanh_c_t)
-        # dh[t] = dy[t] + dh_back[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] (43)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
-        # dtanh_c[t] = dh[t]*o[t]
+        # dtanh_c[t] = dh[t]*o[t] (45)
         o_t = o[at_0[t]]
         np.multiply(dh_t, o_t, out=dtanh_c_t)
-        # do[t] = dh[t]*tanh_c[t]
+        # do[t] = dh[t]*tanh_c[t] (46)
         do_t = da_o[at_0[t]]
         np.multiply(dh_t, tanh_c_t, out=do_t)
-        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (45)
         dc_via_next = dc_via[ring_1[t]]
         np.square(tanh_c_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dtanh_c_t, work1_t, out=dc_t)
         np.add(dc_t, dc_via_next, out=dc_t)
-        # dg[t] = dc[t]*i[t]
+        # dg[t] = dc[t]*i[t] (48)
         dg_t = i_t
         np.multiply(dc_t, i_t, out=dg_t)
-        # di[t] = dc[t]*g[t]
+        # di[t] = dc[t]*g[t] (50)
         g_t = g[at_0[t]]
         di_t = da_f[at_0[t]]
         np.multiply(dc_t, g_t, out=di_t)
-        # dc_via[t] = dc[t]*f[t]
+        # dc_via[t] = dc[t]*f[t] (45)
         dc_via_t = dc_via[ring_1_0[t]]
         np.multiply(dc_t, f_t, out=dc_via_t)
-        # da_g[t] = dg[t]*(1 - g[t]**2)
+        # da_g[t] = dg[t]*(1 - g[t]**2) (49)
         da_g_t = i_t
         np.square(g_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dg_t, work1_t, out=da_g_t)
-        # df[t] = -di[t] + dc[t]*c[t-1]
+        # df[t] = -di[t] + dc[t]*c[t-1] (51)
         c_t1 = c[at_1_0[t]]
         df_t = di_t
         np.multiply(dc_t, c_t1, out=work1_t)
         np.subtract(work1_t, di_t, out=df_t)
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
-        # da_o[t] = do[t]*o[t]*(1 - o[t])
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (52)
+        # da_o[t] = do[t]*o[t]*(1 - o[t]) (47)
         df_to_do_t = da_f_to_da_o[at_0[t]]
         f_to_o_t = f_to_o[at_0[t]]
         da_f_to_da_o_t = df_to_do_t
         np.multiply(df_to_do_t, f_to_o_t, out=da_f_to_da_o_t)
         np.subtract(1, f_to_o_t, out=work1_t_)
         np.multiply(da_f_to_da_o_t, work1_t_, out=da_f_to_da_o_t)
-        # dh_back[t] = U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+        # dh_back[t] = U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (43)
         da_f_to_da_g_t = da_f_da_o_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_f_to_da_g_t, U_f_to_U_g, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+        # dx[t] = W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (53)
         da_f_to_da_g = da_f_da_o_da_g
         np.matmul(da_f_to_da_g, W_f_to_W_g, out=dx_)
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_g = sum of outer(da_g[t], x[t])
+    # dW_f = sum of outer(da_f[t], x[t]) (61)
+    # dW_o = sum of outer(da_o[t], x[t]) (67)
+    # dW_g = sum of outer(da_g[t], x[t]) (64)
     da_f_to_da_g_ = da_f_da_o_da_g
     np.matmul(da_f_to_da_g_.T, x_, out=dW_f_to_dW_g)
-    # dU_f = sum of outer(da_f[t], h[t-1])
-    # dU_o = sum of outer(da_o[t], h[t-1])
-    # dU_g = sum of outer(da_g[t], h[t-1])
+    # dU_f = sum of outer(da_f[t], h[t-1]) (62)
+    # dU_o = sum of outer(da_o[t], h[t-1]) (68)
+    # dU_g = sum of outer(da_g[t], h[t-1]) (65)
     h_t1 = h[pack.past(1, 0)]
     np.matmul(da_f_to_da_g_.T, h_t1, out=dU_f_to_dU_g)
-    # db_f = sum of da_f[t]
-    # db_o = sum of da_o[t]
-    # db_g = sum of da_g[t]
+    # db_f = sum of da_f[t] (63)
+    # db_o = sum of da_o[t] (69)
+    # db_g = sum of da_g[t] (66)
     np.matmul(ones, da_f_to_da_g_, out=db_f_to_db_g.reshape(1, -1))
 
     dh_first = dh_back[pack.first(1)]
@@ -685,51 +685,51 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_f_x[t] = W_f @ x[t]
-        # W_o_x[t] = W_o @ x[t]
-        # W_g_x[t] = W_g @ x[t]
+        # W_f_x[t] = W_f @ x[t] (16)
+        # W_o_x[t] = W_o @ x[t] (20)
+        # W_g_x[t] = W_g @ x[t] (18)
         W_f_x_to_W_g_x_t = a_f_in_a_o_in_a_g_in
         np.matmul(x_t_, W_f_to_W_g_T, out=W_f_x_to_W_g_x_t)
-        # a_f_in[t] = W_f_x[t] + b_f
-        # a_o_in[t] = W_o_x[t] + b_o
-        # a_g_in[t] = W_g_x[t] + b_g
+        # a_f_in[t] = W_f_x[t] + b_f (16)
+        # a_o_in[t] = W_o_x[t] + b_o (20)
+        # a_g_in[t] = W_g_x[t] + b_g (18)
         a_f_in_to_a_g_in_t = W_f_x_to_W_g_x_t
         np.add(W_f_x_to_W_g_x_t, b_f_to_b_g, out=a_f_in_to_a_g_in_t)
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_f_h[t] = U_f @ h[t-1] (16)
+        # U_o_h[t] = U_o @ h[t-1] (20)
+        # U_g_h[t] = U_g @ h[t-1] (18)
         U_f_h_to_U_g_h_t = f_o_g
         np.matmul(h_t1, U_f_to_U_g_T, out=U_f_h_to_U_g_h_t)
-        # a_f[t] = U_f_h[t] + a_f_in[t]
-        # a_o[t] = U_o_h[t] + a_o_in[t]
-        # a_g[t] = U_g_h[t] + a_g_in[t]
+        # a_f[t] = U_f_h[t] + a_f_in[t] (16)
+        # a_o[t] = U_o_h[t] + a_o_in[t] (20)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (18)
         a_f_to_a_g_t = U_f_h_to_U_g_h_t
         np.add(U_f_h_to_U_g_h_t, a_f_in_to_a_g_in_t, out=a_f_to_a_g_t)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # o[t] = sigmoid(a_o[t]) (output gate)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (17)
+        # o[t] = sigmoid(a_o[t]) (output gate) (21)
         a_f_to_a_o_t = f_o_g[:, : 2*H]
         f_to_o_t = a_f_to_a_o_t
         np.subtract(0, a_f_to_a_o_t, out=f_to_o_t)
         np.exp(f_to_o_t, out=f_to_o_t)
         np.add(f_to_o_t, 1, out=f_to_o_t)
         np.divide(1, f_to_o_t, out=f_to_o_t)
-        # g[t] = tanh(a_g[t]) (candidate)
+        # g[t] = tanh(a_g[t]) (candidate) (19)
         a_g_t = f_o_g[:, 2*H :]
         g_t = a_g_t
         np.tanh(a_g_t, out=g_t)
-        # i[t] = 1 - f[t] (input gate)
+        # i[t] = 1 - f[t] (input gate) (7)
         f_t = f_o_g[:, : H]
         i_t = c
         np.subtract(1, f_t, out=i_t)
-        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
         c_t = i_t
         np.multiply(i_t, g_t, out=c_t)
         np.multiply(f_t, c_t1, out=work1)
         np.add(work1, c_t, out=c_t)
-        # tanh_c[t] = tanh(c[t])
+        # tanh_c[t] = tanh(c[t]) (11)
         tanh_c_t = h
         np.tanh(c_t, out=tanh_c_t)
-        # h[t] = o[t]*tanh_c[t] (hidden state)
+        # h[t] = o[t]*tanh_c[t] (hidden state) (11)
         o_t = f_o_g[:, H : 2*H]
         h_t = tanh_c_t
         np.multiply(o_t, tanh_c_t, out=h_t)
@@ -914,11 +914,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -931,7 +937,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -7,7 +7,7 @@ are those of its experiment on sequential MNIST.
 The cell cornn as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive cornn``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "a465df0208fc82cc"
+STAMP = "6da611d18de5f5f4"
 
 
 class Params(Mapping[str, Any]):
@@ -743,11 +743,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -760,7 +766,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1663,7 +1669,7 @@ static void forward_1(
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real V_x_t = a_z_in_t_row[unit];
-            // a_z_in[t] = V_x[t] + b
+            // a_z_in[t] = V_x[t] + b (11)
             const real a_z_in_t = V_x_t + b[unit];
             a_z_in_t_row[unit] = a_z_in_t;
         }
@@ -1698,13 +1704,13 @@ static void forward_2(
             const real a_z_in_t = a_z_in_t_row[unit];
             const real z_t1 = z_t1_row[unit];
             const real y_t1 = y_t1_row[unit];
-            // a_z[t] = W_y[t] + U_z[t] + a_z_in[t]
+            // a_z[t] = W_y[t] + U_z[t] + a_z_in[t] (11)
             const real a_z_t = W_y_t + U_z_t + a_z_in_t;
-            // tanh_a_z[t] = tanh(a_z[t])
+            // tanh_a_z[t] = tanh(a_z[t]) (12)
             const real tanh_a_z_t = tanh(a_z_t);
-            // z[t] = z[t-1] + dt*(-eps*z[t-1] + tanh_a_z[t] - gamma*y[t-1]) (velocity)
+            // z[t] = z[t-1] + dt*(-eps*z[t-1] + tanh_a_z[t] - gamma*y[t-1]) (velocity) (12)
             const real z_t = z_t1 + dt * (-eps * z_t1 + tanh_a_z_t - gamma_ * y_t1);
-            // y[t] = y[t-1] + dt*z[t] (position)
+            // y[t] = y[t-1] + dt*z[t] (position) (7)
             const real y_t = y_t1 + dt * z_t;
             tanh_a_z_t_row[unit] = tanh_a_z_t;
             z_t_row[unit] = z_t;
@@ -1746,17 +1752,17 @@ static void backward_1(
             const real dz_back_next = dz_back_next_row[unit];
             const real dz_via_next = dz_via_next_row[unit];
             const real tanh_a_z_t = tanh_a_z_t_row[unit];
-            // dy_2[t] = dy[t] + dy_back[t+1] + dy_via[t+1]
+            // dy_2[t] = dy[t] + dy_back[t+1] + dy_via[t+1] (25)
             const real dy_2_t = dy_t + dy_back_next + dy_via_next;
-            // dz[t] = dt*dy_2[t] + dz_back[t+1] + dz_via[t+1]
+            // dz[t] = dt*dy_2[t] + dz_back[t+1] + dz_via[t+1] (27)
             const real dz_t = dt * dy_2_t + dz_back_next + dz_via_next;
-            // dtanh_a_z[t] = dt*dz[t]
+            // dtanh_a_z[t] = dt*dz[t] (28)
             const real dtanh_a_z_t = dt * dz_t;
-            // dz_via[t] = (1 - dt*eps)*dz[t]
+            // dz_via[t] = (1 - dt*eps)*dz[t] (27)
             const real dz_via_t = (1 - dt * eps) * dz_t;
-            // dy_via[t] = -dt*gamma*dz[t] + dy_2[t]
+            // dy_via[t] = -dt*gamma*dz[t] + dy_2[t] (25)
             const real dy_via_t = -dt * gamma_ * dz_t + dy_2_t;
-            // da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2)
+            // da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2) (28)
             const real da_z_t = dtanh_a_z_t * (1 - tanh_a_z_t * tanh_a_z_t);
             dz_via_t_row[unit] = dz_via_t;
             dy_via_t_row[unit] = dy_via_t;
@@ -1818,7 +1824,7 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // V_x[t] = V @ x[t]
+            // V_x[t] = V @ x[t] (11)
             multiply(
                 a->a_z_in + (first - base)*a->H, a->H, a->x + first*a->D, a->D, call->packed_V, rows, a->D, a->H,
                 0);
@@ -1831,11 +1837,11 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // W_y[t] = W @ y[t-1]
+                // W_y[t] = W @ y[t-1] (11)
                 multiply(
                     a->W_y + first*a->H, a->H, a->y + (a->starts_1[t] + first)*a->H, a->H, call->packed_W, rows, a->H,
                     a->H, 0);
-                // U_z[t] = U @ z[t-1]
+                // U_z[t] = U @ z[t-1] (11)
                 multiply(
                     a->tanh_a_z + (a->kept_0[t] + first)*a->H, a->H, a->z + (a->kept_1[t] + first)*a->H, a->H,
                     call->packed_U, rows, a->H, a->H, 0);
@@ -1944,11 +1950,11 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dz_via + (a->ring_1[t + 1] + first)*a->H, a->dz_via + (a->ring_1[t] + first)*a->H,
                     a->dy_via + (a->ring_1[t] + first)*a->H, a->tanh_a_z + (a->starts_0[t] + first)*a->H,
                     a->da_z + (a->starts_0[t] - base + first)*a->H);
-                // dy_back[t] = W.T @ da_z[t]
+                // dy_back[t] = W.T @ da_z[t] (25)
                 multiply(
                     a->dy_back + (a->ring_1[t] + first)*a->H, a->H, a->da_z + (a->starts_0[t] - base + first)*a->H,
                     a->H, call->packed_W, rows, a->H, a->H, 0);
-                // dz_back[t] = U.T @ da_z[t]
+                // dz_back[t] = U.T @ da_z[t] (27)
                 multiply(
                     a->dz_back + (a->ring_1[t] + first)*a->H, a->H, a->da_z + (a->starts_0[t] - base + first)*a->H,
                     a->H, call->packed_U, rows, a->H, a->H, 0);
@@ -1961,34 +1967,34 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = V.T @ da_z[t]
+                // dx[t] = V.T @ da_z[t] (29)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_z + (first - base)*a->H, a->H, call->packed_V, rows, a->H, a->D, 0);
             }
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dW = sum of outer(da_z[t], y[t-1])
+            // dW = sum of outer(da_z[t], y[t-1]) (37)
             gradient(
                 a->W_, a->H, a->da_z, a->H, NULL, 0, a->y + a->past_1_0_first*a->H, a->H, a->past_1_0, base, total,
                 lo, hi, number > 0, a->H, scratch);
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dU = sum of outer(da_z[t], z[t-1])
+            // dU = sum of outer(da_z[t], z[t-1]) (38)
             gradient(
                 a->U_, a->H, a->da_z, a->H, NULL, 0, a->z + a->past_1_0_first*a->H, a->H, a->past_1_0, base, total,
                 lo, hi, number > 0, a->H, scratch);
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dV = sum of outer(da_z[t], x[t])
+            // dV = sum of outer(da_z[t], x[t]) (39)
             gradient(
                 a->V_, a->D, a->da_z, a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi, number > 0, a->D,
                 scratch);
         }
         share(a->H, me, &lo, &hi);
-        // db = sum of da_z[t]
+        // db = sum of da_z[t] (40)
         sums(a->b, a->da_z, a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2042,7 +2048,7 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // V_x[t] = V @ x[t]
+        // V_x[t] = V @ x[t] (11)
         multiply_plain(
             a->a_z_in + first*a->H, a->H, a->x + first*a->D, a->D, a->V, 1, a->D, rows, a->D, a->H, 0);
         forward_1(rows, a->H, a->a_z_in + first*a->H, a->b);
@@ -2051,10 +2057,10 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_y[t] = W @ y[t-1]
+        // W_y[t] = W @ y[t-1] (11)
         multiply_plain(
             a->W_y + first*a->H, a->H, a->y_1 + first*a->H, a->H, a->W, 1, a->H, rows, a->H, a->H, 0);
-        // U_z[t] = U @ z[t-1]
+        // U_z[t] = U @ z[t-1] (11)
         multiply_plain(
             a->tanh_a_z + first*a->H, a->H, a->z_1 + first*a->H, a->H, a->U, 1, a->H, rows, a->H, a->H, 0);
         forward_2(

@@ -6,7 +6,7 @@ are those of its experiment on sequential MNIST.
 
 The cell cornn as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive cornn``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "ebd620c2558c9f3d"
+STAMP = "ae8b015f1eacf73f"
 
 
 class Params(Mapping[str, Any]):
@@ -348,10 +348,10 @@ def _forward_sweep(
     W_T = W.T
     U_T = U.T
 
-    # V_x[t] = V @ x[t]
+    # V_x[t] = V @ x[t] (11)
     V_x = a_z_in
     cp.matmul(x_rows, V_T, out=V_x)
-    # a_z_in[t] = V_x[t] + b
+    # a_z_in[t] = V_x[t] + b (11)
     _launch_units(kernels.forward_1, pack.size, H, H, a_z_in, b)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -364,17 +364,17 @@ def _forward_sweep(
         if n != samples:
             samples = n
             W_y_t = W_y[:n]
-        # W_y[t] = W @ y[t-1]
+        # W_y[t] = W @ y[t-1] (11)
         y_t1 = y[at_1_0[t]]
         cp.matmul(y_t1, W_T, out=W_y_t)
-        # U_z[t] = U @ z[t-1]
+        # U_z[t] = U @ z[t-1] (11)
         z_t1 = z[kept_1_0[t]]
         U_z_t = tanh_a_z[kept_0[t]]
         cp.matmul(z_t1, U_T, out=U_z_t)
-        # a_z[t] = W_y[t] + U_z[t] + a_z_in[t]
-        # tanh_a_z[t] = tanh(a_z[t])
-        # z[t] = z[t-1] + dt*(-eps*z[t-1] + tanh_a_z[t] - gamma*y[t-1]) (velocity)
-        # y[t] = y[t-1] + dt*z[t] (position)
+        # a_z[t] = W_y[t] + U_z[t] + a_z_in[t] (11)
+        # tanh_a_z[t] = tanh(a_z[t]) (12)
+        # z[t] = z[t-1] + dt*(-eps*z[t-1] + tanh_a_z[t] - gamma*y[t-1]) (velocity) (12)
+        # y[t] = y[t-1] + dt*z[t] (position) (7)
         _launch_units(
             kernels.forward_2, n, H, H, W_y, tanh_a_z, kept_0[t].start, a_z_in, at_0[t].start, z, kept_1_0[t].start,
             y, at_1_0[t].start, z, kept_1[t].start, y, at_1[t].start,
@@ -477,37 +477,37 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dy_2[t] = dy[t] + dy_back[t+1] + dy_via[t+1]
-        # dz[t] = dt*dy_2[t] + dz_back[t+1] + dz_via[t+1]
-        # dtanh_a_z[t] = dt*dz[t]
-        # dz_via[t] = (1 - dt*eps)*dz[t]
-        # dy_via[t] = -dt*gamma*dz[t] + dy_2[t]
-        # da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2)
+        # dy_2[t] = dy[t] + dy_back[t+1] + dy_via[t+1] (25)
+        # dz[t] = dt*dy_2[t] + dz_back[t+1] + dz_via[t+1] (27)
+        # dtanh_a_z[t] = dt*dz[t] (28)
+        # dz_via[t] = (1 - dt*eps)*dz[t] (27)
+        # dy_via[t] = -dt*gamma*dz[t] + dy_2[t] (25)
+        # da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2) (28)
         _launch_units(
             kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dy_back, ring_1[t].start, dy_via, ring_1[t].start,
             dz_back, ring_1[t].start, dz_via, ring_1[t].start, dz_via, ring_1_0[t].start, dy_via, ring_1_0[t].start,
             tanh_a_z, at_0[t].start, da_z, at_0[t].start,
         )
-        # dy_back[t] = W.T @ da_z[t]
+        # dy_back[t] = W.T @ da_z[t] (25)
         da_z_t = da_z[at_0[t]]
         dy_back_t = dy_back[ring_1_0[t]]
         cp.matmul(da_z_t, W, out=dy_back_t)
-        # dz_back[t] = U.T @ da_z[t]
+        # dz_back[t] = U.T @ da_z[t] (27)
         dz_back_t = dz_back[ring_1_0[t]]
         cp.matmul(da_z_t, U, out=dz_back_t)
 
     if need_x:
-        # dx[t] = V.T @ da_z[t]
+        # dx[t] = V.T @ da_z[t] (29)
         cp.matmul(da_z, V, out=dx_)
-    # dW = sum of outer(da_z[t], y[t-1])
+    # dW = sum of outer(da_z[t], y[t-1]) (37)
     y_t1 = y[pack.past(1, 0)]
     cp.matmul(da_z.T, y_t1, out=dW)
-    # dU = sum of outer(da_z[t], z[t-1])
+    # dU = sum of outer(da_z[t], z[t-1]) (38)
     z_t1 = z[pack.past(1, 0)]
     cp.matmul(da_z.T, z_t1, out=dU)
-    # dV = sum of outer(da_z[t], x[t])
+    # dV = sum of outer(da_z[t], x[t]) (39)
     cp.matmul(da_z.T, x_, out=dV)
-    # db = sum of da_z[t]
+    # db = sum of da_z[t] (40)
     cp.matmul(ones, da_z, out=db.reshape(1, -1))
 
     dz_first = cp.zeros((1, batch, H), dtype)
@@ -559,20 +559,20 @@ def step(
     z_t1 = z_before[0]
     U_T = params.stack("U", "U").T
 
-    # V_x[t] = V @ x[t]
+    # V_x[t] = V @ x[t] (11)
     V_x_t = a_z_in
     cp.matmul(x_t_, V_T, out=V_x_t)
-    # a_z_in[t] = V_x[t] + b
+    # a_z_in[t] = V_x[t] + b (11)
     _launch_units(kernels.forward_1, batch, H, H, a_z_in, b)
-    # W_y[t] = W @ y[t-1]
+    # W_y[t] = W @ y[t-1] (11)
     cp.matmul(y_t1, W_T, out=W_y)
-    # U_z[t] = U @ z[t-1]
+    # U_z[t] = U @ z[t-1] (11)
     U_z_t = tanh_a_z
     cp.matmul(z_t1, U_T, out=U_z_t)
-    # a_z[t] = W_y[t] + U_z[t] + a_z_in[t]
-    # tanh_a_z[t] = tanh(a_z[t])
-    # z[t] = z[t-1] + dt*(-eps*z[t-1] + tanh_a_z[t] - gamma*y[t-1]) (velocity)
-    # y[t] = y[t-1] + dt*z[t] (position)
+    # a_z[t] = W_y[t] + U_z[t] + a_z_in[t] (11)
+    # tanh_a_z[t] = tanh(a_z[t]) (12)
+    # z[t] = z[t-1] + dt*(-eps*z[t-1] + tanh_a_z[t] - gamma*y[t-1]) (velocity) (12)
+    # y[t] = y[t-1] + dt*z[t] (position) (7)
     _launch_units(kernels.forward_2, batch, H, H, W_y, tanh_a_z, 0, a_z_in, 0, z_t1, 0, y_t1, 0, z, 0, y, 0)
 
     state = {
@@ -742,11 +742,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -759,7 +765,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -910,7 +916,7 @@ __device__ inline void forward_1_unit(
     real* a_z_in_t_rows,
     const real* b,
     const forward_1_in& in) {
-    // a_z_in[t] = V_x[t] + b
+    // a_z_in[t] = V_x[t] + b (11)
     const real a_z_in_t = in.V_x_t + in.b;
     a_z_in_t_rows[row * H + unit] = a_z_in_t;
 }
@@ -955,13 +961,13 @@ __device__ inline void forward_2_unit(
     const real dt = (real)0.042;
     const real eps = (real)4.7;
     const real gamma_ = (real)2.7;
-    // a_z[t] = W_y[t] + U_z[t] + a_z_in[t]
+    // a_z[t] = W_y[t] + U_z[t] + a_z_in[t] (11)
     const real a_z_t = in.W_y_t + in.U_z_t + in.a_z_in_t;
-    // tanh_a_z[t] = tanh(a_z[t])
+    // tanh_a_z[t] = tanh(a_z[t]) (12)
     const real tanh_a_z_t = tanh(a_z_t);
-    // z[t] = z[t-1] + dt*(-eps*z[t-1] + tanh_a_z[t] - gamma*y[t-1]) (velocity)
+    // z[t] = z[t-1] + dt*(-eps*z[t-1] + tanh_a_z[t] - gamma*y[t-1]) (velocity) (12)
     const real z_t = in.z_t1 + dt * (-eps * in.z_t1 + tanh_a_z_t - gamma_ * in.y_t1);
-    // y[t] = y[t-1] + dt*z[t] (position)
+    // y[t] = y[t-1] + dt*z[t] (position) (7)
     const real y_t = in.y_t1 + dt * z_t;
     tanh_a_z_t_rows[row * H + unit] = tanh_a_z_t;
     z_t_rows[row * H + unit] = z_t;
@@ -1013,17 +1019,17 @@ __device__ inline void backward_1_unit(
     const real dt = (real)0.042;
     const real eps = (real)4.7;
     const real gamma_ = (real)2.7;
-    // dy_2[t] = dy[t] + dy_back[t+1] + dy_via[t+1]
+    // dy_2[t] = dy[t] + dy_back[t+1] + dy_via[t+1] (25)
     const real dy_2_t = in.dy_t + in.dy_back_next + in.dy_via_next;
-    // dz[t] = dt*dy_2[t] + dz_back[t+1] + dz_via[t+1]
+    // dz[t] = dt*dy_2[t] + dz_back[t+1] + dz_via[t+1] (27)
     const real dz_t = dt * dy_2_t + in.dz_back_next + in.dz_via_next;
-    // dtanh_a_z[t] = dt*dz[t]
+    // dtanh_a_z[t] = dt*dz[t] (28)
     const real dtanh_a_z_t = dt * dz_t;
-    // dz_via[t] = (1 - dt*eps)*dz[t]
+    // dz_via[t] = (1 - dt*eps)*dz[t] (27)
     const real dz_via_t = (1 - dt * eps) * dz_t;
-    // dy_via[t] = -dt*gamma*dz[t] + dy_2[t]
+    // dy_via[t] = -dt*gamma*dz[t] + dy_2[t] (25)
     const real dy_via_t = -dt * gamma_ * dz_t + dy_2_t;
-    // da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2)
+    // da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2) (28)
     const real da_z_t = dtanh_a_z_t * (1 - in.tanh_a_z_t * in.tanh_a_z_t);
     dz_via_t_rows[row * H + unit] = dz_via_t;
     dy_via_t_rows[row * H + unit] = dy_via_t;
@@ -1571,13 +1577,13 @@ extern "C" __global__ void BOUNDS forward_steps(
                     forward_2_ahead(row, unit, H, W_y_t, tanh_a_z_t_ahead, a_z_in_t_ahead, z_t1_ahead, y_t1_ahead,
                         z_t_ahead, y_t_ahead);
             }
-            // W_y[t] = W @ y[t-1]
+            // W_y[t] = W @ y[t-1] (11)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, y + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
             PRODUCT_1::put<false>(W_y + first*H, H, shared + PARTIAL_1, (int)rows, me, 0, 1, (int)H);
             __syncthreads();
-            // U_z[t] = U @ z[t-1]
+            // U_z[t] = U @ z[t-1] (11)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, z + (sequence.kept(1, t, keep_tape) + first)*H,
                 H, (int)rows);
             __syncthreads();
@@ -1724,14 +1730,14 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dy_back[t] = W.T @ da_z[t]
+            // dy_back[t] = W.T @ da_z[t] (25)
             PRODUCT_3::multiply(shared + PARTIAL_3, shared + WEIGHTS_3, da_z + (sequence.whole(0, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
             PRODUCT_3::put<false>(dy_back + (sequence.ring(1, t) + first)*H, H, shared + PARTIAL_3, (int)rows, me, 0, 1,
                 (int)H);
             __syncthreads();
-            // dz_back[t] = U.T @ da_z[t]
+            // dz_back[t] = U.T @ da_z[t] (27)
             PRODUCT_4::multiply(shared + PARTIAL_4, shared + WEIGHTS_4, da_z + (sequence.whole(0, t) + first)*H, H,
                 (int)rows);
             __syncthreads();

@@ -6,7 +6,7 @@ are those of its experiment on sequential MNIST.
 
 The cell cornn as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive cornn``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "5f61bf50f13d0899"
+STAMP = "e021c20f9a0d7682"
 
 
 class Params(Mapping[str, Any]):
@@ -329,10 +329,10 @@ def _forward_sweep(
     gamma = 2.7
     dt = 0.042
 
-    # V_x[t] = V @ x[t]
+    # V_x[t] = V @ x[t] (11)
     V_x = a_z_in
     np.matmul(x_rows, V_T, out=V_x)
-    # a_z_in[t] = V_x[t] + b
+    # a_z_in[t] = V_x[t] + b (11)
     a_z_in_ = V_x
     np.add(V_x, b, out=a_z_in_)
 
@@ -342,22 +342,22 @@ def _forward_sweep(
             samples = n
             W_y_t = W_y[:n]
             work1_t = work1[:n]
-        # W_y[t] = W @ y[t-1]
+        # W_y[t] = W @ y[t-1] (11)
         y_t1 = y[at_1_0[t]]
         np.matmul(y_t1, W_T, out=W_y_t)
-        # U_z[t] = U @ z[t-1]
+        # U_z[t] = U @ z[t-1] (11)
         z_t1 = z[kept_1_0[t]]
         U_z_t = tanh_a_z[kept_0[t]]
         np.matmul(z_t1, U_T, out=U_z_t)
-        # a_z[t] = W_y[t] + U_z[t] + a_z_in[t]
+        # a_z[t] = W_y[t] + U_z[t] + a_z_in[t] (11)
         a_z_in_t = a_z_in[at_0[t]]
         a_z_t = U_z_t
         np.add(W_y_t, U_z_t, out=a_z_t)
         np.add(a_z_t, a_z_in_t, out=a_z_t)
-        # tanh_a_z[t] = tanh(a_z[t])
+        # tanh_a_z[t] = tanh(a_z[t]) (12)
         tanh_a_z_t = U_z_t
         np.tanh(a_z_t, out=tanh_a_z_t)
-        # z[t] = z[t-1] + dt*(-eps*z[t-1] + tanh_a_z[t] - gamma*y[t-1]) (velocity)
+        # z[t] = z[t-1] + dt*(-eps*z[t-1] + tanh_a_z[t] - gamma*y[t-1]) (velocity) (12)
         z_t = z[kept_1[t]]
         np.multiply(eps, z_t1, out=z_t)
         np.subtract(tanh_a_z_t, z_t, out=z_t)
@@ -365,7 +365,7 @@ def _forward_sweep(
         np.subtract(z_t, work1_t, out=z_t)
         np.multiply(dt, z_t, out=z_t)
         np.add(z_t1, z_t, out=z_t)
-        # y[t] = y[t-1] + dt*z[t] (position)
+        # y[t] = y[t-1] + dt*z[t] (position) (7)
         y_t = y[at_1[t]]
         np.multiply(dt, z_t, out=y_t)
         np.add(y_t1, y_t, out=y_t)
@@ -473,54 +473,54 @@ def _backward_sweep(
             dy_2_t = dy_2[:n]
             dz_t = dz[:n]
             work1_t = work1[:n]
-        # dy_2[t] = dy[t] + dy_back[t+1] + dy_via[t+1]
+        # dy_2[t] = dy[t] + dy_back[t+1] + dy_via[t+1] (25)
         dy_t = dy_rows[at_0[t]]
         dy_back_next = dy_back[ring_1[t]]
         dy_via_next = dy_via[ring_1[t]]
         np.add(dy_t, dy_back_next, out=dy_2_t)
         np.add(dy_2_t, dy_via_next, out=dy_2_t)
-        # dz[t] = dt*dy_2[t] + dz_back[t+1] + dz_via[t+1]
+        # dz[t] = dt*dy_2[t] + dz_back[t+1] + dz_via[t+1] (27)
         dz_back_next = dz_back[ring_1[t]]
         dz_via_next = dz_via[ring_1[t]]
         np.multiply(dt, dy_2_t, out=dz_t)
         np.add(dz_t, dz_back_next, out=dz_t)
         np.add(dz_t, dz_via_next, out=dz_t)
-        # dtanh_a_z[t] = dt*dz[t]
+        # dtanh_a_z[t] = dt*dz[t] (28)
         dtanh_a_z_t = da_z[at_0[t]]
         np.multiply(dt, dz_t, out=dtanh_a_z_t)
-        # dz_via[t] = (1 - dt*eps)*dz[t]
+        # dz_via[t] = (1 - dt*eps)*dz[t] (27)
         dz_via_t = dz_via[ring_1_0[t]]
         np.multiply((1 + (-1 * dt * eps)), dz_t, out=dz_via_t)
-        # dy_via[t] = -dt*gamma*dz[t] + dy_2[t]
+        # dy_via[t] = -dt*gamma*dz[t] + dy_2[t] (25)
         dy_via_t = dy_via[ring_1_0[t]]
         np.multiply(dt, gamma, out=dy_via_t)
         np.multiply(dy_via_t, dz_t, out=dy_via_t)
         np.subtract(dy_2_t, dy_via_t, out=dy_via_t)
-        # da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2)
+        # da_z[t] = dtanh_a_z[t]*(1 - tanh_a_z[t]**2) (28)
         tanh_a_z_t = tanh_a_z[at_0[t]]
         da_z_t = dtanh_a_z_t
         np.square(tanh_a_z_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dtanh_a_z_t, work1_t, out=da_z_t)
-        # dy_back[t] = W.T @ da_z[t]
+        # dy_back[t] = W.T @ da_z[t] (25)
         dy_back_t = dy_back[ring_1_0[t]]
         np.matmul(da_z_t, W, out=dy_back_t)
-        # dz_back[t] = U.T @ da_z[t]
+        # dz_back[t] = U.T @ da_z[t] (27)
         dz_back_t = dz_back[ring_1_0[t]]
         np.matmul(da_z_t, U, out=dz_back_t)
 
     if need_x:
-        # dx[t] = V.T @ da_z[t]
+        # dx[t] = V.T @ da_z[t] (29)
         np.matmul(da_z, V, out=dx_)
-    # dW = sum of outer(da_z[t], y[t-1])
+    # dW = sum of outer(da_z[t], y[t-1]) (37)
     y_t1 = y[pack.past(1, 0)]
     np.matmul(da_z.T, y_t1, out=dW)
-    # dU = sum of outer(da_z[t], z[t-1])
+    # dU = sum of outer(da_z[t], z[t-1]) (38)
     z_t1 = z[pack.past(1, 0)]
     np.matmul(da_z.T, z_t1, out=dU)
-    # dV = sum of outer(da_z[t], x[t])
+    # dV = sum of outer(da_z[t], x[t]) (39)
     np.matmul(da_z.T, x_, out=dV)
-    # db = sum of da_z[t]
+    # db = sum of da_z[t] (40)
     np.matmul(ones, da_z, out=db.reshape(1, -1))
 
     dz_first = np.zeros((1, batch, H), dtype)
@@ -625,32 +625,32 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # V_x[t] = V @ x[t]
+        # V_x[t] = V @ x[t] (11)
         V_x_t = a_z_in
         np.matmul(x_t_, V_T, out=V_x_t)
-        # a_z_in[t] = V_x[t] + b
+        # a_z_in[t] = V_x[t] + b (11)
         a_z_in_t = V_x_t
         np.add(V_x_t, b, out=a_z_in_t)
-        # W_y[t] = W @ y[t-1]
+        # W_y[t] = W @ y[t-1] (11)
         np.matmul(y_t1, W_T, out=W_y)
-        # U_z[t] = U @ z[t-1]
+        # U_z[t] = U @ z[t-1] (11)
         U_z_t = tanh_a_z
         np.matmul(z_t1, U_T, out=U_z_t)
-        # a_z[t] = W_y[t] + U_z[t] + a_z_in[t]
+        # a_z[t] = W_y[t] + U_z[t] + a_z_in[t] (11)
         a_z_t = U_z_t
         np.add(W_y, U_z_t, out=a_z_t)
         np.add(a_z_t, a_z_in_t, out=a_z_t)
-        # tanh_a_z[t] = tanh(a_z[t])
+        # tanh_a_z[t] = tanh(a_z[t]) (12)
         tanh_a_z_t = U_z_t
         np.tanh(a_z_t, out=tanh_a_z_t)
-        # z[t] = z[t-1] + dt*(-eps*z[t-1] + tanh_a_z[t] - gamma*y[t-1]) (velocity)
+        # z[t] = z[t-1] + dt*(-eps*z[t-1] + tanh_a_z[t] - gamma*y[t-1]) (velocity) (12)
         np.multiply(eps, z_t1, out=z)
         np.subtract(tanh_a_z_t, z, out=z)
         np.multiply(gamma, y_t1, out=work1)
         np.subtract(z, work1, out=z)
         np.multiply(dt, z, out=z)
         np.add(z_t1, z, out=z)
-        # y[t] = y[t-1] + dt*z[t] (position)
+        # y[t] = y[t-1] + dt*z[t] (position) (7)
         np.multiply(dt, z, out=y)
         np.add(y_t1, y, out=y)
 
@@ -834,11 +834,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -851,7 +857,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

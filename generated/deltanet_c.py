@@ -8,7 +8,7 @@ without short convolutions, output norm and output projection; the query is not 
 The cell deltanet as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive deltanet``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "228c68f8ef8704ff"
+STAMP = "2eab57b1f5ac9c88"
 
 
 class Params(Mapping[str, Any]):
@@ -742,11 +742,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -759,7 +765,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1643,7 +1649,7 @@ static void forward_1(
         real* sqrt_a_q_sqrt_a_k_t_row = sqrt_a_q_sqrt_a_k_t_rows + row * 2;
         real* q_k_t_row = q_k_t_rows + row * (2*K);
         const real w_beta_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H];
-        // beta[t] = sigmoid(w_beta_x[t]) (writing strength)
+        // beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
         const real beta_t = sigmoid(w_beta_x_t);
         beta_t_row[0] = beta_t;
         real partial_dot_a = 0;
@@ -1652,34 +1658,34 @@ static void forward_1(
         for (long long unit = 0; unit < K; ++unit) {
             const real W_q_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H + 1 + unit];
             const real W_k_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H + K + 1 + unit];
-            // sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+            // sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
             const real sigmoid_W_q_x_t = sigmoid(W_q_x_t);
-            // sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+            // sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (20)
             const real sigmoid_W_k_x_t = sigmoid(W_k_x_t);
-            // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+            // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (18)
             const real a_t = W_q_x_t * sigmoid_W_q_x_t;
-            // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+            // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (20)
             const real b_t = W_k_x_t * sigmoid_W_k_x_t;
-            // product_a[t] = a[t]**2
+            // product_a[t] = a[t]**2 (22)
             const real product_a_t = a_t * a_t;
-            // product_b[t] = b[t]**2
+            // product_b[t] = b[t]**2 (24)
             const real product_b_t = b_t * b_t;
             partial_dot_a += product_a_t;
             partial_dot_b += product_b_t;
             a_b_t_row[unit] = a_t;
             a_b_t_row[K + unit] = b_t;
         }
-        // dot_a[t] = sum(product_a[t])
+        // dot_a[t] = sum(product_a[t]) (22)
         const real dot_a_t = partial_dot_a;
-        // dot_b[t] = sum(product_b[t])
+        // dot_b[t] = sum(product_b[t]) (24)
         const real dot_b_t = partial_dot_b;
-        // a_q[t] = dot_a[t] + eps
+        // a_q[t] = dot_a[t] + eps (22)
         const real a_q_t = dot_a_t + eps;
-        // a_k[t] = dot_b[t] + eps
+        // a_k[t] = dot_b[t] + eps (24)
         const real a_k_t = dot_b_t + eps;
-        // sqrt_a_q[t] = sqrt(a_q[t])
+        // sqrt_a_q[t] = sqrt(a_q[t]) (22)
         const real sqrt_a_q_t = sqrt(a_q_t);
-        // sqrt_a_k[t] = sqrt(a_k[t])
+        // sqrt_a_k[t] = sqrt(a_k[t]) (24)
         const real sqrt_a_k_t = sqrt(a_k_t);
         sqrt_a_q_sqrt_a_k_t_row[0] = sqrt_a_q_t;
         sqrt_a_q_sqrt_a_k_t_row[1] = sqrt_a_k_t;
@@ -1687,9 +1693,9 @@ static void forward_1(
         for (long long unit = 0; unit < K; ++unit) {
             const real a_t = a_b_t_row[unit];
             const real b_t = a_b_t_row[K + unit];
-            // q[t] = a[t]/sqrt_a_q[t] (query)
+            // q[t] = a[t]/sqrt_a_q[t] (query) (22)
             const real q_t = a_t / sqrt_a_q_t;
-            // k[t] = b[t]/sqrt_a_k[t] (key)
+            // k[t] = b[t]/sqrt_a_k[t] (key) (24)
             const real k_t = b_t / sqrt_a_k_t;
             q_k_t_row[unit] = q_t;
             q_k_t_row[K + unit] = k_t;
@@ -1716,11 +1722,11 @@ static void forward_2(
         real* S_t_row = S_t_rows + row * (H*K);
         for (long long unit = 0; unit < H; ++unit) {
             const real v_t = v_w_beta_x_W_q_x_W_k_x_t_row[unit];
-            // S_k[t] = S[t-1] @ k[t]
+            // S_k[t] = S[t-1] @ k[t] (11)
             real S_k_t = 0;
             _Pragma("omp simd reduction(+: S_k_t)") for (int k =
                 0; k < K; ++k) S_k_t += S_t1_row[unit*K + k] * q_k_t_row[K + k];
-            // e[t] = v[t] - S_k[t] (error of the recalled value)
+            // e[t] = v[t] - S_k[t] (error of the recalled value) (11)
             const real e_t = v_t - S_k_t;
             e_t_row[unit] = e_t;
         }
@@ -1732,7 +1738,7 @@ static void forward_2(
             const real S_t1 = S_t1_row[unit];
             const real e_t_i = e_t_row[i];
             const real k_t_j = q_k_t_row[K + j];
-            // S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+            // S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (12)
             const real S_t = S_t1 + beta_t * e_t_i * k_t_j;
             S_t_row[unit] = S_t;
         }
@@ -1751,7 +1757,7 @@ static void forward_3(
         const real* q_k_t_row = q_k_t_rows + row * (2*K);
         real* y_t_row = y_t_rows + row * H;
         for (long long unit = 0; unit < H; ++unit) {
-            // y[t] = S[t] @ q[t] (output)
+            // y[t] = S[t] @ q[t] (output) (13)
             real y_t = 0;
             _Pragma("omp simd reduction(+: y_t)") for (int k = 0; k < K; ++k) y_t += S_t_row[unit*K + k] * q_k_t_row[k];
             y_t_row[unit] = y_t;
@@ -1784,26 +1790,26 @@ static void backward_1(
         #pragma omp simd reduction(+: partial_dsqrt_a_q_sum)
         for (long long unit = 0; unit < K; ++unit) {
             const real W_q_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H + 1 + unit];
-            // sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+            // sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
             const real sigmoid_W_q_x_t = sigmoid(W_q_x_t);
-            // dq[t] = S[t].T @ dy[t]
+            // dq[t] = S[t].T @ dy[t] (53)
             real dq_t = 0;
             for (int k = 0; k < H; ++k) dq_t += S_t_row[k*K + unit] * dy_t_row[k];
-            // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+            // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (18)
             const real a_t = W_q_x_t * sigmoid_W_q_x_t;
-            // dsqrt_a_q_each[t] = dq[t]*a[t]
+            // dsqrt_a_q_each[t] = dq[t]*a[t] (57)
             const real dsqrt_a_q_each_t = dq_t * a_t;
             partial_dsqrt_a_q_sum += dsqrt_a_q_each_t;
             sigmoid_W_q_x_t_row[unit] = sigmoid_W_q_x_t;
             dq_t_row[unit] = dq_t;
             a_t_row[unit] = a_t;
         }
-        // dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t])
+        // dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t]) (57)
         const real dsqrt_a_q_sum_t = partial_dsqrt_a_q_sum;
         const real sqrt_a_q_t = sqrt_a_q_sqrt_a_k_t_row[0];
-        // dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2
+        // dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2 (57)
         const real dsqrt_a_q_t = -dsqrt_a_q_sum_t / (sqrt_a_q_t * sqrt_a_q_t);
-        // da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t])
+        // da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t]) (57)
         const real da_q_t = dsqrt_a_q_t / 2 / sqrt_a_q_t;
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
@@ -1811,11 +1817,11 @@ static void backward_1(
             const real dq_t = dq_t_row[unit];
             const real W_q_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H + 1 + unit];
             const real sigmoid_W_q_x_t = sigmoid_W_q_x_t_row[unit];
-            // da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t]
+            // da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t] (57)
             const real da_t = 2 * da_q_t * a_t + dq_t / sqrt_a_q_t;
-            // dsigmoid_W_q_x[t] = da[t]*W_q_x[t]
+            // dsigmoid_W_q_x[t] = da[t]*W_q_x[t] (59)
             const real dsigmoid_W_q_x_t = da_t * W_q_x_t;
-            // dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t]
+            // dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t] (59)
             const real dW_q_x_t = dsigmoid_W_q_x_t * sigmoid_W_q_x_t * (1 - sigmoid_W_q_x_t) + da_t * sigmoid_W_q_x_t;
             de_to_dW_k_x_t_row[H + 1 + unit] = dW_q_x_t;
         }
@@ -1861,13 +1867,13 @@ static void backward_2(
         for (long long unit = 0; unit < K; ++unit) {
             const real W_k_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H + K + 1 + unit];
             const real a_t = a_t_row[unit];
-            // sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+            // sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (20)
             const real sigmoid_W_k_x_t = sigmoid(W_k_x_t);
-            // q[t] = a[t]/sqrt_a_q[t] (query)
+            // q[t] = a[t]/sqrt_a_q[t] (query) (22)
             const real q_t = a_t / sqrt_a_q_t;
-            // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+            // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (20)
             const real b_t = W_k_x_t * sigmoid_W_k_x_t;
-            // k[t] = b[t]/sqrt_a_k[t] (key)
+            // k[t] = b[t]/sqrt_a_k[t] (key) (24)
             const real k_t = b_t / sqrt_a_k_t;
             sigmoid_W_k_x_t_row[unit] = sigmoid_W_k_x_t;
             q_k_2_t_row[unit] = q_t;
@@ -1881,19 +1887,19 @@ static void backward_2(
             const real dy_t_i = dy_t_row[i];
             const real q_t_j = q_k_2_t_row[j];
             const real dS_via_next = dS_via_next_row[unit];
-            // dS[t] = dy[t][:,None]*q[t][None,:] + dS_via[t+1]
+            // dS[t] = dy[t][:,None]*q[t][None,:] + dS_via[t+1] (47)
             const real dS_t = dy_t_i * q_t_j + dS_via_next;
             dS_t_row[unit] = dS_t;
         }
         const real beta_t = beta_t_row[0];
         for (long long unit = 0; unit < H; ++unit) {
-            // de_along[t] = dS[t] @ k[t]
+            // de_along[t] = dS[t] @ k[t] (48)
             real de_along_t = 0;
             _Pragma("omp simd reduction(+: de_along_t)") for (int k =
                 0; k < K; ++k) de_along_t += dS_t_row[unit*K + k] * q_k_2_t_row[K + k];
-            // de[t] = de_along[t]*beta[t]
+            // de[t] = de_along[t]*beta[t] (48)
             const real de_t = de_along_t * beta_t;
-            // dS_k[t] = -de[t]
+            // dS_k[t] = -de[t] (47)
             const real dS_k_t = -de_t;
             de_along_t_row[unit] = de_along_t;
             de_to_dW_k_x_t_row[unit] = de_t;
@@ -1906,7 +1912,7 @@ static void backward_2(
             const real dS_k_t_i = dS_k_t_row[i];
             const real k_t_j = q_k_2_t_row[K + j];
             const real dS_t = dS_t_row[unit];
-            // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]
+            // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t] (47)
             const real dS_via_t = dS_k_t_i * k_t_j + dS_t;
             dS_via_t_row[unit] = dS_via_t;
         }
@@ -1947,38 +1953,38 @@ static void backward_3(
         for (long long unit = 0; unit < H; ++unit) {
             const real de_along_t = de_along_t_row[unit];
             const real e_t = e_t_row[unit];
-            // dbeta_each[t] = de_along[t]*e[t]
+            // dbeta_each[t] = de_along[t]*e[t] (49)
             const real dbeta_each_t = de_along_t * e_t;
             partial_dbeta_sum += dbeta_each_t;
         }
-        // dbeta_sum[t] = sum(dbeta_each[t])
+        // dbeta_sum[t] = sum(dbeta_each[t]) (49)
         const real dbeta_sum_t = partial_dbeta_sum;
         const real beta_t = beta_t_row[0];
         real partial_dsqrt_a_k_sum = 0;
         #pragma omp simd reduction(+: partial_dsqrt_a_k_sum)
         for (long long unit = 0; unit < K; ++unit) {
             const real b_t = b_t_row[unit];
-            // dk_back[t] = S[t-1].T @ dS_k[t]
+            // dk_back[t] = S[t-1].T @ dS_k[t] (51)
             real dk_back_t = 0;
             for (int k = 0; k < H; ++k) dk_back_t += S_t1_row[k*K + unit] * dS_k_t_row[k];
-            // dk_along[t] = dS[t].T @ e[t]
+            // dk_along[t] = dS[t].T @ e[t] (51)
             real dk_along_t = 0;
             for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
-            // dk[t] = dk_along[t]*beta[t] + dk_back[t]
+            // dk[t] = dk_along[t]*beta[t] + dk_back[t] (51)
             const real dk_t = dk_along_t * beta_t + dk_back_t;
-            // dsqrt_a_k_each[t] = dk[t]*b[t]
+            // dsqrt_a_k_each[t] = dk[t]*b[t] (55)
             const real dsqrt_a_k_each_t = dk_t * b_t;
             partial_dsqrt_a_k_sum += dsqrt_a_k_each_t;
             dk_t_row[unit] = dk_t;
         }
-        // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t])
+        // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (55)
         const real dsqrt_a_k_sum_t = partial_dsqrt_a_k_sum;
         const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
-        // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t])
+        // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (59)
         const real dw_beta_x_t = dbeta_sum_t * beta_t * (1 - beta_t);
-        // dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2
+        // dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2 (55)
         const real dsqrt_a_k_t = -dsqrt_a_k_sum_t / (sqrt_a_k_t * sqrt_a_k_t);
-        // da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t])
+        // da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t]) (55)
         const real da_k_t = dsqrt_a_k_t / 2 / sqrt_a_k_t;
         de_to_dW_k_x_t_row[H] = dw_beta_x_t;
         #pragma omp simd
@@ -1987,11 +1993,11 @@ static void backward_3(
             const real dk_t = dk_t_row[unit];
             const real W_k_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H + K + 1 + unit];
             const real sigmoid_W_k_x_t = sigmoid_W_k_x_t_row[unit];
-            // db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t]
+            // db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t] (55)
             const real db_t = 2 * da_k_t * b_t + dk_t / sqrt_a_k_t;
-            // dsigmoid_W_k_x[t] = db[t]*W_k_x[t]
+            // dsigmoid_W_k_x[t] = db[t]*W_k_x[t] (59)
             const real dsigmoid_W_k_x_t = db_t * W_k_x_t;
-            // dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t]
+            // dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t] (59)
             const real dW_k_x_t = dsigmoid_W_k_x_t * sigmoid_W_k_x_t * (1 - sigmoid_W_k_x_t) + db_t * sigmoid_W_k_x_t;
             de_to_dW_k_x_t_row[H + K + 1 + unit] = dW_k_x_t;
         }
@@ -2046,10 +2052,10 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // v[t] = W_v @ x[t] (value)
-            // w_beta_x[t] = w_beta @ x[t]
-            // W_q_x[t] = W_q @ x[t]
-            // W_k_x[t] = W_k @ x[t]
+            // v[t] = W_v @ x[t] (value) (9)
+            // w_beta_x[t] = w_beta @ x[t] (10)
+            // W_q_x[t] = W_q @ x[t] (18)
+            // W_k_x[t] = W_k @ x[t] (20)
             multiply(
                 a->v_w_beta_x_W_q_x_W_k_x + first*(a->H + 2*a->K + 1), a->H + 2*a->K + 1, a->x + first*a->D, a->D,
                 call->packed_W_v_to_W_k, rows, a->D, a->H + 2*a->K + 1, 0);
@@ -2204,7 +2210,7 @@ static void run_backward_part(void *given, struct member *me) {
                 a->sqrt_a_q_sqrt_a_k + first*2, a->v_w_beta_x_W_q_x_W_k_x + first*(a->H + 2*a->K + 1),
                 a->sigmoid_W_k_x + (first - base)*a->K);
             if (a->need_x) {
-                // dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ de[t] + w_beta.T @ dw_beta_x[t]
+                // dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ de[t] + w_beta.T @ dw_beta_x[t] (59)
                 multiply(
                     a->dx + first*a->D, a->D, a->de_to_dW_k_x + (first - base)*(a->H + 2*a->K + 1), a->H + 2*a->K + 1,
                     call->packed_W_v_to_W_k, rows, a->H + 2*a->K + 1, a->D, 0);
@@ -2213,10 +2219,10 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(a->H + 2*a->K + 1, me, &lo, &hi);
         if (scratch) {
-            // dW_v = sum of outer(de[t], x[t])
-            // dw_beta = sum of outer(dw_beta_x[t], x[t])
-            // dW_q = sum of outer(dW_q_x[t], x[t])
-            // dW_k = sum of outer(dW_k_x[t], x[t])
+            // dW_v = sum of outer(de[t], x[t]) (68)
+            // dw_beta = sum of outer(dw_beta_x[t], x[t]) (69)
+            // dW_q = sum of outer(dW_q_x[t], x[t]) (66)
+            // dW_k = sum of outer(dW_k_x[t], x[t]) (67)
             gradient(
                 a->W_v_, a->D, a->de_to_dW_k_x, a->H + 2*a->K + 1, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
@@ -2267,10 +2273,10 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // v[t] = W_v @ x[t] (value)
-        // w_beta_x[t] = w_beta @ x[t]
-        // W_q_x[t] = W_q @ x[t]
-        // W_k_x[t] = W_k @ x[t]
+        // v[t] = W_v @ x[t] (value) (9)
+        // w_beta_x[t] = w_beta @ x[t] (10)
+        // W_q_x[t] = W_q @ x[t] (18)
+        // W_k_x[t] = W_k @ x[t] (20)
         multiply_plain(
             a->v_w_beta_x_W_q_x_W_k_x + first*(a->H + 2*a->K + 1), a->H + 2*a->K + 1, a->x + first*a->D, a->D,
             a->W_v, 1, a->D, rows, a->D, a->H + 2*a->K + 1, 0);

@@ -7,7 +7,7 @@ without short convolutions, output norm and output projection; the query is not 
 
 The cell deltanet as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive deltanet``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "f2549cea3984033c"
+STAMP = "29d41471694dfc4c"
 
 
 class Params(Mapping[str, Any]):
@@ -355,27 +355,27 @@ def _forward_sweep(
     W_v_to_W_k_T = params.stack("W_v", "W_k").T
     kernels = _kernels(dtype)
 
-    # v[t] = W_v @ x[t] (value)
-    # w_beta_x[t] = w_beta @ x[t]
-    # W_q_x[t] = W_q @ x[t]
-    # W_k_x[t] = W_k @ x[t]
+    # v[t] = W_v @ x[t] (value) (9)
+    # w_beta_x[t] = w_beta @ x[t] (10)
+    # W_q_x[t] = W_q @ x[t] (18)
+    # W_k_x[t] = W_k @ x[t] (20)
     v_to_W_k_x = v_w_beta_x_W_q_x_W_k_x
     cp.matmul(x_rows, W_v_to_W_k_T, out=v_to_W_k_x)
-    # beta[t] = sigmoid(w_beta_x[t]) (writing strength)
-    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
-    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
-    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
-    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
-    # product_a[t] = a[t]**2
-    # product_b[t] = b[t]**2
-    # dot_a[t] = sum(product_a[t])
-    # dot_b[t] = sum(product_b[t])
-    # a_q[t] = dot_a[t] + eps
-    # a_k[t] = dot_b[t] + eps
-    # sqrt_a_q[t] = sqrt(a_q[t])
-    # sqrt_a_k[t] = sqrt(a_k[t])
-    # q[t] = a[t]/sqrt_a_q[t] (query)
-    # k[t] = b[t]/sqrt_a_k[t] (key)
+    # beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
+    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (20)
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (18)
+    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (20)
+    # product_a[t] = a[t]**2 (22)
+    # product_b[t] = b[t]**2 (24)
+    # dot_a[t] = sum(product_a[t]) (22)
+    # dot_b[t] = sum(product_b[t]) (24)
+    # a_q[t] = dot_a[t] + eps (22)
+    # a_k[t] = dot_b[t] + eps (24)
+    # sqrt_a_q[t] = sqrt(a_q[t]) (22)
+    # sqrt_a_k[t] = sqrt(a_k[t]) (24)
+    # q[t] = a[t]/sqrt_a_q[t] (query) (22)
+    # k[t] = b[t]/sqrt_a_k[t] (key) (24)
     _launch_rows(
         kernels.forward_1, pack.size, K, 256, H, K, v_w_beta_x_W_q_x_W_k_x, beta, a_b, sqrt_a_q_sqrt_a_k, q_k,
     )
@@ -387,15 +387,15 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # S_k[t] = S[t-1] @ k[t]
-        # e[t] = v[t] - S_k[t] (error of the recalled value)
-        # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+        # S_k[t] = S[t-1] @ k[t] (11)
+        # e[t] = v[t] - S_k[t] (error of the recalled value) (11)
+        # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (12)
         _launch_rows(
             kernels.forward_2, n, max(32*H, H*K), 1024, H, K, S, at_1_0[t].start, q_k, at_0[t].start,
             v_w_beta_x_W_q_x_W_k_x, at_0[t].start, e, kept_0[t].start, beta, at_0[t].start, S, at_1[t].start,
         )
 
-    # y[t] = S[t] @ q[t] (output)
+    # y[t] = S[t] @ q[t] (output) (13)
     _launch_units(kernels.forward_3, pack.size, 32*H, H, K, S, 1 * batch, q_k, y)
 
     S_last = S[pack.last(1, 1, True)]
@@ -491,16 +491,16 @@ def _backward_sweep(
     dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
     kernels = _kernels(dtype)
 
-    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
-    # dq[t] = S[t].T @ dy[t]
-    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
-    # dsqrt_a_q_each[t] = dq[t]*a[t]
-    # dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t])
-    # dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2
-    # da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t])
-    # da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t]
-    # dsigmoid_W_q_x[t] = da[t]*W_q_x[t]
-    # dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t]
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
+    # dq[t] = S[t].T @ dy[t] (53)
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (18)
+    # dsqrt_a_q_each[t] = dq[t]*a[t] (57)
+    # dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t]) (57)
+    # dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2 (57)
+    # da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t]) (57)
+    # da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t] (57)
+    # dsigmoid_W_q_x[t] = da[t]*W_q_x[t] (59)
+    # dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t] (59)
     _launch_rows(
         kernels.backward_1, pack.size, K, 256, H, K, v_w_beta_x_W_q_x_W_k_x, sigmoid_W_q_x, S, 1 * batch,
         dy_rows, dq, a, sqrt_a_q_sqrt_a_k, de_to_dW_k_x,
@@ -513,15 +513,15 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
-        # q[t] = a[t]/sqrt_a_q[t] (query)
-        # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
-        # k[t] = b[t]/sqrt_a_k[t] (key)
-        # dS[t] = dy[t][:,None]*q[t][None,:] + dS_via[t+1]
-        # de_along[t] = dS[t] @ k[t]
-        # de[t] = de_along[t]*beta[t]
-        # dS_k[t] = -de[t]
-        # dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]
+        # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (20)
+        # q[t] = a[t]/sqrt_a_q[t] (query) (22)
+        # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (20)
+        # k[t] = b[t]/sqrt_a_k[t] (key) (24)
+        # dS[t] = dy[t][:,None]*q[t][None,:] + dS_via[t+1] (47)
+        # de_along[t] = dS[t] @ k[t] (48)
+        # de[t] = de_along[t]*beta[t] (48)
+        # dS_k[t] = -de[t] (47)
+        # dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t] (47)
         _launch_rows(
             kernels.backward_2, n, max(K, H*K, 32*H), 1024, H, K, v_w_beta_x_W_q_x_W_k_x, at_0[t].start,
             sigmoid_W_k_x, at_0[t].start, a, at_0[t].start, sqrt_a_q_sqrt_a_k, at_0[t].start, q_k_2, b,
@@ -530,31 +530,31 @@ def _backward_sweep(
             ring_1_0[t].start,
         )
 
-    # dbeta_each[t] = de_along[t]*e[t]
-    # dbeta_sum[t] = sum(dbeta_each[t])
-    # dk_back[t] = S[t-1].T @ dS_k[t]
-    # dk_along[t] = dS[t].T @ e[t]
-    # dk[t] = dk_along[t]*beta[t] + dk_back[t]
-    # dsqrt_a_k_each[t] = dk[t]*b[t]
-    # dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t])
-    # dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t])
-    # dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2
-    # da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t])
-    # db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t]
-    # dsigmoid_W_k_x[t] = db[t]*W_k_x[t]
-    # dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t]
+    # dbeta_each[t] = de_along[t]*e[t] (49)
+    # dbeta_sum[t] = sum(dbeta_each[t]) (49)
+    # dk_back[t] = S[t-1].T @ dS_k[t] (51)
+    # dk_along[t] = dS[t].T @ e[t] (51)
+    # dk[t] = dk_along[t]*beta[t] + dk_back[t] (51)
+    # dsqrt_a_k_each[t] = dk[t]*b[t] (55)
+    # dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (55)
+    # dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (59)
+    # dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2 (55)
+    # da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t]) (55)
+    # db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t] (55)
+    # dsigmoid_W_k_x[t] = db[t]*W_k_x[t] (59)
+    # dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t] (59)
     S_t1 = S[pack.past(1, 0)]
     _launch_rows(
         kernels.backward_3, pack.size, max(H, K), 256, H, K, de_along, e, S_t1, dS_k, dS, beta, dk, b,
         de_to_dW_k_x, sqrt_a_q_sqrt_a_k, v_w_beta_x_W_q_x_W_k_x, sigmoid_W_k_x,
     )
     if need_x:
-        # dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ de[t] + w_beta.T @ dw_beta_x[t]
+        # dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ de[t] + w_beta.T @ dw_beta_x[t] (59)
         cp.matmul(de_to_dW_k_x, W_v_to_W_k, out=dx_)
-    # dW_v = sum of outer(de[t], x[t])
-    # dw_beta = sum of outer(dw_beta_x[t], x[t])
-    # dW_q = sum of outer(dW_q_x[t], x[t])
-    # dW_k = sum of outer(dW_k_x[t], x[t])
+    # dW_v = sum of outer(de[t], x[t]) (68)
+    # dw_beta = sum of outer(dw_beta_x[t], x[t]) (69)
+    # dW_q = sum of outer(dW_q_x[t], x[t]) (66)
+    # dW_k = sum of outer(dW_k_x[t], x[t]) (67)
     cp.matmul(de_to_dW_k_x.T, x_, out=dW_v_to_dW_k)
 
     dS_first = dS_via[pack.first(1)]
@@ -599,38 +599,38 @@ def step(
     kernels = _kernels(dtype)
     S_t1 = S_before[0]
 
-    # v[t] = W_v @ x[t] (value)
-    # w_beta_x[t] = w_beta @ x[t]
-    # W_q_x[t] = W_q @ x[t]
-    # W_k_x[t] = W_k @ x[t]
+    # v[t] = W_v @ x[t] (value) (9)
+    # w_beta_x[t] = w_beta @ x[t] (10)
+    # W_q_x[t] = W_q @ x[t] (18)
+    # W_k_x[t] = W_k @ x[t] (20)
     v_to_W_k_x_t = v_w_beta_x_W_q_x_W_k_x
     cp.matmul(x_t_, W_v_to_W_k_T, out=v_to_W_k_x_t)
-    # beta[t] = sigmoid(w_beta_x[t]) (writing strength)
-    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
-    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
-    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
-    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
-    # product_a[t] = a[t]**2
-    # product_b[t] = b[t]**2
-    # dot_a[t] = sum(product_a[t])
-    # dot_b[t] = sum(product_b[t])
-    # a_q[t] = dot_a[t] + eps
-    # a_k[t] = dot_b[t] + eps
-    # sqrt_a_q[t] = sqrt(a_q[t])
-    # sqrt_a_k[t] = sqrt(a_k[t])
-    # q[t] = a[t]/sqrt_a_q[t] (query)
-    # k[t] = b[t]/sqrt_a_k[t] (key)
+    # beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
+    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (20)
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (18)
+    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (20)
+    # product_a[t] = a[t]**2 (22)
+    # product_b[t] = b[t]**2 (24)
+    # dot_a[t] = sum(product_a[t]) (22)
+    # dot_b[t] = sum(product_b[t]) (24)
+    # a_q[t] = dot_a[t] + eps (22)
+    # a_k[t] = dot_b[t] + eps (24)
+    # sqrt_a_q[t] = sqrt(a_q[t]) (22)
+    # sqrt_a_k[t] = sqrt(a_k[t]) (24)
+    # q[t] = a[t]/sqrt_a_q[t] (query) (22)
+    # k[t] = b[t]/sqrt_a_k[t] (key) (24)
     _launch_rows(
         kernels.forward_1, batch, K, 256, H, K, v_w_beta_x_W_q_x_W_k_x, beta, a_b, sqrt_a_q_sqrt_a_k, q_k,
     )
-    # S_k[t] = S[t-1] @ k[t]
-    # e[t] = v[t] - S_k[t] (error of the recalled value)
-    # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+    # S_k[t] = S[t-1] @ k[t] (11)
+    # e[t] = v[t] - S_k[t] (error of the recalled value) (11)
+    # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (12)
     _launch_rows(
         kernels.forward_2, batch, max(32*H, H*K), 1024, H, K, S_t1, 0, q_k, 0, v_w_beta_x_W_q_x_W_k_x, 0, e, 0,
         beta, 0, S, 0,
     )
-    # y[t] = S[t] @ q[t] (output)
+    # y[t] = S[t] @ q[t] (output) (13)
     _launch_units(kernels.forward_3, batch, 32*H, H, K, S, 0, q_k, y)
 
     state = {
@@ -800,11 +800,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -817,7 +823,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -981,7 +987,7 @@ __device__ inline void forward_1_row(
     real* sqrt_a_q_sqrt_a_k_t_row = sqrt_a_q_sqrt_a_k_t_rows + row * 2;
     real* q_k_t_row = q_k_t_rows + row * (2*K);
     const real w_beta_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H];
-    // beta[t] = sigmoid(w_beta_x[t]) (writing strength)
+    // beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
     const real beta_t = sigmoid(w_beta_x_t);
     if (threadIdx.x == 0) beta_t_row[0] = beta_t;
     real partial_dot_a = 0;
@@ -989,43 +995,43 @@ __device__ inline void forward_1_row(
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real W_q_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H + 1 + unit];
         const real W_k_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H + K + 1 + unit];
-        // sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+        // sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
         const real sigmoid_W_q_x_t = sigmoid(W_q_x_t);
-        // sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+        // sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (20)
         const real sigmoid_W_k_x_t = sigmoid(W_k_x_t);
-        // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+        // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (18)
         const real a_t = W_q_x_t * sigmoid_W_q_x_t;
-        // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+        // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (20)
         const real b_t = W_k_x_t * sigmoid_W_k_x_t;
-        // product_a[t] = a[t]**2
+        // product_a[t] = a[t]**2 (22)
         const real product_a_t = a_t * a_t;
-        // product_b[t] = b[t]**2
+        // product_b[t] = b[t]**2 (24)
         const real product_b_t = b_t * b_t;
         partial_dot_a += product_a_t;
         partial_dot_b += product_b_t;
         a_b_t_row[unit] = a_t;
         a_b_t_row[K + unit] = b_t;
     }
-    // dot_a[t] = sum(product_a[t])
+    // dot_a[t] = sum(product_a[t]) (22)
     const real dot_a_t = block_sum(partial_dot_a);
-    // dot_b[t] = sum(product_b[t])
+    // dot_b[t] = sum(product_b[t]) (24)
     const real dot_b_t = block_sum(partial_dot_b);
-    // a_q[t] = dot_a[t] + eps
+    // a_q[t] = dot_a[t] + eps (22)
     const real a_q_t = dot_a_t + eps;
-    // a_k[t] = dot_b[t] + eps
+    // a_k[t] = dot_b[t] + eps (24)
     const real a_k_t = dot_b_t + eps;
-    // sqrt_a_q[t] = sqrt(a_q[t])
+    // sqrt_a_q[t] = sqrt(a_q[t]) (22)
     const real sqrt_a_q_t = sqrt(a_q_t);
-    // sqrt_a_k[t] = sqrt(a_k[t])
+    // sqrt_a_k[t] = sqrt(a_k[t]) (24)
     const real sqrt_a_k_t = sqrt(a_k_t);
     if (threadIdx.x == 0) sqrt_a_q_sqrt_a_k_t_row[0] = sqrt_a_q_t;
     if (threadIdx.x == 0) sqrt_a_q_sqrt_a_k_t_row[1] = sqrt_a_k_t;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real a_t = a_b_t_row[unit];
         const real b_t = a_b_t_row[K + unit];
-        // q[t] = a[t]/sqrt_a_q[t] (query)
+        // q[t] = a[t]/sqrt_a_q[t] (query) (22)
         const real q_t = a_t / sqrt_a_q_t;
-        // k[t] = b[t]/sqrt_a_k[t] (key)
+        // k[t] = b[t]/sqrt_a_k[t] (key) (24)
         const real k_t = b_t / sqrt_a_k_t;
         q_k_t_row[unit] = q_t;
         q_k_t_row[K + unit] = k_t;
@@ -1051,11 +1057,11 @@ __device__ inline void forward_2_row(
     real* S_t_row = S_t_rows + row * (H*K);
     for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
         const real v_t = v_w_beta_x_W_q_x_W_k_x_t_row[unit];
-        // S_k[t] = S[t-1] @ k[t]
+        // S_k[t] = S[t-1] @ k[t] (11)
         real S_k_t = 0;
         for (int k = lane; k < K; k += 32) S_k_t += S_t1_row[unit*K + k] * q_k_t_row[K + k];
         S_k_t = warp_sum(S_k_t);
-        // e[t] = v[t] - S_k[t] (error of the recalled value)
+        // e[t] = v[t] - S_k[t] (error of the recalled value) (11)
         const real e_t = v_t - S_k_t;
         __syncwarp();
         if (lane == 0) e_t_row[unit] = e_t;
@@ -1068,7 +1074,7 @@ __device__ inline void forward_2_row(
         const real S_t1 = S_t1_row[unit];
         const real e_t_i = e_t_row[i];
         const real k_t_j = q_k_t_row[K + j];
-        // S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+        // S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (12)
         const real S_t = S_t1 + beta_t * e_t_i * k_t_j;
         S_t_row[unit] = S_t;
     }
@@ -1100,7 +1106,7 @@ __device__ inline void forward_3_unit(
     real* y_t_rows,
     const forward_3_in& in) {
     const int lane = threadIdx.x % 32;
-    // y[t] = S[t] @ q[t] (output)
+    // y[t] = S[t] @ q[t] (output) (13)
     real y_t = 0;
     for (int k = lane; k < K; k += 32) y_t += S_t_rows[row * (H*K) + unit*K + k] * q_k_t_rows[row * (2*K) + k];
     y_t = warp_sum(y_t);
@@ -1131,37 +1137,37 @@ __device__ inline void backward_1_row(
     real partial_dsqrt_a_q_sum = 0;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real W_q_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H + 1 + unit];
-        // sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+        // sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
         const real sigmoid_W_q_x_t = sigmoid(W_q_x_t);
-        // dq[t] = S[t].T @ dy[t]
+        // dq[t] = S[t].T @ dy[t] (53)
         real dq_t = 0;
         for (int k = 0; k < H; ++k) dq_t += S_t_row[k*K + unit] * dy_t_row[k];
-        // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+        // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (18)
         const real a_t = W_q_x_t * sigmoid_W_q_x_t;
-        // dsqrt_a_q_each[t] = dq[t]*a[t]
+        // dsqrt_a_q_each[t] = dq[t]*a[t] (57)
         const real dsqrt_a_q_each_t = dq_t * a_t;
         partial_dsqrt_a_q_sum += dsqrt_a_q_each_t;
         sigmoid_W_q_x_t_row[unit] = sigmoid_W_q_x_t;
         dq_t_row[unit] = dq_t;
         a_t_row[unit] = a_t;
     }
-    // dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t])
+    // dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t]) (57)
     const real dsqrt_a_q_sum_t = block_sum(partial_dsqrt_a_q_sum);
     const real sqrt_a_q_t = sqrt_a_q_sqrt_a_k_t_row[0];
-    // dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2
+    // dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2 (57)
     const real dsqrt_a_q_t = -dsqrt_a_q_sum_t / (sqrt_a_q_t * sqrt_a_q_t);
-    // da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t])
+    // da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t]) (57)
     const real da_q_t = dsqrt_a_q_t / 2 / sqrt_a_q_t;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real a_t = a_t_row[unit];
         const real dq_t = dq_t_row[unit];
         const real W_q_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H + 1 + unit];
         const real sigmoid_W_q_x_t = sigmoid_W_q_x_t_row[unit];
-        // da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t]
+        // da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t] (57)
         const real da_t = 2 * da_q_t * a_t + dq_t / sqrt_a_q_t;
-        // dsigmoid_W_q_x[t] = da[t]*W_q_x[t]
+        // dsigmoid_W_q_x[t] = da[t]*W_q_x[t] (59)
         const real dsigmoid_W_q_x_t = da_t * W_q_x_t;
-        // dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t]
+        // dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t] (59)
         const real dW_q_x_t = dsigmoid_W_q_x_t * sigmoid_W_q_x_t * (1 - sigmoid_W_q_x_t) + da_t * sigmoid_W_q_x_t;
         de_to_dW_k_x_t_row[H + 1 + unit] = dW_q_x_t;
     }
@@ -1205,13 +1211,13 @@ __device__ inline void backward_2_row(
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real W_k_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H + K + 1 + unit];
         const real a_t = a_t_row[unit];
-        // sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+        // sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (20)
         const real sigmoid_W_k_x_t = sigmoid(W_k_x_t);
-        // q[t] = a[t]/sqrt_a_q[t] (query)
+        // q[t] = a[t]/sqrt_a_q[t] (query) (22)
         const real q_t = a_t / sqrt_a_q_t;
-        // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+        // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (20)
         const real b_t = W_k_x_t * sigmoid_W_k_x_t;
-        // k[t] = b[t]/sqrt_a_k[t] (key)
+        // k[t] = b[t]/sqrt_a_k[t] (key) (24)
         const real k_t = b_t / sqrt_a_k_t;
         sigmoid_W_k_x_t_row[unit] = sigmoid_W_k_x_t;
         q_k_2_t_row[unit] = q_t;
@@ -1225,20 +1231,20 @@ __device__ inline void backward_2_row(
         const real dy_t_i = dy_t_row[i];
         const real q_t_j = q_k_2_t_row[j];
         const real dS_via_next = dS_via_next_row[unit];
-        // dS[t] = dy[t][:,None]*q[t][None,:] + dS_via[t+1]
+        // dS[t] = dy[t][:,None]*q[t][None,:] + dS_via[t+1] (47)
         const real dS_t = dy_t_i * q_t_j + dS_via_next;
         dS_t_row[unit] = dS_t;
     }
     __syncthreads();
     const real beta_t = beta_t_row[0];
     for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
-        // de_along[t] = dS[t] @ k[t]
+        // de_along[t] = dS[t] @ k[t] (48)
         real de_along_t = 0;
         for (int k = lane; k < K; k += 32) de_along_t += dS_t_row[unit*K + k] * q_k_2_t_row[K + k];
         de_along_t = warp_sum(de_along_t);
-        // de[t] = de_along[t]*beta[t]
+        // de[t] = de_along[t]*beta[t] (48)
         const real de_t = de_along_t * beta_t;
-        // dS_k[t] = -de[t]
+        // dS_k[t] = -de[t] (47)
         const real dS_k_t = -de_t;
         __syncwarp();
         if (lane == 0) de_along_t_row[unit] = de_along_t;
@@ -1252,7 +1258,7 @@ __device__ inline void backward_2_row(
         const real dS_k_t_i = dS_k_t_row[i];
         const real k_t_j = q_k_2_t_row[K + j];
         const real dS_t = dS_t_row[unit];
-        // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]
+        // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t] (47)
         const real dS_via_t = dS_k_t_i * k_t_j + dS_t;
         dS_via_t_row[unit] = dS_via_t;
     }
@@ -1290,37 +1296,37 @@ __device__ inline void backward_3_row(
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real de_along_t = de_along_t_row[unit];
         const real e_t = e_t_row[unit];
-        // dbeta_each[t] = de_along[t]*e[t]
+        // dbeta_each[t] = de_along[t]*e[t] (49)
         const real dbeta_each_t = de_along_t * e_t;
         partial_dbeta_sum += dbeta_each_t;
     }
-    // dbeta_sum[t] = sum(dbeta_each[t])
+    // dbeta_sum[t] = sum(dbeta_each[t]) (49)
     const real dbeta_sum_t = block_sum(partial_dbeta_sum);
     const real beta_t = beta_t_row[0];
     real partial_dsqrt_a_k_sum = 0;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real b_t = b_t_row[unit];
-        // dk_back[t] = S[t-1].T @ dS_k[t]
+        // dk_back[t] = S[t-1].T @ dS_k[t] (51)
         real dk_back_t = 0;
         for (int k = 0; k < H; ++k) dk_back_t += S_t1_row[k*K + unit] * dS_k_t_row[k];
-        // dk_along[t] = dS[t].T @ e[t]
+        // dk_along[t] = dS[t].T @ e[t] (51)
         real dk_along_t = 0;
         for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
-        // dk[t] = dk_along[t]*beta[t] + dk_back[t]
+        // dk[t] = dk_along[t]*beta[t] + dk_back[t] (51)
         const real dk_t = dk_along_t * beta_t + dk_back_t;
-        // dsqrt_a_k_each[t] = dk[t]*b[t]
+        // dsqrt_a_k_each[t] = dk[t]*b[t] (55)
         const real dsqrt_a_k_each_t = dk_t * b_t;
         partial_dsqrt_a_k_sum += dsqrt_a_k_each_t;
         dk_t_row[unit] = dk_t;
     }
-    // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t])
+    // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (55)
     const real dsqrt_a_k_sum_t = block_sum(partial_dsqrt_a_k_sum);
     const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
-    // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t])
+    // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (59)
     const real dw_beta_x_t = dbeta_sum_t * beta_t * (1 - beta_t);
-    // dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2
+    // dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2 (55)
     const real dsqrt_a_k_t = -dsqrt_a_k_sum_t / (sqrt_a_k_t * sqrt_a_k_t);
-    // da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t])
+    // da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t]) (55)
     const real da_k_t = dsqrt_a_k_t / 2 / sqrt_a_k_t;
     if (threadIdx.x == 0) de_to_dW_k_x_t_row[H] = dw_beta_x_t;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
@@ -1328,11 +1334,11 @@ __device__ inline void backward_3_row(
         const real dk_t = dk_t_row[unit];
         const real W_k_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H + K + 1 + unit];
         const real sigmoid_W_k_x_t = sigmoid_W_k_x_t_row[unit];
-        // db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t]
+        // db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t] (55)
         const real db_t = 2 * da_k_t * b_t + dk_t / sqrt_a_k_t;
-        // dsigmoid_W_k_x[t] = db[t]*W_k_x[t]
+        // dsigmoid_W_k_x[t] = db[t]*W_k_x[t] (59)
         const real dsigmoid_W_k_x_t = db_t * W_k_x_t;
-        // dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t]
+        // dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t] (59)
         const real dW_k_x_t = dsigmoid_W_k_x_t * sigmoid_W_k_x_t * (1 - sigmoid_W_k_x_t) + db_t * sigmoid_W_k_x_t;
         de_to_dW_k_x_t_row[H + K + 1 + unit] = dW_k_x_t;
     }

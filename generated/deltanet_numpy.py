@@ -7,7 +7,7 @@ without short convolutions, output norm and output projection; the query is not 
 
 The cell deltanet as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive deltanet``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "78b71fbf25f25199"
+STAMP = "a4f59178ccc634de"
 
 
 class Params(Mapping[str, Any]):
@@ -341,67 +341,67 @@ def _forward_sweep(
     beta_1x1 = v_beta_W_q_x_W_k_x[:, H : H + 1].reshape(-1, 1, 1)
     k_1xK = q_k[:, K :].reshape(-1, 1, K)
 
-    # v[t] = W_v @ x[t] (value)
-    # w_beta_x[t] = w_beta @ x[t]
-    # W_q_x[t] = W_q @ x[t]
-    # W_k_x[t] = W_k @ x[t]
+    # v[t] = W_v @ x[t] (value) (9)
+    # w_beta_x[t] = w_beta @ x[t] (10)
+    # W_q_x[t] = W_q @ x[t] (18)
+    # W_k_x[t] = W_k @ x[t] (20)
     v_to_W_k_x = v_beta_W_q_x_W_k_x
     np.matmul(x_rows, W_v_to_W_k_T, out=v_to_W_k_x)
-    # beta[t] = sigmoid(w_beta_x[t]) (writing strength)
+    # beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
     w_beta_x = v_beta_W_q_x_W_k_x[:, H : H + 1]
     beta = w_beta_x
     np.subtract(0, w_beta_x, out=beta)
     np.exp(beta, out=beta)
     np.add(beta, 1, out=beta)
     np.divide(1, beta, out=beta)
-    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
-    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
+    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (20)
     W_q_x_to_W_k_x = v_beta_W_q_x_W_k_x[:, H + 1 :]
     sigmoid_W_q_x_to_sigmoid_W_k_x = a_b
     np.subtract(0, W_q_x_to_W_k_x, out=sigmoid_W_q_x_to_sigmoid_W_k_x)
     np.exp(sigmoid_W_q_x_to_sigmoid_W_k_x, out=sigmoid_W_q_x_to_sigmoid_W_k_x)
     np.add(sigmoid_W_q_x_to_sigmoid_W_k_x, 1, out=sigmoid_W_q_x_to_sigmoid_W_k_x)
     np.divide(1, sigmoid_W_q_x_to_sigmoid_W_k_x, out=sigmoid_W_q_x_to_sigmoid_W_k_x)
-    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
-    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (18)
+    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (20)
     a_to_b = sigmoid_W_q_x_to_sigmoid_W_k_x
     np.multiply(W_q_x_to_W_k_x, sigmoid_W_q_x_to_sigmoid_W_k_x, out=a_to_b)
-    # product_a[t] = a[t]**2
-    # product_b[t] = b[t]**2
+    # product_a[t] = a[t]**2 (22)
+    # product_b[t] = b[t]**2 (24)
     product_a_to_product_b = product_a_product_b
     np.square(a_to_b, out=product_a_to_product_b)
-    # dot_a[t] = sum(product_a[t])
-    # dot_b[t] = sum(product_b[t])
+    # dot_a[t] = sum(product_a[t]) (22)
+    # dot_b[t] = sum(product_b[t]) (24)
     dot_a_to_dot_b = sqrt_a_q_sqrt_a_k
     product_a_to_product_b_ = product_a_product_b.reshape(-1, 2, K)
     np.add.reduce(product_a_to_product_b_, axis=2, out=dot_a_to_dot_b)
-    # a_q[t] = dot_a[t] + eps
-    # a_k[t] = dot_b[t] + eps
+    # a_q[t] = dot_a[t] + eps (22)
+    # a_k[t] = dot_b[t] + eps (24)
     a_q_to_a_k = dot_a_to_dot_b
     np.add(dot_a_to_dot_b, eps, out=a_q_to_a_k)
-    # sqrt_a_q[t] = sqrt(a_q[t])
-    # sqrt_a_k[t] = sqrt(a_k[t])
+    # sqrt_a_q[t] = sqrt(a_q[t]) (22)
+    # sqrt_a_k[t] = sqrt(a_k[t]) (24)
     sqrt_a_q_to_sqrt_a_k = dot_a_to_dot_b
     np.sqrt(a_q_to_a_k, out=sqrt_a_q_to_sqrt_a_k)
-    # q[t] = a[t]/sqrt_a_q[t] (query)
-    # k[t] = b[t]/sqrt_a_k[t] (key)
+    # q[t] = a[t]/sqrt_a_q[t] (query) (22)
+    # k[t] = b[t]/sqrt_a_k[t] (key) (24)
     a_to_b_ = a_b.reshape(-1, 2, K)
     sqrt_a_q_to_sqrt_a_k_ = sqrt_a_q_sqrt_a_k.reshape(-1, 2, 1)
     q_to_k = q_k.reshape(-1, 2, K)
     np.divide(a_to_b_, sqrt_a_q_to_sqrt_a_k_, out=q_to_k)
 
     for t in range(len(pack.counts)):
-        # S_k[t] = S[t-1] @ k[t]
+        # S_k[t] = S[t-1] @ k[t] (11)
         S_k_t = e_Hx1[kept_0[t]]
         S_t1 = S_HxK[at_1_0[t]]
         k_t = k_Kx1[at_0[t]]
         np.matmul(S_t1, k_t, out=S_k_t)
-        # e[t] = v[t] - S_k[t] (error of the recalled value)
+        # e[t] = v[t] - S_k[t] (error of the recalled value) (11)
         v_t = v[at_0[t]]
         S_k_t_ = e[kept_0[t]]
         e_t = S_k_t_
         np.subtract(v_t, S_k_t_, out=e_t)
-        # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+        # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (12)
         beta_t = beta_1x1[at_0[t]]
         e_t_ = S_k_t
         k_t_ = k_1xK[at_0[t]]
@@ -410,7 +410,7 @@ def _forward_sweep(
         np.multiply(S_t, k_t_, out=S_t)
         np.add(S_t1, S_t, out=S_t)
 
-    # y[t] = S[t] @ q[t] (output)
+    # y[t] = S[t] @ q[t] (output) (13)
     y_ = y.reshape(-1, H, 1)
     S_ = S[batch :].reshape(-1, H, K)
     q = q_k[:, : K].reshape(-1, K, 1)
@@ -533,43 +533,43 @@ def _backward_sweep(
     de = de_to_dW_k_x[:, : H]
     dS_k_Hx1 = dS_k.reshape(-1, H, 1)
 
-    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
     W_q_x = v_beta_W_q_x_W_k_x[:, H + 1 : H + K + 1]
     np.subtract(0, W_q_x, out=sigmoid_W_q_x)
     np.exp(sigmoid_W_q_x, out=sigmoid_W_q_x)
     np.add(sigmoid_W_q_x, 1, out=sigmoid_W_q_x)
     np.divide(1, sigmoid_W_q_x, out=sigmoid_W_q_x)
-    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (18)
     np.multiply(W_q_x, sigmoid_W_q_x, out=a)
-    # dq[t] = S[t].T @ dy[t]
+    # dq[t] = S[t].T @ dy[t] (53)
     dq_ = dq.reshape(-1, K, 1)
     S_ = S[batch :].reshape(-1, H, K)
     dy_ = dy_rows.reshape(-1, H, 1)
     np.matmul(S_.transpose(0, 2, 1), dy_, out=dq_)
-    # dsqrt_a_q_each[t] = dq[t]*a[t]
+    # dsqrt_a_q_each[t] = dq[t]*a[t] (57)
     np.multiply(dq, a, out=dsqrt_a_q_each)
-    # dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t])
+    # dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t]) (57)
     dsqrt_a_q_sum = da_q
     np.add.reduce(dsqrt_a_q_each, axis=1, keepdims=True, out=dsqrt_a_q_sum)
-    # dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2
+    # dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2 (57)
     sqrt_a_q = sqrt_a_q_sqrt_a_k[:, : 1]
     dsqrt_a_q = dsqrt_a_q_sum
     np.square(sqrt_a_q, out=work1)
     np.divide(dsqrt_a_q_sum, work1, out=dsqrt_a_q)
     np.multiply(dsqrt_a_q, -1, out=dsqrt_a_q)
-    # da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t])
+    # da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t]) (57)
     da_q_ = dsqrt_a_q_sum
     np.divide(dsqrt_a_q, sqrt_a_q, out=da_q_)
     np.divide(da_q_, 2, out=da_q_)
-    # da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t]
+    # da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t] (57)
     np.divide(dq, sqrt_a_q, out=da)
     np.multiply(2, da_q_, out=work1_)
     np.multiply(work1_, a, out=work1_)
     np.add(work1_, da, out=da)
-    # dsigmoid_W_q_x[t] = da[t]*W_q_x[t]
+    # dsigmoid_W_q_x[t] = da[t]*W_q_x[t] (59)
     dsigmoid_W_q_x = de_to_dW_k_x[:, H + 1 : H + K + 1]
     np.multiply(da, W_q_x, out=dsigmoid_W_q_x)
-    # dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t]
+    # dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t] (59)
     dW_q_x = dsigmoid_W_q_x
     np.multiply(dsigmoid_W_q_x, sigmoid_W_q_x, out=dW_q_x)
     np.subtract(1, sigmoid_W_q_x, out=work1_)
@@ -586,97 +586,97 @@ def _backward_sweep(
             k_t = q_k_2[:n, K :]
             k_t_ = q_k_2[:n, K :].reshape(-1, K, 1)
             k_t_2 = q_k_2[:n, K :].reshape(-1, 1, K)
-        # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+        # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (20)
         W_k_x_t = W_k_x[at_0[t]]
         sigmoid_W_k_x_t = sigmoid_W_k_x[at_0[t]]
         np.subtract(0, W_k_x_t, out=sigmoid_W_k_x_t)
         np.exp(sigmoid_W_k_x_t, out=sigmoid_W_k_x_t)
         np.add(sigmoid_W_k_x_t, 1, out=sigmoid_W_k_x_t)
         np.divide(1, sigmoid_W_k_x_t, out=sigmoid_W_k_x_t)
-        # q[t] = a[t]/sqrt_a_q[t] (query)
+        # q[t] = a[t]/sqrt_a_q[t] (query) (22)
         a_t = a[at_0[t]]
         sqrt_a_q_t = sqrt_a_q_[at_0[t]]
         np.divide(a_t, sqrt_a_q_t, out=q_t)
-        # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+        # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (20)
         b_t = b[at_0[t]]
         np.multiply(W_k_x_t, sigmoid_W_k_x_t, out=b_t)
-        # dS[t] = dy[t][:,None]*q[t][None,:] + dS_via[t+1]
+        # dS[t] = dy[t][:,None]*q[t][None,:] + dS_via[t+1] (47)
         dy_t = dy_Hx1[at_0[t]]
         dS_via_next = dS_via_HxK[ring_1[t]]
         dS_t = dS_HxK[at_0[t]]
         np.multiply(dy_t, q_t_, out=dS_t)
         np.add(dS_t, dS_via_next, out=dS_t)
-        # k[t] = b[t]/sqrt_a_k[t] (key)
+        # k[t] = b[t]/sqrt_a_k[t] (key) (24)
         sqrt_a_k_t = sqrt_a_k[at_0[t]]
         np.divide(b_t, sqrt_a_k_t, out=k_t)
-        # de_along[t] = dS[t] @ k[t]
+        # de_along[t] = dS[t] @ k[t] (48)
         de_along_t = de_along_Hx1[at_0[t]]
         np.matmul(dS_t, k_t_, out=de_along_t)
-        # de[t] = de_along[t]*beta[t]
+        # de[t] = de_along[t]*beta[t] (48)
         de_along_t_ = de_along[at_0[t]]
         beta_t = beta[at_0[t]]
         de_t = de[at_0[t]]
         np.multiply(de_along_t_, beta_t, out=de_t)
-        # dS_k[t] = -de[t]
+        # dS_k[t] = -de[t] (47)
         dS_k_t = dS_k[at_0[t]]
         np.multiply(de_t, -1, out=dS_k_t)
-        # dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]
+        # dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t] (47)
         dS_k_t_ = dS_k_Hx1[at_0[t]]
         dS_via_t = dS_via_HxK[ring_1_0[t]]
         np.multiply(dS_k_t_, k_t_2, out=dS_via_t)
         np.add(dS_via_t, dS_t, out=dS_via_t)
 
-    # dbeta_each[t] = de_along[t]*e[t]
+    # dbeta_each[t] = de_along[t]*e[t] (49)
     np.multiply(de_along, e, out=dbeta_each)
-    # dbeta_sum[t] = sum(dbeta_each[t])
+    # dbeta_sum[t] = sum(dbeta_each[t]) (49)
     np.add.reduce(dbeta_each, axis=1, keepdims=True, out=dbeta_sum)
-    # dk_back[t] = S[t-1].T @ dS_k[t]
+    # dk_back[t] = S[t-1].T @ dS_k[t] (51)
     dk_back_ = dk_back.reshape(-1, K, 1)
     S_t1 = S[pack.past(1, 0)]
     S_t1_ = S_t1.reshape(-1, H, K)
     dS_k_ = dS_k.reshape(-1, H, 1)
     np.matmul(S_t1_.transpose(0, 2, 1), dS_k_, out=dk_back_)
-    # dk_along[t] = dS[t].T @ e[t]
+    # dk_along[t] = dS[t].T @ e[t] (51)
     dk_along = dk.reshape(-1, K, 1)
     dS_ = dS.reshape(-1, H, K)
     e_ = e.reshape(-1, H, 1)
     np.matmul(dS_.transpose(0, 2, 1), e_, out=dk_along)
-    # dk[t] = dk_along[t]*beta[t] + dk_back[t]
+    # dk[t] = dk_along[t]*beta[t] + dk_back[t] (51)
     dk_along_ = dk
     beta_ = v_beta_W_q_x_W_k_x[:, H : H + 1]
     dk_ = dk_along_
     np.multiply(dk_along_, beta_, out=dk_)
     np.add(dk_, dk_back, out=dk_)
-    # dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t])
+    # dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (59)
     dw_beta_x = de_to_dW_k_x[:, H : H + 1]
     np.multiply(dbeta_sum, beta_, out=dw_beta_x)
     np.subtract(1, beta_, out=work1)
     np.multiply(dw_beta_x, work1, out=dw_beta_x)
-    # dsqrt_a_k_each[t] = dk[t]*b[t]
+    # dsqrt_a_k_each[t] = dk[t]*b[t] (55)
     np.multiply(dk_, b, out=dsqrt_a_k_each)
-    # dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t])
+    # dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (55)
     dsqrt_a_k_sum = da_k
     np.add.reduce(dsqrt_a_k_each, axis=1, keepdims=True, out=dsqrt_a_k_sum)
-    # dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2
+    # dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2 (55)
     sqrt_a_k_ = sqrt_a_q_sqrt_a_k[:, 1 :]
     dsqrt_a_k = dsqrt_a_k_sum
     np.square(sqrt_a_k_, out=work1)
     np.divide(dsqrt_a_k_sum, work1, out=dsqrt_a_k)
     np.multiply(dsqrt_a_k, -1, out=dsqrt_a_k)
-    # da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t])
+    # da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t]) (55)
     da_k_ = dsqrt_a_k_sum
     np.divide(dsqrt_a_k, sqrt_a_k_, out=da_k_)
     np.divide(da_k_, 2, out=da_k_)
-    # db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t]
+    # db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t] (55)
     np.divide(dk_, sqrt_a_k_, out=db)
     np.multiply(2, da_k_, out=work1_)
     np.multiply(work1_, b, out=work1_)
     np.add(work1_, db, out=db)
-    # dsigmoid_W_k_x[t] = db[t]*W_k_x[t]
+    # dsigmoid_W_k_x[t] = db[t]*W_k_x[t] (59)
     W_k_x_ = v_beta_W_q_x_W_k_x[:, H + K + 1 :]
     dsigmoid_W_k_x = de_to_dW_k_x[:, H + K + 1 :]
     np.multiply(db, W_k_x_, out=dsigmoid_W_k_x)
-    # dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t]
+    # dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t] (59)
     dW_k_x = dsigmoid_W_k_x
     np.multiply(dsigmoid_W_k_x, sigmoid_W_k_x, out=dW_k_x)
     np.subtract(1, sigmoid_W_k_x, out=work1_)
@@ -684,12 +684,12 @@ def _backward_sweep(
     np.multiply(db, sigmoid_W_k_x, out=work1_)
     np.add(dW_k_x, work1_, out=dW_k_x)
     if need_x:
-        # dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ de[t] + w_beta.T @ dw_beta_x[t]
+        # dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ de[t] + w_beta.T @ dw_beta_x[t] (59)
         np.matmul(de_to_dW_k_x, W_v_to_W_k, out=dx_)
-    # dW_v = sum of outer(de[t], x[t])
-    # dw_beta = sum of outer(dw_beta_x[t], x[t])
-    # dW_q = sum of outer(dW_q_x[t], x[t])
-    # dW_k = sum of outer(dW_k_x[t], x[t])
+    # dW_v = sum of outer(de[t], x[t]) (68)
+    # dw_beta = sum of outer(dw_beta_x[t], x[t]) (69)
+    # dW_q = sum of outer(dW_q_x[t], x[t]) (66)
+    # dW_k = sum of outer(dW_k_x[t], x[t]) (67)
     np.matmul(de_to_dW_k_x.T, x_, out=dW_v_to_dW_k)
 
     dS_first = dS_via[pack.first(1)]
@@ -784,65 +784,65 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # v[t] = W_v @ x[t] (value)
-        # w_beta_x[t] = w_beta @ x[t]
-        # W_q_x[t] = W_q @ x[t]
-        # W_k_x[t] = W_k @ x[t]
+        # v[t] = W_v @ x[t] (value) (9)
+        # w_beta_x[t] = w_beta @ x[t] (10)
+        # W_q_x[t] = W_q @ x[t] (18)
+        # W_k_x[t] = W_k @ x[t] (20)
         v_to_W_k_x_t = v_beta_W_q_x_W_k_x
         np.matmul(x_t_, W_v_to_W_k_T, out=v_to_W_k_x_t)
-        # beta[t] = sigmoid(w_beta_x[t]) (writing strength)
+        # beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
         w_beta_x_t = v_beta_W_q_x_W_k_x[:, H : H + 1]
         beta_t = w_beta_x_t
         np.subtract(0, w_beta_x_t, out=beta_t)
         np.exp(beta_t, out=beta_t)
         np.add(beta_t, 1, out=beta_t)
         np.divide(1, beta_t, out=beta_t)
-        # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
-        # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+        # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
+        # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (20)
         W_q_x_to_W_k_x_t = v_beta_W_q_x_W_k_x[:, H + 1 :]
         sigmoid_W_q_x_to_sigmoid_W_k_x_t = a_b
         np.subtract(0, W_q_x_to_W_k_x_t, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
         np.exp(sigmoid_W_q_x_to_sigmoid_W_k_x_t, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
         np.add(sigmoid_W_q_x_to_sigmoid_W_k_x_t, 1, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
         np.divide(1, sigmoid_W_q_x_to_sigmoid_W_k_x_t, out=sigmoid_W_q_x_to_sigmoid_W_k_x_t)
-        # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
-        # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+        # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (18)
+        # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (20)
         a_to_b_t = sigmoid_W_q_x_to_sigmoid_W_k_x_t
         np.multiply(W_q_x_to_W_k_x_t, sigmoid_W_q_x_to_sigmoid_W_k_x_t, out=a_to_b_t)
-        # product_a[t] = a[t]**2
-        # product_b[t] = b[t]**2
+        # product_a[t] = a[t]**2 (22)
+        # product_b[t] = b[t]**2 (24)
         product_a_to_product_b_t = product_a_product_b
         np.square(a_to_b_t, out=product_a_to_product_b_t)
-        # dot_a[t] = sum(product_a[t])
-        # dot_b[t] = sum(product_b[t])
+        # dot_a[t] = sum(product_a[t]) (22)
+        # dot_b[t] = sum(product_b[t]) (24)
         dot_a_to_dot_b_t = sqrt_a_q_sqrt_a_k
         product_a_to_product_b_t_ = product_a_product_b.reshape(-1, 2, K)
         np.add.reduce(product_a_to_product_b_t_, axis=2, out=dot_a_to_dot_b_t)
-        # a_q[t] = dot_a[t] + eps
-        # a_k[t] = dot_b[t] + eps
+        # a_q[t] = dot_a[t] + eps (22)
+        # a_k[t] = dot_b[t] + eps (24)
         a_q_to_a_k_t = dot_a_to_dot_b_t
         np.add(dot_a_to_dot_b_t, eps, out=a_q_to_a_k_t)
-        # sqrt_a_q[t] = sqrt(a_q[t])
-        # sqrt_a_k[t] = sqrt(a_k[t])
+        # sqrt_a_q[t] = sqrt(a_q[t]) (22)
+        # sqrt_a_k[t] = sqrt(a_k[t]) (24)
         sqrt_a_q_to_sqrt_a_k_t = dot_a_to_dot_b_t
         np.sqrt(a_q_to_a_k_t, out=sqrt_a_q_to_sqrt_a_k_t)
-        # q[t] = a[t]/sqrt_a_q[t] (query)
-        # k[t] = b[t]/sqrt_a_k[t] (key)
+        # q[t] = a[t]/sqrt_a_q[t] (query) (22)
+        # k[t] = b[t]/sqrt_a_k[t] (key) (24)
         a_to_b_t_ = a_b.reshape(-1, 2, K)
         sqrt_a_q_to_sqrt_a_k_t_ = sqrt_a_q_sqrt_a_k.reshape(-1, 2, 1)
         q_to_k_t = q_k.reshape(-1, 2, K)
         np.divide(a_to_b_t_, sqrt_a_q_to_sqrt_a_k_t_, out=q_to_k_t)
-        # S_k[t] = S[t-1] @ k[t]
+        # S_k[t] = S[t-1] @ k[t] (11)
         S_k_t = e.reshape(-1, H, 1)
         S_t1_ = S_t1.reshape(-1, H, K)
         k_t = q_k[:, K :].reshape(-1, K, 1)
         np.matmul(S_t1_, k_t, out=S_k_t)
-        # e[t] = v[t] - S_k[t] (error of the recalled value)
+        # e[t] = v[t] - S_k[t] (error of the recalled value) (11)
         v_t = v_beta_W_q_x_W_k_x[:, : H]
         S_k_t_ = e
         e_t = S_k_t_
         np.subtract(v_t, S_k_t_, out=e_t)
-        # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+        # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (12)
         beta_t_ = v_beta_W_q_x_W_k_x[:, H : H + 1].reshape(-1, 1, 1)
         e_t_ = S_k_t
         k_t_ = q_k[:, K :].reshape(-1, 1, K)
@@ -850,7 +850,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(beta_t_, e_t_, out=S_t)
         np.multiply(S_t, k_t_, out=S_t)
         np.add(S_t1_, S_t, out=S_t)
-        # y[t] = S[t] @ q[t] (output)
+        # y[t] = S[t] @ q[t] (output) (13)
         y_t = y.reshape(-1, H, 1)
         q_t = q_k[:, : K].reshape(-1, K, 1)
         np.matmul(S_t, q_t, out=y_t)
@@ -1036,11 +1036,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1053,7 +1059,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -6,7 +6,7 @@ recurrent neural network. Gate and candidate share their matrices; zeta and nu p
 The cell fastgrnn as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive fastgrnn``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "1ab31f65891dade1"
+STAMP = "4499ef30c86f3ce2"
 
 
 class Params(Mapping[str, Any]):
@@ -343,12 +343,12 @@ def _forward_sweep(
     starts_1 = np.array(pack.starts(1, True), np.int64)
     starts_0 = np.array(pack.starts(0, True), np.int64)
 
-    # sigmoid_zeta = sigmoid(zeta)
+    # sigmoid_zeta = sigmoid(zeta) (8)
     np.subtract(0, zeta, out=sigmoid_zeta)
     np.exp(sigmoid_zeta, out=sigmoid_zeta)
     np.add(sigmoid_zeta, 1, out=sigmoid_zeta)
     np.divide(1, sigmoid_zeta, out=sigmoid_zeta)
-    # sigmoid_nu = sigmoid(nu)
+    # sigmoid_nu = sigmoid(nu) (8)
     np.subtract(0, nu, out=sigmoid_nu)
     np.exp(sigmoid_nu, out=sigmoid_nu)
     np.add(sigmoid_nu, 1, out=sigmoid_nu)
@@ -467,12 +467,12 @@ def _backward_sweep(
     starts_1 = np.array(pack.starts(1, True), np.int64)
     past_1_0 = _past(pack, 1, 0)
 
-    # sigmoid_zeta = sigmoid(zeta)
+    # sigmoid_zeta = sigmoid(zeta) (8)
     np.subtract(0, zeta, out=sigmoid_zeta)
     np.exp(sigmoid_zeta, out=sigmoid_zeta)
     np.add(sigmoid_zeta, 1, out=sigmoid_zeta)
     np.divide(1, sigmoid_zeta, out=sigmoid_zeta)
-    # sigmoid_nu = sigmoid(nu)
+    # sigmoid_nu = sigmoid(nu) (8)
     np.subtract(0, nu, out=sigmoid_nu)
     np.exp(sigmoid_nu, out=sigmoid_nu)
     np.add(sigmoid_nu, 1, out=sigmoid_nu)
@@ -487,15 +487,15 @@ def _backward_sweep(
         ],
         pack.size * (47*H + 2*H*H),
     )()
-    # dsigmoid_nu_sum = sum(dsigmoid_nu_total)
+    # dsigmoid_nu_sum = sum(dsigmoid_nu_total) (48)
     dsigmoid_nu_sum[...] = np.sum(dsigmoid_nu_total)
-    # dsigmoid_zeta_sum = sum(dsigmoid_zeta_total)
+    # dsigmoid_zeta_sum = sum(dsigmoid_zeta_total) (47)
     dsigmoid_zeta_sum[...] = np.sum(dsigmoid_zeta_total)
-    # dzeta = dsigmoid_zeta_sum*sigmoid_zeta*(1 - sigmoid_zeta)
+    # dzeta = dsigmoid_zeta_sum*sigmoid_zeta*(1 - sigmoid_zeta) (47)
     np.multiply(dsigmoid_zeta_sum, sigmoid_zeta, out=dzeta)
     np.subtract(1, sigmoid_zeta, out=work1)
     np.multiply(dzeta, work1, out=dzeta)
-    # dnu = dsigmoid_nu_sum*sigmoid_nu*(1 - sigmoid_nu)
+    # dnu = dsigmoid_nu_sum*sigmoid_nu*(1 - sigmoid_nu) (48)
     np.multiply(dsigmoid_nu_sum, sigmoid_nu, out=dnu)
     np.subtract(1, sigmoid_nu, out=work1)
     np.multiply(dnu, work1, out=dnu)
@@ -609,12 +609,12 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # sigmoid_zeta = sigmoid(zeta)
+        # sigmoid_zeta = sigmoid(zeta) (8)
         np.subtract(0, zeta, out=sigmoid_zeta)
         np.exp(sigmoid_zeta, out=sigmoid_zeta)
         np.add(sigmoid_zeta, 1, out=sigmoid_zeta)
         np.divide(1, sigmoid_zeta, out=sigmoid_zeta)
-        # sigmoid_nu = sigmoid(nu)
+        # sigmoid_nu = sigmoid(nu) (8)
         np.subtract(0, nu, out=sigmoid_nu)
         np.exp(sigmoid_nu, out=sigmoid_nu)
         np.add(sigmoid_nu, 1, out=sigmoid_nu)
@@ -804,11 +804,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -821,7 +827,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1740,17 +1746,17 @@ static void forward_1(
             const real W_x_t = W_x_t_row[unit];
             const real U_h_t = p_t_row[unit];
             const real h_t1 = h_t1_row[unit];
-            // p[t] = W_x[t] + U_h[t] (shared product)
+            // p[t] = W_x[t] + U_h[t] (shared product) (5)
             const real p_t = W_x_t + U_h_t;
-            // a_z[t] = p[t] + b_z
+            // a_z[t] = p[t] + b_z (12)
             const real a_z_t = p_t + b_z[unit];
-            // a_n[t] = p[t] + b_n
+            // a_n[t] = p[t] + b_n (14)
             const real a_n_t = p_t + b_n[unit];
-            // z[t] = sigmoid(a_z[t]) (gate)
+            // z[t] = sigmoid(a_z[t]) (gate) (13)
             const real z_t = sigmoid(a_z_t);
-            // n[t] = tanh(a_n[t]) (candidate)
+            // n[t] = tanh(a_n[t]) (candidate) (15)
             const real n_t = tanh(a_n_t);
-            // h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state)
+            // h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state) (8)
             const real h_t = (sigmoid_zeta[0] * (1 - z_t) + sigmoid_nu[0]) * n_t + z_t * h_t1;
             p_t_row[unit] = p_t;
             h_t_row[unit] = h_t;
@@ -1797,27 +1803,27 @@ static void backward_1(
             const real dh_back_next = dh_back_next_row[unit];
             const real dh_via_next = dh_via_next_row[unit];
             const real h_t1 = h_t1_row[unit];
-            // a_z[t] = p[t] + b_z
+            // a_z[t] = p[t] + b_z (12)
             const real a_z_t = p_t + b_z[unit];
-            // a_n[t] = p[t] + b_n
+            // a_n[t] = p[t] + b_n (14)
             const real a_n_t = p_t + b_n[unit];
-            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (30)
             const real dh_t = dy_t + dh_back_next + dh_via_next;
-            // z[t] = sigmoid(a_z[t]) (gate)
+            // z[t] = sigmoid(a_z[t]) (gate) (13)
             const real z_t = sigmoid(a_z_t);
-            // n[t] = tanh(a_n[t]) (candidate)
+            // n[t] = tanh(a_n[t]) (candidate) (15)
             const real n_t = tanh(a_n_t);
-            // dn[t] = dh[t]*(sigmoid_zeta*(1 - z[t]) + sigmoid_nu)
+            // dn[t] = dh[t]*(sigmoid_zeta*(1 - z[t]) + sigmoid_nu) (31)
             const real dn_t = dh_t * (sigmoid_zeta[0] * (1 - z_t) + sigmoid_nu[0]);
-            // dz[t] = dh[t]*(-sigmoid_zeta*n[t] + h[t-1])
+            // dz[t] = dh[t]*(-sigmoid_zeta*n[t] + h[t-1]) (33)
             const real dz_t = dh_t * (-sigmoid_zeta[0] * n_t + h_t1);
-            // dh_via[t] = dh[t]*z[t]
+            // dh_via[t] = dh[t]*z[t] (30)
             const real dh_via_t = dh_t * z_t;
-            // da_n[t] = dn[t]*(1 - n[t]**2)
+            // da_n[t] = dn[t]*(1 - n[t]**2) (32)
             const real da_n_t = dn_t * (1 - n_t * n_t);
-            // da_z[t] = dz[t]*z[t]*(1 - z[t])
+            // da_z[t] = dz[t]*z[t]*(1 - z[t]) (34)
             const real da_z_t = dz_t * z_t * (1 - z_t);
-            // dp[t] = da_z[t] + da_n[t]
+            // dp[t] = da_z[t] + da_n[t] (35)
             const real dp_t = da_z_t + da_n_t;
             dh_t_row[unit] = dh_t;
             z_t_row[unit] = z_t;
@@ -1849,9 +1855,9 @@ static void backward_2(
             const real dh_t = dh_t_row[unit];
             const real n_t = n_t_row[unit];
             const real z_t = z_t_row[unit];
-            // dsigmoid_nu_each[t] = dh[t]*n[t]
+            // dsigmoid_nu_each[t] = dh[t]*n[t] (48)
             const real dsigmoid_nu_each_t = dh_t * n_t;
-            // dsigmoid_zeta_each[t] = dh[t]*(1 - z[t])*n[t]
+            // dsigmoid_zeta_each[t] = dh[t]*(1 - z[t])*n[t] (47)
             const real dsigmoid_zeta_each_t = dh_t * (1 - z_t) * n_t;
             dsigmoid_nu_each_t_row[unit] = dsigmoid_nu_each_t;
             dsigmoid_zeta_each_t_row[unit] = dsigmoid_zeta_each_t;
@@ -1908,7 +1914,7 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_x[t] = W @ x[t]
+            // W_x[t] = W @ x[t] (5)
             multiply(
                 a->W_x + (first - base)*a->H, a->H, a->x + first*a->D, a->D, call->packed_W, rows, a->D, a->H, 0);
         }
@@ -1919,7 +1925,7 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_h[t] = U @ h[t-1]
+                // U_h[t] = U @ h[t-1] (5)
                 multiply(
                     a->p + (a->kept_0[t] + first)*a->H, a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U, rows, a->H, a->H, 0);
@@ -2015,7 +2021,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->sigmoid_zeta, a->sigmoid_nu, a->h + (a->starts_1[t] + first)*a->H,
                     a->dh_via + (a->ring_1[t] + first)*a->H, a->da_n + (a->starts_0[t] - base + first)*a->H,
                     a->da_z + (a->starts_0[t] - base + first)*a->H, a->dp + (a->starts_0[t] + first)*a->H);
-                // dh_back[t] = U.T @ dp[t]
+                // dh_back[t] = U.T @ dp[t] (30)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H, a->dp + (a->starts_0[t] + first)*a->H, a->H,
                     call->packed_U, rows, a->H, a->H, 0);
@@ -2023,10 +2029,10 @@ static void run_backward_part(void *given, struct member *me) {
         }
         meet(me);
         share(a->H, me, &lo, &hi);
-        // db_z = sum of da_z[t]
+        // db_z = sum of da_z[t] (45)
         sums(a->b_z_, a->da_z, a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // db_n = sum of da_n[t]
+        // db_n = sum of da_n[t] (46)
         sums(a->b_n_, a->da_n, a->H, NULL, 0, total, lo, hi, number > 0);
         share(total, me, &lo, &hi);
         lo += base;
@@ -2040,10 +2046,10 @@ static void run_backward_part(void *given, struct member *me) {
         }
         meet(me);
         share(a->H, me, &lo, &hi);
-        // dsigmoid_nu_total = sum of dsigmoid_nu_each[t]
+        // dsigmoid_nu_total = sum of dsigmoid_nu_each[t] (48)
         sums(a->dsigmoid_nu_total, a->dsigmoid_nu_each, a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // dsigmoid_zeta_total = sum of dsigmoid_zeta_each[t]
+        // dsigmoid_zeta_total = sum of dsigmoid_zeta_each[t] (47)
         sums(a->dsigmoid_zeta_total, a->dsigmoid_zeta_each, a->H, NULL, 0, total, lo, hi, number > 0);
     }
 }
@@ -2100,19 +2106,19 @@ static void run_backward_2_part(void *given, struct member *me) {
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
         if (a->need_x) {
-            // dx[t] = W.T @ dp[t]
+            // dx[t] = W.T @ dp[t] (36)
             multiply(a->dx + first*a->D, a->D, a->dp + first*a->H, a->H, call->packed_W, rows, a->H, a->D, 0);
         }
     }
     share(a->H, me, &lo, &hi);
     if (scratch) {
-        // dW = sum of outer(dp[t], x[t])
+        // dW = sum of outer(dp[t], x[t]) (43)
         gradient(
             a->W_, a->D, a->dp, a->H, NULL, 0, a->x, a->D, NULL, 0, a->total, lo, hi, 0, a->D, scratch);
     }
     share(a->H, me, &lo, &hi);
     if (scratch) {
-        // dU = sum of outer(dp[t], h[t-1])
+        // dU = sum of outer(dp[t], h[t-1]) (44)
         gradient(
             a->U, a->H, a->dp, a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H, a->past_1_0, 0, a->total,
             lo, hi, 0, a->H, scratch);
@@ -2161,7 +2167,7 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_x[t] = W @ x[t]
+        // W_x[t] = W @ x[t] (5)
         multiply_plain(
             a->W_x + first*a->H, a->H, a->x + first*a->D, a->D, a->W, 1, a->D, rows, a->D, a->H, 0);
     }
@@ -2169,7 +2175,7 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_h[t] = U @ h[t-1]
+        // U_h[t] = U @ h[t-1] (5)
         multiply_plain(
             a->p + first*a->H, a->H, a->h_1 + first*a->H, a->H, a->U, 1, a->H, rows, a->H, a->H, 0);
         forward_1(

@@ -5,7 +5,7 @@ recurrent neural network. Gate and candidate share their matrices; zeta and nu p
 
 The cell fastgrnn as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive fastgrnn``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "52c96495af596222"
+STAMP = "85d3c3d3937f1fba"
 
 
 class Params(Mapping[str, Any]):
@@ -349,17 +349,17 @@ def _forward_sweep(
     U_T = U.T
     kernels = _kernels(dtype)
 
-    # sigmoid_zeta = sigmoid(zeta)
+    # sigmoid_zeta = sigmoid(zeta) (8)
     cp.subtract(0, zeta, out=sigmoid_zeta)
     cp.exp(sigmoid_zeta, out=sigmoid_zeta)
     cp.add(sigmoid_zeta, 1, out=sigmoid_zeta)
     cp.divide(1, sigmoid_zeta, out=sigmoid_zeta)
-    # sigmoid_nu = sigmoid(nu)
+    # sigmoid_nu = sigmoid(nu) (8)
     cp.subtract(0, nu, out=sigmoid_nu)
     cp.exp(sigmoid_nu, out=sigmoid_nu)
     cp.add(sigmoid_nu, 1, out=sigmoid_nu)
     cp.divide(1, sigmoid_nu, out=sigmoid_nu)
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (5)
     cp.matmul(x_rows, W_T, out=W_x)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -369,16 +369,16 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # U_h[t] = U @ h[t-1]
+        # U_h[t] = U @ h[t-1] (5)
         h_t1 = h[at_1_0[t]]
         U_h_t = p[kept_0[t]]
         cp.matmul(h_t1, U_T, out=U_h_t)
-        # p[t] = W_x[t] + U_h[t] (shared product)
-        # a_z[t] = p[t] + b_z
-        # a_n[t] = p[t] + b_n
-        # z[t] = sigmoid(a_z[t]) (gate)
-        # n[t] = tanh(a_n[t]) (candidate)
-        # h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state)
+        # p[t] = W_x[t] + U_h[t] (shared product) (5)
+        # a_z[t] = p[t] + b_z (12)
+        # a_n[t] = p[t] + b_n (14)
+        # z[t] = sigmoid(a_z[t]) (gate) (13)
+        # n[t] = tanh(a_n[t]) (candidate) (15)
+        # h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state) (8)
         _launch_units(
             kernels.forward_1, n, H, H, W_x, at_0[t].start, p, kept_0[t].start, b_z, b_n, sigmoid_zeta, sigmoid_nu,
             h, at_1_0[t].start, h, at_1[t].start,
@@ -487,12 +487,12 @@ def _backward_sweep(
     kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
-    # sigmoid_zeta = sigmoid(zeta)
+    # sigmoid_zeta = sigmoid(zeta) (8)
     cp.subtract(0, zeta, out=sigmoid_zeta)
     cp.exp(sigmoid_zeta, out=sigmoid_zeta)
     cp.add(sigmoid_zeta, 1, out=sigmoid_zeta)
     cp.divide(1, sigmoid_zeta, out=sigmoid_zeta)
-    # sigmoid_nu = sigmoid(nu)
+    # sigmoid_nu = sigmoid(nu) (8)
     cp.subtract(0, nu, out=sigmoid_nu)
     cp.exp(sigmoid_nu, out=sigmoid_nu)
     cp.add(sigmoid_nu, 1, out=sigmoid_nu)
@@ -505,57 +505,57 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # a_z[t] = p[t] + b_z
-        # a_n[t] = p[t] + b_n
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
-        # z[t] = sigmoid(a_z[t]) (gate)
-        # n[t] = tanh(a_n[t]) (candidate)
-        # dn[t] = dh[t]*(sigmoid_zeta*(1 - z[t]) + sigmoid_nu)
-        # dz[t] = dh[t]*(-sigmoid_zeta*n[t] + h[t-1])
-        # dh_via[t] = dh[t]*z[t]
-        # da_n[t] = dn[t]*(1 - n[t]**2)
-        # da_z[t] = dz[t]*z[t]*(1 - z[t])
-        # dp[t] = da_z[t] + da_n[t]
+        # a_z[t] = p[t] + b_z (12)
+        # a_n[t] = p[t] + b_n (14)
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (30)
+        # z[t] = sigmoid(a_z[t]) (gate) (13)
+        # n[t] = tanh(a_n[t]) (candidate) (15)
+        # dn[t] = dh[t]*(sigmoid_zeta*(1 - z[t]) + sigmoid_nu) (31)
+        # dz[t] = dh[t]*(-sigmoid_zeta*n[t] + h[t-1]) (33)
+        # dh_via[t] = dh[t]*z[t] (30)
+        # da_n[t] = dn[t]*(1 - n[t]**2) (32)
+        # da_z[t] = dz[t]*z[t]*(1 - z[t]) (34)
+        # dp[t] = da_z[t] + da_n[t] (35)
         _launch_units(
             kernels.backward_1, n, H, H, p, at_0[t].start, b_z, b_n, dy_rows, at_0[t].start, dh_back,
             ring_1[t].start, dh_via, ring_1[t].start, dh, at_0[t].start, z, at_0[t].start, n_, at_0[t].start,
             sigmoid_zeta, sigmoid_nu, h, at_1_0[t].start, dh_via, ring_1_0[t].start, da_n, at_0[t].start, da_z,
             at_0[t].start, dp, at_0[t].start,
         )
-        # dh_back[t] = U.T @ dp[t]
+        # dh_back[t] = U.T @ dp[t] (30)
         dp_t = dp[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(dp_t, U, out=dh_back_t)
 
-    # db_z = sum of da_z[t]
+    # db_z = sum of da_z[t] (45)
     cp.matmul(ones, da_z, out=db_z.reshape(1, -1))
-    # db_n = sum of da_n[t]
+    # db_n = sum of da_n[t] (46)
     cp.matmul(ones, da_n, out=db_n.reshape(1, -1))
-    # dsigmoid_nu_each[t] = dh[t]*n[t]
-    # dsigmoid_zeta_each[t] = dh[t]*(1 - z[t])*n[t]
+    # dsigmoid_nu_each[t] = dh[t]*n[t] (48)
+    # dsigmoid_zeta_each[t] = dh[t]*(1 - z[t])*n[t] (47)
     _launch_units(kernels.backward_2, pack.size, H, H, dh, n_, dsigmoid_nu_each, z, dsigmoid_zeta_each)
-    # dsigmoid_nu_total = sum of dsigmoid_nu_each[t]
+    # dsigmoid_nu_total = sum of dsigmoid_nu_each[t] (48)
     cp.matmul(ones, dsigmoid_nu_each, out=dsigmoid_nu_total.reshape(1, -1))
-    # dsigmoid_zeta_total = sum of dsigmoid_zeta_each[t]
+    # dsigmoid_zeta_total = sum of dsigmoid_zeta_each[t] (47)
     cp.matmul(ones, dsigmoid_zeta_each, out=dsigmoid_zeta_total.reshape(1, -1))
-    # dsigmoid_nu_sum = sum(dsigmoid_nu_total)
+    # dsigmoid_nu_sum = sum(dsigmoid_nu_total) (48)
     dsigmoid_nu_sum[...] = cp.sum(dsigmoid_nu_total)
-    # dsigmoid_zeta_sum = sum(dsigmoid_zeta_total)
+    # dsigmoid_zeta_sum = sum(dsigmoid_zeta_total) (47)
     dsigmoid_zeta_sum[...] = cp.sum(dsigmoid_zeta_total)
-    # dzeta = dsigmoid_zeta_sum*sigmoid_zeta*(1 - sigmoid_zeta)
+    # dzeta = dsigmoid_zeta_sum*sigmoid_zeta*(1 - sigmoid_zeta) (47)
     cp.multiply(dsigmoid_zeta_sum, sigmoid_zeta, out=dzeta)
     cp.subtract(1, sigmoid_zeta, out=work1)
     cp.multiply(dzeta, work1, out=dzeta)
-    # dnu = dsigmoid_nu_sum*sigmoid_nu*(1 - sigmoid_nu)
+    # dnu = dsigmoid_nu_sum*sigmoid_nu*(1 - sigmoid_nu) (48)
     cp.multiply(dsigmoid_nu_sum, sigmoid_nu, out=dnu)
     cp.subtract(1, sigmoid_nu, out=work1)
     cp.multiply(dnu, work1, out=dnu)
     if need_x:
-        # dx[t] = W.T @ dp[t]
+        # dx[t] = W.T @ dp[t] (36)
         cp.matmul(dp, W, out=dx_)
-    # dW = sum of outer(dp[t], x[t])
+    # dW = sum of outer(dp[t], x[t]) (43)
     cp.matmul(dp.T, x_, out=dW)
-    # dU = sum of outer(dp[t], h[t-1])
+    # dU = sum of outer(dp[t], h[t-1]) (44)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(dp.T, h_t1, out=dU)
 
@@ -604,27 +604,27 @@ def step(
     U_T = params.stack("U", "U").T
     kernels = _kernels(dtype)
 
-    # sigmoid_zeta = sigmoid(zeta)
+    # sigmoid_zeta = sigmoid(zeta) (8)
     cp.subtract(0, zeta, out=sigmoid_zeta)
     cp.exp(sigmoid_zeta, out=sigmoid_zeta)
     cp.add(sigmoid_zeta, 1, out=sigmoid_zeta)
     cp.divide(1, sigmoid_zeta, out=sigmoid_zeta)
-    # sigmoid_nu = sigmoid(nu)
+    # sigmoid_nu = sigmoid(nu) (8)
     cp.subtract(0, nu, out=sigmoid_nu)
     cp.exp(sigmoid_nu, out=sigmoid_nu)
     cp.add(sigmoid_nu, 1, out=sigmoid_nu)
     cp.divide(1, sigmoid_nu, out=sigmoid_nu)
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (5)
     cp.matmul(x_t_, W_T, out=W_x)
-    # U_h[t] = U @ h[t-1]
+    # U_h[t] = U @ h[t-1] (5)
     U_h_t = p
     cp.matmul(h_t1, U_T, out=U_h_t)
-    # p[t] = W_x[t] + U_h[t] (shared product)
-    # a_z[t] = p[t] + b_z
-    # a_n[t] = p[t] + b_n
-    # z[t] = sigmoid(a_z[t]) (gate)
-    # n[t] = tanh(a_n[t]) (candidate)
-    # h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state)
+    # p[t] = W_x[t] + U_h[t] (shared product) (5)
+    # a_z[t] = p[t] + b_z (12)
+    # a_n[t] = p[t] + b_n (14)
+    # z[t] = sigmoid(a_z[t]) (gate) (13)
+    # n[t] = tanh(a_n[t]) (candidate) (15)
+    # h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state) (8)
     _launch_units(
         kernels.forward_1, batch, H, H, W_x, 0, p, 0, b_z, b_n, sigmoid_zeta, sigmoid_nu, h_t1, 0, h, 0,
     )
@@ -798,11 +798,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -815,7 +821,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -983,17 +989,17 @@ __device__ inline void forward_1_unit(
     const real* h_t1_rows,
     real* h_t_rows,
     const forward_1_in& in) {
-    // p[t] = W_x[t] + U_h[t] (shared product)
+    // p[t] = W_x[t] + U_h[t] (shared product) (5)
     const real p_t = in.W_x_t + in.U_h_t;
-    // a_z[t] = p[t] + b_z
+    // a_z[t] = p[t] + b_z (12)
     const real a_z_t = p_t + in.b_z;
-    // a_n[t] = p[t] + b_n
+    // a_n[t] = p[t] + b_n (14)
     const real a_n_t = p_t + in.b_n;
-    // z[t] = sigmoid(a_z[t]) (gate)
+    // z[t] = sigmoid(a_z[t]) (gate) (13)
     const real z_t = sigmoid(a_z_t);
-    // n[t] = tanh(a_n[t]) (candidate)
+    // n[t] = tanh(a_n[t]) (candidate) (15)
     const real n_t = tanh(a_n_t);
-    // h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state)
+    // h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state) (8)
     const real h_t = (sigmoid_zeta[0] * (1 - z_t) + sigmoid_nu[0]) * n_t + z_t * in.h_t1;
     p_t_rows[row * H + unit] = p_t;
     h_t_rows[row * H + unit] = h_t;
@@ -1056,27 +1062,27 @@ __device__ inline void backward_1_unit(
     real* da_z_t_rows,
     real* dp_t_rows,
     const backward_1_in& in) {
-    // a_z[t] = p[t] + b_z
+    // a_z[t] = p[t] + b_z (12)
     const real a_z_t = in.p_t + in.b_z;
-    // a_n[t] = p[t] + b_n
+    // a_n[t] = p[t] + b_n (14)
     const real a_n_t = in.p_t + in.b_n;
-    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (30)
     const real dh_t = in.dy_t + in.dh_back_next + in.dh_via_next;
-    // z[t] = sigmoid(a_z[t]) (gate)
+    // z[t] = sigmoid(a_z[t]) (gate) (13)
     const real z_t = sigmoid(a_z_t);
-    // n[t] = tanh(a_n[t]) (candidate)
+    // n[t] = tanh(a_n[t]) (candidate) (15)
     const real n_t = tanh(a_n_t);
-    // dn[t] = dh[t]*(sigmoid_zeta*(1 - z[t]) + sigmoid_nu)
+    // dn[t] = dh[t]*(sigmoid_zeta*(1 - z[t]) + sigmoid_nu) (31)
     const real dn_t = dh_t * (sigmoid_zeta[0] * (1 - z_t) + sigmoid_nu[0]);
-    // dz[t] = dh[t]*(-sigmoid_zeta*n[t] + h[t-1])
+    // dz[t] = dh[t]*(-sigmoid_zeta*n[t] + h[t-1]) (33)
     const real dz_t = dh_t * (-sigmoid_zeta[0] * n_t + in.h_t1);
-    // dh_via[t] = dh[t]*z[t]
+    // dh_via[t] = dh[t]*z[t] (30)
     const real dh_via_t = dh_t * z_t;
-    // da_n[t] = dn[t]*(1 - n[t]**2)
+    // da_n[t] = dn[t]*(1 - n[t]**2) (32)
     const real da_n_t = dn_t * (1 - n_t * n_t);
-    // da_z[t] = dz[t]*z[t]*(1 - z[t])
+    // da_z[t] = dz[t]*z[t]*(1 - z[t]) (34)
     const real da_z_t = dz_t * z_t * (1 - z_t);
-    // dp[t] = da_z[t] + da_n[t]
+    // dp[t] = da_z[t] + da_n[t] (35)
     const real dp_t = da_z_t + da_n_t;
     dh_t_rows[row * H + unit] = dh_t;
     z_t_rows[row * H + unit] = z_t;
@@ -1118,9 +1124,9 @@ __device__ inline void backward_2_unit(
     const real* z_t_rows,
     real* dsigmoid_zeta_each_t_rows,
     const backward_2_in& in) {
-    // dsigmoid_nu_each[t] = dh[t]*n[t]
+    // dsigmoid_nu_each[t] = dh[t]*n[t] (48)
     const real dsigmoid_nu_each_t = in.dh_t * in.n_t;
-    // dsigmoid_zeta_each[t] = dh[t]*(1 - z[t])*n[t]
+    // dsigmoid_zeta_each[t] = dh[t]*(1 - z[t])*n[t] (47)
     const real dsigmoid_zeta_each_t = in.dh_t * (1 - in.z_t) * in.n_t;
     dsigmoid_nu_each_t_rows[row * H + unit] = dsigmoid_nu_each_t;
     dsigmoid_zeta_each_t_rows[row * H + unit] = dsigmoid_zeta_each_t;
@@ -1680,7 +1686,7 @@ extern "C" __global__ void BOUNDS forward_steps(
                     forward_1_ahead(row, unit, H, W_x_t_ahead, p_t_ahead, b_z, b_n, sigmoid_zeta, sigmoid_nu,
                         h_t1_ahead, h_t_ahead);
             }
-            // U_h[t] = U @ h[t-1]
+            // U_h[t] = U @ h[t-1] (5)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1852,7 +1858,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U.T @ dp[t]
+            // dh_back[t] = U.T @ dp[t] (30)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, dp + (sequence.whole(0, t) + first)*H, H,
                 (int)rows);
             __syncthreads();

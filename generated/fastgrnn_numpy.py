@@ -5,7 +5,7 @@ recurrent neural network. Gate and candidate share their matrices; zeta and nu p
 
 The cell fastgrnn as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive fastgrnn``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "bf4bc9e5e43da65e"
+STAMP = "91e67b65428e424a"
 
 
 class Params(Mapping[str, Any]):
@@ -329,17 +329,17 @@ def _forward_sweep(
     W_T = params.stack("W", "W").T
     U_T = params.stack("U", "U").T
 
-    # sigmoid_zeta = sigmoid(zeta)
+    # sigmoid_zeta = sigmoid(zeta) (8)
     np.subtract(0, zeta, out=sigmoid_zeta)
     np.exp(sigmoid_zeta, out=sigmoid_zeta)
     np.add(sigmoid_zeta, 1, out=sigmoid_zeta)
     np.divide(1, sigmoid_zeta, out=sigmoid_zeta)
-    # sigmoid_nu = sigmoid(nu)
+    # sigmoid_nu = sigmoid(nu) (8)
     np.subtract(0, nu, out=sigmoid_nu)
     np.exp(sigmoid_nu, out=sigmoid_nu)
     np.add(sigmoid_nu, 1, out=sigmoid_nu)
     np.divide(1, sigmoid_nu, out=sigmoid_nu)
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (5)
     np.matmul(x_rows, W_T, out=W_x)
 
     samples = -1
@@ -349,28 +349,28 @@ def _forward_sweep(
             a_z_t = z[:n]
             z_t = a_z_t
             work1_t = work1[:n]
-        # U_h[t] = U @ h[t-1]
+        # U_h[t] = U @ h[t-1] (5)
         h_t1 = h[at_1_0[t]]
         U_h_t = p[kept_0[t]]
         np.matmul(h_t1, U_T, out=U_h_t)
-        # p[t] = W_x[t] + U_h[t] (shared product)
+        # p[t] = W_x[t] + U_h[t] (shared product) (5)
         W_x_t = W_x[at_0[t]]
         p_t = U_h_t
         np.add(W_x_t, U_h_t, out=p_t)
-        # a_z[t] = p[t] + b_z
+        # a_z[t] = p[t] + b_z (12)
         np.add(p_t, b_z, out=a_z_t)
-        # a_n[t] = p[t] + b_n
+        # a_n[t] = p[t] + b_n (14)
         a_n_t = h[at_1[t]]
         np.add(p_t, b_n, out=a_n_t)
-        # z[t] = sigmoid(a_z[t]) (gate)
+        # z[t] = sigmoid(a_z[t]) (gate) (13)
         np.subtract(0, a_z_t, out=z_t)
         np.exp(z_t, out=z_t)
         np.add(z_t, 1, out=z_t)
         np.divide(1, z_t, out=z_t)
-        # n[t] = tanh(a_n[t]) (candidate)
+        # n[t] = tanh(a_n[t]) (candidate) (15)
         n_t = a_n_t
         np.tanh(a_n_t, out=n_t)
-        # h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state)
+        # h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state) (8)
         h_t = a_n_t
         np.subtract(1, z_t, out=work1_t)
         np.multiply(sigmoid_zeta, work1_t, out=work1_t)
@@ -483,12 +483,12 @@ def _backward_sweep(
     dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
     ones = np.ones((1, pack.size), dtype)
 
-    # sigmoid_zeta = sigmoid(zeta)
+    # sigmoid_zeta = sigmoid(zeta) (8)
     np.subtract(0, zeta, out=sigmoid_zeta)
     np.exp(sigmoid_zeta, out=sigmoid_zeta)
     np.add(sigmoid_zeta, 1, out=sigmoid_zeta)
     np.divide(1, sigmoid_zeta, out=sigmoid_zeta)
-    # sigmoid_nu = sigmoid(nu)
+    # sigmoid_nu = sigmoid(nu) (8)
     np.subtract(0, nu, out=sigmoid_nu)
     np.exp(sigmoid_nu, out=sigmoid_nu)
     np.add(sigmoid_nu, 1, out=sigmoid_nu)
@@ -499,93 +499,93 @@ def _backward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # a_z[t] = p[t] + b_z
+        # a_z[t] = p[t] + b_z (12)
         p_t = p[at_0[t]]
         a_z_t = z[at_0[t]]
         np.add(p_t, b_z, out=a_z_t)
-        # a_n[t] = p[t] + b_n
+        # a_n[t] = p[t] + b_n (14)
         a_n_t = n_[at_0[t]]
         np.add(p_t, b_n, out=a_n_t)
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (30)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_via_next = dh_via[ring_1[t]]
         dh_t = dh[at_0[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
         np.add(dh_t, dh_via_next, out=dh_t)
-        # z[t] = sigmoid(a_z[t]) (gate)
+        # z[t] = sigmoid(a_z[t]) (gate) (13)
         z_t = a_z_t
         np.subtract(0, a_z_t, out=z_t)
         np.exp(z_t, out=z_t)
         np.add(z_t, 1, out=z_t)
         np.divide(1, z_t, out=z_t)
-        # n[t] = tanh(a_n[t]) (candidate)
+        # n[t] = tanh(a_n[t]) (candidate) (15)
         n_t = a_n_t
         np.tanh(a_n_t, out=n_t)
-        # dn[t] = dh[t]*(sigmoid_zeta*(1 - z[t]) + sigmoid_nu)
+        # dn[t] = dh[t]*(sigmoid_zeta*(1 - z[t]) + sigmoid_nu) (31)
         dn_t = da_n[at_0[t]]
         np.subtract(1, z_t, out=dn_t)
         np.multiply(sigmoid_zeta, dn_t, out=dn_t)
         np.add(dn_t, sigmoid_nu, out=dn_t)
         np.multiply(dh_t, dn_t, out=dn_t)
-        # dh_via[t] = dh[t]*z[t]
+        # dh_via[t] = dh[t]*z[t] (30)
         dh_via_t = dh_via[ring_1_0[t]]
         np.multiply(dh_t, z_t, out=dh_via_t)
-        # dz[t] = dh[t]*(-sigmoid_zeta*n[t] + h[t-1])
+        # dz[t] = dh[t]*(-sigmoid_zeta*n[t] + h[t-1]) (33)
         h_t1 = h[at_1_0[t]]
         dz_t = da_z[at_0[t]]
         np.multiply(sigmoid_zeta, n_t, out=dz_t)
         np.subtract(h_t1, dz_t, out=dz_t)
         np.multiply(dh_t, dz_t, out=dz_t)
-        # da_n[t] = dn[t]*(1 - n[t]**2)
+        # da_n[t] = dn[t]*(1 - n[t]**2) (32)
         da_n_t = dn_t
         np.square(n_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dn_t, work1_t, out=da_n_t)
-        # da_z[t] = dz[t]*z[t]*(1 - z[t])
+        # da_z[t] = dz[t]*z[t]*(1 - z[t]) (34)
         da_z_t = dz_t
         np.multiply(dz_t, z_t, out=da_z_t)
         np.subtract(1, z_t, out=work1_t)
         np.multiply(da_z_t, work1_t, out=da_z_t)
-        # dp[t] = da_z[t] + da_n[t]
+        # dp[t] = da_z[t] + da_n[t] (35)
         dp_t = dp[at_0[t]]
         np.add(da_z_t, da_n_t, out=dp_t)
-        # dh_back[t] = U.T @ dp[t]
+        # dh_back[t] = U.T @ dp[t] (30)
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(dp_t, U, out=dh_back_t)
 
-    # db_z = sum of da_z[t]
+    # db_z = sum of da_z[t] (45)
     np.matmul(ones, da_z, out=db_z.reshape(1, -1))
-    # db_n = sum of da_n[t]
+    # db_n = sum of da_n[t] (46)
     np.matmul(ones, da_n, out=db_n.reshape(1, -1))
-    # dsigmoid_nu_each[t] = dh[t]*n[t]
+    # dsigmoid_nu_each[t] = dh[t]*n[t] (48)
     np.multiply(dh, n_, out=dsigmoid_nu_each)
-    # dsigmoid_zeta_each[t] = dh[t]*(1 - z[t])*n[t]
+    # dsigmoid_zeta_each[t] = dh[t]*(1 - z[t])*n[t] (47)
     np.subtract(1, z, out=dsigmoid_zeta_each)
     np.multiply(dh, dsigmoid_zeta_each, out=dsigmoid_zeta_each)
     np.multiply(dsigmoid_zeta_each, n_, out=dsigmoid_zeta_each)
-    # dsigmoid_nu_total = sum of dsigmoid_nu_each[t]
+    # dsigmoid_nu_total = sum of dsigmoid_nu_each[t] (48)
     np.matmul(ones, dsigmoid_nu_each, out=dsigmoid_nu_total.reshape(1, -1))
-    # dsigmoid_zeta_total = sum of dsigmoid_zeta_each[t]
+    # dsigmoid_zeta_total = sum of dsigmoid_zeta_each[t] (47)
     np.matmul(ones, dsigmoid_zeta_each, out=dsigmoid_zeta_total.reshape(1, -1))
-    # dsigmoid_nu_sum = sum(dsigmoid_nu_total)
+    # dsigmoid_nu_sum = sum(dsigmoid_nu_total) (48)
     dsigmoid_nu_sum[...] = np.sum(dsigmoid_nu_total)
-    # dsigmoid_zeta_sum = sum(dsigmoid_zeta_total)
+    # dsigmoid_zeta_sum = sum(dsigmoid_zeta_total) (47)
     dsigmoid_zeta_sum[...] = np.sum(dsigmoid_zeta_total)
-    # dzeta = dsigmoid_zeta_sum*sigmoid_zeta*(1 - sigmoid_zeta)
+    # dzeta = dsigmoid_zeta_sum*sigmoid_zeta*(1 - sigmoid_zeta) (47)
     np.multiply(dsigmoid_zeta_sum, sigmoid_zeta, out=dzeta)
     np.subtract(1, sigmoid_zeta, out=work1_)
     np.multiply(dzeta, work1_, out=dzeta)
-    # dnu = dsigmoid_nu_sum*sigmoid_nu*(1 - sigmoid_nu)
+    # dnu = dsigmoid_nu_sum*sigmoid_nu*(1 - sigmoid_nu) (48)
     np.multiply(dsigmoid_nu_sum, sigmoid_nu, out=dnu)
     np.subtract(1, sigmoid_nu, out=work1_)
     np.multiply(dnu, work1_, out=dnu)
     if need_x:
-        # dx[t] = W.T @ dp[t]
+        # dx[t] = W.T @ dp[t] (36)
         np.matmul(dp, W, out=dx_)
-    # dW = sum of outer(dp[t], x[t])
+    # dW = sum of outer(dp[t], x[t]) (43)
     np.matmul(dp.T, x_, out=dW)
-    # dU = sum of outer(dp[t], h[t-1])
+    # dU = sum of outer(dp[t], h[t-1]) (44)
     h_t1_ = h[pack.past(1, 0)]
     np.matmul(dp.T, h_t1_, out=dU)
 
@@ -685,40 +685,40 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # sigmoid_zeta = sigmoid(zeta)
+        # sigmoid_zeta = sigmoid(zeta) (8)
         np.subtract(0, zeta, out=sigmoid_zeta)
         np.exp(sigmoid_zeta, out=sigmoid_zeta)
         np.add(sigmoid_zeta, 1, out=sigmoid_zeta)
         np.divide(1, sigmoid_zeta, out=sigmoid_zeta)
-        # sigmoid_nu = sigmoid(nu)
+        # sigmoid_nu = sigmoid(nu) (8)
         np.subtract(0, nu, out=sigmoid_nu)
         np.exp(sigmoid_nu, out=sigmoid_nu)
         np.add(sigmoid_nu, 1, out=sigmoid_nu)
         np.divide(1, sigmoid_nu, out=sigmoid_nu)
-        # W_x[t] = W @ x[t]
+        # W_x[t] = W @ x[t] (5)
         np.matmul(x_t_, W_T, out=W_x)
-        # U_h[t] = U @ h[t-1]
+        # U_h[t] = U @ h[t-1] (5)
         U_h_t = p
         np.matmul(h_t1, U_T, out=U_h_t)
-        # p[t] = W_x[t] + U_h[t] (shared product)
+        # p[t] = W_x[t] + U_h[t] (shared product) (5)
         p_t = U_h_t
         np.add(W_x, U_h_t, out=p_t)
-        # a_z[t] = p[t] + b_z
+        # a_z[t] = p[t] + b_z (12)
         a_z_t = z
         np.add(p_t, b_z, out=a_z_t)
-        # a_n[t] = p[t] + b_n
+        # a_n[t] = p[t] + b_n (14)
         a_n_t = h
         np.add(p_t, b_n, out=a_n_t)
-        # z[t] = sigmoid(a_z[t]) (gate)
+        # z[t] = sigmoid(a_z[t]) (gate) (13)
         z_t = a_z_t
         np.subtract(0, a_z_t, out=z_t)
         np.exp(z_t, out=z_t)
         np.add(z_t, 1, out=z_t)
         np.divide(1, z_t, out=z_t)
-        # n[t] = tanh(a_n[t]) (candidate)
+        # n[t] = tanh(a_n[t]) (candidate) (15)
         n_t = a_n_t
         np.tanh(a_n_t, out=n_t)
-        # h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state)
+        # h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state) (8)
         h_t = a_n_t
         np.subtract(1, z_t, out=work1)
         np.multiply(sigmoid_zeta, work1, out=work1)
@@ -908,11 +908,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -925,7 +931,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -7,7 +7,7 @@ and output projection; the query is not scaled.
 The cell gated_deltanet as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive gated_deltanet``.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "a3ed397a7af23b26"
+STAMP = "450c5a4342cbc52e"
 
 
 class Params(Mapping[str, Any]):
@@ -379,7 +379,7 @@ def _forward_sweep(
     starts_0 = np.array(pack.starts(0, True), np.int64)
     kept_0 = np.array(pack.starts(0, keep_tape), np.int64)
 
-    # exp_a_log = exp(a_log)
+    # exp_a_log = exp(a_log) (31)
     np.exp(a_log, out=exp_a_log)
     # in C: W_g_x … y (37)
     _Call(
@@ -508,7 +508,7 @@ def _backward_sweep(
     ring_1 = np.array(pack.starts(1, False), np.int64)
     starts_1 = np.array(pack.starts(1, True), np.int64)
 
-    # exp_a_log = exp(a_log)
+    # exp_a_log = exp(a_log) (31)
     np.exp(a_log, out=exp_a_log)
     # in C: sigmoid_W_q_x … db_alpha (69)
     _Call(
@@ -522,7 +522,7 @@ def _backward_sweep(
         ],
         pack.size * (8*D + 8*D*H + 8*D*K + 63*H + 6*H*K + 54*K + 76),
     )()
-    # da_log = dexp_a_log_total*exp_a_log
+    # da_log = dexp_a_log_total*exp_a_log (100)
     np.multiply(dexp_a_log_total, exp_a_log, out=da_log)
 
     dS_first = dS_via[pack.first(1)]
@@ -635,7 +635,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # exp_a_log = exp(a_log)
+        # exp_a_log = exp(a_log) (31)
         np.exp(a_log, out=exp_a_log)
         # in C: W_g_x … y (37)
         run_step()
@@ -823,11 +823,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -840,7 +846,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1762,15 +1768,15 @@ static void forward_1(
         real* q_k_t_row = q_k_t_rows + row * (2*K);
         const real w_beta_x_t = W_g_x_to_W_v_x_t_row[H + 1];
         const real w_alpha_x_t = W_g_x_to_W_v_x_t_row[H];
-        // beta[t] = sigmoid(w_beta_x[t]) (writing strength)
+        // beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
         const real beta_t = sigmoid(w_beta_x_t);
-        // a_alpha[t] = w_alpha_x[t] + b_alpha
+        // a_alpha[t] = w_alpha_x[t] + b_alpha (31)
         const real a_alpha_t = w_alpha_x_t + b_alpha[0];
-        // softplus_a_alpha[t] = softplus(a_alpha[t])
+        // softplus_a_alpha[t] = softplus(a_alpha[t]) (31)
         const real softplus_a_alpha_t = softplus(a_alpha_t);
-        // exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
+        // exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t] (31)
         const real exp_in_alpha_t = -exp_a_log[0] * softplus_a_alpha_t;
-        // alpha[t] = exp(exp_in_alpha[t]) (decay)
+        // alpha[t] = exp(exp_in_alpha[t]) (decay) (31)
         const real alpha_t = exp(exp_in_alpha_t);
         beta_t_row[0] = beta_t;
         a_alpha_t_row[0] = a_alpha_t;
@@ -1781,47 +1787,47 @@ static void forward_1(
         for (long long unit = 0; unit < K; ++unit) {
             const real W_q_x_t = W_g_x_to_W_v_x_t_row[H + 2 + unit];
             const real W_k_x_t = W_g_x_to_W_v_x_t_row[H + K + 2 + unit];
-            // sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+            // sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (21)
             const real sigmoid_W_q_x_t = sigmoid(W_q_x_t);
-            // sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+            // sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (23)
             const real sigmoid_W_k_x_t = sigmoid(W_k_x_t);
-            // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+            // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (21)
             const real a_t = W_q_x_t * sigmoid_W_q_x_t;
-            // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+            // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (23)
             const real b_t = W_k_x_t * sigmoid_W_k_x_t;
-            // product_a[t] = a[t]**2
+            // product_a[t] = a[t]**2 (25)
             const real product_a_t = a_t * a_t;
-            // product_b[t] = b[t]**2
+            // product_b[t] = b[t]**2 (27)
             const real product_b_t = b_t * b_t;
             partial_dot_a += product_a_t;
             partial_dot_b += product_b_t;
             a_b_t_row[unit] = a_t;
             a_b_t_row[K + unit] = b_t;
         }
-        // dot_a[t] = sum(product_a[t])
+        // dot_a[t] = sum(product_a[t]) (25)
         const real dot_a_t = partial_dot_a;
-        // dot_b[t] = sum(product_b[t])
+        // dot_b[t] = sum(product_b[t]) (27)
         const real dot_b_t = partial_dot_b;
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real W_v_x_t = W_g_x_to_W_v_x_t_row[H + 2*K + 2 + unit];
             const real W_g_x_t = W_g_x_to_W_v_x_t_row[unit];
-            // sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
+            // sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
             const real sigmoid_W_v_x_t = sigmoid(W_v_x_t);
-            // sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+            // sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (34)
             const real sigmoid_W_g_x_t = sigmoid(W_g_x_t);
-            // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
+            // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
             const real v_t = W_v_x_t * sigmoid_W_v_x_t;
             sigmoid_W_g_x_t_row[unit] = sigmoid_W_g_x_t;
             v_t_row[unit] = v_t;
         }
-        // a_q[t] = dot_a[t] + eps
+        // a_q[t] = dot_a[t] + eps (25)
         const real a_q_t = dot_a_t + eps;
-        // a_k[t] = dot_b[t] + eps
+        // a_k[t] = dot_b[t] + eps (27)
         const real a_k_t = dot_b_t + eps;
-        // sqrt_a_q[t] = sqrt(a_q[t])
+        // sqrt_a_q[t] = sqrt(a_q[t]) (25)
         const real sqrt_a_q_t = sqrt(a_q_t);
-        // sqrt_a_k[t] = sqrt(a_k[t])
+        // sqrt_a_k[t] = sqrt(a_k[t]) (27)
         const real sqrt_a_k_t = sqrt(a_k_t);
         sqrt_a_q_sqrt_a_k_t_row[0] = sqrt_a_q_t;
         sqrt_a_q_sqrt_a_k_t_row[1] = sqrt_a_k_t;
@@ -1829,9 +1835,9 @@ static void forward_1(
         for (long long unit = 0; unit < K; ++unit) {
             const real a_t = a_b_t_row[unit];
             const real b_t = a_b_t_row[K + unit];
-            // q[t] = a[t]/sqrt_a_q[t] (query)
+            // q[t] = a[t]/sqrt_a_q[t] (query) (25)
             const real q_t = a_t / sqrt_a_q_t;
-            // k[t] = b[t]/sqrt_a_k[t] (key)
+            // k[t] = b[t]/sqrt_a_k[t] (key) (27)
             const real k_t = b_t / sqrt_a_k_t;
             q_k_t_row[unit] = q_t;
             q_k_t_row[K + unit] = k_t;
@@ -1863,11 +1869,11 @@ static void forward_2(
         const real alpha_t = alpha_t_row[0];
         for (long long unit = 0; unit < H; ++unit) {
             const real v_t = v_t_row[unit];
-            // S_k[t] = S[t-1] @ k[t]
+            // S_k[t] = S[t-1] @ k[t] (12)
             real S_k_t = 0;
             _Pragma("omp simd reduction(+: S_k_t)") for (int k =
                 0; k < K; ++k) S_k_t += S_t1_row[unit*K + k] * q_k_t_row[K + k];
-            // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
+            // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
             const real e_t = v_t - alpha_t * S_k_t;
             S_k_t_row[unit] = S_k_t;
             e_t_row[unit] = e_t;
@@ -1880,7 +1886,7 @@ static void forward_2(
             const real S_t1 = S_t1_row[unit];
             const real e_t_i = e_t_row[i];
             const real k_t_j = q_k_t_row[K + j];
-            // S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+            // S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (13)
             const real S_t = alpha_t * S_t1 + beta_t * e_t_i * k_t_j;
             S_t_row[unit] = S_t;
         }
@@ -1909,19 +1915,19 @@ static void forward_3(
         real* y_t_row = y_t_rows + row * H;
         real partial_sum_square_o = 0;
         for (long long unit = 0; unit < H; ++unit) {
-            // o[t] = S[t] @ q[t] (recalled value)
+            // o[t] = S[t] @ q[t] (recalled value) (14)
             real o_t = 0;
             _Pragma("omp simd reduction(+: o_t)") for (int k = 0; k < K; ++k) o_t += S_t_row[unit*K + k] * q_k_t_row[k];
-            // square_o[t] = o[t]**2
+            // square_o[t] = o[t]**2 (34)
             const real square_o_t = o_t * o_t;
             partial_sum_square_o += square_o_t;
             o_t_row[unit] = o_t;
         }
-        // sum_square_o[t] = sum(square_o[t])
+        // sum_square_o[t] = sum(square_o[t]) (34)
         const real sum_square_o_t = partial_sum_square_o;
-        // rms_squared_o[t] = sum_square_o[t]/H + 1e-05
+        // rms_squared_o[t] = sum_square_o[t]/H + 1e-05 (34)
         const real rms_squared_o_t = sum_square_o_t / (real)H + (real)1e-05;
-        // rms_o[t] = sqrt(rms_squared_o[t])
+        // rms_o[t] = sqrt(rms_squared_o[t]) (34)
         const real rms_o_t = sqrt(rms_squared_o_t);
         rms_o_t_row[0] = rms_o_t;
         #pragma omp simd
@@ -1929,7 +1935,7 @@ static void forward_3(
             const real o_t = o_t_row[unit];
             const real W_g_x_t = W_g_x_to_W_v_x_t_row[unit];
             const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
-            // y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output)
+            // y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output) (34)
             const real y_t = o_t * gain[unit] * W_g_x_t * sigmoid_W_g_x_t / rms_o_t;
             y_t_row[unit] = y_t;
         }
@@ -1971,9 +1977,9 @@ static void backward_1(
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
             const real W_q_x_t = W_g_x_to_W_v_x_t_row[H + 2 + unit];
-            // sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+            // sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (21)
             const real sigmoid_W_q_x_t = sigmoid(W_q_x_t);
-            // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+            // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (21)
             const real a_t = W_q_x_t * sigmoid_W_q_x_t;
             sigmoid_W_q_x_t_row[unit] = sigmoid_W_q_x_t;
             a_t_row[unit] = a_t;
@@ -1985,30 +1991,30 @@ static void backward_1(
             const real W_g_x_t = W_g_x_to_W_v_x_t_row[unit];
             const real dy_t = dy_t_row[unit];
             const real o_t = o_t_row[unit];
-            // sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+            // sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (34)
             const real sigmoid_W_g_x_t = sigmoid(W_g_x_t);
-            // dsigmoid_W_g_x[t] = dy[t]*o[t]*gain*W_g_x[t]/rms_o[t]
+            // dsigmoid_W_g_x[t] = dy[t]*o[t]*gain*W_g_x[t]/rms_o[t] (89)
             const real dsigmoid_W_g_x_t = dy_t * o_t * gain[unit] * W_g_x_t / rms_o_t;
             // dW_g_x[t] = dsigmoid_W_g_x[t]*sigmoid_W_g_x[t]*(1 - sigmoid_W_g_x[t]) +
-            //     dy[t]*sigmoid_W_g_x[t]*o[t]*gain/rms_o[t]
+            //     dy[t]*sigmoid_W_g_x[t]*o[t]*gain/rms_o[t] (89)
             const real dW_g_x_t = dsigmoid_W_g_x_t * sigmoid_W_g_x_t * (1 - sigmoid_W_g_x_t) + dy_t * sigmoid_W_g_x_t *
                 o_t * gain[unit] / rms_o_t;
-            // drms_o_each[t] = dy[t]*o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]
+            // drms_o_each[t] = dy[t]*o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t] (72)
             const real drms_o_each_t = dy_t * o_t * gain[unit] * W_g_x_t * sigmoid_W_g_x_t;
-            // dgain_each[t] = dy[t]*o[t]*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t]
+            // dgain_each[t] = dy[t]*o[t]*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (104)
             const real dgain_each_t = dy_t * o_t * W_g_x_t * sigmoid_W_g_x_t / rms_o_t;
             partial_drms_o_sum += drms_o_each_t;
             sigmoid_W_g_x_t_row[unit] = sigmoid_W_g_x_t;
             dW_g_x_to_dW_v_x_t_row[unit] = dW_g_x_t;
             dgain_each_t_row[unit] = dgain_each_t;
         }
-        // drms_o_sum[t] = sum(drms_o_each[t])
+        // drms_o_sum[t] = sum(drms_o_each[t]) (72)
         const real drms_o_sum_t = partial_drms_o_sum;
-        // drms_o[t] = -drms_o_sum[t]/rms_o[t]**2
+        // drms_o[t] = -drms_o_sum[t]/rms_o[t]**2 (72)
         const real drms_o_t = -drms_o_sum_t / (rms_o_t * rms_o_t);
-        // drms_squared_o[t] = drms_o[t]/(2*rms_o[t])
+        // drms_squared_o[t] = drms_o[t]/(2*rms_o[t]) (72)
         const real drms_squared_o_t = drms_o_t / 2 / rms_o_t;
-        // dsum_square_o[t] = drms_squared_o[t]/H
+        // dsum_square_o[t] = drms_squared_o[t]/H (72)
         const real dsum_square_o_t = drms_squared_o_t / (real)H;
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
@@ -2016,7 +2022,7 @@ static void backward_1(
             const real dy_t = dy_t_row[unit];
             const real W_g_x_t = W_g_x_to_W_v_x_t_row[unit];
             const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
-            // do[t] = 2*dsum_square_o[t]*o[t] + dy[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t]
+            // do[t] = 2*dsum_square_o[t]*o[t] + dy[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (72)
             const real do_t = 2 * dsum_square_o_t * o_t + dy_t * gain[unit] * W_g_x_t * sigmoid_W_g_x_t / rms_o_t;
             do_t_row[unit] = do_t;
         }
@@ -2024,20 +2030,20 @@ static void backward_1(
         #pragma omp simd reduction(+: partial_dsqrt_a_q_sum)
         for (long long unit = 0; unit < K; ++unit) {
             const real a_t = a_t_row[unit];
-            // dq[t] = S[t].T @ do[t]
+            // dq[t] = S[t].T @ do[t] (83)
             real dq_t = 0;
             for (int k = 0; k < H; ++k) dq_t += S_t_row[k*K + unit] * do_t_row[k];
-            // dsqrt_a_q_each[t] = dq[t]*a[t]
+            // dsqrt_a_q_each[t] = dq[t]*a[t] (87)
             const real dsqrt_a_q_each_t = dq_t * a_t;
             partial_dsqrt_a_q_sum += dsqrt_a_q_each_t;
             dq_t_row[unit] = dq_t;
         }
-        // dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t])
+        // dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t]) (87)
         const real dsqrt_a_q_sum_t = partial_dsqrt_a_q_sum;
         const real sqrt_a_q_t = sqrt_a_q_sqrt_a_k_t_row[0];
-        // dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2
+        // dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2 (87)
         const real dsqrt_a_q_t = -dsqrt_a_q_sum_t / (sqrt_a_q_t * sqrt_a_q_t);
-        // da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t])
+        // da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t]) (87)
         const real da_q_t = dsqrt_a_q_t / 2 / sqrt_a_q_t;
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
@@ -2045,11 +2051,11 @@ static void backward_1(
             const real dq_t = dq_t_row[unit];
             const real W_q_x_t = W_g_x_to_W_v_x_t_row[H + 2 + unit];
             const real sigmoid_W_q_x_t = sigmoid_W_q_x_t_row[unit];
-            // da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t]
+            // da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t] (87)
             const real da_t = 2 * da_q_t * a_t + dq_t / sqrt_a_q_t;
-            // dsigmoid_W_q_x[t] = da[t]*W_q_x[t]
+            // dsigmoid_W_q_x[t] = da[t]*W_q_x[t] (89)
             const real dsigmoid_W_q_x_t = da_t * W_q_x_t;
-            // dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t]
+            // dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t] (89)
             const real dW_q_x_t = dsigmoid_W_q_x_t * sigmoid_W_q_x_t * (1 - sigmoid_W_q_x_t) + da_t * sigmoid_W_q_x_t;
             dW_g_x_to_dW_v_x_t_row[H + 2 + unit] = dW_q_x_t;
         }
@@ -2099,11 +2105,11 @@ static void backward_2(
         const real a_alpha_t = a_alpha_t_row[0];
         const real sqrt_a_q_t = sqrt_a_q_sqrt_a_k_t_row[0];
         const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
-        // softplus_a_alpha[t] = softplus(a_alpha[t])
+        // softplus_a_alpha[t] = softplus(a_alpha[t]) (31)
         const real softplus_a_alpha_t = softplus(a_alpha_t);
-        // exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
+        // exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t] (31)
         const real exp_in_alpha_t = -exp_a_log[0] * softplus_a_alpha_t;
-        // alpha[t] = exp(exp_in_alpha[t]) (decay)
+        // alpha[t] = exp(exp_in_alpha[t]) (decay) (31)
         const real alpha_t = exp(exp_in_alpha_t);
         softplus_a_alpha_t_row[0] = softplus_a_alpha_t;
         alpha_t_row[0] = alpha_t;
@@ -2111,13 +2117,13 @@ static void backward_2(
         for (long long unit = 0; unit < K; ++unit) {
             const real W_k_x_t = W_g_x_to_W_v_x_t_row[H + K + 2 + unit];
             const real a_t = a_t_row[unit];
-            // sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+            // sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (23)
             const real sigmoid_W_k_x_t = sigmoid(W_k_x_t);
-            // q[t] = a[t]/sqrt_a_q[t] (query)
+            // q[t] = a[t]/sqrt_a_q[t] (query) (25)
             const real q_t = a_t / sqrt_a_q_t;
-            // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+            // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (23)
             const real b_t = W_k_x_t * sigmoid_W_k_x_t;
-            // k[t] = b[t]/sqrt_a_k[t] (key)
+            // k[t] = b[t]/sqrt_a_k[t] (key) (27)
             const real k_t = b_t / sqrt_a_k_t;
             sigmoid_W_k_x_t_row[unit] = sigmoid_W_k_x_t;
             q_k_2_t_row[unit] = q_t;
@@ -2131,19 +2137,19 @@ static void backward_2(
             const real do_t_i = do_t_row[i];
             const real q_t_j = q_k_2_t_row[j];
             const real dS_via_next = dS_via_next_row[unit];
-            // dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1]
+            // dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1] (74)
             const real dS_t = do_t_i * q_t_j + dS_via_next;
             dS_t_row[unit] = dS_t;
         }
         const real beta_t = beta_t_row[0];
         for (long long unit = 0; unit < H; ++unit) {
-            // de_along[t] = dS[t] @ k[t]
+            // de_along[t] = dS[t] @ k[t] (75)
             real de_along_t = 0;
             _Pragma("omp simd reduction(+: de_along_t)") for (int k =
                 0; k < K; ++k) de_along_t += dS_t_row[unit*K + k] * q_k_2_t_row[K + k];
-            // de[t] = de_along[t]*beta[t]
+            // de[t] = de_along[t]*beta[t] (75)
             const real de_t = de_along_t * beta_t;
-            // dS_k[t] = -de[t]*alpha[t]
+            // dS_k[t] = -de[t]*alpha[t] (74)
             const real dS_k_t = -de_t * alpha_t;
             de_along_t_row[unit] = de_along_t;
             de_t_row[unit] = de_t;
@@ -2156,7 +2162,7 @@ static void backward_2(
             const real dS_k_t_i = dS_k_t_row[i];
             const real k_t_j = q_k_2_t_row[K + j];
             const real dS_t = dS_t_row[unit];
-            // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t]
+            // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t] (74)
             const real dS_via_t = dS_k_t_i * k_t_j + dS_t * alpha_t;
             dS_via_t_row[unit] = dS_via_t;
         }
@@ -2216,43 +2222,43 @@ static void backward_3(
             const real de_t = de_t_row[unit];
             const real S_k_t = S_k_t_row[unit];
             const real de_along_t = de_along_t_row[unit];
-            // sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
+            // sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
             const real sigmoid_W_v_x_t = sigmoid(W_v_x_t);
-            // dalpha_each_2[t] = de[t]*S_k[t]
+            // dalpha_each_2[t] = de[t]*S_k[t] (76)
             const real dalpha_each_2_t = de_t * S_k_t;
-            // dsigmoid_W_v_x[t] = de[t]*W_v_x[t]
+            // dsigmoid_W_v_x[t] = de[t]*W_v_x[t] (89)
             const real dsigmoid_W_v_x_t = de_t * W_v_x_t;
-            // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
+            // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
             const real v_t = W_v_x_t * sigmoid_W_v_x_t;
-            // dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t]
+            // dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t] (89)
             const real dW_v_x_t = dsigmoid_W_v_x_t * sigmoid_W_v_x_t * (1 - sigmoid_W_v_x_t) + de_t * sigmoid_W_v_x_t;
-            // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
+            // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
             const real e_t = v_t - alpha_t * S_k_t;
-            // dbeta_each[t] = de_along[t]*e[t]
+            // dbeta_each[t] = de_along[t]*e[t] (78)
             const real dbeta_each_t = de_along_t * e_t;
             partial_dalpha_sum_2 += dalpha_each_2_t;
             partial_dbeta_sum += dbeta_each_t;
             dW_g_x_to_dW_v_x_t_row[H + 2*K + 2 + unit] = dW_v_x_t;
             e_t_row[unit] = e_t;
         }
-        // dalpha_sum_2[t] = sum(dalpha_each_2[t])
+        // dalpha_sum_2[t] = sum(dalpha_each_2[t]) (76)
         const real dalpha_sum_2_t = partial_dalpha_sum_2;
-        // dbeta_sum[t] = sum(dbeta_each[t])
+        // dbeta_sum[t] = sum(dbeta_each[t]) (78)
         const real dbeta_sum_t = partial_dbeta_sum;
         real partial_dalpha_sum = 0;
         #pragma omp simd reduction(+: partial_dalpha_sum)
         for (long long unit = 0; unit < (H*K); ++unit) {
             const real dS_t = dS_t_row[unit];
             const real S_t1 = S_t1_row[unit];
-            // dalpha_each[t] = dS[t]*S[t-1]
+            // dalpha_each[t] = dS[t]*S[t-1] (76)
             const real dalpha_each_t = dS_t * S_t1;
             partial_dalpha_sum += dalpha_each_t;
         }
-        // dalpha_sum[t] = sum(dalpha_each[t])
+        // dalpha_sum[t] = sum(dalpha_each[t]) (76)
         const real dalpha_sum_t = partial_dalpha_sum;
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
-            // dk_back[t] = S[t-1].T @ dS_k[t]
+            // dk_back[t] = S[t-1].T @ dS_k[t] (81)
             real dk_back_t = 0;
             for (int k = 0; k < H; ++k) dk_back_t += S_t1_row[k*K + unit] * dS_k_t_row[k];
             dk_back_t_row[unit] = dk_back_t;
@@ -2260,17 +2266,17 @@ static void backward_3(
         const real softplus_a_alpha_t = softplus_a_alpha_t_row[0];
         const real a_alpha_t = a_alpha_t_row[0];
         const real beta_t = beta_t_row[0];
-        // dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t]
+        // dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t] (76)
         const real dalpha_t = dalpha_sum_t - dalpha_sum_2_t;
-        // dexp_in_alpha[t] = dalpha[t]*alpha[t]
+        // dexp_in_alpha[t] = dalpha[t]*alpha[t] (89)
         const real dexp_in_alpha_t = dalpha_t * alpha_t;
-        // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log
+        // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log (89)
         const real dsoftplus_a_alpha_t = -dexp_in_alpha_t * exp_a_log[0];
-        // dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t]
+        // dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t] (100)
         const real dexp_a_log_each_t = -dexp_in_alpha_t * softplus_a_alpha_t;
-        // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
+        // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (89)
         const real da_alpha_t = dsoftplus_a_alpha_t * sigmoid(a_alpha_t);
-        // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t])
+        // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (89)
         const real dw_beta_x_t = dbeta_sum_t * beta_t * (1 - beta_t);
         dexp_a_log_each_t_row[0] = dexp_a_log_each_t;
         dW_g_x_to_dW_v_x_t_row[H] = da_alpha_t;
@@ -2280,22 +2286,22 @@ static void backward_3(
         for (long long unit = 0; unit < K; ++unit) {
             const real dk_back_t = dk_back_t_row[unit];
             const real b_t = b_t_row[unit];
-            // dk_along[t] = dS[t].T @ e[t]
+            // dk_along[t] = dS[t].T @ e[t] (81)
             real dk_along_t = 0;
             for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
-            // dk[t] = dk_along[t]*beta[t] + dk_back[t]
+            // dk[t] = dk_along[t]*beta[t] + dk_back[t] (81)
             const real dk_t = dk_along_t * beta_t + dk_back_t;
-            // dsqrt_a_k_each[t] = dk[t]*b[t]
+            // dsqrt_a_k_each[t] = dk[t]*b[t] (85)
             const real dsqrt_a_k_each_t = dk_t * b_t;
             partial_dsqrt_a_k_sum += dsqrt_a_k_each_t;
             dk_t_row[unit] = dk_t;
         }
-        // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t])
+        // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (85)
         const real dsqrt_a_k_sum_t = partial_dsqrt_a_k_sum;
         const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
-        // dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2
+        // dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2 (85)
         const real dsqrt_a_k_t = -dsqrt_a_k_sum_t / (sqrt_a_k_t * sqrt_a_k_t);
-        // da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t])
+        // da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t]) (85)
         const real da_k_t = dsqrt_a_k_t / 2 / sqrt_a_k_t;
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
@@ -2303,11 +2309,11 @@ static void backward_3(
             const real dk_t = dk_t_row[unit];
             const real W_k_x_t = W_g_x_to_W_v_x_t_row[H + K + 2 + unit];
             const real sigmoid_W_k_x_t = sigmoid_W_k_x_t_row[unit];
-            // db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t]
+            // db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t] (85)
             const real db_t = 2 * da_k_t * b_t + dk_t / sqrt_a_k_t;
-            // dsigmoid_W_k_x[t] = db[t]*W_k_x[t]
+            // dsigmoid_W_k_x[t] = db[t]*W_k_x[t] (89)
             const real dsigmoid_W_k_x_t = db_t * W_k_x_t;
-            // dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t]
+            // dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t] (89)
             const real dW_k_x_t = dsigmoid_W_k_x_t * sigmoid_W_k_x_t * (1 - sigmoid_W_k_x_t) + db_t * sigmoid_W_k_x_t;
             dW_g_x_to_dW_v_x_t_row[H + K + 2 + unit] = dW_k_x_t;
         }
@@ -2372,12 +2378,12 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_g_x[t] = W_g @ x[t]
-            // w_alpha_x[t] = w_alpha @ x[t]
-            // w_beta_x[t] = w_beta @ x[t]
-            // W_q_x[t] = W_q @ x[t]
-            // W_k_x[t] = W_k @ x[t]
-            // W_v_x[t] = W_v @ x[t]
+            // W_g_x[t] = W_g @ x[t] (34)
+            // w_alpha_x[t] = w_alpha @ x[t] (31)
+            // w_beta_x[t] = w_beta @ x[t] (10)
+            // W_q_x[t] = W_q @ x[t] (21)
+            // W_k_x[t] = W_k @ x[t] (23)
+            // W_v_x[t] = W_v @ x[t] (29)
             multiply(
                 a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2), 2*a->H + 2*a->K + 2, a->x + first*a->D, a->D,
                 call->packed_W_g_to_W_v, rows, a->D, 2*a->H + 2*a->K + 2, 0);
@@ -2544,7 +2550,7 @@ static void run_backward_part(void *given, struct member *me) {
             }
         }
         share(a->H, me, &lo, &hi);
-        // dgain = sum of dgain_each[t]
+        // dgain = sum of dgain_each[t] (104)
         sums(a->gain_, a->dgain_each, a->H, NULL, 0, total, lo, hi, number > 0);
         meet(me);
         share(total, me, &lo, &hi);
@@ -2564,7 +2570,7 @@ static void run_backward_part(void *given, struct member *me) {
         }
         meet(me);
         share(1, me, &lo, &hi);
-        // dexp_a_log_total = sum of dexp_a_log_each[t]
+        // dexp_a_log_total = sum of dexp_a_log_each[t] (100)
         sums(a->dexp_a_log_total, a->dexp_a_log_each, 1, NULL, 0, total, lo, hi, number > 0);
         share(total, me, &lo, &hi);
         lo += base;
@@ -2573,7 +2579,7 @@ static void run_backward_part(void *given, struct member *me) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
                 // dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ dW_v_x[t] + w_beta.T @ dw_beta_x[t] +
-                //     w_alpha.T @ da_alpha[t] + W_g.T @ dW_g_x[t]
+                //     w_alpha.T @ da_alpha[t] + W_g.T @ dW_g_x[t] (89)
                 multiply(
                     a->dx + first*a->D, a->D, a->dW_g_x_to_dW_v_x + (first - base)*(2*a->H + 2*a->K + 2),
                     2*a->H + 2*a->K + 2, call->packed_W_g_to_W_v, rows, 2*a->H + 2*a->K + 2, a->D, 0);
@@ -2581,18 +2587,18 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(2*a->H + 2*a->K + 2, me, &lo, &hi);
         if (scratch) {
-            // dW_g = sum of outer(dW_g_x[t], x[t])
-            // dw_alpha = sum of outer(da_alpha[t], x[t])
-            // dw_beta = sum of outer(dw_beta_x[t], x[t])
-            // dW_q = sum of outer(dW_q_x[t], x[t])
-            // dW_k = sum of outer(dW_k_x[t], x[t])
-            // dW_v = sum of outer(dW_v_x[t], x[t])
+            // dW_g = sum of outer(dW_g_x[t], x[t]) (103)
+            // dw_alpha = sum of outer(da_alpha[t], x[t]) (101)
+            // dw_beta = sum of outer(dw_beta_x[t], x[t]) (99)
+            // dW_q = sum of outer(dW_q_x[t], x[t]) (96)
+            // dW_k = sum of outer(dW_k_x[t], x[t]) (97)
+            // dW_v = sum of outer(dW_v_x[t], x[t]) (98)
             gradient(
                 a->W_g_, a->D, a->dW_g_x_to_dW_v_x, 2*a->H + 2*a->K + 2, NULL, 0, a->x, a->D, NULL, base, total,
                 lo, hi, number > 0, a->D, scratch);
         }
         share(1, me, &lo, &hi);
-        // db_alpha = sum of da_alpha[t]
+        // db_alpha = sum of da_alpha[t] (102)
         sums(
             a->b_alpha, a->dW_g_x_to_dW_v_x + a->H, 2*a->H + 2*a->K + 2, NULL, 0, total, lo, hi, number > 0);
     }
@@ -2651,12 +2657,12 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_g_x[t] = W_g @ x[t]
-        // w_alpha_x[t] = w_alpha @ x[t]
-        // w_beta_x[t] = w_beta @ x[t]
-        // W_q_x[t] = W_q @ x[t]
-        // W_k_x[t] = W_k @ x[t]
-        // W_v_x[t] = W_v @ x[t]
+        // W_g_x[t] = W_g @ x[t] (34)
+        // w_alpha_x[t] = w_alpha @ x[t] (31)
+        // w_beta_x[t] = w_beta @ x[t] (10)
+        // W_q_x[t] = W_q @ x[t] (21)
+        // W_k_x[t] = W_k @ x[t] (23)
+        // W_v_x[t] = W_v @ x[t] (29)
         multiply_plain(
             a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2), 2*a->H + 2*a->K + 2, a->x + first*a->D, a->D,
             a->W_g, 1, a->D, rows, a->D, 2*a->H + 2*a->K + 2, 0);

@@ -6,7 +6,7 @@ and output projection; the query is not scaled.
 
 The cell gated_deltanet as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive gated_deltanet``.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "54d438f38b4a3112"
+STAMP = "5f05047d5e212667"
 
 
 class Params(Mapping[str, Any]):
@@ -391,37 +391,37 @@ def _forward_sweep(
     W_g_to_W_v_T = params.stack("W_g", "W_v").T
     kernels = _kernels(dtype)
 
-    # exp_a_log = exp(a_log)
+    # exp_a_log = exp(a_log) (31)
     cp.exp(a_log, out=exp_a_log)
-    # W_g_x[t] = W_g @ x[t]
-    # w_alpha_x[t] = w_alpha @ x[t]
-    # w_beta_x[t] = w_beta @ x[t]
-    # W_q_x[t] = W_q @ x[t]
-    # W_k_x[t] = W_k @ x[t]
-    # W_v_x[t] = W_v @ x[t]
+    # W_g_x[t] = W_g @ x[t] (34)
+    # w_alpha_x[t] = w_alpha @ x[t] (31)
+    # w_beta_x[t] = w_beta @ x[t] (10)
+    # W_q_x[t] = W_q @ x[t] (21)
+    # W_k_x[t] = W_k @ x[t] (23)
+    # W_v_x[t] = W_v @ x[t] (29)
     cp.matmul(x_rows, W_g_to_W_v_T, out=W_g_x_to_W_v_x)
-    # beta[t] = sigmoid(w_beta_x[t]) (writing strength)
-    # a_alpha[t] = w_alpha_x[t] + b_alpha
-    # softplus_a_alpha[t] = softplus(a_alpha[t])
-    # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
-    # alpha[t] = exp(exp_in_alpha[t]) (decay)
-    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
-    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
-    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
-    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
-    # product_a[t] = a[t]**2
-    # product_b[t] = b[t]**2
-    # dot_a[t] = sum(product_a[t])
-    # dot_b[t] = sum(product_b[t])
-    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
-    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
-    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
-    # a_q[t] = dot_a[t] + eps
-    # a_k[t] = dot_b[t] + eps
-    # sqrt_a_q[t] = sqrt(a_q[t])
-    # sqrt_a_k[t] = sqrt(a_k[t])
-    # q[t] = a[t]/sqrt_a_q[t] (query)
-    # k[t] = b[t]/sqrt_a_k[t] (key)
+    # beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
+    # a_alpha[t] = w_alpha_x[t] + b_alpha (31)
+    # softplus_a_alpha[t] = softplus(a_alpha[t]) (31)
+    # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t] (31)
+    # alpha[t] = exp(exp_in_alpha[t]) (decay) (31)
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (21)
+    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (23)
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (21)
+    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (23)
+    # product_a[t] = a[t]**2 (25)
+    # product_b[t] = b[t]**2 (27)
+    # dot_a[t] = sum(product_a[t]) (25)
+    # dot_b[t] = sum(product_b[t]) (27)
+    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (34)
+    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
+    # a_q[t] = dot_a[t] + eps (25)
+    # a_k[t] = dot_b[t] + eps (27)
+    # sqrt_a_q[t] = sqrt(a_q[t]) (25)
+    # sqrt_a_k[t] = sqrt(a_k[t]) (27)
+    # q[t] = a[t]/sqrt_a_q[t] (query) (25)
+    # k[t] = b[t]/sqrt_a_k[t] (key) (27)
     _launch_rows(
         kernels.forward_1, pack.size, max(K, H), 256, H, K, W_g_x_to_W_v_x, beta, b_alpha, a_alpha, exp_a_log,
         alpha, a_b, sigmoid_W_g_x, v, sqrt_a_q_sqrt_a_k, q_k,
@@ -433,20 +433,20 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # S_k[t] = S[t-1] @ k[t]
-        # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
-        # S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+        # S_k[t] = S[t-1] @ k[t] (12)
+        # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
+        # S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (13)
         _launch_rows(
             kernels.forward_2, n, max(32*H, H*K), 1024, H, K, S, at_1_0[t].start, q_k, at_0[t].start, S_k,
             kept_0[t].start, v, at_0[t].start, alpha, at_0[t].start, e, beta, at_0[t].start, S, at_1[t].start,
         )
 
-    # o[t] = S[t] @ q[t] (recalled value)
-    # square_o[t] = o[t]**2
-    # sum_square_o[t] = sum(square_o[t])
-    # rms_squared_o[t] = sum_square_o[t]/H + 1e-05
-    # rms_o[t] = sqrt(rms_squared_o[t])
-    # y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output)
+    # o[t] = S[t] @ q[t] (recalled value) (14)
+    # square_o[t] = o[t]**2 (34)
+    # sum_square_o[t] = sum(square_o[t]) (34)
+    # rms_squared_o[t] = sum_square_o[t]/H + 1e-05 (34)
+    # rms_o[t] = sqrt(rms_squared_o[t]) (34)
+    # y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output) (34)
     _launch_rows(
         kernels.forward_3, pack.size, max(32*H, H), 256, H, K, S, 1 * batch, q_k, o, rms_o, gain,
         W_g_x_to_W_v_x, sigmoid_W_g_x, y,
@@ -572,28 +572,29 @@ def _backward_sweep(
     kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
-    # exp_a_log = exp(a_log)
+    # exp_a_log = exp(a_log) (31)
     cp.exp(a_log, out=exp_a_log)
-    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
-    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
-    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
-    # dsigmoid_W_g_x[t] = dy[t]*o[t]*gain*W_g_x[t]/rms_o[t]
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (21)
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (21)
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (34)
+    # dsigmoid_W_g_x[t] = dy[t]*o[t]*gain*W_g_x[t]/rms_o[t] (89)
     # dW_g_x[t] = dsigmoid_W_g_x[t]*sigmoid_W_g_x[t]*(1 - sigmoid_W_g_x[t]) + dy[t]*sigmoid_W_g_x[t]*o[t]*gain/rms_o[t]
-    # drms_o_each[t] = dy[t]*o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]
-    # dgain_each[t] = dy[t]*o[t]*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t]
-    # drms_o_sum[t] = sum(drms_o_each[t])
-    # drms_o[t] = -drms_o_sum[t]/rms_o[t]**2
-    # drms_squared_o[t] = drms_o[t]/(2*rms_o[t])
-    # dsum_square_o[t] = drms_squared_o[t]/H
-    # do[t] = 2*dsum_square_o[t]*o[t] + dy[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t]
-    # dq[t] = S[t].T @ do[t]
-    # dsqrt_a_q_each[t] = dq[t]*a[t]
-    # dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t])
-    # dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2
-    # da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t])
-    # da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t]
-    # dsigmoid_W_q_x[t] = da[t]*W_q_x[t]
-    # dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t]
+    #     (89)
+    # drms_o_each[t] = dy[t]*o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t] (72)
+    # dgain_each[t] = dy[t]*o[t]*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (104)
+    # drms_o_sum[t] = sum(drms_o_each[t]) (72)
+    # drms_o[t] = -drms_o_sum[t]/rms_o[t]**2 (72)
+    # drms_squared_o[t] = drms_o[t]/(2*rms_o[t]) (72)
+    # dsum_square_o[t] = drms_squared_o[t]/H (72)
+    # do[t] = 2*dsum_square_o[t]*o[t] + dy[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (72)
+    # dq[t] = S[t].T @ do[t] (83)
+    # dsqrt_a_q_each[t] = dq[t]*a[t] (87)
+    # dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t]) (87)
+    # dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2 (87)
+    # da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t]) (87)
+    # da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t] (87)
+    # dsigmoid_W_q_x[t] = da[t]*W_q_x[t] (89)
+    # dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t] (89)
     _launch_rows(
         kernels.backward_1, pack.size, max(K, H), 256, H, K, W_g_x_to_W_v_x, sigmoid_W_q_x, a, sigmoid_W_g_x,
         dy_rows, o, gain, rms_o, dW_g_x_to_dW_v_x, dgain_each, do, S, 1 * batch, dq, sqrt_a_q_sqrt_a_k,
@@ -606,18 +607,18 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # softplus_a_alpha[t] = softplus(a_alpha[t])
-        # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
-        # alpha[t] = exp(exp_in_alpha[t]) (decay)
-        # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
-        # q[t] = a[t]/sqrt_a_q[t] (query)
-        # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
-        # k[t] = b[t]/sqrt_a_k[t] (key)
-        # dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1]
-        # de_along[t] = dS[t] @ k[t]
-        # de[t] = de_along[t]*beta[t]
-        # dS_k[t] = -de[t]*alpha[t]
-        # dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t]
+        # softplus_a_alpha[t] = softplus(a_alpha[t]) (31)
+        # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t] (31)
+        # alpha[t] = exp(exp_in_alpha[t]) (decay) (31)
+        # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (23)
+        # q[t] = a[t]/sqrt_a_q[t] (query) (25)
+        # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (23)
+        # k[t] = b[t]/sqrt_a_k[t] (key) (27)
+        # dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1] (74)
+        # de_along[t] = dS[t] @ k[t] (75)
+        # de[t] = de_along[t]*beta[t] (75)
+        # dS_k[t] = -de[t]*alpha[t] (74)
+        # dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t] (74)
         _launch_rows(
             kernels.backward_2, n, max(K, H*K, 32*H), 1024, H, K, a_alpha, at_0[t].start, softplus_a_alpha,
             at_0[t].start, exp_a_log, alpha, at_0[t].start, W_g_x_to_W_v_x, at_0[t].start, sigmoid_W_k_x,
@@ -626,58 +627,58 @@ def _backward_sweep(
             de, at_0[t].start, dS_k, at_0[t].start, dS_via, ring_1_0[t].start,
         )
 
-    # dgain = sum of dgain_each[t]
+    # dgain = sum of dgain_each[t] (104)
     cp.matmul(ones, dgain_each, out=dgain.reshape(1, -1))
-    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
-    # dalpha_each_2[t] = de[t]*S_k[t]
-    # dsigmoid_W_v_x[t] = de[t]*W_v_x[t]
-    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
-    # dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t]
-    # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
-    # dbeta_each[t] = de_along[t]*e[t]
-    # dalpha_sum_2[t] = sum(dalpha_each_2[t])
-    # dbeta_sum[t] = sum(dbeta_each[t])
-    # dalpha_each[t] = dS[t]*S[t-1]
-    # dalpha_sum[t] = sum(dalpha_each[t])
-    # dk_back[t] = S[t-1].T @ dS_k[t]
-    # dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t]
-    # dexp_in_alpha[t] = dalpha[t]*alpha[t]
-    # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log
-    # dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t]
-    # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
-    # dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t])
-    # dk_along[t] = dS[t].T @ e[t]
-    # dk[t] = dk_along[t]*beta[t] + dk_back[t]
-    # dsqrt_a_k_each[t] = dk[t]*b[t]
-    # dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t])
-    # dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2
-    # da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t])
-    # db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t]
-    # dsigmoid_W_k_x[t] = db[t]*W_k_x[t]
-    # dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t]
+    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
+    # dalpha_each_2[t] = de[t]*S_k[t] (76)
+    # dsigmoid_W_v_x[t] = de[t]*W_v_x[t] (89)
+    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
+    # dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t] (89)
+    # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
+    # dbeta_each[t] = de_along[t]*e[t] (78)
+    # dalpha_sum_2[t] = sum(dalpha_each_2[t]) (76)
+    # dbeta_sum[t] = sum(dbeta_each[t]) (78)
+    # dalpha_each[t] = dS[t]*S[t-1] (76)
+    # dalpha_sum[t] = sum(dalpha_each[t]) (76)
+    # dk_back[t] = S[t-1].T @ dS_k[t] (81)
+    # dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t] (76)
+    # dexp_in_alpha[t] = dalpha[t]*alpha[t] (89)
+    # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log (89)
+    # dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t] (100)
+    # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (89)
+    # dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (89)
+    # dk_along[t] = dS[t].T @ e[t] (81)
+    # dk[t] = dk_along[t]*beta[t] + dk_back[t] (81)
+    # dsqrt_a_k_each[t] = dk[t]*b[t] (85)
+    # dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (85)
+    # dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2 (85)
+    # da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t]) (85)
+    # db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t] (85)
+    # dsigmoid_W_k_x[t] = db[t]*W_k_x[t] (89)
+    # dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t] (89)
     S_t1 = S[pack.past(1, 0)]
     _launch_rows(
         kernels.backward_3, pack.size, max(H, H*K, K), 1024, H, K, W_g_x_to_W_v_x, de, S_k, dW_g_x_to_dW_v_x,
         alpha, e, de_along, dS, S_t1, dS_k, dk_back, exp_a_log, softplus_a_alpha, dexp_a_log_each, a_alpha,
         beta, dk, b, sqrt_a_q_sqrt_a_k, sigmoid_W_k_x,
     )
-    # dexp_a_log_total = sum of dexp_a_log_each[t]
+    # dexp_a_log_total = sum of dexp_a_log_each[t] (100)
     cp.matmul(ones, dexp_a_log_each, out=dexp_a_log_total.reshape(1, -1))
     if need_x:
         # dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ dW_v_x[t] + w_beta.T @ dw_beta_x[t] + w_alpha.T @
-        #     da_alpha[t] + W_g.T @ dW_g_x[t]
+        #     da_alpha[t] + W_g.T @ dW_g_x[t] (89)
         cp.matmul(dW_g_x_to_dW_v_x, W_g_to_W_v, out=dx_)
-    # dW_g = sum of outer(dW_g_x[t], x[t])
-    # dw_alpha = sum of outer(da_alpha[t], x[t])
-    # dw_beta = sum of outer(dw_beta_x[t], x[t])
-    # dW_q = sum of outer(dW_q_x[t], x[t])
-    # dW_k = sum of outer(dW_k_x[t], x[t])
-    # dW_v = sum of outer(dW_v_x[t], x[t])
+    # dW_g = sum of outer(dW_g_x[t], x[t]) (103)
+    # dw_alpha = sum of outer(da_alpha[t], x[t]) (101)
+    # dw_beta = sum of outer(dw_beta_x[t], x[t]) (99)
+    # dW_q = sum of outer(dW_q_x[t], x[t]) (96)
+    # dW_k = sum of outer(dW_k_x[t], x[t]) (97)
+    # dW_v = sum of outer(dW_v_x[t], x[t]) (98)
     cp.matmul(dW_g_x_to_dW_v_x.T, x_, out=dW_g_to_dW_v)
-    # db_alpha = sum of da_alpha[t]
+    # db_alpha = sum of da_alpha[t] (102)
     da_alpha = dW_g_x_to_dW_v_x[:, H : H + 1]
     cp.matmul(ones, da_alpha, out=db_alpha.reshape(1, -1))
-    # da_log = dexp_a_log_total*exp_a_log
+    # da_log = dexp_a_log_total*exp_a_log (100)
     cp.multiply(dexp_a_log_total, exp_a_log, out=da_log)
 
     dS_first = dS_via[pack.first(1)]
@@ -733,54 +734,54 @@ def step(
     kernels = _kernels(dtype)
     S_t1 = S_before[0]
 
-    # exp_a_log = exp(a_log)
+    # exp_a_log = exp(a_log) (31)
     cp.exp(a_log, out=exp_a_log)
-    # W_g_x[t] = W_g @ x[t]
-    # w_alpha_x[t] = w_alpha @ x[t]
-    # w_beta_x[t] = w_beta @ x[t]
-    # W_q_x[t] = W_q @ x[t]
-    # W_k_x[t] = W_k @ x[t]
-    # W_v_x[t] = W_v @ x[t]
+    # W_g_x[t] = W_g @ x[t] (34)
+    # w_alpha_x[t] = w_alpha @ x[t] (31)
+    # w_beta_x[t] = w_beta @ x[t] (10)
+    # W_q_x[t] = W_q @ x[t] (21)
+    # W_k_x[t] = W_k @ x[t] (23)
+    # W_v_x[t] = W_v @ x[t] (29)
     cp.matmul(x_t_, W_g_to_W_v_T, out=W_g_x_to_W_v_x)
-    # beta[t] = sigmoid(w_beta_x[t]) (writing strength)
-    # a_alpha[t] = w_alpha_x[t] + b_alpha
-    # softplus_a_alpha[t] = softplus(a_alpha[t])
-    # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
-    # alpha[t] = exp(exp_in_alpha[t]) (decay)
-    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
-    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
-    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
-    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
-    # product_a[t] = a[t]**2
-    # product_b[t] = b[t]**2
-    # dot_a[t] = sum(product_a[t])
-    # dot_b[t] = sum(product_b[t])
-    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
-    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
-    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
-    # a_q[t] = dot_a[t] + eps
-    # a_k[t] = dot_b[t] + eps
-    # sqrt_a_q[t] = sqrt(a_q[t])
-    # sqrt_a_k[t] = sqrt(a_k[t])
-    # q[t] = a[t]/sqrt_a_q[t] (query)
-    # k[t] = b[t]/sqrt_a_k[t] (key)
+    # beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
+    # a_alpha[t] = w_alpha_x[t] + b_alpha (31)
+    # softplus_a_alpha[t] = softplus(a_alpha[t]) (31)
+    # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t] (31)
+    # alpha[t] = exp(exp_in_alpha[t]) (decay) (31)
+    # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (21)
+    # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (23)
+    # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (21)
+    # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (23)
+    # product_a[t] = a[t]**2 (25)
+    # product_b[t] = b[t]**2 (27)
+    # dot_a[t] = sum(product_a[t]) (25)
+    # dot_b[t] = sum(product_b[t]) (27)
+    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (34)
+    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
+    # a_q[t] = dot_a[t] + eps (25)
+    # a_k[t] = dot_b[t] + eps (27)
+    # sqrt_a_q[t] = sqrt(a_q[t]) (25)
+    # sqrt_a_k[t] = sqrt(a_k[t]) (27)
+    # q[t] = a[t]/sqrt_a_q[t] (query) (25)
+    # k[t] = b[t]/sqrt_a_k[t] (key) (27)
     _launch_rows(
         kernels.forward_1, batch, max(K, H), 256, H, K, W_g_x_to_W_v_x, beta, b_alpha, a_alpha, exp_a_log,
         alpha, a_b, sigmoid_W_g_x, v, sqrt_a_q_sqrt_a_k, q_k,
     )
-    # S_k[t] = S[t-1] @ k[t]
-    # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
-    # S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+    # S_k[t] = S[t-1] @ k[t] (12)
+    # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
+    # S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (13)
     _launch_rows(
         kernels.forward_2, batch, max(32*H, H*K), 1024, H, K, S_t1, 0, q_k, 0, S_k, 0, v, 0, alpha, 0, e, beta,
         0, S, 0,
     )
-    # o[t] = S[t] @ q[t] (recalled value)
-    # square_o[t] = o[t]**2
-    # sum_square_o[t] = sum(square_o[t])
-    # rms_squared_o[t] = sum_square_o[t]/H + 1e-05
-    # rms_o[t] = sqrt(rms_squared_o[t])
-    # y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output)
+    # o[t] = S[t] @ q[t] (recalled value) (14)
+    # square_o[t] = o[t]**2 (34)
+    # sum_square_o[t] = sum(square_o[t]) (34)
+    # rms_squared_o[t] = sum_square_o[t]/H + 1e-05 (34)
+    # rms_o[t] = sqrt(rms_squared_o[t]) (34)
+    # y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output) (34)
     _launch_rows(
         kernels.forward_3, batch, max(32*H, H), 256, H, K, S, 0, q_k, o, rms_o, gain, W_g_x_to_W_v_x,
         sigmoid_W_g_x, y,
@@ -958,11 +959,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -975,7 +982,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1151,15 +1158,15 @@ __device__ inline void forward_1_row(
     real* q_k_t_row = q_k_t_rows + row * (2*K);
     const real w_beta_x_t = W_g_x_to_W_v_x_t_row[H + 1];
     const real w_alpha_x_t = W_g_x_to_W_v_x_t_row[H];
-    // beta[t] = sigmoid(w_beta_x[t]) (writing strength)
+    // beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
     const real beta_t = sigmoid(w_beta_x_t);
-    // a_alpha[t] = w_alpha_x[t] + b_alpha
+    // a_alpha[t] = w_alpha_x[t] + b_alpha (31)
     const real a_alpha_t = w_alpha_x_t + b_alpha[0];
-    // softplus_a_alpha[t] = softplus(a_alpha[t])
+    // softplus_a_alpha[t] = softplus(a_alpha[t]) (31)
     const real softplus_a_alpha_t = softplus(a_alpha_t);
-    // exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
+    // exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t] (31)
     const real exp_in_alpha_t = -exp_a_log[0] * softplus_a_alpha_t;
-    // alpha[t] = exp(exp_in_alpha[t]) (decay)
+    // alpha[t] = exp(exp_in_alpha[t]) (decay) (31)
     const real alpha_t = exp(exp_in_alpha_t);
     if (threadIdx.x == 0) beta_t_row[0] = beta_t;
     if (threadIdx.x == 0) a_alpha_t_row[0] = a_alpha_t;
@@ -1169,55 +1176,55 @@ __device__ inline void forward_1_row(
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real W_q_x_t = W_g_x_to_W_v_x_t_row[H + 2 + unit];
         const real W_k_x_t = W_g_x_to_W_v_x_t_row[H + K + 2 + unit];
-        // sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+        // sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (21)
         const real sigmoid_W_q_x_t = sigmoid(W_q_x_t);
-        // sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+        // sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (23)
         const real sigmoid_W_k_x_t = sigmoid(W_k_x_t);
-        // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+        // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (21)
         const real a_t = W_q_x_t * sigmoid_W_q_x_t;
-        // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+        // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (23)
         const real b_t = W_k_x_t * sigmoid_W_k_x_t;
-        // product_a[t] = a[t]**2
+        // product_a[t] = a[t]**2 (25)
         const real product_a_t = a_t * a_t;
-        // product_b[t] = b[t]**2
+        // product_b[t] = b[t]**2 (27)
         const real product_b_t = b_t * b_t;
         partial_dot_a += product_a_t;
         partial_dot_b += product_b_t;
         a_b_t_row[unit] = a_t;
         a_b_t_row[K + unit] = b_t;
     }
-    // dot_a[t] = sum(product_a[t])
+    // dot_a[t] = sum(product_a[t]) (25)
     const real dot_a_t = block_sum(partial_dot_a);
-    // dot_b[t] = sum(product_b[t])
+    // dot_b[t] = sum(product_b[t]) (27)
     const real dot_b_t = block_sum(partial_dot_b);
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real W_v_x_t = W_g_x_to_W_v_x_t_row[H + 2*K + 2 + unit];
         const real W_g_x_t = W_g_x_to_W_v_x_t_row[unit];
-        // sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
+        // sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
         const real sigmoid_W_v_x_t = sigmoid(W_v_x_t);
-        // sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+        // sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (34)
         const real sigmoid_W_g_x_t = sigmoid(W_g_x_t);
-        // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
+        // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
         const real v_t = W_v_x_t * sigmoid_W_v_x_t;
         sigmoid_W_g_x_t_row[unit] = sigmoid_W_g_x_t;
         v_t_row[unit] = v_t;
     }
-    // a_q[t] = dot_a[t] + eps
+    // a_q[t] = dot_a[t] + eps (25)
     const real a_q_t = dot_a_t + eps;
-    // a_k[t] = dot_b[t] + eps
+    // a_k[t] = dot_b[t] + eps (27)
     const real a_k_t = dot_b_t + eps;
-    // sqrt_a_q[t] = sqrt(a_q[t])
+    // sqrt_a_q[t] = sqrt(a_q[t]) (25)
     const real sqrt_a_q_t = sqrt(a_q_t);
-    // sqrt_a_k[t] = sqrt(a_k[t])
+    // sqrt_a_k[t] = sqrt(a_k[t]) (27)
     const real sqrt_a_k_t = sqrt(a_k_t);
     if (threadIdx.x == 0) sqrt_a_q_sqrt_a_k_t_row[0] = sqrt_a_q_t;
     if (threadIdx.x == 0) sqrt_a_q_sqrt_a_k_t_row[1] = sqrt_a_k_t;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real a_t = a_b_t_row[unit];
         const real b_t = a_b_t_row[K + unit];
-        // q[t] = a[t]/sqrt_a_q[t] (query)
+        // q[t] = a[t]/sqrt_a_q[t] (query) (25)
         const real q_t = a_t / sqrt_a_q_t;
-        // k[t] = b[t]/sqrt_a_k[t] (key)
+        // k[t] = b[t]/sqrt_a_k[t] (key) (27)
         const real k_t = b_t / sqrt_a_k_t;
         q_k_t_row[unit] = q_t;
         q_k_t_row[K + unit] = k_t;
@@ -1248,11 +1255,11 @@ __device__ inline void forward_2_row(
     const real alpha_t = alpha_t_row[0];
     for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
         const real v_t = v_t_row[unit];
-        // S_k[t] = S[t-1] @ k[t]
+        // S_k[t] = S[t-1] @ k[t] (12)
         real S_k_t = 0;
         for (int k = lane; k < K; k += 32) S_k_t += S_t1_row[unit*K + k] * q_k_t_row[K + k];
         S_k_t = warp_sum(S_k_t);
-        // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
+        // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
         const real e_t = v_t - alpha_t * S_k_t;
         __syncwarp();
         if (lane == 0) S_k_t_row[unit] = S_k_t;
@@ -1266,7 +1273,7 @@ __device__ inline void forward_2_row(
         const real S_t1 = S_t1_row[unit];
         const real e_t_i = e_t_row[i];
         const real k_t_j = q_k_t_row[K + j];
-        // S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory)
+        // S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (13)
         const real S_t = alpha_t * S_t1 + beta_t * e_t_i * k_t_j;
         S_t_row[unit] = S_t;
     }
@@ -1294,29 +1301,29 @@ __device__ inline void forward_3_row(
     real* y_t_row = y_t_rows + row * H;
     real partial_sum_square_o = 0;
     for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
-        // o[t] = S[t] @ q[t] (recalled value)
+        // o[t] = S[t] @ q[t] (recalled value) (14)
         real o_t = 0;
         for (int k = lane; k < K; k += 32) o_t += S_t_row[unit*K + k] * q_k_t_row[k];
         o_t = warp_sum(o_t);
-        // square_o[t] = o[t]**2
+        // square_o[t] = o[t]**2 (34)
         const real square_o_t = o_t * o_t;
         __syncwarp();
         if (lane == 0) partial_sum_square_o += square_o_t;
         if (lane == 0) o_t_row[unit] = o_t;
     }
-    // sum_square_o[t] = sum(square_o[t])
+    // sum_square_o[t] = sum(square_o[t]) (34)
     const real sum_square_o_t = block_sum(partial_sum_square_o);
     __syncthreads();
-    // rms_squared_o[t] = sum_square_o[t]/H + 1e-05
+    // rms_squared_o[t] = sum_square_o[t]/H + 1e-05 (34)
     const real rms_squared_o_t = sum_square_o_t / (real)H + (real)1e-05;
-    // rms_o[t] = sqrt(rms_squared_o[t])
+    // rms_o[t] = sqrt(rms_squared_o[t]) (34)
     const real rms_o_t = sqrt(rms_squared_o_t);
     if (threadIdx.x == 0) rms_o_t_row[0] = rms_o_t;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real o_t = o_t_row[unit];
         const real W_g_x_t = W_g_x_to_W_v_x_t_row[unit];
         const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
-        // y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output)
+        // y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output) (34)
         const real y_t = o_t * gain[unit] * W_g_x_t * sigmoid_W_g_x_t / rms_o_t;
         y_t_row[unit] = y_t;
     }
@@ -1355,9 +1362,9 @@ __device__ inline void backward_1_row(
     const real* sqrt_a_q_sqrt_a_k_t_row = sqrt_a_q_sqrt_a_k_t_rows + row * 2;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real W_q_x_t = W_g_x_to_W_v_x_t_row[H + 2 + unit];
-        // sigmoid_W_q_x[t] = sigmoid(W_q_x[t])
+        // sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (21)
         const real sigmoid_W_q_x_t = sigmoid(W_q_x_t);
-        // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query)
+        // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (21)
         const real a_t = W_q_x_t * sigmoid_W_q_x_t;
         sigmoid_W_q_x_t_row[unit] = sigmoid_W_q_x_t;
         a_t_row[unit] = a_t;
@@ -1368,37 +1375,37 @@ __device__ inline void backward_1_row(
         const real W_g_x_t = W_g_x_to_W_v_x_t_row[unit];
         const real dy_t = dy_t_row[unit];
         const real o_t = o_t_row[unit];
-        // sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+        // sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (34)
         const real sigmoid_W_g_x_t = sigmoid(W_g_x_t);
-        // dsigmoid_W_g_x[t] = dy[t]*o[t]*gain*W_g_x[t]/rms_o[t]
+        // dsigmoid_W_g_x[t] = dy[t]*o[t]*gain*W_g_x[t]/rms_o[t] (89)
         const real dsigmoid_W_g_x_t = dy_t * o_t * gain[unit] * W_g_x_t / rms_o_t;
         // dW_g_x[t] = dsigmoid_W_g_x[t]*sigmoid_W_g_x[t]*(1 - sigmoid_W_g_x[t]) +
-        //     dy[t]*sigmoid_W_g_x[t]*o[t]*gain/rms_o[t]
+        //     dy[t]*sigmoid_W_g_x[t]*o[t]*gain/rms_o[t] (89)
         const real dW_g_x_t = dsigmoid_W_g_x_t * sigmoid_W_g_x_t * (1 - sigmoid_W_g_x_t) + dy_t * sigmoid_W_g_x_t * o_t
             * gain[unit] / rms_o_t;
-        // drms_o_each[t] = dy[t]*o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]
+        // drms_o_each[t] = dy[t]*o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t] (72)
         const real drms_o_each_t = dy_t * o_t * gain[unit] * W_g_x_t * sigmoid_W_g_x_t;
-        // dgain_each[t] = dy[t]*o[t]*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t]
+        // dgain_each[t] = dy[t]*o[t]*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (104)
         const real dgain_each_t = dy_t * o_t * W_g_x_t * sigmoid_W_g_x_t / rms_o_t;
         partial_drms_o_sum += drms_o_each_t;
         sigmoid_W_g_x_t_row[unit] = sigmoid_W_g_x_t;
         dW_g_x_to_dW_v_x_t_row[unit] = dW_g_x_t;
         dgain_each_t_row[unit] = dgain_each_t;
     }
-    // drms_o_sum[t] = sum(drms_o_each[t])
+    // drms_o_sum[t] = sum(drms_o_each[t]) (72)
     const real drms_o_sum_t = block_sum(partial_drms_o_sum);
-    // drms_o[t] = -drms_o_sum[t]/rms_o[t]**2
+    // drms_o[t] = -drms_o_sum[t]/rms_o[t]**2 (72)
     const real drms_o_t = -drms_o_sum_t / (rms_o_t * rms_o_t);
-    // drms_squared_o[t] = drms_o[t]/(2*rms_o[t])
+    // drms_squared_o[t] = drms_o[t]/(2*rms_o[t]) (72)
     const real drms_squared_o_t = drms_o_t / 2 / rms_o_t;
-    // dsum_square_o[t] = drms_squared_o[t]/H
+    // dsum_square_o[t] = drms_squared_o[t]/H (72)
     const real dsum_square_o_t = drms_squared_o_t / (real)H;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real o_t = o_t_row[unit];
         const real dy_t = dy_t_row[unit];
         const real W_g_x_t = W_g_x_to_W_v_x_t_row[unit];
         const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
-        // do[t] = 2*dsum_square_o[t]*o[t] + dy[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t]
+        // do[t] = 2*dsum_square_o[t]*o[t] + dy[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (72)
         const real do_t = 2 * dsum_square_o_t * o_t + dy_t * gain[unit] * W_g_x_t * sigmoid_W_g_x_t / rms_o_t;
         do_t_row[unit] = do_t;
     }
@@ -1406,31 +1413,31 @@ __device__ inline void backward_1_row(
     real partial_dsqrt_a_q_sum = 0;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real a_t = a_t_row[unit];
-        // dq[t] = S[t].T @ do[t]
+        // dq[t] = S[t].T @ do[t] (83)
         real dq_t = 0;
         for (int k = 0; k < H; ++k) dq_t += S_t_row[k*K + unit] * do_t_row[k];
-        // dsqrt_a_q_each[t] = dq[t]*a[t]
+        // dsqrt_a_q_each[t] = dq[t]*a[t] (87)
         const real dsqrt_a_q_each_t = dq_t * a_t;
         partial_dsqrt_a_q_sum += dsqrt_a_q_each_t;
         dq_t_row[unit] = dq_t;
     }
-    // dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t])
+    // dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t]) (87)
     const real dsqrt_a_q_sum_t = block_sum(partial_dsqrt_a_q_sum);
     const real sqrt_a_q_t = sqrt_a_q_sqrt_a_k_t_row[0];
-    // dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2
+    // dsqrt_a_q[t] = -dsqrt_a_q_sum[t]/sqrt_a_q[t]**2 (87)
     const real dsqrt_a_q_t = -dsqrt_a_q_sum_t / (sqrt_a_q_t * sqrt_a_q_t);
-    // da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t])
+    // da_q[t] = dsqrt_a_q[t]/(2*sqrt_a_q[t]) (87)
     const real da_q_t = dsqrt_a_q_t / 2 / sqrt_a_q_t;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real a_t = a_t_row[unit];
         const real dq_t = dq_t_row[unit];
         const real W_q_x_t = W_g_x_to_W_v_x_t_row[H + 2 + unit];
         const real sigmoid_W_q_x_t = sigmoid_W_q_x_t_row[unit];
-        // da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t]
+        // da[t] = 2*da_q[t]*a[t] + dq[t]/sqrt_a_q[t] (87)
         const real da_t = 2 * da_q_t * a_t + dq_t / sqrt_a_q_t;
-        // dsigmoid_W_q_x[t] = da[t]*W_q_x[t]
+        // dsigmoid_W_q_x[t] = da[t]*W_q_x[t] (89)
         const real dsigmoid_W_q_x_t = da_t * W_q_x_t;
-        // dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t]
+        // dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t] (89)
         const real dW_q_x_t = dsigmoid_W_q_x_t * sigmoid_W_q_x_t * (1 - sigmoid_W_q_x_t) + da_t * sigmoid_W_q_x_t;
         dW_g_x_to_dW_v_x_t_row[H + 2 + unit] = dW_q_x_t;
     }
@@ -1479,24 +1486,24 @@ __device__ inline void backward_2_row(
     const real a_alpha_t = a_alpha_t_row[0];
     const real sqrt_a_q_t = sqrt_a_q_sqrt_a_k_t_row[0];
     const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
-    // softplus_a_alpha[t] = softplus(a_alpha[t])
+    // softplus_a_alpha[t] = softplus(a_alpha[t]) (31)
     const real softplus_a_alpha_t = softplus(a_alpha_t);
-    // exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t]
+    // exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t] (31)
     const real exp_in_alpha_t = -exp_a_log[0] * softplus_a_alpha_t;
-    // alpha[t] = exp(exp_in_alpha[t]) (decay)
+    // alpha[t] = exp(exp_in_alpha[t]) (decay) (31)
     const real alpha_t = exp(exp_in_alpha_t);
     if (threadIdx.x == 0) softplus_a_alpha_t_row[0] = softplus_a_alpha_t;
     if (threadIdx.x == 0) alpha_t_row[0] = alpha_t;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real W_k_x_t = W_g_x_to_W_v_x_t_row[H + K + 2 + unit];
         const real a_t = a_t_row[unit];
-        // sigmoid_W_k_x[t] = sigmoid(W_k_x[t])
+        // sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (23)
         const real sigmoid_W_k_x_t = sigmoid(W_k_x_t);
-        // q[t] = a[t]/sqrt_a_q[t] (query)
+        // q[t] = a[t]/sqrt_a_q[t] (query) (25)
         const real q_t = a_t / sqrt_a_q_t;
-        // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key)
+        // b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (23)
         const real b_t = W_k_x_t * sigmoid_W_k_x_t;
-        // k[t] = b[t]/sqrt_a_k[t] (key)
+        // k[t] = b[t]/sqrt_a_k[t] (key) (27)
         const real k_t = b_t / sqrt_a_k_t;
         sigmoid_W_k_x_t_row[unit] = sigmoid_W_k_x_t;
         q_k_2_t_row[unit] = q_t;
@@ -1510,20 +1517,20 @@ __device__ inline void backward_2_row(
         const real do_t_i = do_t_row[i];
         const real q_t_j = q_k_2_t_row[j];
         const real dS_via_next = dS_via_next_row[unit];
-        // dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1]
+        // dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1] (74)
         const real dS_t = do_t_i * q_t_j + dS_via_next;
         dS_t_row[unit] = dS_t;
     }
     __syncthreads();
     const real beta_t = beta_t_row[0];
     for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
-        // de_along[t] = dS[t] @ k[t]
+        // de_along[t] = dS[t] @ k[t] (75)
         real de_along_t = 0;
         for (int k = lane; k < K; k += 32) de_along_t += dS_t_row[unit*K + k] * q_k_2_t_row[K + k];
         de_along_t = warp_sum(de_along_t);
-        // de[t] = de_along[t]*beta[t]
+        // de[t] = de_along[t]*beta[t] (75)
         const real de_t = de_along_t * beta_t;
-        // dS_k[t] = -de[t]*alpha[t]
+        // dS_k[t] = -de[t]*alpha[t] (74)
         const real dS_k_t = -de_t * alpha_t;
         __syncwarp();
         if (lane == 0) de_along_t_row[unit] = de_along_t;
@@ -1537,7 +1544,7 @@ __device__ inline void backward_2_row(
         const real dS_k_t_i = dS_k_t_row[i];
         const real k_t_j = q_k_2_t_row[K + j];
         const real dS_t = dS_t_row[unit];
-        // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t]
+        // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t] (74)
         const real dS_via_t = dS_k_t_i * k_t_j + dS_t * alpha_t;
         dS_via_t_row[unit] = dS_via_t;
     }
@@ -1594,41 +1601,41 @@ __device__ inline void backward_3_row(
         const real de_t = de_t_row[unit];
         const real S_k_t = S_k_t_row[unit];
         const real de_along_t = de_along_t_row[unit];
-        // sigmoid_W_v_x[t] = sigmoid(W_v_x[t])
+        // sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
         const real sigmoid_W_v_x_t = sigmoid(W_v_x_t);
-        // dalpha_each_2[t] = de[t]*S_k[t]
+        // dalpha_each_2[t] = de[t]*S_k[t] (76)
         const real dalpha_each_2_t = de_t * S_k_t;
-        // dsigmoid_W_v_x[t] = de[t]*W_v_x[t]
+        // dsigmoid_W_v_x[t] = de[t]*W_v_x[t] (89)
         const real dsigmoid_W_v_x_t = de_t * W_v_x_t;
-        // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value)
+        // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
         const real v_t = W_v_x_t * sigmoid_W_v_x_t;
-        // dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t]
+        // dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t] (89)
         const real dW_v_x_t = dsigmoid_W_v_x_t * sigmoid_W_v_x_t * (1 - sigmoid_W_v_x_t) + de_t * sigmoid_W_v_x_t;
-        // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value)
+        // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
         const real e_t = v_t - alpha_t * S_k_t;
-        // dbeta_each[t] = de_along[t]*e[t]
+        // dbeta_each[t] = de_along[t]*e[t] (78)
         const real dbeta_each_t = de_along_t * e_t;
         partial_dalpha_sum_2 += dalpha_each_2_t;
         partial_dbeta_sum += dbeta_each_t;
         dW_g_x_to_dW_v_x_t_row[H + 2*K + 2 + unit] = dW_v_x_t;
         e_t_row[unit] = e_t;
     }
-    // dalpha_sum_2[t] = sum(dalpha_each_2[t])
+    // dalpha_sum_2[t] = sum(dalpha_each_2[t]) (76)
     const real dalpha_sum_2_t = block_sum(partial_dalpha_sum_2);
-    // dbeta_sum[t] = sum(dbeta_each[t])
+    // dbeta_sum[t] = sum(dbeta_each[t]) (78)
     const real dbeta_sum_t = block_sum(partial_dbeta_sum);
     real partial_dalpha_sum = 0;
     for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
         const real dS_t = dS_t_row[unit];
         const real S_t1 = S_t1_row[unit];
-        // dalpha_each[t] = dS[t]*S[t-1]
+        // dalpha_each[t] = dS[t]*S[t-1] (76)
         const real dalpha_each_t = dS_t * S_t1;
         partial_dalpha_sum += dalpha_each_t;
     }
-    // dalpha_sum[t] = sum(dalpha_each[t])
+    // dalpha_sum[t] = sum(dalpha_each[t]) (76)
     const real dalpha_sum_t = block_sum(partial_dalpha_sum);
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
-        // dk_back[t] = S[t-1].T @ dS_k[t]
+        // dk_back[t] = S[t-1].T @ dS_k[t] (81)
         real dk_back_t = 0;
         for (int k = 0; k < H; ++k) dk_back_t += S_t1_row[k*K + unit] * dS_k_t_row[k];
         dk_back_t_row[unit] = dk_back_t;
@@ -1637,17 +1644,17 @@ __device__ inline void backward_3_row(
     const real softplus_a_alpha_t = softplus_a_alpha_t_row[0];
     const real a_alpha_t = a_alpha_t_row[0];
     const real beta_t = beta_t_row[0];
-    // dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t]
+    // dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t] (76)
     const real dalpha_t = dalpha_sum_t - dalpha_sum_2_t;
-    // dexp_in_alpha[t] = dalpha[t]*alpha[t]
+    // dexp_in_alpha[t] = dalpha[t]*alpha[t] (89)
     const real dexp_in_alpha_t = dalpha_t * alpha_t;
-    // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log
+    // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log (89)
     const real dsoftplus_a_alpha_t = -dexp_in_alpha_t * exp_a_log[0];
-    // dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t]
+    // dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t] (100)
     const real dexp_a_log_each_t = -dexp_in_alpha_t * softplus_a_alpha_t;
-    // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
+    // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (89)
     const real da_alpha_t = dsoftplus_a_alpha_t * sigmoid(a_alpha_t);
-    // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t])
+    // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (89)
     const real dw_beta_x_t = dbeta_sum_t * beta_t * (1 - beta_t);
     if (threadIdx.x == 0) dexp_a_log_each_t_row[0] = dexp_a_log_each_t;
     if (threadIdx.x == 0) dW_g_x_to_dW_v_x_t_row[H] = da_alpha_t;
@@ -1656,33 +1663,33 @@ __device__ inline void backward_3_row(
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real dk_back_t = dk_back_t_row[unit];
         const real b_t = b_t_row[unit];
-        // dk_along[t] = dS[t].T @ e[t]
+        // dk_along[t] = dS[t].T @ e[t] (81)
         real dk_along_t = 0;
         for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
-        // dk[t] = dk_along[t]*beta[t] + dk_back[t]
+        // dk[t] = dk_along[t]*beta[t] + dk_back[t] (81)
         const real dk_t = dk_along_t * beta_t + dk_back_t;
-        // dsqrt_a_k_each[t] = dk[t]*b[t]
+        // dsqrt_a_k_each[t] = dk[t]*b[t] (85)
         const real dsqrt_a_k_each_t = dk_t * b_t;
         partial_dsqrt_a_k_sum += dsqrt_a_k_each_t;
         dk_t_row[unit] = dk_t;
     }
-    // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t])
+    // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (85)
     const real dsqrt_a_k_sum_t = block_sum(partial_dsqrt_a_k_sum);
     const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
-    // dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2
+    // dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2 (85)
     const real dsqrt_a_k_t = -dsqrt_a_k_sum_t / (sqrt_a_k_t * sqrt_a_k_t);
-    // da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t])
+    // da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t]) (85)
     const real da_k_t = dsqrt_a_k_t / 2 / sqrt_a_k_t;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real b_t = b_t_row[unit];
         const real dk_t = dk_t_row[unit];
         const real W_k_x_t = W_g_x_to_W_v_x_t_row[H + K + 2 + unit];
         const real sigmoid_W_k_x_t = sigmoid_W_k_x_t_row[unit];
-        // db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t]
+        // db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t] (85)
         const real db_t = 2 * da_k_t * b_t + dk_t / sqrt_a_k_t;
-        // dsigmoid_W_k_x[t] = db[t]*W_k_x[t]
+        // dsigmoid_W_k_x[t] = db[t]*W_k_x[t] (89)
         const real dsigmoid_W_k_x_t = db_t * W_k_x_t;
-        // dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t]
+        // dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t] (89)
         const real dW_k_x_t = dsigmoid_W_k_x_t * sigmoid_W_k_x_t * (1 - sigmoid_W_k_x_t) + db_t * sigmoid_W_k_x_t;
         dW_g_x_to_dW_v_x_t_row[H + K + 2 + unit] = dW_k_x_t;
     }

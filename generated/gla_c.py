@@ -6,7 +6,7 @@ each row of the memory S forgets at its own rate alpha, the 16th root of a sigmo
 The cell gla as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive gla``.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "13aa6996587269e0"
+STAMP = "35a0d3cbaf6870cd"
 
 
 class Params(Mapping[str, Any]):
@@ -795,11 +795,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -812,7 +818,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1719,11 +1725,11 @@ static void forward_1(
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real W_r_x_t = a_r_W_1_x_k_q_v_t_row[unit];
-            // a_r[t] = W_r_x[t] + b_r
+            // a_r[t] = W_r_x[t] + b_r (19)
             const real a_r_t = W_r_x_t + b_r[unit];
-            // sigmoid_a_r[t] = sigmoid(a_r[t])
+            // sigmoid_a_r[t] = sigmoid(a_r[t]) (19)
             const real sigmoid_a_r_t = sigmoid(a_r_t);
-            // r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+            // r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
             const real r_t = a_r_t * sigmoid_a_r_t;
             a_r_W_1_x_k_q_v_t_row[unit] = a_r_t;
             r_t_row[unit] = r_t;
@@ -1743,13 +1749,13 @@ static void forward_2(
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
             const real W_2_W_1_x_t = a_alpha_t_row[unit];
-            // a_alpha[t] = -W_2_W_1_x[t] - b_alpha
+            // a_alpha[t] = -W_2_W_1_x[t] - b_alpha (17)
             const real a_alpha_t = -W_2_W_1_x_t - b_alpha[unit];
-            // softplus_a_alpha[t] = softplus(a_alpha[t])
+            // softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
             const real softplus_a_alpha_t = softplus(a_alpha_t);
-            // exp_in_alpha[t] = -softplus_a_alpha[t]/16
+            // exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
             const real exp_in_alpha_t = -softplus_a_alpha_t / 16;
-            // alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+            // alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
             const real alpha_t = exp(exp_in_alpha_t);
             a_alpha_t_row[unit] = a_alpha_t;
             alpha_t_row[unit] = alpha_t;
@@ -1778,7 +1784,7 @@ static void forward_3(
             const real S_t1 = S_t1_row[unit];
             const real k_t_i = a_r_W_1_x_k_q_v_t_row[H + 16 + i];
             const real v_t_j = a_r_W_1_x_k_q_v_t_row[H + 2*K + 16 + j];
-            // S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+            // S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (9)
             const real S_t = alpha_t_i * S_t1 + k_t_i * v_t_j;
             S_t_row[unit] = S_t;
         }
@@ -1809,37 +1815,37 @@ static void forward_4(
         real partial_sum_o = 0;
         #pragma omp simd reduction(+: partial_sum_o)
         for (long long unit = 0; unit < H; ++unit) {
-            // o[t] = S[t].T @ q[t] (recalled value)
+            // o[t] = S[t].T @ q[t] (recalled value) (10)
             real o_t = 0;
             for (int k = 0; k < K; ++k) o_t += S_t_row[k*H + unit] * a_r_W_1_x_k_q_v_t_row[H + K + 16 + k];
             partial_sum_o += o_t;
             o_t_row[unit] = o_t;
         }
-        // sum_o[t] = sum(o[t])
+        // sum_o[t] = sum(o[t]) (21)
         const real sum_o_t = partial_sum_o;
         real partial_sum_square_o = 0;
         #pragma omp simd reduction(+: partial_sum_square_o)
         for (long long unit = 0; unit < H; ++unit) {
             const real o_t = o_t_row[unit];
-            // centred_o[t] = o[t] - sum_o[t]/H
+            // centred_o[t] = o[t] - sum_o[t]/H (21)
             const real centred_o_t = o_t - sum_o_t / (real)H;
-            // square_o[t] = centred_o[t]**2
+            // square_o[t] = centred_o[t]**2 (21)
             const real square_o_t = centred_o_t * centred_o_t;
             partial_sum_square_o += square_o_t;
             centred_o_t_row[unit] = centred_o_t;
         }
-        // sum_square_o[t] = sum(square_o[t])
+        // sum_square_o[t] = sum(square_o[t]) (21)
         const real sum_square_o_t = partial_sum_square_o;
-        // std_squared_o[t] = sum_square_o[t]/H + 1e-05
+        // std_squared_o[t] = sum_square_o[t]/H + 1e-05 (21)
         const real std_squared_o_t = sum_square_o_t / (real)H + (real)1e-05;
-        // std_o[t] = sqrt(std_squared_o[t])
+        // std_o[t] = sqrt(std_squared_o[t]) (21)
         const real std_o_t = sqrt(std_squared_o_t);
         std_o_t_row[0] = std_o_t;
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real r_t = r_t_row[unit];
             const real centred_o_t = centred_o_t_row[unit];
-            // a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+            // a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
             const real a_y_t = r_t * (centred_o_t * gain[unit] / std_o_t + bias[unit]);
             a_y_t_row[unit] = a_y_t;
         }
@@ -1870,11 +1876,11 @@ static void backward_1(
             const real a_r_t = a_r_W_1_x_k_q_v_t_row[unit];
             const real centred_o_t = centred_o_t_row[unit];
             const real std_o_t = std_o_t_row[0];
-            // sigmoid_a_r[t] = sigmoid(a_r[t])
+            // sigmoid_a_r[t] = sigmoid(a_r[t]) (19)
             const real sigmoid_a_r_t = sigmoid(a_r_t);
-            // r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+            // r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
             const real r_t = a_r_t * sigmoid_a_r_t;
-            // a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+            // a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
             const real a_y_t = r_t * (centred_o_t * gain[unit] / std_o_t + bias[unit]);
             sigmoid_a_r_t_row[unit] = sigmoid_a_r_t;
             r_t_row[unit] = r_t;
@@ -1923,30 +1929,30 @@ static void backward_2(
             const real centred_o_t = centred_o_t_row[unit];
             const real a_r_t = a_r_W_1_x_k_q_v_t_row[unit];
             const real sigmoid_a_r_t = sigmoid_a_r_t_row[unit];
-            // dstd_o_each[t] = da_y[t]*r[t]*centred_o[t]*gain
+            // dstd_o_each[t] = da_y[t]*r[t]*centred_o[t]*gain (49)
             const real dstd_o_each_t = da_y_t * r_t * centred_o_t * gain[unit];
-            // dr[t] = da_y[t]*(centred_o[t]*gain/std_o[t] + bias)
+            // dr[t] = da_y[t]*(centred_o[t]*gain/std_o[t] + bias) (47)
             const real dr_t = da_y_t * (centred_o_t * gain[unit] / std_o_t + bias[unit]);
-            // dgain_each[t] = da_y[t]*r[t]*centred_o[t]/std_o[t]
+            // dgain_each[t] = da_y[t]*r[t]*centred_o[t]/std_o[t] (73)
             const real dgain_each_t = da_y_t * r_t * centred_o_t / std_o_t;
-            // dbias_each[t] = da_y[t]*r[t]
+            // dbias_each[t] = da_y[t]*r[t] (74)
             const real dbias_each_t = da_y_t * r_t;
-            // dsigmoid_a_r[t] = dr[t]*a_r[t]
+            // dsigmoid_a_r[t] = dr[t]*a_r[t] (57)
             const real dsigmoid_a_r_t = dr_t * a_r_t;
-            // da_r[t] = dsigmoid_a_r[t]*sigmoid_a_r[t]*(1 - sigmoid_a_r[t]) + dr[t]*sigmoid_a_r[t]
+            // da_r[t] = dsigmoid_a_r[t]*sigmoid_a_r[t]*(1 - sigmoid_a_r[t]) + dr[t]*sigmoid_a_r[t] (57)
             const real da_r_t = dsigmoid_a_r_t * sigmoid_a_r_t * (1 - sigmoid_a_r_t) + dr_t * sigmoid_a_r_t;
             partial_dstd_o_sum += dstd_o_each_t;
             dgain_each_t_row[unit] = dgain_each_t;
             dbias_each_t_row[unit] = dbias_each_t;
             da_r_to_dv_along_t_row[unit] = da_r_t;
         }
-        // dstd_o_sum[t] = sum(dstd_o_each[t])
+        // dstd_o_sum[t] = sum(dstd_o_each[t]) (49)
         const real dstd_o_sum_t = partial_dstd_o_sum;
-        // dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2
+        // dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2 (49)
         const real dstd_o_t = -dstd_o_sum_t / (std_o_t * std_o_t);
-        // dstd_squared_o[t] = dstd_o[t]/(2*std_o[t])
+        // dstd_squared_o[t] = dstd_o[t]/(2*std_o[t]) (49)
         const real dstd_squared_o_t = dstd_o_t / 2 / std_o_t;
-        // dsum_square_o[t] = dstd_squared_o[t]/H
+        // dsum_square_o[t] = dstd_squared_o[t]/H (49)
         const real dsum_square_o_t = dstd_squared_o_t / (real)H;
         real partial_dsum_o_sum = 0;
         #pragma omp simd reduction(+: partial_dsum_o_sum)
@@ -1954,24 +1960,24 @@ static void backward_2(
             const real centred_o_t = centred_o_t_row[unit];
             const real da_y_t = da_y_t_row[unit];
             const real r_t = r_t_row[unit];
-            // dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*r[t]*gain/std_o[t]
+            // dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*r[t]*gain/std_o[t] (49)
             const real dcentred_o_t = 2 * dsum_square_o_t * centred_o_t + da_y_t * r_t * gain[unit] / std_o_t;
             partial_dsum_o_sum += dcentred_o_t;
             dcentred_o_t_row[unit] = dcentred_o_t;
         }
-        // dsum_o_sum[t] = sum(dcentred_o[t])
+        // dsum_o_sum[t] = sum(dcentred_o[t]) (49)
         const real dsum_o_sum_t = partial_dsum_o_sum;
-        // dsum_o[t] = -dsum_o_sum[t]/H
+        // dsum_o[t] = -dsum_o_sum[t]/H (49)
         const real dsum_o_t = -dsum_o_sum_t / (real)H;
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real dcentred_o_t = dcentred_o_t_row[unit];
-            // do[t] = dsum_o[t] + dcentred_o[t]
+            // do[t] = dsum_o[t] + dcentred_o[t] (49)
             const real do_t = dsum_o_t + dcentred_o_t;
             do_t_row[unit] = do_t;
         }
         for (long long unit = 0; unit < K; ++unit) {
-            // dq[t] = S[t] @ do[t]
+            // dq[t] = S[t] @ do[t] (56)
             real dq_t = 0;
             _Pragma("omp simd reduction(+: dq_t)") for (int k =
                 0; k < H; ++k) dq_t += S_t_row[unit*H + k] * do_t_row[k];
@@ -2002,11 +2008,11 @@ static void backward_3(
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
             const real a_alpha_t = a_alpha_t_row[unit];
-            // softplus_a_alpha[t] = softplus(a_alpha[t])
+            // softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
             const real softplus_a_alpha_t = softplus(a_alpha_t);
-            // exp_in_alpha[t] = -softplus_a_alpha[t]/16
+            // exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
             const real exp_in_alpha_t = -softplus_a_alpha_t / 16;
-            // alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+            // alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
             const real alpha_t = exp(exp_in_alpha_t);
             alpha_t_row[unit] = alpha_t;
         }
@@ -2017,7 +2023,7 @@ static void backward_3(
             const real q_t_i = a_r_W_1_x_k_q_v_t_row[H + K + 16 + i];
             const real do_t_j = do_t_row[j];
             const real dS_via_next = dS_via_next_row[unit];
-            // dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1]
+            // dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1] (51)
             const real dS_t = q_t_i * do_t_j + dS_via_next;
             dS_t_row[unit] = dS_t;
         }
@@ -2027,7 +2033,7 @@ static void backward_3(
             const long long unit = i*H + j;
             const real dS_t = dS_t_row[unit];
             const real alpha_t_i = alpha_t_row[i];
-            // dS_via[t] = dS[t]*alpha[t][:,None]
+            // dS_via[t] = dS[t]*alpha[t][:,None] (51)
             const real dS_via_t = dS_t * alpha_t_i;
             dS_via_t_row[unit] = dS_via_t;
         }
@@ -2059,19 +2065,19 @@ static void backward_4(
         for (long long unit = 0; unit < (H*K); ++unit) {
             const real dS_t = dS_t_row[unit];
             const real S_t1 = S_t1_row[unit];
-            // dalpha_each[t] = dS[t]*S[t-1]
+            // dalpha_each[t] = dS[t]*S[t-1] (52)
             const real dalpha_each_t = dS_t * S_t1;
             dalpha_each_t_row[unit] = dalpha_each_t;
         }
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
-            // dv_along[t] = dS[t].T @ k[t]
+            // dv_along[t] = dS[t].T @ k[t] (54)
             real dv_along_t = 0;
             for (int k = 0; k < K; ++k) dv_along_t += dS_t_row[k*H + unit] * a_r_W_1_x_k_q_v_t_row[H + 16 + k];
             da_r_to_dv_along_t_row[H + 2*K + 16 + unit] = dv_along_t;
         }
         for (long long unit = 0; unit < K; ++unit) {
-            // dk_along[t] = dS[t] @ v[t]
+            // dk_along[t] = dS[t] @ v[t] (55)
             real dk_along_t = 0;
             _Pragma("omp simd reduction(+: dk_along_t)") for (int k =
                 0; k < H; ++k) dk_along_t += dS_t_row[unit*H + k] * a_r_W_1_x_k_q_v_t_row[H + 2*K + 16 + k];
@@ -2080,17 +2086,17 @@ static void backward_4(
         for (long long unit = 0; unit < K; ++unit) {
             const real alpha_t = alpha_t_row[unit];
             const real a_alpha_t = a_alpha_t_row[unit];
-            // dalpha_along[t] = sum(dalpha_each[t], axis=1)
+            // dalpha_along[t] = sum(dalpha_each[t], axis=1) (52)
             real dalpha_along_t = 0;
             _Pragma("omp simd reduction(+: dalpha_along_t)") for (int k =
                 0; k < H; ++k) dalpha_along_t += dalpha_each_t_row[unit*H + k];
-            // dexp_in_alpha[t] = dalpha_along[t]*alpha[t]
+            // dexp_in_alpha[t] = dalpha_along[t]*alpha[t] (69)
             const real dexp_in_alpha_t = dalpha_along_t * alpha_t;
-            // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16
+            // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16 (69)
             const real dsoftplus_a_alpha_t = -dexp_in_alpha_t / 16;
-            // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
+            // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (69)
             const real da_alpha_t = dsoftplus_a_alpha_t * sigmoid(a_alpha_t);
-            // dW_2_W_1_x[t] = -da_alpha[t]
+            // dW_2_W_1_x[t] = -da_alpha[t] (69)
             const real dW_2_W_1_x_t = -da_alpha_t;
             dW_2_W_1_x_t_row[unit] = dW_2_W_1_x_t;
         }
@@ -2158,18 +2164,18 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_r_x[t] = W_r @ x[t]
-            // W_1_x[t] = W_1 @ x[t]
-            // k[t] = W_k @ x[t] (key)
-            // q[t] = W_q @ x[t] (query)
-            // v[t] = W_v @ x[t] (value)
+            // W_r_x[t] = W_r @ x[t] (19)
+            // W_1_x[t] = W_1 @ x[t] (17)
+            // k[t] = W_k @ x[t] (key) (6)
+            // q[t] = W_q @ x[t] (query) (5)
+            // v[t] = W_v @ x[t] (value) (7)
             multiply(
                 a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16), 2*a->H + 2*a->K + 16, a->x + first*a->D, a->D,
                 call->packed_W_r_to_W_v, rows, a->D, 2*a->H + 2*a->K + 16, 0);
             forward_1(
                 rows, a->H, a->K, a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16), a->b_r,
                 a->r + (first - base)*a->H);
-            // W_2_W_1_x[t] = W_2 @ W_1_x[t]
+            // W_2_W_1_x[t] = W_2 @ W_1_x[t] (17)
             multiply(
                 a->a_alpha + first*a->K, a->K, a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16) + a->H,
                 2*a->H + 2*a->K + 16, call->packed_W_2, rows, 16, a->K, 0);
@@ -2200,7 +2206,7 @@ static void run_forward_part(void *given, struct member *me) {
                 a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16), a->o + (first - base)*a->H,
                 a->centred_o + first*a->H, a->std_o + first*1, a->r + (first - base)*a->H, a->gain, a->bias,
                 a->a_y + (first - base)*a->H);
-            // y[t] = W_o @ a_y[t] (output)
+            // y[t] = W_o @ a_y[t] (output) (21)
             multiply(
                 a->y + first*a->D, a->D, a->a_y + (first - base)*a->H, a->H, call->packed_W_o, rows, a->H, a->D, 0);
         }
@@ -2319,7 +2325,7 @@ static void run_backward_part(void *given, struct member *me) {
                 rows, a->H, a->K, a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16),
                 a->sigmoid_a_r + (first - base)*a->H, a->r + (first - base)*a->H, a->centred_o + first*a->H,
                 a->gain, a->std_o + first*1, a->bias, a->a_y + (first - base)*a->H);
-            // da_y[t] = W_o.T @ dy[t]
+            // da_y[t] = W_o.T @ dy[t] (47)
             multiply(
                 a->da_y + (first - base)*a->H, a->H, a->dy + first*a->D, a->D, call->packed_W_o, rows, a->D, a->H,
                 0);
@@ -2348,16 +2354,16 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(a->D, me, &lo, &hi);
         if (scratch) {
-            // dW_o = sum of outer(dy[t], a_y[t])
+            // dW_o = sum of outer(dy[t], a_y[t]) (72)
             gradient(
                 a->W_o_, a->H, a->dy, a->D, NULL, base, a->a_y, a->H, NULL, 0, total, lo, hi, number > 0, a->H,
                 scratch);
         }
         share(a->H, me, &lo, &hi);
-        // dgain = sum of dgain_each[t]
+        // dgain = sum of dgain_each[t] (73)
         sums(a->gain_, a->dgain_each, a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // dbias = sum of dbias_each[t]
+        // dbias = sum of dbias_each[t] (74)
         sums(a->bias_, a->dbias_each, a->H, NULL, 0, total, lo, hi, number > 0);
         meet(me);
         share(total, me, &lo, &hi);
@@ -2371,13 +2377,13 @@ static void run_backward_part(void *given, struct member *me) {
                 a->dalpha_each + (first - base)*a->H*a->K, a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16),
                 a->da_r_to_dv_along + (first - base)*(2*a->H + 2*a->K + 16), a->alpha + (first - base)*a->K,
                 a->a_alpha + first*a->K, a->dW_2_W_1_x + (first - base)*a->K);
-            // dW_1_x[t] = W_2.T @ dW_2_W_1_x[t]
+            // dW_1_x[t] = W_2.T @ dW_2_W_1_x[t] (57)
             multiply(
                 a->da_r_to_dv_along + (first - base)*(2*a->H + 2*a->K + 16) + a->H, 2*a->H + 2*a->K + 16,
                 a->dW_2_W_1_x + (first - base)*a->K, a->K, call->packed_W_2, rows, a->K, 16, 0);
             if (a->need_x) {
                 // dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_1.T @ dW_1_x[t] + W_r.T @
-                //     da_r[t]
+                //     da_r[t] (57)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_r_to_dv_along + (first - base)*(2*a->H + 2*a->K + 16),
                     2*a->H + 2*a->K + 16, call->packed_W_r_to_W_v, rows, 2*a->H + 2*a->K + 16, a->D, 0);
@@ -2386,27 +2392,27 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(2*a->H + 2*a->K + 16, me, &lo, &hi);
         if (scratch) {
-            // dW_r = sum of outer(da_r[t], x[t])
-            // dW_1 = sum of outer(dW_1_x[t], x[t])
-            // dW_k = sum of outer(dk_along[t], x[t])
-            // dW_q = sum of outer(dq[t], x[t])
-            // dW_v = sum of outer(dv_along[t], x[t])
+            // dW_r = sum of outer(da_r[t], x[t]) (70)
+            // dW_1 = sum of outer(dW_1_x[t], x[t]) (68)
+            // dW_k = sum of outer(dk_along[t], x[t]) (65)
+            // dW_q = sum of outer(dq[t], x[t]) (64)
+            // dW_v = sum of outer(dv_along[t], x[t]) (66)
             gradient(
                 a->W_r_, a->D, a->da_r_to_dv_along, 2*a->H + 2*a->K + 16, NULL, 0, a->x, a->D, NULL, base, total,
                 lo, hi, number > 0, a->D, scratch);
         }
         share(a->H, me, &lo, &hi);
-        // db_r = sum of da_r[t]
+        // db_r = sum of da_r[t] (71)
         sums(a->b_r, a->da_r_to_dv_along, 2*a->H + 2*a->K + 16, NULL, 0, total, lo, hi, number > 0);
         share(a->K, me, &lo, &hi);
         if (scratch) {
-            // dW_2 = sum of outer(dW_2_W_1_x[t], W_1_x[t])
+            // dW_2 = sum of outer(dW_2_W_1_x[t], W_1_x[t]) (67)
             gradient(
                 a->vW_2_, 16, a->dW_2_W_1_x, a->K, NULL, 0, a->a_r_W_1_x_k_q_v + a->H, 2*a->H + 2*a->K + 16, NULL,
                 base, total, lo, hi, number > 0, 16, scratch);
         }
         share(a->K, me, &lo, &hi);
-        // db_alpha = sum of dW_2_W_1_x[t]
+        // db_alpha = sum of dW_2_W_1_x[t] (69)
         sums(a->b_alpha, a->dW_2_W_1_x, a->K, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2468,17 +2474,17 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_r_x[t] = W_r @ x[t]
-        // W_1_x[t] = W_1 @ x[t]
-        // k[t] = W_k @ x[t] (key)
-        // q[t] = W_q @ x[t] (query)
-        // v[t] = W_v @ x[t] (value)
+        // W_r_x[t] = W_r @ x[t] (19)
+        // W_1_x[t] = W_1 @ x[t] (17)
+        // k[t] = W_k @ x[t] (key) (6)
+        // q[t] = W_q @ x[t] (query) (5)
+        // v[t] = W_v @ x[t] (value) (7)
         multiply_plain(
             a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16), 2*a->H + 2*a->K + 16, a->x + first*a->D, a->D,
             a->W_r, 1, a->D, rows, a->D, 2*a->H + 2*a->K + 16, 0);
         forward_1(
             rows, a->H, a->K, a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16), a->b_r, a->r + first*a->H);
-        // W_2_W_1_x[t] = W_2 @ W_1_x[t]
+        // W_2_W_1_x[t] = W_2 @ W_1_x[t] (17)
         multiply_plain(
             a->a_alpha + first*a->K, a->K, a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16) + a->H,
             2*a->H + 2*a->K + 16, a->vW_2, 1, 16, rows, 16, a->K, 0);
@@ -2500,7 +2506,7 @@ static void run_step_part(void *given, struct member *me) {
             rows, a->H, a->K, a->S + first*a->H*a->K, a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16),
             a->o + first*a->H, a->centred_o + first*a->H, a->std_o + first*1, a->r + first*a->H, a->gain,
             a->bias, a->a_y + first*a->H);
-        // y[t] = W_o @ a_y[t] (output)
+        // y[t] = W_o @ a_y[t] (output) (21)
         multiply_plain(
             a->y + first*a->D, a->D, a->a_y + first*a->H, a->H, a->W_o, 1, a->H, rows, a->H, a->D, 0);
     }

@@ -5,7 +5,7 @@ each row of the memory S forgets at its own rate alpha, the 16th root of a sigmo
 
 The cell gla as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive gla``.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "f161fe97b447d9c1"
+STAMP = "78f8c7624a830cdd"
 
 
 class Params(Mapping[str, Any]):
@@ -386,25 +386,25 @@ def _forward_sweep(
     W_2_T = params.stack("W_2", "W_2").T
     W_o_T = params.stack("W_o", "W_o").T
 
-    # W_r_x[t] = W_r @ x[t]
-    # W_1_x[t] = W_1 @ x[t]
-    # k[t] = W_k @ x[t] (key)
-    # q[t] = W_q @ x[t] (query)
-    # v[t] = W_v @ x[t] (value)
+    # W_r_x[t] = W_r @ x[t] (19)
+    # W_1_x[t] = W_1 @ x[t] (17)
+    # k[t] = W_k @ x[t] (key) (6)
+    # q[t] = W_q @ x[t] (query) (5)
+    # v[t] = W_v @ x[t] (value) (7)
     W_r_x_to_v = a_r_W_1_x_k_q_v
     cp.matmul(x_rows, W_r_to_W_v_T, out=W_r_x_to_v)
-    # a_r[t] = W_r_x[t] + b_r
-    # sigmoid_a_r[t] = sigmoid(a_r[t])
-    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    # a_r[t] = W_r_x[t] + b_r (19)
+    # sigmoid_a_r[t] = sigmoid(a_r[t]) (19)
+    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
     _launch_units(kernels.forward_1, pack.size, H, H, K, a_r_W_1_x_k_q_v, b_r, r)
-    # W_2_W_1_x[t] = W_2 @ W_1_x[t]
+    # W_2_W_1_x[t] = W_2 @ W_1_x[t] (17)
     W_1_x = a_r_W_1_x_k_q_v[:, H : H + 16]
     W_2_W_1_x = a_alpha
     cp.matmul(W_1_x, W_2_T, out=W_2_W_1_x)
-    # a_alpha[t] = -W_2_W_1_x[t] - b_alpha
-    # softplus_a_alpha[t] = softplus(a_alpha[t])
-    # exp_in_alpha[t] = -softplus_a_alpha[t]/16
-    # alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+    # a_alpha[t] = -W_2_W_1_x[t] - b_alpha (17)
+    # softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
+    # exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
+    # alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
     _launch_units(kernels.forward_2, pack.size, K, K, a_alpha, b_alpha, alpha)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -413,25 +413,25 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+        # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (9)
         _launch_units(
             kernels.forward_3, n, H*K, H, K, alpha, at_0[t].start, S, at_1_0[t].start, a_r_W_1_x_k_q_v,
             at_0[t].start, S, at_1[t].start,
         )
 
-    # o[t] = S[t].T @ q[t] (recalled value)
-    # sum_o[t] = sum(o[t])
-    # centred_o[t] = o[t] - sum_o[t]/H
-    # square_o[t] = centred_o[t]**2
-    # sum_square_o[t] = sum(square_o[t])
-    # std_squared_o[t] = sum_square_o[t]/H + 1e-05
-    # std_o[t] = sqrt(std_squared_o[t])
-    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    # o[t] = S[t].T @ q[t] (recalled value) (10)
+    # sum_o[t] = sum(o[t]) (21)
+    # centred_o[t] = o[t] - sum_o[t]/H (21)
+    # square_o[t] = centred_o[t]**2 (21)
+    # sum_square_o[t] = sum(square_o[t]) (21)
+    # std_squared_o[t] = sum_square_o[t]/H + 1e-05 (21)
+    # std_o[t] = sqrt(std_squared_o[t]) (21)
+    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
     _launch_rows(
         kernels.forward_4, pack.size, H, 256, H, K, S, 1 * batch, a_r_W_1_x_k_q_v, o, centred_o, std_o, r, gain,
         bias, a_y,
     )
-    # y[t] = W_o @ a_y[t] (output)
+    # y[t] = W_o @ a_y[t] (output) (21)
     cp.matmul(a_y, W_o_T, out=y)
 
     S_last = S[pack.last(1, 1, True)]
@@ -543,30 +543,30 @@ def _backward_sweep(
     kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
-    # sigmoid_a_r[t] = sigmoid(a_r[t])
-    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
-    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    # sigmoid_a_r[t] = sigmoid(a_r[t]) (19)
+    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
+    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
     _launch_units(
         kernels.backward_1, pack.size, H, H, K, a_r_W_1_x_k_q_v, sigmoid_a_r, r, centred_o, gain, std_o, bias,
         a_y,
     )
-    # da_y[t] = W_o.T @ dy[t]
+    # da_y[t] = W_o.T @ dy[t] (47)
     cp.matmul(dy_rows, W_o, out=da_y)
-    # dstd_o_each[t] = da_y[t]*r[t]*centred_o[t]*gain
-    # dr[t] = da_y[t]*(centred_o[t]*gain/std_o[t] + bias)
-    # dgain_each[t] = da_y[t]*r[t]*centred_o[t]/std_o[t]
-    # dbias_each[t] = da_y[t]*r[t]
-    # dsigmoid_a_r[t] = dr[t]*a_r[t]
-    # da_r[t] = dsigmoid_a_r[t]*sigmoid_a_r[t]*(1 - sigmoid_a_r[t]) + dr[t]*sigmoid_a_r[t]
-    # dstd_o_sum[t] = sum(dstd_o_each[t])
-    # dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2
-    # dstd_squared_o[t] = dstd_o[t]/(2*std_o[t])
-    # dsum_square_o[t] = dstd_squared_o[t]/H
-    # dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*r[t]*gain/std_o[t]
-    # dsum_o_sum[t] = sum(dcentred_o[t])
-    # dsum_o[t] = -dsum_o_sum[t]/H
-    # do[t] = dsum_o[t] + dcentred_o[t]
-    # dq[t] = S[t] @ do[t]
+    # dstd_o_each[t] = da_y[t]*r[t]*centred_o[t]*gain (49)
+    # dr[t] = da_y[t]*(centred_o[t]*gain/std_o[t] + bias) (47)
+    # dgain_each[t] = da_y[t]*r[t]*centred_o[t]/std_o[t] (73)
+    # dbias_each[t] = da_y[t]*r[t] (74)
+    # dsigmoid_a_r[t] = dr[t]*a_r[t] (57)
+    # da_r[t] = dsigmoid_a_r[t]*sigmoid_a_r[t]*(1 - sigmoid_a_r[t]) + dr[t]*sigmoid_a_r[t] (57)
+    # dstd_o_sum[t] = sum(dstd_o_each[t]) (49)
+    # dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2 (49)
+    # dstd_squared_o[t] = dstd_o[t]/(2*std_o[t]) (49)
+    # dsum_square_o[t] = dstd_squared_o[t]/H (49)
+    # dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*r[t]*gain/std_o[t] (49)
+    # dsum_o_sum[t] = sum(dcentred_o[t]) (49)
+    # dsum_o[t] = -dsum_o_sum[t]/H (49)
+    # do[t] = dsum_o[t] + dcentred_o[t] (49)
+    # dq[t] = S[t] @ do[t] (56)
     _launch_rows(
         kernels.backward_2, pack.size, max(H, 32*K), 256, H, K, da_y, r, centred_o, gain, std_o, bias,
         dgain_each, dbias_each, a_r_W_1_x_k_q_v, sigmoid_a_r, da_r_to_dv_along, dcentred_o, do, S, 1 * batch,
@@ -578,55 +578,55 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # softplus_a_alpha[t] = softplus(a_alpha[t])
-        # exp_in_alpha[t] = -softplus_a_alpha[t]/16
-        # alpha[t] = exp(exp_in_alpha[t]) (forget gate)
-        # dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1]
-        # dS_via[t] = dS[t]*alpha[t][:,None]
+        # softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
+        # exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
+        # alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
+        # dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1] (51)
+        # dS_via[t] = dS[t]*alpha[t][:,None] (51)
         _launch_rows(
             kernels.backward_3, n, max(K, H*K), 1024, H, K, a_alpha, at_0[t].start, alpha, at_0[t].start,
             a_r_W_1_x_k_q_v, at_0[t].start, do, at_0[t].start, dS_via, ring_1[t].start, dS, at_0[t].start, dS_via,
             ring_1_0[t].start,
         )
 
-    # dW_o = sum of outer(dy[t], a_y[t])
+    # dW_o = sum of outer(dy[t], a_y[t]) (72)
     cp.matmul(dy_rows.T, a_y, out=dW_o)
-    # dgain = sum of dgain_each[t]
+    # dgain = sum of dgain_each[t] (73)
     cp.matmul(ones, dgain_each, out=dgain.reshape(1, -1))
-    # dbias = sum of dbias_each[t]
+    # dbias = sum of dbias_each[t] (74)
     cp.matmul(ones, dbias_each, out=dbias.reshape(1, -1))
-    # dalpha_each[t] = dS[t]*S[t-1]
-    # dv_along[t] = dS[t].T @ k[t]
-    # dk_along[t] = dS[t] @ v[t]
-    # dalpha_along[t] = sum(dalpha_each[t], axis=1)
-    # dexp_in_alpha[t] = dalpha_along[t]*alpha[t]
-    # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16
-    # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
-    # dW_2_W_1_x[t] = -da_alpha[t]
+    # dalpha_each[t] = dS[t]*S[t-1] (52)
+    # dv_along[t] = dS[t].T @ k[t] (54)
+    # dk_along[t] = dS[t] @ v[t] (55)
+    # dalpha_along[t] = sum(dalpha_each[t], axis=1) (52)
+    # dexp_in_alpha[t] = dalpha_along[t]*alpha[t] (69)
+    # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16 (69)
+    # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (69)
+    # dW_2_W_1_x[t] = -da_alpha[t] (69)
     S_t1 = S[pack.past(1, 0)]
     _launch_rows(
         kernels.backward_4, pack.size, max(H*K, H, 32*K), 1024, H, K, dS, S_t1, dalpha_each, a_r_W_1_x_k_q_v,
         da_r_to_dv_along, alpha, a_alpha, dW_2_W_1_x,
     )
-    # dW_1_x[t] = W_2.T @ dW_2_W_1_x[t]
+    # dW_1_x[t] = W_2.T @ dW_2_W_1_x[t] (57)
     dW_1_x = da_r_to_dv_along[:, H : H + 16]
     cp.matmul(dW_2_W_1_x, W_2, out=dW_1_x)
     if need_x:
-        # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_1.T @ dW_1_x[t] + W_r.T @ da_r[t]
+        # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_1.T @ dW_1_x[t] + W_r.T @ da_r[t] (57)
         cp.matmul(da_r_to_dv_along, W_r_to_W_v, out=dx_)
-    # dW_r = sum of outer(da_r[t], x[t])
-    # dW_1 = sum of outer(dW_1_x[t], x[t])
-    # dW_k = sum of outer(dk_along[t], x[t])
-    # dW_q = sum of outer(dq[t], x[t])
-    # dW_v = sum of outer(dv_along[t], x[t])
+    # dW_r = sum of outer(da_r[t], x[t]) (70)
+    # dW_1 = sum of outer(dW_1_x[t], x[t]) (68)
+    # dW_k = sum of outer(dk_along[t], x[t]) (65)
+    # dW_q = sum of outer(dq[t], x[t]) (64)
+    # dW_v = sum of outer(dv_along[t], x[t]) (66)
     cp.matmul(da_r_to_dv_along.T, x_, out=dW_r_to_dW_v)
-    # db_r = sum of da_r[t]
+    # db_r = sum of da_r[t] (71)
     da_r = da_r_to_dv_along[:, : H]
     cp.matmul(ones, da_r, out=db_r.reshape(1, -1))
-    # dW_2 = sum of outer(dW_2_W_1_x[t], W_1_x[t])
+    # dW_2 = sum of outer(dW_2_W_1_x[t], W_1_x[t]) (67)
     W_1_x = a_r_W_1_x_k_q_v[:, H : H + 16]
     cp.matmul(dW_2_W_1_x.T, W_1_x, out=dW_2)
-    # db_alpha = sum of dW_2_W_1_x[t]
+    # db_alpha = sum of dW_2_W_1_x[t] (69)
     cp.matmul(ones, dW_2_W_1_x, out=db_alpha.reshape(1, -1))
 
     dS_first = dS_via[pack.first(1)]
@@ -680,40 +680,40 @@ def step(
     S_t1 = S_before[0]
     W_o_T = params.stack("W_o", "W_o").T
 
-    # W_r_x[t] = W_r @ x[t]
-    # W_1_x[t] = W_1 @ x[t]
-    # k[t] = W_k @ x[t] (key)
-    # q[t] = W_q @ x[t] (query)
-    # v[t] = W_v @ x[t] (value)
+    # W_r_x[t] = W_r @ x[t] (19)
+    # W_1_x[t] = W_1 @ x[t] (17)
+    # k[t] = W_k @ x[t] (key) (6)
+    # q[t] = W_q @ x[t] (query) (5)
+    # v[t] = W_v @ x[t] (value) (7)
     W_r_x_to_v_t = a_r_W_1_x_k_q_v
     cp.matmul(x_t_, W_r_to_W_v_T, out=W_r_x_to_v_t)
-    # a_r[t] = W_r_x[t] + b_r
-    # sigmoid_a_r[t] = sigmoid(a_r[t])
-    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    # a_r[t] = W_r_x[t] + b_r (19)
+    # sigmoid_a_r[t] = sigmoid(a_r[t]) (19)
+    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
     _launch_units(kernels.forward_1, batch, H, H, K, a_r_W_1_x_k_q_v, b_r, r)
-    # W_2_W_1_x[t] = W_2 @ W_1_x[t]
+    # W_2_W_1_x[t] = W_2 @ W_1_x[t] (17)
     W_1_x_t = a_r_W_1_x_k_q_v[:, H : H + 16]
     W_2_W_1_x_t = a_alpha
     cp.matmul(W_1_x_t, W_2_T, out=W_2_W_1_x_t)
-    # a_alpha[t] = -W_2_W_1_x[t] - b_alpha
-    # softplus_a_alpha[t] = softplus(a_alpha[t])
-    # exp_in_alpha[t] = -softplus_a_alpha[t]/16
-    # alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+    # a_alpha[t] = -W_2_W_1_x[t] - b_alpha (17)
+    # softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
+    # exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
+    # alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
     _launch_units(kernels.forward_2, batch, K, K, a_alpha, b_alpha, alpha)
-    # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+    # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (9)
     _launch_units(kernels.forward_3, batch, H*K, H, K, alpha, 0, S_t1, 0, a_r_W_1_x_k_q_v, 0, S, 0)
-    # o[t] = S[t].T @ q[t] (recalled value)
-    # sum_o[t] = sum(o[t])
-    # centred_o[t] = o[t] - sum_o[t]/H
-    # square_o[t] = centred_o[t]**2
-    # sum_square_o[t] = sum(square_o[t])
-    # std_squared_o[t] = sum_square_o[t]/H + 1e-05
-    # std_o[t] = sqrt(std_squared_o[t])
-    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    # o[t] = S[t].T @ q[t] (recalled value) (10)
+    # sum_o[t] = sum(o[t]) (21)
+    # centred_o[t] = o[t] - sum_o[t]/H (21)
+    # square_o[t] = centred_o[t]**2 (21)
+    # sum_square_o[t] = sum(square_o[t]) (21)
+    # std_squared_o[t] = sum_square_o[t]/H + 1e-05 (21)
+    # std_o[t] = sqrt(std_squared_o[t]) (21)
+    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
     _launch_rows(
         kernels.forward_4, batch, H, 256, H, K, S, 0, a_r_W_1_x_k_q_v, o, centred_o, std_o, r, gain, bias, a_y,
     )
-    # y[t] = W_o @ a_y[t] (output)
+    # y[t] = W_o @ a_y[t] (output) (21)
     cp.matmul(a_y, W_o_T, out=y)
 
     state = {
@@ -886,11 +886,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -903,7 +909,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1080,11 +1086,11 @@ __device__ inline void forward_1_unit(
     const real* b_r,
     real* r_t_rows,
     const forward_1_in& in) {
-    // a_r[t] = W_r_x[t] + b_r
+    // a_r[t] = W_r_x[t] + b_r (19)
     const real a_r_t = in.W_r_x_t + in.b_r;
-    // sigmoid_a_r[t] = sigmoid(a_r[t])
+    // sigmoid_a_r[t] = sigmoid(a_r[t]) (19)
     const real sigmoid_a_r_t = sigmoid(a_r_t);
-    // r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    // r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
     const real r_t = a_r_t * sigmoid_a_r_t;
     a_r_W_1_x_k_q_v_t_rows[row * (2*H + 2*K + 16) + unit] = a_r_t;
     r_t_rows[row * H + unit] = r_t;
@@ -1116,13 +1122,13 @@ __device__ inline void forward_2_unit(
     const real* b_alpha,
     real* alpha_t_rows,
     const forward_2_in& in) {
-    // a_alpha[t] = -W_2_W_1_x[t] - b_alpha
+    // a_alpha[t] = -W_2_W_1_x[t] - b_alpha (17)
     const real a_alpha_t = -in.W_2_W_1_x_t - in.b_alpha;
-    // softplus_a_alpha[t] = softplus(a_alpha[t])
+    // softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
     const real softplus_a_alpha_t = softplus(a_alpha_t);
-    // exp_in_alpha[t] = -softplus_a_alpha[t]/16
+    // exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
     const real exp_in_alpha_t = -softplus_a_alpha_t / 16;
-    // alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+    // alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
     const real alpha_t = exp(exp_in_alpha_t);
     a_alpha_t_rows[row * K + unit] = a_alpha_t;
     alpha_t_rows[row * K + unit] = alpha_t;
@@ -1164,7 +1170,7 @@ __device__ inline void forward_3_unit(
     const forward_3_in& in) {
     const int i = unit / (int)H;
     const int j = unit % (int)H;
-    // S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+    // S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (9)
     const real S_t = in.alpha_t_i * in.S_t1 + in.k_t_i * in.v_t_j;
     S_t_rows[row * (H*K) + unit] = S_t;
 }
@@ -1191,35 +1197,35 @@ __device__ inline void forward_4_row(
     real* a_y_t_row = a_y_t_rows + row * H;
     real partial_sum_o = 0;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // o[t] = S[t].T @ q[t] (recalled value)
+        // o[t] = S[t].T @ q[t] (recalled value) (10)
         real o_t = 0;
         for (int k = 0; k < K; ++k) o_t += S_t_row[k*H + unit] * a_r_W_1_x_k_q_v_t_row[H + K + 16 + k];
         partial_sum_o += o_t;
         o_t_row[unit] = o_t;
     }
-    // sum_o[t] = sum(o[t])
+    // sum_o[t] = sum(o[t]) (21)
     const real sum_o_t = block_sum(partial_sum_o);
     real partial_sum_square_o = 0;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real o_t = o_t_row[unit];
-        // centred_o[t] = o[t] - sum_o[t]/H
+        // centred_o[t] = o[t] - sum_o[t]/H (21)
         const real centred_o_t = o_t - sum_o_t / (real)H;
-        // square_o[t] = centred_o[t]**2
+        // square_o[t] = centred_o[t]**2 (21)
         const real square_o_t = centred_o_t * centred_o_t;
         partial_sum_square_o += square_o_t;
         centred_o_t_row[unit] = centred_o_t;
     }
-    // sum_square_o[t] = sum(square_o[t])
+    // sum_square_o[t] = sum(square_o[t]) (21)
     const real sum_square_o_t = block_sum(partial_sum_square_o);
-    // std_squared_o[t] = sum_square_o[t]/H + 1e-05
+    // std_squared_o[t] = sum_square_o[t]/H + 1e-05 (21)
     const real std_squared_o_t = sum_square_o_t / (real)H + (real)1e-05;
-    // std_o[t] = sqrt(std_squared_o[t])
+    // std_o[t] = sqrt(std_squared_o[t]) (21)
     const real std_o_t = sqrt(std_squared_o_t);
     if (threadIdx.x == 0) std_o_t_row[0] = std_o_t;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real r_t = r_t_row[unit];
         const real centred_o_t = centred_o_t_row[unit];
-        // a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+        // a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
         const real a_y_t = r_t * (centred_o_t * gain[unit] / std_o_t + bias[unit]);
         a_y_t_row[unit] = a_y_t;
     }
@@ -1266,11 +1272,11 @@ __device__ inline void backward_1_unit(
     const real* bias,
     real* a_y_t_rows,
     const backward_1_in& in) {
-    // sigmoid_a_r[t] = sigmoid(a_r[t])
+    // sigmoid_a_r[t] = sigmoid(a_r[t]) (19)
     const real sigmoid_a_r_t = sigmoid(in.a_r_t);
-    // r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    // r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
     const real r_t = in.a_r_t * sigmoid_a_r_t;
-    // a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    // a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
     const real a_y_t = r_t * (in.centred_o_t * in.gain / in.std_o_t + in.bias);
     sigmoid_a_r_t_rows[row * H + unit] = sigmoid_a_r_t;
     r_t_rows[row * H + unit] = r_t;
@@ -1316,54 +1322,54 @@ __device__ inline void backward_2_row(
         const real centred_o_t = centred_o_t_row[unit];
         const real a_r_t = a_r_W_1_x_k_q_v_t_row[unit];
         const real sigmoid_a_r_t = sigmoid_a_r_t_row[unit];
-        // dstd_o_each[t] = da_y[t]*r[t]*centred_o[t]*gain
+        // dstd_o_each[t] = da_y[t]*r[t]*centred_o[t]*gain (49)
         const real dstd_o_each_t = da_y_t * r_t * centred_o_t * gain[unit];
-        // dr[t] = da_y[t]*(centred_o[t]*gain/std_o[t] + bias)
+        // dr[t] = da_y[t]*(centred_o[t]*gain/std_o[t] + bias) (47)
         const real dr_t = da_y_t * (centred_o_t * gain[unit] / std_o_t + bias[unit]);
-        // dgain_each[t] = da_y[t]*r[t]*centred_o[t]/std_o[t]
+        // dgain_each[t] = da_y[t]*r[t]*centred_o[t]/std_o[t] (73)
         const real dgain_each_t = da_y_t * r_t * centred_o_t / std_o_t;
-        // dbias_each[t] = da_y[t]*r[t]
+        // dbias_each[t] = da_y[t]*r[t] (74)
         const real dbias_each_t = da_y_t * r_t;
-        // dsigmoid_a_r[t] = dr[t]*a_r[t]
+        // dsigmoid_a_r[t] = dr[t]*a_r[t] (57)
         const real dsigmoid_a_r_t = dr_t * a_r_t;
-        // da_r[t] = dsigmoid_a_r[t]*sigmoid_a_r[t]*(1 - sigmoid_a_r[t]) + dr[t]*sigmoid_a_r[t]
+        // da_r[t] = dsigmoid_a_r[t]*sigmoid_a_r[t]*(1 - sigmoid_a_r[t]) + dr[t]*sigmoid_a_r[t] (57)
         const real da_r_t = dsigmoid_a_r_t * sigmoid_a_r_t * (1 - sigmoid_a_r_t) + dr_t * sigmoid_a_r_t;
         partial_dstd_o_sum += dstd_o_each_t;
         dgain_each_t_row[unit] = dgain_each_t;
         dbias_each_t_row[unit] = dbias_each_t;
         da_r_to_dv_along_t_row[unit] = da_r_t;
     }
-    // dstd_o_sum[t] = sum(dstd_o_each[t])
+    // dstd_o_sum[t] = sum(dstd_o_each[t]) (49)
     const real dstd_o_sum_t = block_sum(partial_dstd_o_sum);
-    // dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2
+    // dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2 (49)
     const real dstd_o_t = -dstd_o_sum_t / (std_o_t * std_o_t);
-    // dstd_squared_o[t] = dstd_o[t]/(2*std_o[t])
+    // dstd_squared_o[t] = dstd_o[t]/(2*std_o[t]) (49)
     const real dstd_squared_o_t = dstd_o_t / 2 / std_o_t;
-    // dsum_square_o[t] = dstd_squared_o[t]/H
+    // dsum_square_o[t] = dstd_squared_o[t]/H (49)
     const real dsum_square_o_t = dstd_squared_o_t / (real)H;
     real partial_dsum_o_sum = 0;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real centred_o_t = centred_o_t_row[unit];
         const real da_y_t = da_y_t_row[unit];
         const real r_t = r_t_row[unit];
-        // dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*r[t]*gain/std_o[t]
+        // dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*r[t]*gain/std_o[t] (49)
         const real dcentred_o_t = 2 * dsum_square_o_t * centred_o_t + da_y_t * r_t * gain[unit] / std_o_t;
         partial_dsum_o_sum += dcentred_o_t;
         dcentred_o_t_row[unit] = dcentred_o_t;
     }
-    // dsum_o_sum[t] = sum(dcentred_o[t])
+    // dsum_o_sum[t] = sum(dcentred_o[t]) (49)
     const real dsum_o_sum_t = block_sum(partial_dsum_o_sum);
-    // dsum_o[t] = -dsum_o_sum[t]/H
+    // dsum_o[t] = -dsum_o_sum[t]/H (49)
     const real dsum_o_t = -dsum_o_sum_t / (real)H;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real dcentred_o_t = dcentred_o_t_row[unit];
-        // do[t] = dsum_o[t] + dcentred_o[t]
+        // do[t] = dsum_o[t] + dcentred_o[t] (49)
         const real do_t = dsum_o_t + dcentred_o_t;
         do_t_row[unit] = do_t;
     }
     __syncthreads();
     for (int unit = threadIdx.x / 32; unit < K; unit += blockDim.x / 32) {
-        // dq[t] = S[t] @ do[t]
+        // dq[t] = S[t] @ do[t] (56)
         real dq_t = 0;
         for (int k = lane; k < H; k += 32) dq_t += S_t_row[unit*H + k] * do_t_row[k];
         dq_t = warp_sum(dq_t);
@@ -1392,11 +1398,11 @@ __device__ inline void backward_3_row(
     real* dS_via_t_row = dS_via_t_rows + row * (H*K);
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real a_alpha_t = a_alpha_t_row[unit];
-        // softplus_a_alpha[t] = softplus(a_alpha[t])
+        // softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
         const real softplus_a_alpha_t = softplus(a_alpha_t);
-        // exp_in_alpha[t] = -softplus_a_alpha[t]/16
+        // exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
         const real exp_in_alpha_t = -softplus_a_alpha_t / 16;
-        // alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+        // alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
         const real alpha_t = exp(exp_in_alpha_t);
         alpha_t_row[unit] = alpha_t;
     }
@@ -1406,7 +1412,7 @@ __device__ inline void backward_3_row(
         const real q_t_i = a_r_W_1_x_k_q_v_t_row[H + K + 16 + i];
         const real do_t_j = do_t_row[j];
         const real dS_via_next = dS_via_next_row[unit];
-        // dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1]
+        // dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1] (51)
         const real dS_t = q_t_i * do_t_j + dS_via_next;
         dS_t_row[unit] = dS_t;
     }
@@ -1415,7 +1421,7 @@ __device__ inline void backward_3_row(
         const int i = unit / (int)H;
         const real dS_t = dS_t_row[unit];
         const real alpha_t_i = alpha_t_row[i];
-        // dS_via[t] = dS[t]*alpha[t][:,None]
+        // dS_via[t] = dS[t]*alpha[t][:,None] (51)
         const real dS_via_t = dS_t * alpha_t_i;
         dS_via_t_row[unit] = dS_via_t;
     }
@@ -1445,19 +1451,19 @@ __device__ inline void backward_4_row(
     for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
         const real dS_t = dS_t_row[unit];
         const real S_t1 = S_t1_row[unit];
-        // dalpha_each[t] = dS[t]*S[t-1]
+        // dalpha_each[t] = dS[t]*S[t-1] (52)
         const real dalpha_each_t = dS_t * S_t1;
         dalpha_each_t_row[unit] = dalpha_each_t;
     }
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // dv_along[t] = dS[t].T @ k[t]
+        // dv_along[t] = dS[t].T @ k[t] (54)
         real dv_along_t = 0;
         for (int k = 0; k < K; ++k) dv_along_t += dS_t_row[k*H + unit] * a_r_W_1_x_k_q_v_t_row[H + 16 + k];
         da_r_to_dv_along_t_row[H + 2*K + 16 + unit] = dv_along_t;
     }
     __syncthreads();
     for (int unit = threadIdx.x / 32; unit < K; unit += blockDim.x / 32) {
-        // dk_along[t] = dS[t] @ v[t]
+        // dk_along[t] = dS[t] @ v[t] (55)
         real dk_along_t = 0;
         for (int k = lane; k < H; k += 32) dk_along_t += dS_t_row[unit*H + k] * a_r_W_1_x_k_q_v_t_row[H + 2*K + 16 + k];
         dk_along_t = warp_sum(dk_along_t);
@@ -1468,17 +1474,17 @@ __device__ inline void backward_4_row(
     for (int unit = threadIdx.x / 32; unit < K; unit += blockDim.x / 32) {
         const real alpha_t = alpha_t_row[unit];
         const real a_alpha_t = a_alpha_t_row[unit];
-        // dalpha_along[t] = sum(dalpha_each[t], axis=1)
+        // dalpha_along[t] = sum(dalpha_each[t], axis=1) (52)
         real dalpha_along_t = 0;
         for (int k = lane; k < H; k += 32) dalpha_along_t += dalpha_each_t_row[unit*H + k];
         dalpha_along_t = warp_sum(dalpha_along_t);
-        // dexp_in_alpha[t] = dalpha_along[t]*alpha[t]
+        // dexp_in_alpha[t] = dalpha_along[t]*alpha[t] (69)
         const real dexp_in_alpha_t = dalpha_along_t * alpha_t;
-        // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16
+        // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16 (69)
         const real dsoftplus_a_alpha_t = -dexp_in_alpha_t / 16;
-        // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
+        // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (69)
         const real da_alpha_t = dsoftplus_a_alpha_t * sigmoid(a_alpha_t);
-        // dW_2_W_1_x[t] = -da_alpha[t]
+        // dW_2_W_1_x[t] = -da_alpha[t] (69)
         const real dW_2_W_1_x_t = -da_alpha_t;
         __syncwarp();
         if (lane == 0) dW_2_W_1_x_t_row[unit] = dW_2_W_1_x_t;

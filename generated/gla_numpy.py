@@ -5,7 +5,7 @@ each row of the memory S forgets at its own rate alpha, the 16th root of a sigmo
 
 The cell gla as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive gla``.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "e7f243c2317512be"
+STAMP = "0f370deeedbbab3d"
 
 
 class Params(Mapping[str, Any]):
@@ -372,41 +372,41 @@ def _forward_sweep(
     v_1xH = a_r_W_1_x_k_q_v[:, H + 2*K + 16 :].reshape(-1, 1, H)
     W_o_T = params.stack("W_o", "W_o").T
 
-    # W_r_x[t] = W_r @ x[t]
-    # W_1_x[t] = W_1 @ x[t]
-    # k[t] = W_k @ x[t] (key)
-    # q[t] = W_q @ x[t] (query)
-    # v[t] = W_v @ x[t] (value)
+    # W_r_x[t] = W_r @ x[t] (19)
+    # W_1_x[t] = W_1 @ x[t] (17)
+    # k[t] = W_k @ x[t] (key) (6)
+    # q[t] = W_q @ x[t] (query) (5)
+    # v[t] = W_v @ x[t] (value) (7)
     W_r_x_to_v = a_r_W_1_x_k_q_v
     np.matmul(x_rows, W_r_to_W_v_T, out=W_r_x_to_v)
-    # a_r[t] = W_r_x[t] + b_r
+    # a_r[t] = W_r_x[t] + b_r (19)
     W_r_x = a_r_W_1_x_k_q_v[:, : H]
     a_r = W_r_x
     np.add(W_r_x, b_r, out=a_r)
-    # sigmoid_a_r[t] = sigmoid(a_r[t])
+    # sigmoid_a_r[t] = sigmoid(a_r[t]) (19)
     sigmoid_a_r = r
     np.subtract(0, a_r, out=sigmoid_a_r)
     np.exp(sigmoid_a_r, out=sigmoid_a_r)
     np.add(sigmoid_a_r, 1, out=sigmoid_a_r)
     np.divide(1, sigmoid_a_r, out=sigmoid_a_r)
-    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
     r_ = sigmoid_a_r
     np.multiply(a_r, sigmoid_a_r, out=r_)
-    # W_2_W_1_x[t] = W_2 @ W_1_x[t]
+    # W_2_W_1_x[t] = W_2 @ W_1_x[t] (17)
     W_1_x = a_r_W_1_x_k_q_v[:, H : H + 16]
     W_2_W_1_x = a_alpha
     np.matmul(W_1_x, W_2_T, out=W_2_W_1_x)
-    # a_alpha[t] = -W_2_W_1_x[t] - b_alpha
+    # a_alpha[t] = -W_2_W_1_x[t] - b_alpha (17)
     a_alpha_ = W_2_W_1_x
     np.add(W_2_W_1_x, b_alpha, out=a_alpha_)
     np.multiply(a_alpha_, -1, out=a_alpha_)
-    # softplus_a_alpha[t] = softplus(a_alpha[t])
+    # softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
     softplus_a_alpha = alpha
     _in_parts(_softplus, a_alpha_, softplus_a_alpha)
-    # exp_in_alpha[t] = -softplus_a_alpha[t]/16
+    # exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
     exp_in_alpha = softplus_a_alpha
     np.divide(softplus_a_alpha, -16, out=exp_in_alpha)
-    # alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+    # alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
     alpha_ = softplus_a_alpha
     np.exp(exp_in_alpha, out=alpha_)
 
@@ -415,7 +415,7 @@ def _forward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n].reshape(-1, K, H)
-        # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+        # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (9)
         alpha_t = alpha_Kx1[at_0[t]]
         S_t1 = S_KxH[at_1_0[t]]
         k_t = k_Kx1[at_0[t]]
@@ -425,34 +425,34 @@ def _forward_sweep(
         np.multiply(k_t, v_t, out=work1_t)
         np.add(S_t, work1_t, out=S_t)
 
-    # o[t] = S[t].T @ q[t] (recalled value)
+    # o[t] = S[t].T @ q[t] (recalled value) (10)
     o_ = o.reshape(-1, H, 1)
     S_ = S[batch :].reshape(-1, K, H)
     q = a_r_W_1_x_k_q_v[:, H + K + 16 : H + 2*K + 16].reshape(-1, K, 1)
     np.matmul(S_.transpose(0, 2, 1), q, out=o_)
-    # sum_o[t] = sum(o[t])
+    # sum_o[t] = sum(o[t]) (21)
     np.add.reduce(o, axis=1, keepdims=True, out=sum_o)
-    # centred_o[t] = o[t] - sum_o[t]/H
+    # centred_o[t] = o[t] - sum_o[t]/H (21)
     np.divide(sum_o, H, out=centred_o)
     np.subtract(o, centred_o, out=centred_o)
-    # square_o[t] = centred_o[t]**2
+    # square_o[t] = centred_o[t]**2 (21)
     np.square(centred_o, out=square_o)
-    # sum_square_o[t] = sum(square_o[t])
+    # sum_square_o[t] = sum(square_o[t]) (21)
     sum_square_o = std_o
     np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o)
-    # std_squared_o[t] = sum_square_o[t]/H + 1e-05
+    # std_squared_o[t] = sum_square_o[t]/H + 1e-05 (21)
     std_squared_o = sum_square_o
     np.divide(sum_square_o, H, out=std_squared_o)
     np.add(std_squared_o, 1e-05, out=std_squared_o)
-    # std_o[t] = sqrt(std_squared_o[t])
+    # std_o[t] = sqrt(std_squared_o[t]) (21)
     std_o_ = sum_square_o
     np.sqrt(std_squared_o, out=std_o_)
-    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
     np.multiply(centred_o, gain, out=a_y)
     np.divide(a_y, std_o_, out=a_y)
     np.add(a_y, bias, out=a_y)
     np.multiply(r, a_y, out=a_y)
-    # y[t] = W_o @ a_y[t] (output)
+    # y[t] = W_o @ a_y[t] (output) (21)
     np.matmul(a_y, W_o_T, out=y)
 
     S_last = S[pack.last(1, 1, True)]
@@ -577,162 +577,162 @@ def _backward_sweep(
     alpha_Kx1 = alpha.reshape(-1, K, 1)
     ones = np.ones((1, pack.size), dtype)
 
-    # sigmoid_a_r[t] = sigmoid(a_r[t])
+    # sigmoid_a_r[t] = sigmoid(a_r[t]) (19)
     a_r = a_r_W_1_x_k_q_v[:, : H]
     np.subtract(0, a_r, out=sigmoid_a_r)
     np.exp(sigmoid_a_r, out=sigmoid_a_r)
     np.add(sigmoid_a_r, 1, out=sigmoid_a_r)
     np.divide(1, sigmoid_a_r, out=sigmoid_a_r)
-    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+    # r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
     np.multiply(a_r, sigmoid_a_r, out=r)
-    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+    # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
     np.multiply(centred_o, gain, out=a_y)
     np.divide(a_y, std_o, out=a_y)
     np.add(a_y, bias, out=a_y)
     np.multiply(r, a_y, out=a_y)
-    # da_y[t] = W_o.T @ dy[t]
+    # da_y[t] = W_o.T @ dy[t] (47)
     np.matmul(dy_rows, W_o, out=da_y)
-    # dgain_each[t] = da_y[t]*r[t]*centred_o[t]/std_o[t]
+    # dgain_each[t] = da_y[t]*r[t]*centred_o[t]/std_o[t] (73)
     np.multiply(da_y, r, out=dgain_each)
     np.multiply(dgain_each, centred_o, out=dgain_each)
     np.divide(dgain_each, std_o, out=dgain_each)
-    # dbias_each[t] = da_y[t]*r[t]
+    # dbias_each[t] = da_y[t]*r[t] (74)
     np.multiply(da_y, r, out=dbias_each)
-    # dstd_o_each[t] = da_y[t]*r[t]*centred_o[t]*gain
+    # dstd_o_each[t] = da_y[t]*r[t]*centred_o[t]*gain (49)
     np.multiply(da_y, r, out=dstd_o_each)
     np.multiply(dstd_o_each, centred_o, out=dstd_o_each)
     np.multiply(dstd_o_each, gain, out=dstd_o_each)
-    # dstd_o_sum[t] = sum(dstd_o_each[t])
+    # dstd_o_sum[t] = sum(dstd_o_each[t]) (49)
     dstd_o_sum = dsum_square_o
     np.add.reduce(dstd_o_each, axis=1, keepdims=True, out=dstd_o_sum)
-    # dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2
+    # dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2 (49)
     dstd_o = dstd_o_sum
     np.square(std_o, out=work1)
     np.divide(dstd_o_sum, work1, out=dstd_o)
     np.multiply(dstd_o, -1, out=dstd_o)
-    # dstd_squared_o[t] = dstd_o[t]/(2*std_o[t])
+    # dstd_squared_o[t] = dstd_o[t]/(2*std_o[t]) (49)
     dstd_squared_o = dstd_o_sum
     np.divide(dstd_o, std_o, out=dstd_squared_o)
     np.divide(dstd_squared_o, 2, out=dstd_squared_o)
-    # dsum_square_o[t] = dstd_squared_o[t]/H
+    # dsum_square_o[t] = dstd_squared_o[t]/H (49)
     dsum_square_o_ = dstd_o_sum
     np.divide(dstd_squared_o, H, out=dsum_square_o_)
-    # dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*r[t]*gain/std_o[t]
+    # dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*r[t]*gain/std_o[t] (49)
     np.multiply(da_y, r, out=dcentred_o)
     np.multiply(dcentred_o, gain, out=dcentred_o)
     np.divide(dcentred_o, std_o, out=dcentred_o)
     np.multiply(2, dsum_square_o_, out=work1_)
     np.multiply(work1_, centred_o, out=work1_)
     np.add(work1_, dcentred_o, out=dcentred_o)
-    # dr[t] = da_y[t]*(centred_o[t]*gain/std_o[t] + bias)
+    # dr[t] = da_y[t]*(centred_o[t]*gain/std_o[t] + bias) (47)
     np.multiply(centred_o, gain, out=dr)
     np.divide(dr, std_o, out=dr)
     np.add(dr, bias, out=dr)
     np.multiply(da_y, dr, out=dr)
-    # dsigmoid_a_r[t] = dr[t]*a_r[t]
+    # dsigmoid_a_r[t] = dr[t]*a_r[t] (57)
     dsigmoid_a_r = da_r_to_dv_along[:, : H]
     np.multiply(dr, a_r, out=dsigmoid_a_r)
-    # da_r[t] = dsigmoid_a_r[t]*sigmoid_a_r[t]*(1 - sigmoid_a_r[t]) + dr[t]*sigmoid_a_r[t]
+    # da_r[t] = dsigmoid_a_r[t]*sigmoid_a_r[t]*(1 - sigmoid_a_r[t]) + dr[t]*sigmoid_a_r[t] (57)
     da_r = dsigmoid_a_r
     np.multiply(dsigmoid_a_r, sigmoid_a_r, out=da_r)
     np.subtract(1, sigmoid_a_r, out=work1_)
     np.multiply(da_r, work1_, out=da_r)
     np.multiply(dr, sigmoid_a_r, out=work1_)
     np.add(da_r, work1_, out=da_r)
-    # dsum_o_sum[t] = sum(dcentred_o[t])
+    # dsum_o_sum[t] = sum(dcentred_o[t]) (49)
     dsum_o_sum = dsum_o
     np.add.reduce(dcentred_o, axis=1, keepdims=True, out=dsum_o_sum)
-    # dsum_o[t] = -dsum_o_sum[t]/H
+    # dsum_o[t] = -dsum_o_sum[t]/H (49)
     dsum_o_ = dsum_o_sum
     np.divide(dsum_o_sum, H, out=dsum_o_)
     np.multiply(dsum_o_, -1, out=dsum_o_)
-    # do[t] = dsum_o[t] + dcentred_o[t]
+    # do[t] = dsum_o[t] + dcentred_o[t] (49)
     np.add(dsum_o_, dcentred_o, out=do)
-    # dq[t] = S[t] @ do[t]
+    # dq[t] = S[t] @ do[t] (56)
     dq = da_r_to_dv_along[:, H + K + 16 : H + 2*K + 16].reshape(-1, K, 1)
     S_ = S[batch :].reshape(-1, K, H)
     do_ = do.reshape(-1, H, 1)
     np.matmul(S_, do_, out=dq)
 
     for t in reversed(range(len(pack.counts))):
-        # softplus_a_alpha[t] = softplus(a_alpha[t])
+        # softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
         a_alpha_t = a_alpha[at_0[t]]
         softplus_a_alpha_t = alpha[at_0[t]]
         _in_parts(_softplus, a_alpha_t, softplus_a_alpha_t)
-        # dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1]
+        # dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1] (51)
         q_t = q_Kx1[at_0[t]]
         do_t = do_1xH[at_0[t]]
         dS_via_next = dS_via_KxH[ring_1[t]]
         dS_t = dS_KxH[at_0[t]]
         np.multiply(q_t, do_t, out=dS_t)
         np.add(dS_t, dS_via_next, out=dS_t)
-        # exp_in_alpha[t] = -softplus_a_alpha[t]/16
+        # exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
         exp_in_alpha_t = softplus_a_alpha_t
         np.divide(softplus_a_alpha_t, -16, out=exp_in_alpha_t)
-        # alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+        # alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
         alpha_t = softplus_a_alpha_t
         np.exp(exp_in_alpha_t, out=alpha_t)
-        # dS_via[t] = dS[t]*alpha[t][:,None]
+        # dS_via[t] = dS[t]*alpha[t][:,None] (51)
         alpha_t_ = alpha_Kx1[at_0[t]]
         dS_via_t = dS_via_KxH[ring_1_0[t]]
         np.multiply(dS_t, alpha_t_, out=dS_via_t)
 
-    # dW_o = sum of outer(dy[t], a_y[t])
+    # dW_o = sum of outer(dy[t], a_y[t]) (72)
     np.matmul(dy_rows.T, a_y, out=dW_o)
-    # dgain = sum of dgain_each[t]
+    # dgain = sum of dgain_each[t] (73)
     np.matmul(ones, dgain_each, out=dgain.reshape(1, -1))
-    # dbias = sum of dbias_each[t]
+    # dbias = sum of dbias_each[t] (74)
     np.matmul(ones, dbias_each, out=dbias.reshape(1, -1))
-    # dalpha_each[t] = dS[t]*S[t-1]
+    # dalpha_each[t] = dS[t]*S[t-1] (52)
     S_t1 = S[pack.past(1, 0)]
     np.multiply(dS, S_t1, out=dalpha_each)
-    # dalpha_along[t] = sum(dalpha_each[t], axis=1)
+    # dalpha_along[t] = sum(dalpha_each[t], axis=1) (52)
     dalpha_along = dW_2_W_1_x
     dalpha_each_ = dalpha_each.reshape(-1, K, H)
     np.add.reduce(dalpha_each_, axis=2, out=dalpha_along)
-    # dexp_in_alpha[t] = dalpha_along[t]*alpha[t]
+    # dexp_in_alpha[t] = dalpha_along[t]*alpha[t] (69)
     dexp_in_alpha = dalpha_along
     np.multiply(dalpha_along, alpha, out=dexp_in_alpha)
-    # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16
+    # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16 (69)
     dsoftplus_a_alpha = dalpha_along
     np.divide(dexp_in_alpha, -16, out=dsoftplus_a_alpha)
-    # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t])
+    # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (69)
     da_alpha = dalpha_along
     np.subtract(0, a_alpha, out=work1_2)
     np.exp(work1_2, out=work1_2)
     np.add(work1_2, 1, out=work1_2)
     np.divide(1, work1_2, out=work1_2)
     np.multiply(dsoftplus_a_alpha, work1_2, out=da_alpha)
-    # dW_2_W_1_x[t] = -da_alpha[t]
+    # dW_2_W_1_x[t] = -da_alpha[t] (69)
     dW_2_W_1_x_ = dalpha_along
     np.multiply(da_alpha, -1, out=dW_2_W_1_x_)
-    # dW_2 = sum of outer(dW_2_W_1_x[t], W_1_x[t])
+    # dW_2 = sum of outer(dW_2_W_1_x[t], W_1_x[t]) (67)
     W_1_x = a_r_W_1_x_k_q_v[:, H : H + 16]
     np.matmul(dW_2_W_1_x_.T, W_1_x, out=dW_2)
-    # db_alpha = sum of dW_2_W_1_x[t]
+    # db_alpha = sum of dW_2_W_1_x[t] (69)
     np.matmul(ones, dW_2_W_1_x_, out=db_alpha.reshape(1, -1))
-    # dv_along[t] = dS[t].T @ k[t]
+    # dv_along[t] = dS[t].T @ k[t] (54)
     dv_along = da_r_to_dv_along[:, H + 2*K + 16 :].reshape(-1, H, 1)
     dS_ = dS.reshape(-1, K, H)
     k = a_r_W_1_x_k_q_v[:, H + 16 : H + K + 16].reshape(-1, K, 1)
     np.matmul(dS_.transpose(0, 2, 1), k, out=dv_along)
-    # dk_along[t] = dS[t] @ v[t]
+    # dk_along[t] = dS[t] @ v[t] (55)
     dk_along = da_r_to_dv_along[:, H + 16 : H + K + 16].reshape(-1, K, 1)
     v = a_r_W_1_x_k_q_v[:, H + 2*K + 16 :].reshape(-1, H, 1)
     np.matmul(dS_, v, out=dk_along)
-    # dW_1_x[t] = W_2.T @ dW_2_W_1_x[t]
+    # dW_1_x[t] = W_2.T @ dW_2_W_1_x[t] (57)
     dW_1_x = da_r_to_dv_along[:, H : H + 16]
     np.matmul(dW_2_W_1_x_, W_2, out=dW_1_x)
     if need_x:
-        # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_1.T @ dW_1_x[t] + W_r.T @ da_r[t]
+        # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_1.T @ dW_1_x[t] + W_r.T @ da_r[t] (57)
         np.matmul(da_r_to_dv_along, W_r_to_W_v, out=dx_)
-    # dW_r = sum of outer(da_r[t], x[t])
-    # dW_1 = sum of outer(dW_1_x[t], x[t])
-    # dW_k = sum of outer(dk_along[t], x[t])
-    # dW_q = sum of outer(dq[t], x[t])
-    # dW_v = sum of outer(dv_along[t], x[t])
+    # dW_r = sum of outer(da_r[t], x[t]) (70)
+    # dW_1 = sum of outer(dW_1_x[t], x[t]) (68)
+    # dW_k = sum of outer(dk_along[t], x[t]) (65)
+    # dW_q = sum of outer(dq[t], x[t]) (64)
+    # dW_v = sum of outer(dv_along[t], x[t]) (66)
     np.matmul(da_r_to_dv_along.T, x_, out=dW_r_to_dW_v)
-    # db_r = sum of da_r[t]
+    # db_r = sum of da_r[t] (71)
     da_r_ = da_r_to_dv_along[:, : H]
     np.matmul(ones, da_r_, out=db_r.reshape(1, -1))
 
@@ -838,44 +838,44 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_r_x[t] = W_r @ x[t]
-        # W_1_x[t] = W_1 @ x[t]
-        # k[t] = W_k @ x[t] (key)
-        # q[t] = W_q @ x[t] (query)
-        # v[t] = W_v @ x[t] (value)
+        # W_r_x[t] = W_r @ x[t] (19)
+        # W_1_x[t] = W_1 @ x[t] (17)
+        # k[t] = W_k @ x[t] (key) (6)
+        # q[t] = W_q @ x[t] (query) (5)
+        # v[t] = W_v @ x[t] (value) (7)
         W_r_x_to_v_t = a_r_W_1_x_k_q_v
         np.matmul(x_t_, W_r_to_W_v_T, out=W_r_x_to_v_t)
-        # a_r[t] = W_r_x[t] + b_r
+        # a_r[t] = W_r_x[t] + b_r (19)
         W_r_x_t = a_r_W_1_x_k_q_v[:, : H]
         a_r_t = W_r_x_t
         np.add(W_r_x_t, b_r, out=a_r_t)
-        # sigmoid_a_r[t] = sigmoid(a_r[t])
+        # sigmoid_a_r[t] = sigmoid(a_r[t]) (19)
         sigmoid_a_r_t = r
         np.subtract(0, a_r_t, out=sigmoid_a_r_t)
         np.exp(sigmoid_a_r_t, out=sigmoid_a_r_t)
         np.add(sigmoid_a_r_t, 1, out=sigmoid_a_r_t)
         np.divide(1, sigmoid_a_r_t, out=sigmoid_a_r_t)
-        # r[t] = a_r[t]*sigmoid_a_r[t] (output gate)
+        # r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
         r_t = sigmoid_a_r_t
         np.multiply(a_r_t, sigmoid_a_r_t, out=r_t)
-        # W_2_W_1_x[t] = W_2 @ W_1_x[t]
+        # W_2_W_1_x[t] = W_2 @ W_1_x[t] (17)
         W_1_x_t = a_r_W_1_x_k_q_v[:, H : H + 16]
         W_2_W_1_x_t = a_alpha
         np.matmul(W_1_x_t, W_2_T, out=W_2_W_1_x_t)
-        # a_alpha[t] = -W_2_W_1_x[t] - b_alpha
+        # a_alpha[t] = -W_2_W_1_x[t] - b_alpha (17)
         a_alpha_t = W_2_W_1_x_t
         np.add(W_2_W_1_x_t, b_alpha, out=a_alpha_t)
         np.multiply(a_alpha_t, -1, out=a_alpha_t)
-        # softplus_a_alpha[t] = softplus(a_alpha[t])
+        # softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
         softplus_a_alpha_t = alpha
         _in_parts(_softplus, a_alpha_t, softplus_a_alpha_t)
-        # exp_in_alpha[t] = -softplus_a_alpha[t]/16
+        # exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
         exp_in_alpha_t = softplus_a_alpha_t
         np.divide(softplus_a_alpha_t, -16, out=exp_in_alpha_t)
-        # alpha[t] = exp(exp_in_alpha[t]) (forget gate)
+        # alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
         alpha_t = softplus_a_alpha_t
         np.exp(exp_in_alpha_t, out=alpha_t)
-        # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+        # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (9)
         alpha_t_ = alpha.reshape(-1, K, 1)
         S_t1_ = S_t1.reshape(-1, K, H)
         k_t = a_r_W_1_x_k_q_v[:, H + 16 : H + K + 16].reshape(-1, K, 1)
@@ -885,33 +885,33 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(alpha_t_, S_t1_, out=S_t)
         np.multiply(k_t, v_t, out=work1_t)
         np.add(S_t, work1_t, out=S_t)
-        # o[t] = S[t].T @ q[t] (recalled value)
+        # o[t] = S[t].T @ q[t] (recalled value) (10)
         o_t = o.reshape(-1, H, 1)
         q_t = a_r_W_1_x_k_q_v[:, H + K + 16 : H + 2*K + 16].reshape(-1, K, 1)
         np.matmul(S_t.transpose(0, 2, 1), q_t, out=o_t)
-        # sum_o[t] = sum(o[t])
+        # sum_o[t] = sum(o[t]) (21)
         np.add.reduce(o, axis=1, keepdims=True, out=sum_o)
-        # centred_o[t] = o[t] - sum_o[t]/H
+        # centred_o[t] = o[t] - sum_o[t]/H (21)
         np.divide(sum_o, H, out=centred_o)
         np.subtract(o, centred_o, out=centred_o)
-        # square_o[t] = centred_o[t]**2
+        # square_o[t] = centred_o[t]**2 (21)
         np.square(centred_o, out=square_o)
-        # sum_square_o[t] = sum(square_o[t])
+        # sum_square_o[t] = sum(square_o[t]) (21)
         sum_square_o_t = std_o
         np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o_t)
-        # std_squared_o[t] = sum_square_o[t]/H + 1e-05
+        # std_squared_o[t] = sum_square_o[t]/H + 1e-05 (21)
         std_squared_o_t = sum_square_o_t
         np.divide(sum_square_o_t, H, out=std_squared_o_t)
         np.add(std_squared_o_t, 1e-05, out=std_squared_o_t)
-        # std_o[t] = sqrt(std_squared_o[t])
+        # std_o[t] = sqrt(std_squared_o[t]) (21)
         std_o_t = sum_square_o_t
         np.sqrt(std_squared_o_t, out=std_o_t)
-        # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias)
+        # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
         np.multiply(centred_o, gain, out=a_y)
         np.divide(a_y, std_o_t, out=a_y)
         np.add(a_y, bias, out=a_y)
         np.multiply(r_t, a_y, out=a_y)
-        # y[t] = W_o @ a_y[t] (output)
+        # y[t] = W_o @ a_y[t] (output) (21)
         np.matmul(a_y, W_o_T, out=y)
 
         state = {
@@ -1096,11 +1096,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1113,7 +1119,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -5,7 +5,7 @@ Cho et al. (2014), with the reset gate after the product as in cuDNN and torch.n
 The cell gru as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive gru``.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "593bab9848e764a3"
+STAMP = "6bb977c911817894"
 
 
 class Params(Mapping[str, Any]):
@@ -747,11 +747,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -764,7 +770,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1676,11 +1682,11 @@ static void forward_1(
             const real W_r_x_t = a_r_in_a_z_in_a_n_in_t_row[unit];
             const real W_z_x_t = a_r_in_a_z_in_a_n_in_t_row[H + unit];
             const real W_n_x_t = a_r_in_a_z_in_a_n_in_t_row[2*H + unit];
-            // a_r_in[t] = W_r_x[t] + b_r
+            // a_r_in[t] = W_r_x[t] + b_r (12)
             const real a_r_in_t = W_r_x_t + b_r[unit];
-            // a_z_in[t] = W_z_x[t] + b_z
+            // a_z_in[t] = W_z_x[t] + b_z (14)
             const real a_z_in_t = W_z_x_t + b_z[unit];
-            // a_n_in[t] = W_n_x[t] + b_n
+            // a_n_in[t] = W_n_x[t] + b_n (16)
             const real a_n_in_t = W_n_x_t + b_n[unit];
             a_r_in_a_z_in_a_n_in_t_row[unit] = a_r_in_t;
             a_r_in_a_z_in_a_n_in_t_row[H + unit] = a_z_in_t;
@@ -1713,19 +1719,19 @@ static void forward_2(
             const real U_n_h_t = U_n_h_r_z_t_row[unit];
             const real a_n_in_t = a_r_in_a_z_in_a_n_in_t_row[2*H + unit];
             const real h_t1 = h_t1_row[unit];
-            // a_r[t] = U_r_h[t] + a_r_in[t]
+            // a_r[t] = U_r_h[t] + a_r_in[t] (12)
             const real a_r_t = U_r_h_t + a_r_in_t;
-            // a_z[t] = U_z_h[t] + a_z_in[t]
+            // a_z[t] = U_z_h[t] + a_z_in[t] (14)
             const real a_z_t = U_z_h_t + a_z_in_t;
-            // r[t] = sigmoid(a_r[t]) (reset gate)
+            // r[t] = sigmoid(a_r[t]) (reset gate) (13)
             const real r_t = sigmoid(a_r_t);
-            // z[t] = sigmoid(a_z[t]) (update gate)
+            // z[t] = sigmoid(a_z[t]) (update gate) (15)
             const real z_t = sigmoid(a_z_t);
-            // a_n[t] = r[t]*(U_n_h[t] + c_n) + a_n_in[t]
+            // a_n[t] = r[t]*(U_n_h[t] + c_n) + a_n_in[t] (16)
             const real a_n_t = r_t * (U_n_h_t + c_n[unit]) + a_n_in_t;
-            // n[t] = tanh(a_n[t]) (candidate)
+            // n[t] = tanh(a_n[t]) (candidate) (17)
             const real n_t = tanh(a_n_t);
-            // h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state)
+            // h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state) (8)
             const real h_t = (1 - z_t) * n_t + z_t * h_t1;
             U_n_h_r_z_t_row[H + unit] = r_t;
             U_n_h_r_z_t_row[2*H + unit] = z_t;
@@ -1766,23 +1772,23 @@ static void backward_1(
             const real h_t1 = h_t1_row[unit];
             const real r_t = U_n_h_r_z_t_row[H + unit];
             const real U_n_h_t = U_n_h_r_z_t_row[unit];
-            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (36)
             const real dh_t = dy_t + dh_back_next + dh_via_next;
-            // dn[t] = dh[t]*(1 - z[t])
+            // dn[t] = dh[t]*(1 - z[t]) (37)
             const real dn_t = dh_t * (1 - z_t);
-            // dz[t] = dh[t]*(-n[t] + h[t-1])
+            // dz[t] = dh[t]*(-n[t] + h[t-1]) (39)
             const real dz_t = dh_t * (-n_t + h_t1);
-            // dh_via[t] = dh[t]*z[t]
+            // dh_via[t] = dh[t]*z[t] (36)
             const real dh_via_t = dh_t * z_t;
-            // da_n[t] = dn[t]*(1 - n[t]**2)
+            // da_n[t] = dn[t]*(1 - n[t]**2) (38)
             const real da_n_t = dn_t * (1 - n_t * n_t);
-            // da_z[t] = dz[t]*z[t]*(1 - z[t])
+            // da_z[t] = dz[t]*z[t]*(1 - z[t]) (40)
             const real da_z_t = dz_t * z_t * (1 - z_t);
-            // dU_n_h[t] = da_n[t]*r[t]
+            // dU_n_h[t] = da_n[t]*r[t] (59)
             const real dU_n_h_t = da_n_t * r_t;
-            // dr[t] = da_n[t]*(U_n_h[t] + c_n)
+            // dr[t] = da_n[t]*(U_n_h[t] + c_n) (41)
             const real dr_t = da_n_t * (U_n_h_t + c_n[unit]);
-            // da_r[t] = dr[t]*r[t]*(1 - r[t])
+            // da_r[t] = dr[t]*r[t]*(1 - r[t]) (42)
             const real da_r_t = dr_t * r_t * (1 - r_t);
             dh_via_t_row[unit] = dh_via_t;
             dU_n_h_da_r_da_z_da_n_t_row[3*H + unit] = da_n_t;
@@ -1843,9 +1849,9 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_r_x[t] = W_r @ x[t]
-            // W_z_x[t] = W_z @ x[t]
-            // W_n_x[t] = W_n @ x[t]
+            // W_r_x[t] = W_r @ x[t] (12)
+            // W_z_x[t] = W_z @ x[t] (14)
+            // W_n_x[t] = W_n @ x[t] (16)
             multiply(
                 a->a_r_in_a_z_in_a_n_in + (first - base)*3*a->H, 3*a->H, a->x + first*a->D, a->D,
                 call->packed_W_r_to_W_n, rows, a->D, 3*a->H, 0);
@@ -1858,9 +1864,9 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_n_h[t] = U_n @ h[t-1]
-                // U_r_h[t] = U_r @ h[t-1]
-                // U_z_h[t] = U_z @ h[t-1]
+                // U_n_h[t] = U_n @ h[t-1] (16)
+                // U_r_h[t] = U_r @ h[t-1] (12)
+                // U_z_h[t] = U_z @ h[t-1] (14)
                 multiply(
                     a->U_n_h_r_z + (a->kept_0[t] + first)*3*a->H, 3*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_n_to_U_z, rows, a->H, 3*a->H, 0);
@@ -1962,7 +1968,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->n + (a->starts_0[t] + first)*a->H, a->h + (a->starts_1[t] + first)*a->H,
                     a->dh_via + (a->ring_1[t] + first)*a->H,
                     a->dU_n_h_da_r_da_z_da_n + (a->starts_0[t] - base + first)*4*a->H, a->c_n);
-                // dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] + U_n.T @ dU_n_h[t]
+                // dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] + U_n.T @ dU_n_h[t] (36)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->dU_n_h_da_r_da_z_da_n + (a->starts_0[t] - base + first)*4*a->H, 4*a->H, call->packed_U_n_to_U_z,
@@ -1976,7 +1982,7 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ da_n[t]
+                // dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ da_n[t] (43)
                 multiply(
                     a->dx + first*a->D, a->D, a->dU_n_h_da_r_da_z_da_n + (first - base)*4*a->H + a->H, 4*a->H,
                     call->packed_W_r_to_W_n, rows, 3*a->H, a->D, 0);
@@ -1984,29 +1990,29 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(3*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_r = sum of outer(da_r[t], x[t])
-            // dW_z = sum of outer(da_z[t], x[t])
-            // dW_n = sum of outer(da_n[t], x[t])
+            // dW_r = sum of outer(da_r[t], x[t]) (50)
+            // dW_z = sum of outer(da_z[t], x[t]) (53)
+            // dW_n = sum of outer(da_n[t], x[t]) (56)
             gradient(
                 a->W_r_, a->D, a->dU_n_h_da_r_da_z_da_n + a->H, 4*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo,
                 hi, number > 0, a->D, scratch);
         }
         share(3*a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_n = sum of outer(dU_n_h[t], h[t-1])
-            // dU_r = sum of outer(da_r[t], h[t-1])
-            // dU_z = sum of outer(da_z[t], h[t-1])
+            // dU_n = sum of outer(dU_n_h[t], h[t-1]) (58)
+            // dU_r = sum of outer(da_r[t], h[t-1]) (51)
+            // dU_z = sum of outer(da_z[t], h[t-1]) (54)
             gradient(
                 a->U_n_, a->H, a->dU_n_h_da_r_da_z_da_n, 4*a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H,
                 a->past_1_0, base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(3*a->H, me, &lo, &hi);
-        // db_r = sum of da_r[t]
-        // db_z = sum of da_z[t]
-        // db_n = sum of da_n[t]
+        // db_r = sum of da_r[t] (52)
+        // db_z = sum of da_z[t] (55)
+        // db_n = sum of da_n[t] (57)
         sums(a->b_r, a->dU_n_h_da_r_da_z_da_n + a->H, 4*a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // dc_n = sum of dU_n_h[t]
+        // dc_n = sum of dU_n_h[t] (59)
         sums(a->c_n_, a->dU_n_h_da_r_da_z_da_n, 4*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2057,9 +2063,9 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_r_x[t] = W_r @ x[t]
-        // W_z_x[t] = W_z @ x[t]
-        // W_n_x[t] = W_n @ x[t]
+        // W_r_x[t] = W_r @ x[t] (12)
+        // W_z_x[t] = W_z @ x[t] (14)
+        // W_n_x[t] = W_n @ x[t] (16)
         multiply_plain(
             a->a_r_in_a_z_in_a_n_in + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, a->W_r, 1, a->D, rows,
             a->D, 3*a->H, 0);
@@ -2069,9 +2075,9 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_n_h[t] = U_n @ h[t-1]
-        // U_r_h[t] = U_r @ h[t-1]
-        // U_z_h[t] = U_z @ h[t-1]
+        // U_n_h[t] = U_n @ h[t-1] (16)
+        // U_r_h[t] = U_r @ h[t-1] (12)
+        // U_z_h[t] = U_z @ h[t-1] (14)
         multiply_plain(
             a->U_n_h_r_z + first*3*a->H, 3*a->H, a->h_1 + first*a->H, a->H, a->U_n, 1, a->H, rows, a->H,
             3*a->H, 0);

@@ -4,7 +4,7 @@ Cho et al. (2014), with the reset gate after the product as in cuDNN and torch.n
 
 The cell gru as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive gru``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "165410f0cee52276"
+STAMP = "912c07c988946377"
 
 
 class Params(Mapping[str, Any]):
@@ -361,14 +361,14 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     U_n_to_U_z_T = params.stack("U_n", "U_z").T
 
-    # W_r_x[t] = W_r @ x[t]
-    # W_z_x[t] = W_z @ x[t]
-    # W_n_x[t] = W_n @ x[t]
+    # W_r_x[t] = W_r @ x[t] (12)
+    # W_z_x[t] = W_z @ x[t] (14)
+    # W_n_x[t] = W_n @ x[t] (16)
     W_r_x_to_W_n_x = a_r_in_a_z_in_a_n_in
     cp.matmul(x_rows, W_r_to_W_n_T, out=W_r_x_to_W_n_x)
-    # a_r_in[t] = W_r_x[t] + b_r
-    # a_z_in[t] = W_z_x[t] + b_z
-    # a_n_in[t] = W_n_x[t] + b_n
+    # a_r_in[t] = W_r_x[t] + b_r (12)
+    # a_z_in[t] = W_z_x[t] + b_z (14)
+    # a_n_in[t] = W_n_x[t] + b_n (16)
     _launch_units(kernels.forward_1, pack.size, H, H, a_r_in_a_z_in_a_n_in, b_r, b_z, b_n)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -378,19 +378,19 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # U_n_h[t] = U_n @ h[t-1]
-        # U_r_h[t] = U_r @ h[t-1]
-        # U_z_h[t] = U_z @ h[t-1]
+        # U_n_h[t] = U_n @ h[t-1] (16)
+        # U_r_h[t] = U_r @ h[t-1] (12)
+        # U_z_h[t] = U_z @ h[t-1] (14)
         h_t1 = h[at_1_0[t]]
         U_n_h_to_U_z_h_t = U_n_h_r_z[kept_0[t]]
         cp.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
-        # a_r[t] = U_r_h[t] + a_r_in[t]
-        # a_z[t] = U_z_h[t] + a_z_in[t]
-        # r[t] = sigmoid(a_r[t]) (reset gate)
-        # z[t] = sigmoid(a_z[t]) (update gate)
-        # a_n[t] = r[t]*(U_n_h[t] + c_n) + a_n_in[t]
-        # n[t] = tanh(a_n[t]) (candidate)
-        # h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state)
+        # a_r[t] = U_r_h[t] + a_r_in[t] (12)
+        # a_z[t] = U_z_h[t] + a_z_in[t] (14)
+        # r[t] = sigmoid(a_r[t]) (reset gate) (13)
+        # z[t] = sigmoid(a_z[t]) (update gate) (15)
+        # a_n[t] = r[t]*(U_n_h[t] + c_n) + a_n_in[t] (16)
+        # n[t] = tanh(a_n[t]) (candidate) (17)
+        # h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state) (8)
         _launch_units(
             kernels.forward_2, n, H, H, U_n_h_r_z, kept_0[t].start, a_r_in_a_z_in_a_n_in, at_0[t].start, c_n, n_,
             kept_0[t].start, h, at_1_0[t].start, h, at_1[t].start,
@@ -491,45 +491,45 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
-        # dn[t] = dh[t]*(1 - z[t])
-        # dz[t] = dh[t]*(-n[t] + h[t-1])
-        # dh_via[t] = dh[t]*z[t]
-        # da_n[t] = dn[t]*(1 - n[t]**2)
-        # da_z[t] = dz[t]*z[t]*(1 - z[t])
-        # dU_n_h[t] = da_n[t]*r[t]
-        # dr[t] = da_n[t]*(U_n_h[t] + c_n)
-        # da_r[t] = dr[t]*r[t]*(1 - r[t])
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (36)
+        # dn[t] = dh[t]*(1 - z[t]) (37)
+        # dz[t] = dh[t]*(-n[t] + h[t-1]) (39)
+        # dh_via[t] = dh[t]*z[t] (36)
+        # da_n[t] = dn[t]*(1 - n[t]**2) (38)
+        # da_z[t] = dz[t]*z[t]*(1 - z[t]) (40)
+        # dU_n_h[t] = da_n[t]*r[t] (59)
+        # dr[t] = da_n[t]*(U_n_h[t] + c_n) (41)
+        # da_r[t] = dr[t]*r[t]*(1 - r[t]) (42)
         _launch_units(
             kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dh_back, ring_1[t].start, dh_via, ring_1[t].start,
             U_n_h_r_z, at_0[t].start, n_, at_0[t].start, h, at_1_0[t].start, dh_via, ring_1_0[t].start,
             dU_n_h_da_r_da_z_da_n, at_0[t].start, c_n,
         )
-        # dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] + U_n.T @ dU_n_h[t]
+        # dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] + U_n.T @ dU_n_h[t] (36)
         dU_n_h_to_da_z_t = dU_n_h_to_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(dU_n_h_to_da_z_t, U_n_to_U_z, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ da_n[t]
+        # dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ da_n[t] (43)
         da_r_to_da_n = dU_n_h_da_r_da_z_da_n[:, H :]
         cp.matmul(da_r_to_da_n, W_r_to_W_n, out=dx_)
-    # dW_r = sum of outer(da_r[t], x[t])
-    # dW_z = sum of outer(da_z[t], x[t])
-    # dW_n = sum of outer(da_n[t], x[t])
+    # dW_r = sum of outer(da_r[t], x[t]) (50)
+    # dW_z = sum of outer(da_z[t], x[t]) (53)
+    # dW_n = sum of outer(da_n[t], x[t]) (56)
     da_r_to_da_n_ = dU_n_h_da_r_da_z_da_n[:, H :]
     cp.matmul(da_r_to_da_n_.T, x_, out=dW_r_to_dW_n)
-    # dU_n = sum of outer(dU_n_h[t], h[t-1])
-    # dU_r = sum of outer(da_r[t], h[t-1])
-    # dU_z = sum of outer(da_z[t], h[t-1])
+    # dU_n = sum of outer(dU_n_h[t], h[t-1]) (58)
+    # dU_r = sum of outer(da_r[t], h[t-1]) (51)
+    # dU_z = sum of outer(da_z[t], h[t-1]) (54)
     dU_n_h_to_da_z_ = dU_n_h_da_r_da_z_da_n[:, : 3*H]
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(dU_n_h_to_da_z_.T, h_t1, out=dU_n_to_dU_z)
-    # db_r = sum of da_r[t]
-    # db_z = sum of da_z[t]
-    # db_n = sum of da_n[t]
+    # db_r = sum of da_r[t] (52)
+    # db_z = sum of da_z[t] (55)
+    # db_n = sum of da_n[t] (57)
     cp.matmul(ones, da_r_to_da_n_, out=db_r_to_db_n.reshape(1, -1))
-    # dc_n = sum of dU_n_h[t]
+    # dc_n = sum of dU_n_h[t] (59)
     dU_n_h = dU_n_h_da_r_da_z_da_n[:, : H]
     cp.matmul(ones, dU_n_h, out=dc_n.reshape(1, -1))
 
@@ -577,27 +577,27 @@ def step(
     h_t1 = h_before[0]
     U_n_to_U_z_T = params.stack("U_n", "U_z").T
 
-    # W_r_x[t] = W_r @ x[t]
-    # W_z_x[t] = W_z @ x[t]
-    # W_n_x[t] = W_n @ x[t]
+    # W_r_x[t] = W_r @ x[t] (12)
+    # W_z_x[t] = W_z @ x[t] (14)
+    # W_n_x[t] = W_n @ x[t] (16)
     W_r_x_to_W_n_x_t = a_r_in_a_z_in_a_n_in
     cp.matmul(x_t_, W_r_to_W_n_T, out=W_r_x_to_W_n_x_t)
-    # a_r_in[t] = W_r_x[t] + b_r
-    # a_z_in[t] = W_z_x[t] + b_z
-    # a_n_in[t] = W_n_x[t] + b_n
+    # a_r_in[t] = W_r_x[t] + b_r (12)
+    # a_z_in[t] = W_z_x[t] + b_z (14)
+    # a_n_in[t] = W_n_x[t] + b_n (16)
     _launch_units(kernels.forward_1, batch, H, H, a_r_in_a_z_in_a_n_in, b_r, b_z, b_n)
-    # U_n_h[t] = U_n @ h[t-1]
-    # U_r_h[t] = U_r @ h[t-1]
-    # U_z_h[t] = U_z @ h[t-1]
+    # U_n_h[t] = U_n @ h[t-1] (16)
+    # U_r_h[t] = U_r @ h[t-1] (12)
+    # U_z_h[t] = U_z @ h[t-1] (14)
     U_n_h_to_U_z_h_t = U_n_h_r_z
     cp.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
-    # a_r[t] = U_r_h[t] + a_r_in[t]
-    # a_z[t] = U_z_h[t] + a_z_in[t]
-    # r[t] = sigmoid(a_r[t]) (reset gate)
-    # z[t] = sigmoid(a_z[t]) (update gate)
-    # a_n[t] = r[t]*(U_n_h[t] + c_n) + a_n_in[t]
-    # n[t] = tanh(a_n[t]) (candidate)
-    # h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state)
+    # a_r[t] = U_r_h[t] + a_r_in[t] (12)
+    # a_z[t] = U_z_h[t] + a_z_in[t] (14)
+    # r[t] = sigmoid(a_r[t]) (reset gate) (13)
+    # z[t] = sigmoid(a_z[t]) (update gate) (15)
+    # a_n[t] = r[t]*(U_n_h[t] + c_n) + a_n_in[t] (16)
+    # n[t] = tanh(a_n[t]) (candidate) (17)
+    # h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state) (8)
     _launch_units(
         kernels.forward_2, batch, H, H, U_n_h_r_z, 0, a_r_in_a_z_in_a_n_in, 0, c_n, n_, 0, h_t1, 0, h, 0,
     )
@@ -768,11 +768,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -785,7 +791,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -946,11 +952,11 @@ __device__ inline void forward_1_unit(
     const real* b_z,
     const real* b_n,
     const forward_1_in& in) {
-    // a_r_in[t] = W_r_x[t] + b_r
+    // a_r_in[t] = W_r_x[t] + b_r (12)
     const real a_r_in_t = in.W_r_x_t + in.b_r;
-    // a_z_in[t] = W_z_x[t] + b_z
+    // a_z_in[t] = W_z_x[t] + b_z (14)
     const real a_z_in_t = in.W_z_x_t + in.b_z;
-    // a_n_in[t] = W_n_x[t] + b_n
+    // a_n_in[t] = W_n_x[t] + b_n (16)
     const real a_n_in_t = in.W_n_x_t + in.b_n;
     a_r_in_a_z_in_a_n_in_t_rows[row * (3*H) + unit] = a_r_in_t;
     a_r_in_a_z_in_a_n_in_t_rows[row * (3*H) + H + unit] = a_z_in_t;
@@ -995,19 +1001,19 @@ __device__ inline void forward_2_unit(
     const real* h_t1_rows,
     real* h_t_rows,
     const forward_2_in& in) {
-    // a_r[t] = U_r_h[t] + a_r_in[t]
+    // a_r[t] = U_r_h[t] + a_r_in[t] (12)
     const real a_r_t = in.U_r_h_t + in.a_r_in_t;
-    // a_z[t] = U_z_h[t] + a_z_in[t]
+    // a_z[t] = U_z_h[t] + a_z_in[t] (14)
     const real a_z_t = in.U_z_h_t + in.a_z_in_t;
-    // r[t] = sigmoid(a_r[t]) (reset gate)
+    // r[t] = sigmoid(a_r[t]) (reset gate) (13)
     const real r_t = sigmoid(a_r_t);
-    // z[t] = sigmoid(a_z[t]) (update gate)
+    // z[t] = sigmoid(a_z[t]) (update gate) (15)
     const real z_t = sigmoid(a_z_t);
-    // a_n[t] = r[t]*(U_n_h[t] + c_n) + a_n_in[t]
+    // a_n[t] = r[t]*(U_n_h[t] + c_n) + a_n_in[t] (16)
     const real a_n_t = r_t * (in.U_n_h_t + in.c_n) + in.a_n_in_t;
-    // n[t] = tanh(a_n[t]) (candidate)
+    // n[t] = tanh(a_n[t]) (candidate) (17)
     const real n_t = tanh(a_n_t);
-    // h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state)
+    // h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state) (8)
     const real h_t = (1 - z_t) * n_t + z_t * in.h_t1;
     U_n_h_r_z_t_rows[row * (3*H) + H + unit] = r_t;
     U_n_h_r_z_t_rows[row * (3*H) + 2*H + unit] = z_t;
@@ -1060,23 +1066,23 @@ __device__ inline void backward_1_unit(
     real* dU_n_h_da_r_da_z_da_n_t_rows,
     const real* c_n,
     const backward_1_in& in) {
-    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (36)
     const real dh_t = in.dy_t + in.dh_back_next + in.dh_via_next;
-    // dn[t] = dh[t]*(1 - z[t])
+    // dn[t] = dh[t]*(1 - z[t]) (37)
     const real dn_t = dh_t * (1 - in.z_t);
-    // dz[t] = dh[t]*(-n[t] + h[t-1])
+    // dz[t] = dh[t]*(-n[t] + h[t-1]) (39)
     const real dz_t = dh_t * (-in.n_t + in.h_t1);
-    // dh_via[t] = dh[t]*z[t]
+    // dh_via[t] = dh[t]*z[t] (36)
     const real dh_via_t = dh_t * in.z_t;
-    // da_n[t] = dn[t]*(1 - n[t]**2)
+    // da_n[t] = dn[t]*(1 - n[t]**2) (38)
     const real da_n_t = dn_t * (1 - in.n_t * in.n_t);
-    // da_z[t] = dz[t]*z[t]*(1 - z[t])
+    // da_z[t] = dz[t]*z[t]*(1 - z[t]) (40)
     const real da_z_t = dz_t * in.z_t * (1 - in.z_t);
-    // dU_n_h[t] = da_n[t]*r[t]
+    // dU_n_h[t] = da_n[t]*r[t] (59)
     const real dU_n_h_t = da_n_t * in.r_t;
-    // dr[t] = da_n[t]*(U_n_h[t] + c_n)
+    // dr[t] = da_n[t]*(U_n_h[t] + c_n) (41)
     const real dr_t = da_n_t * (in.U_n_h_t + in.c_n);
-    // da_r[t] = dr[t]*r[t]*(1 - r[t])
+    // da_r[t] = dr[t]*r[t]*(1 - r[t]) (42)
     const real da_r_t = dr_t * in.r_t * (1 - in.r_t);
     dh_via_t_rows[row * H + unit] = dh_via_t;
     dU_n_h_da_r_da_z_da_n_t_rows[row * (4*H) + 3*H + unit] = da_n_t;
@@ -1623,9 +1629,9 @@ extern "C" __global__ void BOUNDS forward_steps(
                     forward_2_ahead(row, unit, H, U_n_h_r_z_t_ahead, a_r_in_a_z_in_a_n_in_t_ahead, c_n, n_t_ahead,
                         h_t1_ahead, h_t_ahead);
             }
-            // U_n_h[t] = U_n @ h[t-1]
-            // U_r_h[t] = U_r @ h[t-1]
-            // U_z_h[t] = U_z @ h[t-1]
+            // U_n_h[t] = U_n @ h[t-1] (16)
+            // U_r_h[t] = U_r @ h[t-1] (12)
+            // U_z_h[t] = U_z @ h[t-1] (14)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1777,7 +1783,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] + U_n.T @ dU_n_h[t]
+            // dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] + U_n.T @ dU_n_h[t] (36)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, dU_n_h_da_r_da_z_da_n + (sequence.whole(0, t) +
                 first)*4*H, 4*H, (int)rows);
             __syncthreads();

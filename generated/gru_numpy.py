@@ -4,7 +4,7 @@ Cho et al. (2014), with the reset gate after the product as in cuDNN and torch.n
 
 The cell gru as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive gru``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "57d84f1b61cfb41f"
+STAMP = "eab1989aaea225fd"
 
 
 class Params(Mapping[str, Any]):
@@ -344,14 +344,14 @@ def _forward_sweep(
     a_n_in = a_r_in_a_z_in_a_n_in[:, 2*H :]
     z = U_n_h_r_z[:, 2*H :]
 
-    # W_r_x[t] = W_r @ x[t]
-    # W_z_x[t] = W_z @ x[t]
-    # W_n_x[t] = W_n @ x[t]
+    # W_r_x[t] = W_r @ x[t] (12)
+    # W_z_x[t] = W_z @ x[t] (14)
+    # W_n_x[t] = W_n @ x[t] (16)
     W_r_x_to_W_n_x = a_r_in_a_z_in_a_n_in
     np.matmul(x_rows, W_r_to_W_n_T, out=W_r_x_to_W_n_x)
-    # a_r_in[t] = W_r_x[t] + b_r
-    # a_z_in[t] = W_z_x[t] + b_z
-    # a_n_in[t] = W_n_x[t] + b_n
+    # a_r_in[t] = W_r_x[t] + b_r (12)
+    # a_z_in[t] = W_z_x[t] + b_z (14)
+    # a_n_in[t] = W_n_x[t] + b_n (16)
     a_r_in_to_a_n_in = W_r_x_to_W_n_x
     np.add(W_r_x_to_W_n_x, b_r_to_b_n, out=a_r_in_to_a_n_in)
 
@@ -360,26 +360,26 @@ def _forward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # U_n_h[t] = U_n @ h[t-1]
-        # U_r_h[t] = U_r @ h[t-1]
-        # U_z_h[t] = U_z @ h[t-1]
+        # U_n_h[t] = U_n @ h[t-1] (16)
+        # U_r_h[t] = U_r @ h[t-1] (12)
+        # U_z_h[t] = U_z @ h[t-1] (14)
         h_t1 = h[at_1_0[t]]
         U_n_h_to_U_z_h_t = U_n_h_r_z[kept_0[t]]
         np.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
-        # a_r[t] = U_r_h[t] + a_r_in[t]
-        # a_z[t] = U_z_h[t] + a_z_in[t]
+        # a_r[t] = U_r_h[t] + a_r_in[t] (12)
+        # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         U_r_h_to_U_z_h_t = r_to_z[kept_0[t]]
         a_r_in_to_a_z_in_t = a_r_in_to_a_z_in[at_0[t]]
         a_r_to_a_z_t = U_r_h_to_U_z_h_t
         np.add(U_r_h_to_U_z_h_t, a_r_in_to_a_z_in_t, out=a_r_to_a_z_t)
-        # r[t] = sigmoid(a_r[t]) (reset gate)
-        # z[t] = sigmoid(a_z[t]) (update gate)
+        # r[t] = sigmoid(a_r[t]) (reset gate) (13)
+        # z[t] = sigmoid(a_z[t]) (update gate) (15)
         r_to_z_t = U_r_h_to_U_z_h_t
         np.subtract(0, a_r_to_a_z_t, out=r_to_z_t)
         np.exp(r_to_z_t, out=r_to_z_t)
         np.add(r_to_z_t, 1, out=r_to_z_t)
         np.divide(1, r_to_z_t, out=r_to_z_t)
-        # a_n[t] = r[t]*(U_n_h[t] + c_n) + a_n_in[t]
+        # a_n[t] = r[t]*(U_n_h[t] + c_n) + a_n_in[t] (16)
         r_t = r[kept_0[t]]
         U_n_h_t = U_n_h[kept_0[t]]
         a_n_in_t = a_n_in[at_0[t]]
@@ -387,10 +387,10 @@ def _forward_sweep(
         np.add(U_n_h_t, c_n, out=a_n_t)
         np.multiply(r_t, a_n_t, out=a_n_t)
         np.add(a_n_t, a_n_in_t, out=a_n_t)
-        # n[t] = tanh(a_n[t]) (candidate)
+        # n[t] = tanh(a_n[t]) (candidate) (17)
         n_t = a_n_t
         np.tanh(a_n_t, out=n_t)
-        # h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state)
+        # h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state) (8)
         z_t = z[kept_0[t]]
         h_t = h[at_1[t]]
         np.subtract(1, z_t, out=h_t)
@@ -505,73 +505,73 @@ def _backward_sweep(
             dh_t = dh[:n]
             work1_t = work1[:n]
             work1_t_ = work1_[:n]
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (36)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_via_next = dh_via[ring_1[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
         np.add(dh_t, dh_via_next, out=dh_t)
-        # dn[t] = dh[t]*(1 - z[t])
+        # dn[t] = dh[t]*(1 - z[t]) (37)
         z_t = z[at_0[t]]
         dn_t = da_n[at_0[t]]
         np.subtract(1, z_t, out=dn_t)
         np.multiply(dh_t, dn_t, out=dn_t)
-        # dz[t] = dh[t]*(-n[t] + h[t-1])
+        # dz[t] = dh[t]*(-n[t] + h[t-1]) (39)
         n_t = n_[at_0[t]]
         h_t1 = h[at_1_0[t]]
         dz_t = da_z[at_0[t]]
         np.subtract(h_t1, n_t, out=dz_t)
         np.multiply(dh_t, dz_t, out=dz_t)
-        # dh_via[t] = dh[t]*z[t]
+        # dh_via[t] = dh[t]*z[t] (36)
         dh_via_t = dh_via[ring_1_0[t]]
         np.multiply(dh_t, z_t, out=dh_via_t)
-        # da_n[t] = dn[t]*(1 - n[t]**2)
+        # da_n[t] = dn[t]*(1 - n[t]**2) (38)
         da_n_t = dn_t
         np.square(n_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dn_t, work1_t, out=da_n_t)
-        # dU_n_h[t] = da_n[t]*r[t]
+        # dU_n_h[t] = da_n[t]*r[t] (59)
         r_t = r[at_0[t]]
         dU_n_h_t = dU_n_h[at_0[t]]
         np.multiply(da_n_t, r_t, out=dU_n_h_t)
-        # dr[t] = da_n[t]*(U_n_h[t] + c_n)
+        # dr[t] = da_n[t]*(U_n_h[t] + c_n) (41)
         U_n_h_t = U_n_h[at_0[t]]
         dr_t = da_r[at_0[t]]
         np.add(U_n_h_t, c_n, out=dr_t)
         np.multiply(da_n_t, dr_t, out=dr_t)
-        # da_r[t] = dr[t]*r[t]*(1 - r[t])
-        # da_z[t] = dz[t]*z[t]*(1 - z[t])
+        # da_r[t] = dr[t]*r[t]*(1 - r[t]) (42)
+        # da_z[t] = dz[t]*z[t]*(1 - z[t]) (40)
         dr_to_dz_t = da_r_to_da_z[at_0[t]]
         r_to_z_t = r_to_z[at_0[t]]
         da_r_to_da_z_t = dr_to_dz_t
         np.multiply(dr_to_dz_t, r_to_z_t, out=da_r_to_da_z_t)
         np.subtract(1, r_to_z_t, out=work1_t_)
         np.multiply(da_r_to_da_z_t, work1_t_, out=da_r_to_da_z_t)
-        # dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] + U_n.T @ dU_n_h[t]
+        # dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] + U_n.T @ dU_n_h[t] (36)
         dU_n_h_to_da_z_t = dU_n_h_to_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(dU_n_h_to_da_z_t, U_n_to_U_z, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ da_n[t]
+        # dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ da_n[t] (43)
         da_r_to_da_n = dU_n_h_da_r_da_z_da_n[:, H :]
         np.matmul(da_r_to_da_n, W_r_to_W_n, out=dx_)
-    # dW_r = sum of outer(da_r[t], x[t])
-    # dW_z = sum of outer(da_z[t], x[t])
-    # dW_n = sum of outer(da_n[t], x[t])
+    # dW_r = sum of outer(da_r[t], x[t]) (50)
+    # dW_z = sum of outer(da_z[t], x[t]) (53)
+    # dW_n = sum of outer(da_n[t], x[t]) (56)
     da_r_to_da_n_ = dU_n_h_da_r_da_z_da_n[:, H :]
     np.matmul(da_r_to_da_n_.T, x_, out=dW_r_to_dW_n)
-    # dU_n = sum of outer(dU_n_h[t], h[t-1])
-    # dU_r = sum of outer(da_r[t], h[t-1])
-    # dU_z = sum of outer(da_z[t], h[t-1])
+    # dU_n = sum of outer(dU_n_h[t], h[t-1]) (58)
+    # dU_r = sum of outer(da_r[t], h[t-1]) (51)
+    # dU_z = sum of outer(da_z[t], h[t-1]) (54)
     dU_n_h_to_da_z_ = dU_n_h_da_r_da_z_da_n[:, : 3*H]
     h_t1_ = h[pack.past(1, 0)]
     np.matmul(dU_n_h_to_da_z_.T, h_t1_, out=dU_n_to_dU_z)
-    # db_r = sum of da_r[t]
-    # db_z = sum of da_z[t]
-    # db_n = sum of da_n[t]
+    # db_r = sum of da_r[t] (52)
+    # db_z = sum of da_z[t] (55)
+    # db_n = sum of da_n[t] (57)
     np.matmul(ones, da_r_to_da_n_, out=db_r_to_db_n.reshape(1, -1))
-    # dc_n = sum of dU_n_h[t]
+    # dc_n = sum of dU_n_h[t] (59)
     dU_n_h_ = dU_n_h_da_r_da_z_da_n[:, : H]
     np.matmul(ones, dU_n_h_, out=dc_n.reshape(1, -1))
 
@@ -667,35 +667,35 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_r_x[t] = W_r @ x[t]
-        # W_z_x[t] = W_z @ x[t]
-        # W_n_x[t] = W_n @ x[t]
+        # W_r_x[t] = W_r @ x[t] (12)
+        # W_z_x[t] = W_z @ x[t] (14)
+        # W_n_x[t] = W_n @ x[t] (16)
         W_r_x_to_W_n_x_t = a_r_in_a_z_in_a_n_in
         np.matmul(x_t_, W_r_to_W_n_T, out=W_r_x_to_W_n_x_t)
-        # a_r_in[t] = W_r_x[t] + b_r
-        # a_z_in[t] = W_z_x[t] + b_z
-        # a_n_in[t] = W_n_x[t] + b_n
+        # a_r_in[t] = W_r_x[t] + b_r (12)
+        # a_z_in[t] = W_z_x[t] + b_z (14)
+        # a_n_in[t] = W_n_x[t] + b_n (16)
         a_r_in_to_a_n_in_t = W_r_x_to_W_n_x_t
         np.add(W_r_x_to_W_n_x_t, b_r_to_b_n, out=a_r_in_to_a_n_in_t)
-        # U_n_h[t] = U_n @ h[t-1]
-        # U_r_h[t] = U_r @ h[t-1]
-        # U_z_h[t] = U_z @ h[t-1]
+        # U_n_h[t] = U_n @ h[t-1] (16)
+        # U_r_h[t] = U_r @ h[t-1] (12)
+        # U_z_h[t] = U_z @ h[t-1] (14)
         U_n_h_to_U_z_h_t = U_n_h_r_z
         np.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
-        # a_r[t] = U_r_h[t] + a_r_in[t]
-        # a_z[t] = U_z_h[t] + a_z_in[t]
+        # a_r[t] = U_r_h[t] + a_r_in[t] (12)
+        # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         U_r_h_to_U_z_h_t = U_n_h_r_z[:, H :]
         a_r_in_to_a_z_in_t = a_r_in_a_z_in_a_n_in[:, : 2*H]
         a_r_to_a_z_t = U_r_h_to_U_z_h_t
         np.add(U_r_h_to_U_z_h_t, a_r_in_to_a_z_in_t, out=a_r_to_a_z_t)
-        # r[t] = sigmoid(a_r[t]) (reset gate)
-        # z[t] = sigmoid(a_z[t]) (update gate)
+        # r[t] = sigmoid(a_r[t]) (reset gate) (13)
+        # z[t] = sigmoid(a_z[t]) (update gate) (15)
         r_to_z_t = U_r_h_to_U_z_h_t
         np.subtract(0, a_r_to_a_z_t, out=r_to_z_t)
         np.exp(r_to_z_t, out=r_to_z_t)
         np.add(r_to_z_t, 1, out=r_to_z_t)
         np.divide(1, r_to_z_t, out=r_to_z_t)
-        # a_n[t] = r[t]*(U_n_h[t] + c_n) + a_n_in[t]
+        # a_n[t] = r[t]*(U_n_h[t] + c_n) + a_n_in[t] (16)
         r_t = U_n_h_r_z[:, H : 2*H]
         U_n_h_t = U_n_h_r_z[:, : H]
         a_n_in_t = a_r_in_a_z_in_a_n_in[:, 2*H :]
@@ -703,10 +703,10 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.add(U_n_h_t, c_n, out=a_n_t)
         np.multiply(r_t, a_n_t, out=a_n_t)
         np.add(a_n_t, a_n_in_t, out=a_n_t)
-        # n[t] = tanh(a_n[t]) (candidate)
+        # n[t] = tanh(a_n[t]) (candidate) (17)
         n_t = a_n_t
         np.tanh(a_n_t, out=n_t)
-        # h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state)
+        # h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state) (8)
         z_t = U_n_h_r_z[:, 2*H :]
         np.subtract(1, z_t, out=h)
         np.multiply(h, n_t, out=h)
@@ -891,11 +891,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -908,7 +914,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -5,7 +5,7 @@ Cho et al. (2014), Learning phrase representations using RNN encoder-decoder for
 The cell gru_original as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive gru_original``.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "ff729f00d58091f8"
+STAMP = "11586dbb065c4a57"
 
 
 class Params(Mapping[str, Any]):
@@ -751,11 +751,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -768,7 +774,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1680,11 +1686,11 @@ static void forward_1(
             const real W_r_x_t = tanh_in_n_in_to_a_z_in_t_row[H + unit];
             const real W_z_x_t = tanh_in_n_in_to_a_z_in_t_row[2*H + unit];
             const real W_n_x_t = tanh_in_n_in_to_a_z_in_t_row[unit];
-            // a_r_in[t] = W_r_x[t] + b_r
+            // a_r_in[t] = W_r_x[t] + b_r (12)
             const real a_r_in_t = W_r_x_t + b_r[unit];
-            // a_z_in[t] = W_z_x[t] + b_z
+            // a_z_in[t] = W_z_x[t] + b_z (14)
             const real a_z_in_t = W_z_x_t + b_z[unit];
-            // tanh_in_n_in[t] = W_n_x[t] + b_n
+            // tanh_in_n_in[t] = W_n_x[t] + b_n (16)
             const real tanh_in_n_in_t = W_n_x_t + b_n[unit];
             tanh_in_n_in_to_a_z_in_t_row[H + unit] = a_r_in_t;
             tanh_in_n_in_to_a_z_in_t_row[2*H + unit] = a_z_in_t;
@@ -1712,15 +1718,15 @@ static void forward_2(
             const real U_z_h_t = r_z_t_row[H + unit];
             const real a_z_in_t = tanh_in_n_in_to_a_z_in_t_row[2*H + unit];
             const real h_t1 = h_t1_row[unit];
-            // a_r[t] = U_r_h[t] + a_r_in[t]
+            // a_r[t] = U_r_h[t] + a_r_in[t] (12)
             const real a_r_t = U_r_h_t + a_r_in_t;
-            // a_z[t] = U_z_h[t] + a_z_in[t]
+            // a_z[t] = U_z_h[t] + a_z_in[t] (14)
             const real a_z_t = U_z_h_t + a_z_in_t;
-            // r[t] = sigmoid(a_r[t]) (reset gate)
+            // r[t] = sigmoid(a_r[t]) (reset gate) (13)
             const real r_t = sigmoid(a_r_t);
-            // z[t] = sigmoid(a_z[t]) (update gate)
+            // z[t] = sigmoid(a_z[t]) (update gate) (15)
             const real z_t = sigmoid(a_z_t);
-            // a_n[t] = r[t]*h[t-1]
+            // a_n[t] = r[t]*h[t-1] (16)
             const real a_n_t = r_t * h_t1;
             r_z_t_row[unit] = r_t;
             r_z_t_row[H + unit] = z_t;
@@ -1749,11 +1755,11 @@ static void forward_3(
             const real tanh_in_n_in_t = tanh_in_n_in_to_a_z_in_t_row[unit];
             const real z_t = r_z_t_row[H + unit];
             const real h_t1 = h_t1_row[unit];
-            // tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t]
+            // tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t] (16)
             const real tanh_in_n_t = U_n_a_n_t + tanh_in_n_in_t;
-            // n[t] = tanh(tanh_in_n[t]) (candidate)
+            // n[t] = tanh(tanh_in_n[t]) (candidate) (17)
             const real n_t = tanh(tanh_in_n_t);
-            // h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+            // h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (8)
             const real h_t = z_t * h_t1 + (1 - z_t) * n_t;
             n_t_row[unit] = n_t;
             h_t_row[unit] = h_t;
@@ -1789,15 +1795,15 @@ static void backward_1(
             const real z_t = r_z_t_row[H + unit];
             const real h_t1 = h_t1_row[unit];
             const real n_t = n_t_row[unit];
-            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (36)
             const real dh_t = dy_t + dh_back_next + dh_via_next;
-            // dn[t] = dh[t]*(1 - z[t])
+            // dn[t] = dh[t]*(1 - z[t]) (37)
             const real dn_t = dh_t * (1 - z_t);
-            // dz[t] = dh[t]*(h[t-1] - n[t])
+            // dz[t] = dh[t]*(h[t-1] - n[t]) (39)
             const real dz_t = dh_t * (h_t1 - n_t);
-            // dtanh_in_n[t] = dn[t]*(1 - n[t]**2)
+            // dtanh_in_n[t] = dn[t]*(1 - n[t]**2) (38)
             const real dtanh_in_n_t = dn_t * (1 - n_t * n_t);
-            // da_z[t] = dz[t]*z[t]*(1 - z[t])
+            // da_z[t] = dz[t]*z[t]*(1 - z[t]) (40)
             const real da_z_t = dz_t * z_t * (1 - z_t);
             dh_t_row[unit] = dh_t;
             dtanh_in_n_da_r_da_z_t_row[unit] = dtanh_in_n_t;
@@ -1829,11 +1835,11 @@ static void backward_2(
             const real r_t = r_z_t_row[unit];
             const real dh_t = dh_t_row[unit];
             const real z_t = r_z_t_row[H + unit];
-            // dr[t] = da_n[t]*h[t-1]
+            // dr[t] = da_n[t]*h[t-1] (41)
             const real dr_t = da_n_t * h_t1;
-            // dh_via[t] = da_n[t]*r[t] + dh[t]*z[t]
+            // dh_via[t] = da_n[t]*r[t] + dh[t]*z[t] (36)
             const real dh_via_t = da_n_t * r_t + dh_t * z_t;
-            // da_r[t] = dr[t]*r[t]*(1 - r[t])
+            // da_r[t] = dr[t]*r[t]*(1 - r[t]) (42)
             const real da_r_t = dr_t * r_t * (1 - r_t);
             dh_via_t_row[unit] = dh_via_t;
             dtanh_in_n_da_r_da_z_t_row[H + unit] = da_r_t;
@@ -1855,7 +1861,7 @@ static void backward_3(
         for (long long unit = 0; unit < H; ++unit) {
             const real r_t = r_z_t_row[unit];
             const real h_t1 = h_t1_row[unit];
-            // a_n[t] = r[t]*h[t-1]
+            // a_n[t] = r[t]*h[t-1] (16)
             const real a_n_t = r_t * h_t1;
             a_n_t_row[unit] = a_n_t;
         }
@@ -1916,9 +1922,9 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_n_x[t] = W_n @ x[t]
-            // W_r_x[t] = W_r @ x[t]
-            // W_z_x[t] = W_z @ x[t]
+            // W_n_x[t] = W_n @ x[t] (16)
+            // W_r_x[t] = W_r @ x[t] (12)
+            // W_z_x[t] = W_z @ x[t] (14)
             multiply(
                 a->tanh_in_n_in_to_a_z_in + (first - base)*3*a->H, 3*a->H, a->x + first*a->D, a->D,
                 call->packed_W_n_to_W_z, rows, a->D, 3*a->H, 0);
@@ -1931,8 +1937,8 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_r_h[t] = U_r @ h[t-1]
-                // U_z_h[t] = U_z @ h[t-1]
+                // U_r_h[t] = U_r @ h[t-1] (12)
+                // U_z_h[t] = U_z @ h[t-1] (14)
                 multiply(
                     a->r_z + (a->kept_0[t] + first)*2*a->H, 2*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_r_to_U_z, rows, a->H, 2*a->H, 0);
@@ -1940,7 +1946,7 @@ static void run_forward_part(void *given, struct member *me) {
                     rows, a->H, a->r_z + (a->kept_0[t] + first)*2*a->H,
                     a->tanh_in_n_in_to_a_z_in + (a->starts_0[t] - base + first)*3*a->H,
                     a->h + (a->starts_1[t] + first)*a->H, a->a_n + first*a->H);
-                // U_n_a_n[t] = U_n @ a_n[t]
+                // U_n_a_n[t] = U_n @ a_n[t] (16)
                 multiply(
                     a->n + (a->kept_0[t] + first)*a->H, a->H, a->a_n + first*a->H, a->H, call->packed_U_n, rows, a->H,
                     a->H, 0);
@@ -2054,7 +2060,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->r_z + (a->starts_0[t] + first)*2*a->H, a->h + (a->starts_1[t] + first)*a->H,
                     a->n + (a->starts_0[t] + first)*a->H,
                     a->dtanh_in_n_da_r_da_z + (a->starts_0[t] - base + first)*3*a->H);
-                // da_n[t] = U_n.T @ dtanh_in_n[t]
+                // da_n[t] = U_n.T @ dtanh_in_n[t] (41)
                 multiply(
                     a->da_n + first*a->H, a->H, a->dtanh_in_n_da_r_da_z + (a->starts_0[t] - base + first)*3*a->H,
                     3*a->H, call->packed_U_n, rows, a->H, a->H, 0);
@@ -2063,7 +2069,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->r_z + (a->starts_0[t] + first)*2*a->H, a->dh + first*a->H,
                     a->dh_via + (a->ring_1[t] + first)*a->H,
                     a->dtanh_in_n_da_r_da_z + (a->starts_0[t] - base + first)*3*a->H);
-                // dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t]
+                // dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] (36)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->dtanh_in_n_da_r_da_z + (a->starts_0[t] - base + first)*3*a->H + a->H, 3*a->H,
@@ -2080,7 +2086,7 @@ static void run_backward_part(void *given, struct member *me) {
                 rows, a->H, a->r_z + first*2*a->H, a->h + (a->starts_1[t] - a->starts_0[t] + first)*a->H,
                 a->a_n + (first - base)*a->H);
             if (a->need_x) {
-                // dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ dtanh_in_n[t]
+                // dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ dtanh_in_n[t] (43)
                 multiply(
                     a->dx + first*a->D, a->D, a->dtanh_in_n_da_r_da_z + (first - base)*3*a->H, 3*a->H,
                     call->packed_W_n_to_W_z, rows, 3*a->H, a->D, 0);
@@ -2089,32 +2095,32 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_n = sum of outer(dtanh_in_n[t], a_n[t])
+            // dU_n = sum of outer(dtanh_in_n[t], a_n[t]) (57)
             gradient(
                 a->U_n_, a->H, a->dtanh_in_n_da_r_da_z, 3*a->H, NULL, 0, a->a_n, a->H, NULL, 0, total, lo, hi,
                 number > 0, a->H, scratch);
         }
         share(3*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_n = sum of outer(dtanh_in_n[t], x[t])
-            // dW_r = sum of outer(da_r[t], x[t])
-            // dW_z = sum of outer(da_z[t], x[t])
+            // dW_n = sum of outer(dtanh_in_n[t], x[t]) (56)
+            // dW_r = sum of outer(da_r[t], x[t]) (50)
+            // dW_z = sum of outer(da_z[t], x[t]) (53)
             gradient(
                 a->W_n_, a->D, a->dtanh_in_n_da_r_da_z, 3*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
         }
         share(2*a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_r = sum of outer(da_r[t], h[t-1])
-            // dU_z = sum of outer(da_z[t], h[t-1])
+            // dU_r = sum of outer(da_r[t], h[t-1]) (51)
+            // dU_z = sum of outer(da_z[t], h[t-1]) (54)
             gradient(
                 a->U_r_, a->H, a->dtanh_in_n_da_r_da_z + a->H, 3*a->H, NULL, 0, a->h + a->past_1_0_first*a->H,
                 a->H, a->past_1_0, base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(3*a->H, me, &lo, &hi);
-        // db_n = sum of dtanh_in_n[t]
-        // db_r = sum of da_r[t]
-        // db_z = sum of da_z[t]
+        // db_n = sum of dtanh_in_n[t] (58)
+        // db_r = sum of da_r[t] (52)
+        // db_z = sum of da_z[t] (55)
         sums(a->b_n, a->dtanh_in_n_da_r_da_z, 3*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2169,9 +2175,9 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_n_x[t] = W_n @ x[t]
-        // W_r_x[t] = W_r @ x[t]
-        // W_z_x[t] = W_z @ x[t]
+        // W_n_x[t] = W_n @ x[t] (16)
+        // W_r_x[t] = W_r @ x[t] (12)
+        // W_z_x[t] = W_z @ x[t] (14)
         multiply_plain(
             a->tanh_in_n_in_to_a_z_in + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, a->W_n, 1, a->D, rows,
             a->D, 3*a->H, 0);
@@ -2181,14 +2187,14 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_r_h[t] = U_r @ h[t-1]
-        // U_z_h[t] = U_z @ h[t-1]
+        // U_r_h[t] = U_r @ h[t-1] (12)
+        // U_z_h[t] = U_z @ h[t-1] (14)
         multiply_plain(
             a->r_z + first*2*a->H, 2*a->H, a->h_1 + first*a->H, a->H, a->U_r, 1, a->H, rows, a->H, 2*a->H, 0);
         forward_2(
             rows, a->H, a->r_z + first*2*a->H, a->tanh_in_n_in_to_a_z_in + first*3*a->H, a->h_1 + first*a->H,
             a->a_n + first*a->H);
-        // U_n_a_n[t] = U_n @ a_n[t]
+        // U_n_a_n[t] = U_n @ a_n[t] (16)
         multiply_plain(
             a->n + first*a->H, a->H, a->a_n + first*a->H, a->H, a->U_n, 1, a->H, rows, a->H, a->H, 0);
         forward_3(

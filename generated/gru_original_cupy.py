@@ -4,7 +4,7 @@ Cho et al. (2014), Learning phrase representations using RNN encoder-decoder for
 
 The cell gru_original as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive gru_original``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "ae4eabc6de125f3e"
+STAMP = "7b98a436c4626b36"
 
 
 class Params(Mapping[str, Any]):
@@ -362,14 +362,14 @@ def _forward_sweep(
     U_r_to_U_z_T = params.stack("U_r", "U_z").T
     U_n_T = U_n.T
 
-    # W_n_x[t] = W_n @ x[t]
-    # W_r_x[t] = W_r @ x[t]
-    # W_z_x[t] = W_z @ x[t]
+    # W_n_x[t] = W_n @ x[t] (16)
+    # W_r_x[t] = W_r @ x[t] (12)
+    # W_z_x[t] = W_z @ x[t] (14)
     W_n_x_to_W_z_x = tanh_in_n_in_to_a_z_in
     cp.matmul(x_rows, W_n_to_W_z_T, out=W_n_x_to_W_z_x)
-    # a_r_in[t] = W_r_x[t] + b_r
-    # a_z_in[t] = W_z_x[t] + b_z
-    # tanh_in_n_in[t] = W_n_x[t] + b_n
+    # a_r_in[t] = W_r_x[t] + b_r (12)
+    # a_z_in[t] = W_z_x[t] + b_z (14)
+    # tanh_in_n_in[t] = W_n_x[t] + b_n (16)
     _launch_units(kernels.forward_1, pack.size, H, H, tanh_in_n_in_to_a_z_in, b_r, b_z, b_n)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -383,26 +383,26 @@ def _forward_sweep(
         if n != samples:
             samples = n
             a_n_t = a_n[:n]
-        # U_r_h[t] = U_r @ h[t-1]
-        # U_z_h[t] = U_z @ h[t-1]
+        # U_r_h[t] = U_r @ h[t-1] (12)
+        # U_z_h[t] = U_z @ h[t-1] (14)
         h_t1 = h[at_1_0[t]]
         U_r_h_to_U_z_h_t = r_z[kept_0[t]]
         cp.matmul(h_t1, U_r_to_U_z_T, out=U_r_h_to_U_z_h_t)
-        # a_r[t] = U_r_h[t] + a_r_in[t]
-        # a_z[t] = U_z_h[t] + a_z_in[t]
-        # r[t] = sigmoid(a_r[t]) (reset gate)
-        # z[t] = sigmoid(a_z[t]) (update gate)
-        # a_n[t] = r[t]*h[t-1]
+        # a_r[t] = U_r_h[t] + a_r_in[t] (12)
+        # a_z[t] = U_z_h[t] + a_z_in[t] (14)
+        # r[t] = sigmoid(a_r[t]) (reset gate) (13)
+        # z[t] = sigmoid(a_z[t]) (update gate) (15)
+        # a_n[t] = r[t]*h[t-1] (16)
         _launch_units(
             kernels.forward_2, n, H, H, r_z, kept_0[t].start, tanh_in_n_in_to_a_z_in, at_0[t].start, h,
             at_1_0[t].start, a_n,
         )
-        # U_n_a_n[t] = U_n @ a_n[t]
+        # U_n_a_n[t] = U_n @ a_n[t] (16)
         U_n_a_n_t = n_[kept_0[t]]
         cp.matmul(a_n_t, U_n_T, out=U_n_a_n_t)
-        # tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t]
-        # n[t] = tanh(tanh_in_n[t]) (candidate)
-        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+        # tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t] (16)
+        # n[t] = tanh(tanh_in_n[t]) (candidate) (17)
+        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (8)
         _launch_units(
             kernels.forward_3, n, H, H, n_, kept_0[t].start, tanh_in_n_in_to_a_z_in, at_0[t].start, r_z,
             kept_0[t].start, h, at_1_0[t].start, h, at_1[t].start,
@@ -511,52 +511,52 @@ def _backward_sweep(
         if n != samples:
             samples = n
             da_n_t = da_n[:n]
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
-        # dn[t] = dh[t]*(1 - z[t])
-        # dz[t] = dh[t]*(h[t-1] - n[t])
-        # dtanh_in_n[t] = dn[t]*(1 - n[t]**2)
-        # da_z[t] = dz[t]*z[t]*(1 - z[t])
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (36)
+        # dn[t] = dh[t]*(1 - z[t]) (37)
+        # dz[t] = dh[t]*(h[t-1] - n[t]) (39)
+        # dtanh_in_n[t] = dn[t]*(1 - n[t]**2) (38)
+        # da_z[t] = dz[t]*z[t]*(1 - z[t]) (40)
         _launch_units(
             kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dh_back, ring_1[t].start, dh_via, ring_1[t].start,
             dh, r_z, at_0[t].start, h, at_1_0[t].start, n_, at_0[t].start, dtanh_in_n_da_r_da_z, at_0[t].start,
         )
-        # da_n[t] = U_n.T @ dtanh_in_n[t]
+        # da_n[t] = U_n.T @ dtanh_in_n[t] (41)
         dtanh_in_n_t = dtanh_in_n[at_0[t]]
         cp.matmul(dtanh_in_n_t, U_n, out=da_n_t)
-        # dr[t] = da_n[t]*h[t-1]
-        # dh_via[t] = da_n[t]*r[t] + dh[t]*z[t]
-        # da_r[t] = dr[t]*r[t]*(1 - r[t])
+        # dr[t] = da_n[t]*h[t-1] (41)
+        # dh_via[t] = da_n[t]*r[t] + dh[t]*z[t] (36)
+        # da_r[t] = dr[t]*r[t]*(1 - r[t]) (42)
         _launch_units(
             kernels.backward_2, n, H, H, da_n, h, at_1_0[t].start, r_z, at_0[t].start, dh, dh_via,
             ring_1_0[t].start, dtanh_in_n_da_r_da_z, at_0[t].start,
         )
-        # dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t]
+        # dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] (36)
         da_r_to_da_z_t = da_r_to_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_r_to_da_z_t, U_r_to_U_z, out=dh_back_t)
 
-    # a_n[t] = r[t]*h[t-1]
+    # a_n[t] = r[t]*h[t-1] (16)
     h_t1 = h[pack.past(1, 0)]
     _launch_units(kernels.backward_3, pack.size, H, H, r_z, h_t1, a_n)
     if need_x:
-        # dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ dtanh_in_n[t]
+        # dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ dtanh_in_n[t] (43)
         dtanh_in_n_to_da_z = dtanh_in_n_da_r_da_z
         cp.matmul(dtanh_in_n_to_da_z, W_n_to_W_z, out=dx_)
-    # dU_n = sum of outer(dtanh_in_n[t], a_n[t])
+    # dU_n = sum of outer(dtanh_in_n[t], a_n[t]) (57)
     dtanh_in_n_ = dtanh_in_n_da_r_da_z[:, : H]
     cp.matmul(dtanh_in_n_.T, a_n, out=dU_n)
-    # dW_n = sum of outer(dtanh_in_n[t], x[t])
-    # dW_r = sum of outer(da_r[t], x[t])
-    # dW_z = sum of outer(da_z[t], x[t])
+    # dW_n = sum of outer(dtanh_in_n[t], x[t]) (56)
+    # dW_r = sum of outer(da_r[t], x[t]) (50)
+    # dW_z = sum of outer(da_z[t], x[t]) (53)
     dtanh_in_n_to_da_z_ = dtanh_in_n_da_r_da_z
     cp.matmul(dtanh_in_n_to_da_z_.T, x_, out=dW_n_to_dW_z)
-    # dU_r = sum of outer(da_r[t], h[t-1])
-    # dU_z = sum of outer(da_z[t], h[t-1])
+    # dU_r = sum of outer(da_r[t], h[t-1]) (51)
+    # dU_z = sum of outer(da_z[t], h[t-1]) (54)
     da_r_to_da_z_ = dtanh_in_n_da_r_da_z[:, H :]
     cp.matmul(da_r_to_da_z_.T, h_t1, out=dU_r_to_dU_z)
-    # db_n = sum of dtanh_in_n[t]
-    # db_r = sum of da_r[t]
-    # db_z = sum of da_z[t]
+    # db_n = sum of dtanh_in_n[t] (58)
+    # db_r = sum of da_r[t] (52)
+    # db_z = sum of da_z[t] (55)
     cp.matmul(ones, dtanh_in_n_to_da_z_, out=db_n_to_db_z.reshape(1, -1))
 
     dh_first = cp.zeros((1, batch, H), dtype)
@@ -604,31 +604,31 @@ def step(
     U_r_to_U_z_T = params.stack("U_r", "U_z").T
     U_n_T = params.stack("U_n", "U_n").T
 
-    # W_n_x[t] = W_n @ x[t]
-    # W_r_x[t] = W_r @ x[t]
-    # W_z_x[t] = W_z @ x[t]
+    # W_n_x[t] = W_n @ x[t] (16)
+    # W_r_x[t] = W_r @ x[t] (12)
+    # W_z_x[t] = W_z @ x[t] (14)
     W_n_x_to_W_z_x_t = tanh_in_n_in_to_a_z_in
     cp.matmul(x_t_, W_n_to_W_z_T, out=W_n_x_to_W_z_x_t)
-    # a_r_in[t] = W_r_x[t] + b_r
-    # a_z_in[t] = W_z_x[t] + b_z
-    # tanh_in_n_in[t] = W_n_x[t] + b_n
+    # a_r_in[t] = W_r_x[t] + b_r (12)
+    # a_z_in[t] = W_z_x[t] + b_z (14)
+    # tanh_in_n_in[t] = W_n_x[t] + b_n (16)
     _launch_units(kernels.forward_1, batch, H, H, tanh_in_n_in_to_a_z_in, b_r, b_z, b_n)
-    # U_r_h[t] = U_r @ h[t-1]
-    # U_z_h[t] = U_z @ h[t-1]
+    # U_r_h[t] = U_r @ h[t-1] (12)
+    # U_z_h[t] = U_z @ h[t-1] (14)
     U_r_h_to_U_z_h_t = r_z
     cp.matmul(h_t1, U_r_to_U_z_T, out=U_r_h_to_U_z_h_t)
-    # a_r[t] = U_r_h[t] + a_r_in[t]
-    # a_z[t] = U_z_h[t] + a_z_in[t]
-    # r[t] = sigmoid(a_r[t]) (reset gate)
-    # z[t] = sigmoid(a_z[t]) (update gate)
-    # a_n[t] = r[t]*h[t-1]
+    # a_r[t] = U_r_h[t] + a_r_in[t] (12)
+    # a_z[t] = U_z_h[t] + a_z_in[t] (14)
+    # r[t] = sigmoid(a_r[t]) (reset gate) (13)
+    # z[t] = sigmoid(a_z[t]) (update gate) (15)
+    # a_n[t] = r[t]*h[t-1] (16)
     _launch_units(kernels.forward_2, batch, H, H, r_z, 0, tanh_in_n_in_to_a_z_in, 0, h_t1, 0, a_n)
-    # U_n_a_n[t] = U_n @ a_n[t]
+    # U_n_a_n[t] = U_n @ a_n[t] (16)
     U_n_a_n_t = n_
     cp.matmul(a_n, U_n_T, out=U_n_a_n_t)
-    # tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t]
-    # n[t] = tanh(tanh_in_n[t]) (candidate)
-    # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+    # tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t] (16)
+    # n[t] = tanh(tanh_in_n[t]) (candidate) (17)
+    # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (8)
     _launch_units(kernels.forward_3, batch, H, H, n_, 0, tanh_in_n_in_to_a_z_in, 0, r_z, 0, h_t1, 0, h, 0)
 
     state = {
@@ -797,11 +797,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -814,7 +820,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -975,11 +981,11 @@ __device__ inline void forward_1_unit(
     const real* b_z,
     const real* b_n,
     const forward_1_in& in) {
-    // a_r_in[t] = W_r_x[t] + b_r
+    // a_r_in[t] = W_r_x[t] + b_r (12)
     const real a_r_in_t = in.W_r_x_t + in.b_r;
-    // a_z_in[t] = W_z_x[t] + b_z
+    // a_z_in[t] = W_z_x[t] + b_z (14)
     const real a_z_in_t = in.W_z_x_t + in.b_z;
-    // tanh_in_n_in[t] = W_n_x[t] + b_n
+    // tanh_in_n_in[t] = W_n_x[t] + b_n (16)
     const real tanh_in_n_in_t = in.W_n_x_t + in.b_n;
     tanh_in_n_in_to_a_z_in_t_rows[row * (3*H) + H + unit] = a_r_in_t;
     tanh_in_n_in_to_a_z_in_t_rows[row * (3*H) + 2*H + unit] = a_z_in_t;
@@ -1017,15 +1023,15 @@ __device__ inline void forward_2_unit(
     const real* h_t1_rows,
     real* a_n_t_rows,
     const forward_2_in& in) {
-    // a_r[t] = U_r_h[t] + a_r_in[t]
+    // a_r[t] = U_r_h[t] + a_r_in[t] (12)
     const real a_r_t = in.U_r_h_t + in.a_r_in_t;
-    // a_z[t] = U_z_h[t] + a_z_in[t]
+    // a_z[t] = U_z_h[t] + a_z_in[t] (14)
     const real a_z_t = in.U_z_h_t + in.a_z_in_t;
-    // r[t] = sigmoid(a_r[t]) (reset gate)
+    // r[t] = sigmoid(a_r[t]) (reset gate) (13)
     const real r_t = sigmoid(a_r_t);
-    // z[t] = sigmoid(a_z[t]) (update gate)
+    // z[t] = sigmoid(a_z[t]) (update gate) (15)
     const real z_t = sigmoid(a_z_t);
-    // a_n[t] = r[t]*h[t-1]
+    // a_n[t] = r[t]*h[t-1] (16)
     const real a_n_t = r_t * in.h_t1;
     r_z_t_rows[row * (2*H) + unit] = r_t;
     r_z_t_rows[row * (2*H) + H + unit] = z_t;
@@ -1064,11 +1070,11 @@ __device__ inline void forward_3_unit(
     const real* h_t1_rows,
     real* h_t_rows,
     const forward_3_in& in) {
-    // tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t]
+    // tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t] (16)
     const real tanh_in_n_t = in.U_n_a_n_t + in.tanh_in_n_in_t;
-    // n[t] = tanh(tanh_in_n[t]) (candidate)
+    // n[t] = tanh(tanh_in_n[t]) (candidate) (17)
     const real n_t = tanh(tanh_in_n_t);
-    // h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+    // h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (8)
     const real h_t = in.z_t * in.h_t1 + (1 - in.z_t) * n_t;
     n_t_rows[row * H + unit] = n_t;
     h_t_rows[row * H + unit] = h_t;
@@ -1114,15 +1120,15 @@ __device__ inline void backward_1_unit(
     const real* n_t_rows,
     real* dtanh_in_n_da_r_da_z_t_rows,
     const backward_1_in& in) {
-    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (36)
     const real dh_t = in.dy_t + in.dh_back_next + in.dh_via_next;
-    // dn[t] = dh[t]*(1 - z[t])
+    // dn[t] = dh[t]*(1 - z[t]) (37)
     const real dn_t = dh_t * (1 - in.z_t);
-    // dz[t] = dh[t]*(h[t-1] - n[t])
+    // dz[t] = dh[t]*(h[t-1] - n[t]) (39)
     const real dz_t = dh_t * (in.h_t1 - in.n_t);
-    // dtanh_in_n[t] = dn[t]*(1 - n[t]**2)
+    // dtanh_in_n[t] = dn[t]*(1 - n[t]**2) (38)
     const real dtanh_in_n_t = dn_t * (1 - in.n_t * in.n_t);
-    // da_z[t] = dz[t]*z[t]*(1 - z[t])
+    // da_z[t] = dz[t]*z[t]*(1 - z[t]) (40)
     const real da_z_t = dz_t * in.z_t * (1 - in.z_t);
     dh_t_rows[row * H + unit] = dh_t;
     dtanh_in_n_da_r_da_z_t_rows[row * (3*H) + unit] = dtanh_in_n_t;
@@ -1164,11 +1170,11 @@ __device__ inline void backward_2_unit(
     real* dh_via_t_rows,
     real* dtanh_in_n_da_r_da_z_t_rows,
     const backward_2_in& in) {
-    // dr[t] = da_n[t]*h[t-1]
+    // dr[t] = da_n[t]*h[t-1] (41)
     const real dr_t = in.da_n_t * in.h_t1;
-    // dh_via[t] = da_n[t]*r[t] + dh[t]*z[t]
+    // dh_via[t] = da_n[t]*r[t] + dh[t]*z[t] (36)
     const real dh_via_t = in.da_n_t * in.r_t + in.dh_t * in.z_t;
-    // da_r[t] = dr[t]*r[t]*(1 - r[t])
+    // da_r[t] = dr[t]*r[t]*(1 - r[t]) (42)
     const real da_r_t = dr_t * in.r_t * (1 - in.r_t);
     dh_via_t_rows[row * H + unit] = dh_via_t;
     dtanh_in_n_da_r_da_z_t_rows[row * (3*H) + H + unit] = da_r_t;
@@ -1200,7 +1206,7 @@ __device__ inline void backward_3_unit(
     const real* h_t1_rows,
     real* a_n_t_rows,
     const backward_3_in& in) {
-    // a_n[t] = r[t]*h[t-1]
+    // a_n[t] = r[t]*h[t-1] (16)
     const real a_n_t = in.r_t * in.h_t1;
     a_n_t_rows[row * H + unit] = a_n_t;
 }
@@ -1814,8 +1820,8 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && first + row < following)
                     forward_2_ahead(row, unit, H, r_z_t_ahead, tanh_in_n_in_to_a_z_in_t_ahead, h_t1_ahead, a_n_t);
             }
-            // U_r_h[t] = U_r @ h[t-1]
-            // U_z_h[t] = U_z @ h[t-1]
+            // U_r_h[t] = U_r @ h[t-1] (12)
+            // U_z_h[t] = U_z @ h[t-1] (14)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1858,7 +1864,7 @@ extern "C" __global__ void BOUNDS forward_steps(
                     forward_3_ahead(row, unit, H, n_t_ahead, tanh_in_n_in_to_a_z_in_t_ahead, r_z_t_ahead, h_t1_ahead,
                         h_t_ahead);
             }
-            // U_n_a_n[t] = U_n @ a_n[t]
+            // U_n_a_n[t] = U_n @ a_n[t] (16)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, a_n + first*H, H, (int)rows);
             __syncthreads();
             {
@@ -2056,7 +2062,7 @@ extern "C" __global__ void BOUNDS backward_steps(
                     backward_2_ahead(row, unit, H, da_n_t, h_t1_ahead, r_z_t_ahead, dh_t, dh_via_t_ahead,
                         dtanh_in_n_da_r_da_z_t_ahead);
             }
-            // da_n[t] = U_n.T @ dtanh_in_n[t]
+            // da_n[t] = U_n.T @ dtanh_in_n[t] (41)
             PRODUCT_3::multiply(shared + PARTIAL_3, shared + WEIGHTS_3, dtanh_in_n_da_r_da_z + (sequence.whole(0, t) +
                 first)*3*H, 3*H, (int)rows);
             __syncthreads();
@@ -2080,7 +2086,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t]
+            // dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] (36)
             PRODUCT_4::multiply(shared + PARTIAL_4, shared + WEIGHTS_4, dtanh_in_n_da_r_da_z + (sequence.whole(0, t) +
                 first)*3*H + H, 3*H, (int)rows);
             __syncthreads();

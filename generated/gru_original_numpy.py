@@ -4,7 +4,7 @@ Cho et al. (2014), Learning phrase representations using RNN encoder-decoder for
 
 The cell gru_original as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive gru_original``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "3dd326e03c984f9b"
+STAMP = "c73ec3aa6c77e2a8"
 
 
 class Params(Mapping[str, Any]):
@@ -342,14 +342,14 @@ def _forward_sweep(
     tanh_in_n_in = tanh_in_n_in_to_a_z_in[:, : H]
     z = r_z[:, H :]
 
-    # W_n_x[t] = W_n @ x[t]
-    # W_r_x[t] = W_r @ x[t]
-    # W_z_x[t] = W_z @ x[t]
+    # W_n_x[t] = W_n @ x[t] (16)
+    # W_r_x[t] = W_r @ x[t] (12)
+    # W_z_x[t] = W_z @ x[t] (14)
     W_n_x_to_W_z_x = tanh_in_n_in_to_a_z_in
     np.matmul(x_rows, W_n_to_W_z_T, out=W_n_x_to_W_z_x)
-    # tanh_in_n_in[t] = W_n_x[t] + b_n
-    # a_r_in[t] = W_r_x[t] + b_r
-    # a_z_in[t] = W_z_x[t] + b_z
+    # tanh_in_n_in[t] = W_n_x[t] + b_n (16)
+    # a_r_in[t] = W_r_x[t] + b_r (12)
+    # a_z_in[t] = W_z_x[t] + b_z (14)
     tanh_in_n_in_to_a_z_in_ = W_n_x_to_W_z_x
     np.add(W_n_x_to_W_z_x, b_n_to_b_z, out=tanh_in_n_in_to_a_z_in_)
 
@@ -359,37 +359,37 @@ def _forward_sweep(
             samples = n
             a_n_t = a_n[:n]
             work1_t = work1[:n]
-        # U_r_h[t] = U_r @ h[t-1]
-        # U_z_h[t] = U_z @ h[t-1]
+        # U_r_h[t] = U_r @ h[t-1] (12)
+        # U_z_h[t] = U_z @ h[t-1] (14)
         h_t1 = h[at_1_0[t]]
         U_r_h_to_U_z_h_t = r_z[kept_0[t]]
         np.matmul(h_t1, U_r_to_U_z_T, out=U_r_h_to_U_z_h_t)
-        # a_r[t] = U_r_h[t] + a_r_in[t]
-        # a_z[t] = U_z_h[t] + a_z_in[t]
+        # a_r[t] = U_r_h[t] + a_r_in[t] (12)
+        # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         a_r_in_to_a_z_in_t = a_r_in_to_a_z_in[at_0[t]]
         a_r_to_a_z_t = U_r_h_to_U_z_h_t
         np.add(U_r_h_to_U_z_h_t, a_r_in_to_a_z_in_t, out=a_r_to_a_z_t)
-        # r[t] = sigmoid(a_r[t]) (reset gate)
-        # z[t] = sigmoid(a_z[t]) (update gate)
+        # r[t] = sigmoid(a_r[t]) (reset gate) (13)
+        # z[t] = sigmoid(a_z[t]) (update gate) (15)
         r_to_z_t = U_r_h_to_U_z_h_t
         np.subtract(0, a_r_to_a_z_t, out=r_to_z_t)
         np.exp(r_to_z_t, out=r_to_z_t)
         np.add(r_to_z_t, 1, out=r_to_z_t)
         np.divide(1, r_to_z_t, out=r_to_z_t)
-        # a_n[t] = r[t]*h[t-1]
+        # a_n[t] = r[t]*h[t-1] (16)
         r_t = r[kept_0[t]]
         np.multiply(r_t, h_t1, out=a_n_t)
-        # U_n_a_n[t] = U_n @ a_n[t]
+        # U_n_a_n[t] = U_n @ a_n[t] (16)
         U_n_a_n_t = n_[kept_0[t]]
         np.matmul(a_n_t, U_n_T, out=U_n_a_n_t)
-        # tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t]
+        # tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t] (16)
         tanh_in_n_in_t = tanh_in_n_in[at_0[t]]
         tanh_in_n_t = U_n_a_n_t
         np.add(U_n_a_n_t, tanh_in_n_in_t, out=tanh_in_n_t)
-        # n[t] = tanh(tanh_in_n[t]) (candidate)
+        # n[t] = tanh(tanh_in_n[t]) (candidate) (17)
         n_t = U_n_a_n_t
         np.tanh(tanh_in_n_t, out=n_t)
-        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (8)
         z_t = z[kept_0[t]]
         h_t = h[at_1[t]]
         np.multiply(z_t, h_t1, out=h_t)
@@ -500,77 +500,77 @@ def _backward_sweep(
             dh_t = dh[:n]
             work1_t = work1[:n]
             da_n_t = da_n[:n]
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (36)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_via_next = dh_via[ring_1[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
         np.add(dh_t, dh_via_next, out=dh_t)
-        # dn[t] = dh[t]*(1 - z[t])
+        # dn[t] = dh[t]*(1 - z[t]) (37)
         z_t = z[at_0[t]]
         dn_t = dtanh_in_n[at_0[t]]
         np.subtract(1, z_t, out=dn_t)
         np.multiply(dh_t, dn_t, out=dn_t)
-        # dz[t] = dh[t]*(h[t-1] - n[t])
+        # dz[t] = dh[t]*(h[t-1] - n[t]) (39)
         h_t1 = h[at_1_0[t]]
         n_t = n_[at_0[t]]
         dz_t = da_z[at_0[t]]
         np.subtract(h_t1, n_t, out=dz_t)
         np.multiply(dh_t, dz_t, out=dz_t)
-        # dtanh_in_n[t] = dn[t]*(1 - n[t]**2)
+        # dtanh_in_n[t] = dn[t]*(1 - n[t]**2) (38)
         dtanh_in_n_t = dn_t
         np.square(n_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dn_t, work1_t, out=dtanh_in_n_t)
-        # da_z[t] = dz[t]*z[t]*(1 - z[t])
+        # da_z[t] = dz[t]*z[t]*(1 - z[t]) (40)
         da_z_t = dz_t
         np.multiply(dz_t, z_t, out=da_z_t)
         np.subtract(1, z_t, out=work1_t)
         np.multiply(da_z_t, work1_t, out=da_z_t)
-        # da_n[t] = U_n.T @ dtanh_in_n[t]
+        # da_n[t] = U_n.T @ dtanh_in_n[t] (41)
         np.matmul(dtanh_in_n_t, U_n, out=da_n_t)
-        # dr[t] = da_n[t]*h[t-1]
+        # dr[t] = da_n[t]*h[t-1] (41)
         dr_t = da_r[at_0[t]]
         np.multiply(da_n_t, h_t1, out=dr_t)
-        # dh_via[t] = da_n[t]*r[t] + dh[t]*z[t]
+        # dh_via[t] = da_n[t]*r[t] + dh[t]*z[t] (36)
         r_t = r[at_0[t]]
         dh_via_t = dh_via[ring_1_0[t]]
         np.multiply(da_n_t, r_t, out=dh_via_t)
         np.multiply(dh_t, z_t, out=work1_t)
         np.add(dh_via_t, work1_t, out=dh_via_t)
-        # da_r[t] = dr[t]*r[t]*(1 - r[t])
+        # da_r[t] = dr[t]*r[t]*(1 - r[t]) (42)
         da_r_t = dr_t
         np.multiply(dr_t, r_t, out=da_r_t)
         np.subtract(1, r_t, out=work1_t)
         np.multiply(da_r_t, work1_t, out=da_r_t)
-        # dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t]
+        # dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] (36)
         da_r_to_da_z_t = da_r_to_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_r_to_da_z_t, U_r_to_U_z, out=dh_back_t)
 
-    # a_n[t] = r[t]*h[t-1]
+    # a_n[t] = r[t]*h[t-1] (16)
     r_ = r_z[:, : H]
     h_t1_ = h[pack.past(1, 0)]
     np.multiply(r_, h_t1_, out=a_n)
     if need_x:
-        # dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ dtanh_in_n[t]
+        # dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ dtanh_in_n[t] (43)
         dtanh_in_n_to_da_z = dtanh_in_n_da_r_da_z
         np.matmul(dtanh_in_n_to_da_z, W_n_to_W_z, out=dx_)
-    # dU_n = sum of outer(dtanh_in_n[t], a_n[t])
+    # dU_n = sum of outer(dtanh_in_n[t], a_n[t]) (57)
     dtanh_in_n_ = dtanh_in_n_da_r_da_z[:, : H]
     np.matmul(dtanh_in_n_.T, a_n, out=dU_n)
-    # dW_n = sum of outer(dtanh_in_n[t], x[t])
-    # dW_r = sum of outer(da_r[t], x[t])
-    # dW_z = sum of outer(da_z[t], x[t])
+    # dW_n = sum of outer(dtanh_in_n[t], x[t]) (56)
+    # dW_r = sum of outer(da_r[t], x[t]) (50)
+    # dW_z = sum of outer(da_z[t], x[t]) (53)
     dtanh_in_n_to_da_z_ = dtanh_in_n_da_r_da_z
     np.matmul(dtanh_in_n_to_da_z_.T, x_, out=dW_n_to_dW_z)
-    # dU_r = sum of outer(da_r[t], h[t-1])
-    # dU_z = sum of outer(da_z[t], h[t-1])
+    # dU_r = sum of outer(da_r[t], h[t-1]) (51)
+    # dU_z = sum of outer(da_z[t], h[t-1]) (54)
     da_r_to_da_z_ = dtanh_in_n_da_r_da_z[:, H :]
     np.matmul(da_r_to_da_z_.T, h_t1_, out=dU_r_to_dU_z)
-    # db_n = sum of dtanh_in_n[t]
-    # db_r = sum of da_r[t]
-    # db_z = sum of da_z[t]
+    # db_n = sum of dtanh_in_n[t] (58)
+    # db_r = sum of da_r[t] (52)
+    # db_z = sum of da_z[t] (55)
     np.matmul(ones, dtanh_in_n_to_da_z_, out=db_n_to_db_z.reshape(1, -1))
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -666,46 +666,46 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_n_x[t] = W_n @ x[t]
-        # W_r_x[t] = W_r @ x[t]
-        # W_z_x[t] = W_z @ x[t]
+        # W_n_x[t] = W_n @ x[t] (16)
+        # W_r_x[t] = W_r @ x[t] (12)
+        # W_z_x[t] = W_z @ x[t] (14)
         W_n_x_to_W_z_x_t = tanh_in_n_in_to_a_z_in
         np.matmul(x_t_, W_n_to_W_z_T, out=W_n_x_to_W_z_x_t)
-        # tanh_in_n_in[t] = W_n_x[t] + b_n
-        # a_r_in[t] = W_r_x[t] + b_r
-        # a_z_in[t] = W_z_x[t] + b_z
+        # tanh_in_n_in[t] = W_n_x[t] + b_n (16)
+        # a_r_in[t] = W_r_x[t] + b_r (12)
+        # a_z_in[t] = W_z_x[t] + b_z (14)
         tanh_in_n_in_to_a_z_in_t = W_n_x_to_W_z_x_t
         np.add(W_n_x_to_W_z_x_t, b_n_to_b_z, out=tanh_in_n_in_to_a_z_in_t)
-        # U_r_h[t] = U_r @ h[t-1]
-        # U_z_h[t] = U_z @ h[t-1]
+        # U_r_h[t] = U_r @ h[t-1] (12)
+        # U_z_h[t] = U_z @ h[t-1] (14)
         U_r_h_to_U_z_h_t = r_z
         np.matmul(h_t1, U_r_to_U_z_T, out=U_r_h_to_U_z_h_t)
-        # a_r[t] = U_r_h[t] + a_r_in[t]
-        # a_z[t] = U_z_h[t] + a_z_in[t]
+        # a_r[t] = U_r_h[t] + a_r_in[t] (12)
+        # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         a_r_in_to_a_z_in_t = tanh_in_n_in_to_a_z_in[:, H :]
         a_r_to_a_z_t = U_r_h_to_U_z_h_t
         np.add(U_r_h_to_U_z_h_t, a_r_in_to_a_z_in_t, out=a_r_to_a_z_t)
-        # r[t] = sigmoid(a_r[t]) (reset gate)
-        # z[t] = sigmoid(a_z[t]) (update gate)
+        # r[t] = sigmoid(a_r[t]) (reset gate) (13)
+        # z[t] = sigmoid(a_z[t]) (update gate) (15)
         r_to_z_t = U_r_h_to_U_z_h_t
         np.subtract(0, a_r_to_a_z_t, out=r_to_z_t)
         np.exp(r_to_z_t, out=r_to_z_t)
         np.add(r_to_z_t, 1, out=r_to_z_t)
         np.divide(1, r_to_z_t, out=r_to_z_t)
-        # a_n[t] = r[t]*h[t-1]
+        # a_n[t] = r[t]*h[t-1] (16)
         r_t = r_z[:, : H]
         np.multiply(r_t, h_t1, out=a_n)
-        # U_n_a_n[t] = U_n @ a_n[t]
+        # U_n_a_n[t] = U_n @ a_n[t] (16)
         U_n_a_n_t = n_
         np.matmul(a_n, U_n_T, out=U_n_a_n_t)
-        # tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t]
+        # tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t] (16)
         tanh_in_n_in_t = tanh_in_n_in_to_a_z_in[:, : H]
         tanh_in_n_t = U_n_a_n_t
         np.add(U_n_a_n_t, tanh_in_n_in_t, out=tanh_in_n_t)
-        # n[t] = tanh(tanh_in_n[t]) (candidate)
+        # n[t] = tanh(tanh_in_n[t]) (candidate) (17)
         n_t = U_n_a_n_t
         np.tanh(tanh_in_n_t, out=n_t)
-        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (8)
         z_t = r_z[:, H :]
         np.multiply(z_t, h_t1, out=h)
         np.subtract(1, z_t, out=work1)
@@ -890,11 +890,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -907,7 +913,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

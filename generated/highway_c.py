@@ -6,7 +6,7 @@ transform gate. The state passes three highway layers within one step; the input
 The cell highway as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive highway``.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "7f2f693004cca004"
+STAMP = "5b89b76f6995782e"
 
 
 class Params(Mapping[str, Any]):
@@ -797,11 +797,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -814,7 +820,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1724,9 +1730,9 @@ static void forward_1(
         for (long long unit = 0; unit < H; ++unit) {
             const real W_a_x_t = a_g1_in_a_a1_in_t_row[H + unit];
             const real W_g_x_t = a_g1_in_a_a1_in_t_row[unit];
-            // a_a1_in[t] = W_a_x[t] + b_a1
+            // a_a1_in[t] = W_a_x[t] + b_a1 (18)
             const real a_a1_in_t = W_a_x_t + b_a1[unit];
-            // a_g1_in[t] = W_g_x[t] + b_g1
+            // a_g1_in[t] = W_g_x[t] + b_g1 (20)
             const real a_g1_in_t = W_g_x_t + b_g1[unit];
             a_g1_in_a_a1_in_t_row[H + unit] = a_a1_in_t;
             a_g1_in_a_a1_in_t_row[unit] = a_g1_in_t;
@@ -1753,15 +1759,15 @@ static void forward_2(
             const real R_g1_h_t = g1_a1_t_row[unit];
             const real a_g1_in_t = a_g1_in_a_a1_in_t_row[unit];
             const real h_t1 = h_t1_row[unit];
-            // a_a1[t] = R_a1_h[t] + a_a1_in[t]
+            // a_a1[t] = R_a1_h[t] + a_a1_in[t] (18)
             const real a_a1_t = R_a1_h_t + a_a1_in_t;
-            // a_g1[t] = R_g1_h[t] + a_g1_in[t]
+            // a_g1[t] = R_g1_h[t] + a_g1_in[t] (20)
             const real a_g1_t = R_g1_h_t + a_g1_in_t;
-            // a1[t] = tanh(a_a1[t]) (first candidate)
+            // a1[t] = tanh(a_a1[t]) (first candidate) (19)
             const real a1_t = tanh(a_a1_t);
-            // g1[t] = sigmoid(a_g1[t]) (first transform gate)
+            // g1[t] = sigmoid(a_g1[t]) (first transform gate) (21)
             const real g1_t = sigmoid(a_g1_t);
-            // s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+            // s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer) (7)
             const real s1_t = a1_t * g1_t + (1 - g1_t) * h_t1;
             g1_a1_t_row[H + unit] = a1_t;
             g1_a1_t_row[unit] = g1_t;
@@ -1787,15 +1793,15 @@ static void forward_3(
             const real R_a2_s1_t = g2_a2_t_row[H + unit];
             const real R_g2_s1_t = g2_a2_t_row[unit];
             const real s1_t = s1_t_row[unit];
-            // a_a2[t] = R_a2_s1[t] + b_a2
+            // a_a2[t] = R_a2_s1[t] + b_a2 (22)
             const real a_a2_t = R_a2_s1_t + b_a2[unit];
-            // a_g2[t] = R_g2_s1[t] + b_g2
+            // a_g2[t] = R_g2_s1[t] + b_g2 (24)
             const real a_g2_t = R_g2_s1_t + b_g2[unit];
-            // a2[t] = tanh(a_a2[t]) (second candidate)
+            // a2[t] = tanh(a_a2[t]) (second candidate) (23)
             const real a2_t = tanh(a_a2_t);
-            // g2[t] = sigmoid(a_g2[t]) (second transform gate)
+            // g2[t] = sigmoid(a_g2[t]) (second transform gate) (25)
             const real g2_t = sigmoid(a_g2_t);
-            // s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+            // s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer) (10)
             const real s2_t = a2_t * g2_t + (1 - g2_t) * s1_t;
             g2_a2_t_row[H + unit] = a2_t;
             g2_a2_t_row[unit] = g2_t;
@@ -1821,17 +1827,17 @@ static void forward_4(
             const real R_a3_s2_t = g3_a3_t_row[H + unit];
             const real R_g3_s2_t = g3_a3_t_row[unit];
             const real s2_t = s2_t_row[unit];
-            // a_a3[t] = R_a3_s2[t] + b_a3
+            // a_a3[t] = R_a3_s2[t] + b_a3 (26)
             const real a_a3_t = R_a3_s2_t + b_a3[unit];
-            // a_g3[t] = R_g3_s2[t] + b_g3
+            // a_g3[t] = R_g3_s2[t] + b_g3 (28)
             const real a_g3_t = R_g3_s2_t + b_g3[unit];
-            // a3[t] = tanh(a_a3[t]) (third candidate)
+            // a3[t] = tanh(a_a3[t]) (third candidate) (27)
             const real a3_t = tanh(a_a3_t);
-            // g3[t] = sigmoid(a_g3[t]) (third transform gate)
+            // g3[t] = sigmoid(a_g3[t]) (third transform gate) (29)
             const real g3_t = sigmoid(a_g3_t);
-            // s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer)
+            // s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer) (13)
             const real s3_t = a3_t * g3_t + (1 - g3_t) * s2_t;
-            // h[t] = s3[t] (hidden state)
+            // h[t] = s3[t] (hidden state) (14)
             const real h_t = s3_t;
             g3_a3_t_row[H + unit] = a3_t;
             g3_a3_t_row[unit] = g3_t;
@@ -1878,19 +1884,19 @@ static void backward_1(
             const real g2_t = g2_a2_t_row[unit];
             const real g3_t = g3_a3_t_row[unit];
             const real a3_t = g3_a3_t_row[H + unit];
-            // s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+            // s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer) (7)
             const real s1_t = a1_t * g1_t + (1 - g1_t) * h_t1;
-            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (59)
             const real dh_t = dy_t + dh_back_next + dh_via_next;
-            // s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+            // s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer) (10)
             const real s2_t = a2_t * g2_t + (1 - g2_t) * s1_t;
-            // da3[t] = dh[t]*g3[t]
+            // da3[t] = dh[t]*g3[t] (63)
             const real da3_t = dh_t * g3_t;
-            // dg3[t] = dh[t]*(a3[t] - s2[t])
+            // dg3[t] = dh[t]*(a3[t] - s2[t]) (61)
             const real dg3_t = dh_t * (a3_t - s2_t);
-            // da_a3[t] = da3[t]*(1 - a3[t]**2)
+            // da_a3[t] = da3[t]*(1 - a3[t]**2) (64)
             const real da_a3_t = da3_t * (1 - a3_t * a3_t);
-            // da_g3[t] = dg3[t]*g3[t]*(1 - g3[t])
+            // da_g3[t] = dg3[t]*g3[t]*(1 - g3[t]) (62)
             const real da_g3_t = dg3_t * g3_t * (1 - g3_t);
             s1_t_row[unit] = s1_t;
             dh_t_row[unit] = dh_t;
@@ -1925,15 +1931,15 @@ static void backward_2(
             const real a2_t = g2_a2_t_row[H + unit];
             const real s1_t = s1_t_row[unit];
             const real g2_t = g2_a2_t_row[unit];
-            // ds2[t] = dh[t]*(1 - g3[t]) + ds2_back[t]
+            // ds2[t] = dh[t]*(1 - g3[t]) + ds2_back[t] (65)
             const real ds2_t = dh_t * (1 - g3_t) + ds2_back_t;
-            // dg2[t] = ds2[t]*(a2[t] - s1[t])
+            // dg2[t] = ds2[t]*(a2[t] - s1[t]) (66)
             const real dg2_t = ds2_t * (a2_t - s1_t);
-            // da2[t] = ds2[t]*g2[t]
+            // da2[t] = ds2[t]*g2[t] (68)
             const real da2_t = ds2_t * g2_t;
-            // da_g2[t] = dg2[t]*g2[t]*(1 - g2[t])
+            // da_g2[t] = dg2[t]*g2[t]*(1 - g2[t]) (67)
             const real da_g2_t = dg2_t * g2_t * (1 - g2_t);
-            // da_a2[t] = da2[t]*(1 - a2[t]**2)
+            // da_a2[t] = da2[t]*(1 - a2[t]**2) (69)
             const real da_a2_t = da2_t * (1 - a2_t * a2_t);
             ds2_t_row[unit] = ds2_t;
             da_g2_da_a2_t_row[unit] = da_g2_t;
@@ -1968,17 +1974,17 @@ static void backward_3(
             const real a1_t = g1_a1_t_row[H + unit];
             const real h_t1 = h_t1_row[unit];
             const real g1_t = g1_a1_t_row[unit];
-            // ds1[t] = ds2[t]*(1 - g2[t]) + ds1_back[t]
+            // ds1[t] = ds2[t]*(1 - g2[t]) + ds1_back[t] (70)
             const real ds1_t = ds2_t * (1 - g2_t) + ds1_back_t;
-            // dg1[t] = ds1[t]*(a1[t] - h[t-1])
+            // dg1[t] = ds1[t]*(a1[t] - h[t-1]) (71)
             const real dg1_t = ds1_t * (a1_t - h_t1);
-            // da1[t] = ds1[t]*g1[t]
+            // da1[t] = ds1[t]*g1[t] (73)
             const real da1_t = ds1_t * g1_t;
-            // dh_via[t] = ds1[t]*(1 - g1[t])
+            // dh_via[t] = ds1[t]*(1 - g1[t]) (59)
             const real dh_via_t = ds1_t * (1 - g1_t);
-            // da_g1[t] = dg1[t]*g1[t]*(1 - g1[t])
+            // da_g1[t] = dg1[t]*g1[t]*(1 - g1[t]) (72)
             const real da_g1_t = dg1_t * g1_t * (1 - g1_t);
-            // da_a1[t] = da1[t]*(1 - a1[t]**2)
+            // da_a1[t] = da1[t]*(1 - a1[t]**2) (74)
             const real da_a1_t = da1_t * (1 - a1_t * a1_t);
             dh_via_t_row[unit] = dh_via_t;
             da_g1_da_a1_t_row[unit] = da_g1_t;
@@ -2050,8 +2056,8 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_g_x[t] = W_g @ x[t]
-            // W_a_x[t] = W_a @ x[t]
+            // W_g_x[t] = W_g @ x[t] (20)
+            // W_a_x[t] = W_a @ x[t] (18)
             multiply(
                 a->a_g1_in_a_a1_in + (first - base)*2*a->H, 2*a->H, a->x + first*a->D, a->D,
                 call->packed_W_g_to_W_a, rows, a->D, 2*a->H, 0);
@@ -2064,8 +2070,8 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // R_g1_h[t] = R_g1 @ h[t-1]
-                // R_a1_h[t] = R_a1 @ h[t-1]
+                // R_g1_h[t] = R_g1 @ h[t-1] (20)
+                // R_a1_h[t] = R_a1 @ h[t-1] (18)
                 multiply(
                     a->g1_a1 + (a->kept_0[t] + first)*2*a->H, 2*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_R_g1_to_R_a1, rows, a->H, 2*a->H, 0);
@@ -2073,16 +2079,16 @@ static void run_forward_part(void *given, struct member *me) {
                     rows, a->H, a->g1_a1 + (a->kept_0[t] + first)*2*a->H,
                     a->a_g1_in_a_a1_in + (a->starts_0[t] - base + first)*2*a->H, a->h + (a->starts_1[t] + first)*a->H,
                     a->s1 + first*a->H);
-                // R_g2_s1[t] = R_g2 @ s1[t]
-                // R_a2_s1[t] = R_a2 @ s1[t]
+                // R_g2_s1[t] = R_g2 @ s1[t] (24)
+                // R_a2_s1[t] = R_a2 @ s1[t] (22)
                 multiply(
                     a->g2_a2 + (a->kept_0[t] + first)*2*a->H, 2*a->H, a->s1 + first*a->H, a->H,
                     call->packed_R_g2_to_R_a2, rows, a->H, 2*a->H, 0);
                 forward_3(
                     rows, a->H, a->g2_a2 + (a->kept_0[t] + first)*2*a->H, a->b_a2, a->b_g2, a->s1 + first*a->H,
                     a->s2 + first*a->H);
-                // R_g3_s2[t] = R_g3 @ s2[t]
-                // R_a3_s2[t] = R_a3 @ s2[t]
+                // R_g3_s2[t] = R_g3 @ s2[t] (28)
+                // R_a3_s2[t] = R_a3 @ s2[t] (26)
                 multiply(
                     a->g3_a3 + (a->kept_0[t] + first)*2*a->H, 2*a->H, a->s2 + first*a->H, a->H,
                     call->packed_R_g3_to_R_a3, rows, a->H, 2*a->H, 0);
@@ -2207,7 +2213,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dh + first*a->H, a->g2_a2 + (a->starts_0[t] + first)*2*a->H,
                     a->s2 + (a->starts_0[t] - base + first)*a->H, a->g3_a3 + (a->starts_0[t] + first)*2*a->H,
                     a->da_g3_da_a3 + (a->starts_0[t] - base + first)*2*a->H);
-                // ds2_back[t] = R_a3.T @ da_a3[t] + R_g3.T @ da_g3[t]
+                // ds2_back[t] = R_a3.T @ da_a3[t] + R_g3.T @ da_g3[t] (65)
                 multiply(
                     a->ds2 + first*a->H, a->H, a->da_g3_da_a3 + (a->starts_0[t] - base + first)*2*a->H, 2*a->H,
                     call->packed_R_g3_to_R_a3, rows, 2*a->H, a->H, 0);
@@ -2215,7 +2221,7 @@ static void run_backward_part(void *given, struct member *me) {
                     rows, a->H, a->dh + first*a->H, a->g3_a3 + (a->starts_0[t] + first)*2*a->H, a->ds2 + first*a->H,
                     a->g2_a2 + (a->starts_0[t] + first)*2*a->H, a->s1 + (a->starts_0[t] - base + first)*a->H,
                     a->da_g2_da_a2 + (a->starts_0[t] - base + first)*2*a->H);
-                // ds1_back[t] = R_a2.T @ da_a2[t] + R_g2.T @ da_g2[t]
+                // ds1_back[t] = R_a2.T @ da_a2[t] + R_g2.T @ da_g2[t] (70)
                 multiply(
                     a->ds1_2 + first*a->H, a->H, a->da_g2_da_a2 + (a->starts_0[t] - base + first)*2*a->H, 2*a->H,
                     call->packed_R_g2_to_R_a2, rows, 2*a->H, a->H, 0);
@@ -2223,7 +2229,7 @@ static void run_backward_part(void *given, struct member *me) {
                     rows, a->H, a->ds2 + first*a->H, a->g2_a2 + (a->starts_0[t] + first)*2*a->H, a->ds1_2 + first*a->H,
                     a->g1_a1 + (a->starts_0[t] + first)*2*a->H, a->h + (a->starts_1[t] + first)*a->H,
                     a->dh_via + (a->ring_1[t] + first)*a->H, a->da_g1_da_a1 + (a->starts_0[t] - base + first)*2*a->H);
-                // dh_back[t] = R_a1.T @ da_a1[t] + R_g1.T @ da_g1[t]
+                // dh_back[t] = R_a1.T @ da_a1[t] + R_g1.T @ da_g1[t] (59)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->da_g1_da_a1 + (a->starts_0[t] - base + first)*2*a->H, 2*a->H, call->packed_R_g1_to_R_a1, rows,
@@ -2237,7 +2243,7 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W_a.T @ da_a1[t] + W_g.T @ da_g1[t]
+                // dx[t] = W_a.T @ da_a1[t] + W_g.T @ da_g1[t] (75)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_g1_da_a1 + (first - base)*2*a->H, 2*a->H, call->packed_W_g_to_W_a,
                     rows, 2*a->H, a->D, 0);
@@ -2245,47 +2251,47 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(2*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_g = sum of outer(da_g1[t], x[t])
-            // dW_a = sum of outer(da_a1[t], x[t])
+            // dW_g = sum of outer(da_g1[t], x[t]) (85)
+            // dW_a = sum of outer(da_a1[t], x[t]) (82)
             gradient(
                 a->W_g_, a->D, a->da_g1_da_a1, 2*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi, number > 0,
                 a->D, scratch);
         }
         share(2*a->H, me, &lo, &hi);
         if (scratch) {
-            // dR_g1 = sum of outer(da_g1[t], h[t-1])
-            // dR_a1 = sum of outer(da_a1[t], h[t-1])
+            // dR_g1 = sum of outer(da_g1[t], h[t-1]) (86)
+            // dR_a1 = sum of outer(da_a1[t], h[t-1]) (83)
             gradient(
                 a->R_g1_, a->H, a->da_g1_da_a1, 2*a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H, a->past_1_0,
                 base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(2*a->H, me, &lo, &hi);
-        // db_g1 = sum of da_g1[t]
-        // db_a1 = sum of da_a1[t]
+        // db_g1 = sum of da_g1[t] (87)
+        // db_a1 = sum of da_a1[t] (84)
         sums(a->b_g1, a->da_g1_da_a1, 2*a->H, NULL, 0, total, lo, hi, number > 0);
         share(2*a->H, me, &lo, &hi);
         if (scratch) {
-            // dR_g2 = sum of outer(da_g2[t], s1[t])
-            // dR_a2 = sum of outer(da_a2[t], s1[t])
+            // dR_g2 = sum of outer(da_g2[t], s1[t]) (90)
+            // dR_a2 = sum of outer(da_a2[t], s1[t]) (88)
             gradient(
                 a->R_g2_, a->H, a->da_g2_da_a2, 2*a->H, NULL, 0, a->s1, a->H, NULL, 0, total, lo, hi, number > 0,
                 a->H, scratch);
         }
         share(2*a->H, me, &lo, &hi);
-        // db_g2 = sum of da_g2[t]
-        // db_a2 = sum of da_a2[t]
+        // db_g2 = sum of da_g2[t] (91)
+        // db_a2 = sum of da_a2[t] (89)
         sums(a->b_g2, a->da_g2_da_a2, 2*a->H, NULL, 0, total, lo, hi, number > 0);
         share(2*a->H, me, &lo, &hi);
         if (scratch) {
-            // dR_g3 = sum of outer(da_g3[t], s2[t])
-            // dR_a3 = sum of outer(da_a3[t], s2[t])
+            // dR_g3 = sum of outer(da_g3[t], s2[t]) (94)
+            // dR_a3 = sum of outer(da_a3[t], s2[t]) (92)
             gradient(
                 a->R_g3_, a->H, a->da_g3_da_a3, 2*a->H, NULL, 0, a->s2, a->H, NULL, 0, total, lo, hi, number > 0,
                 a->H, scratch);
         }
         share(2*a->H, me, &lo, &hi);
-        // db_g3 = sum of da_g3[t]
-        // db_a3 = sum of da_a3[t]
+        // db_g3 = sum of da_g3[t] (95)
+        // db_a3 = sum of da_a3[t] (93)
         sums(a->b_g3, a->da_g3_da_a3, 2*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2349,8 +2355,8 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_g_x[t] = W_g @ x[t]
-        // W_a_x[t] = W_a @ x[t]
+        // W_g_x[t] = W_g @ x[t] (20)
+        // W_a_x[t] = W_a @ x[t] (18)
         multiply_plain(
             a->a_g1_in_a_a1_in + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, a->W_g, 1, a->D, rows, a->D,
             2*a->H, 0);
@@ -2360,22 +2366,22 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // R_g1_h[t] = R_g1 @ h[t-1]
-        // R_a1_h[t] = R_a1 @ h[t-1]
+        // R_g1_h[t] = R_g1 @ h[t-1] (20)
+        // R_a1_h[t] = R_a1 @ h[t-1] (18)
         multiply_plain(
             a->g1_a1 + first*2*a->H, 2*a->H, a->h_1 + first*a->H, a->H, a->R_g1, 1, a->H, rows, a->H, 2*a->H,
             0);
         forward_2(
             rows, a->H, a->g1_a1 + first*2*a->H, a->a_g1_in_a_a1_in + first*2*a->H, a->h_1 + first*a->H,
             a->s1 + first*a->H);
-        // R_g2_s1[t] = R_g2 @ s1[t]
-        // R_a2_s1[t] = R_a2 @ s1[t]
+        // R_g2_s1[t] = R_g2 @ s1[t] (24)
+        // R_a2_s1[t] = R_a2 @ s1[t] (22)
         multiply_plain(
             a->g2_a2 + first*2*a->H, 2*a->H, a->s1 + first*a->H, a->H, a->R_g2, 1, a->H, rows, a->H, 2*a->H, 0);
         forward_3(
             rows, a->H, a->g2_a2 + first*2*a->H, a->b_a2, a->b_g2, a->s1 + first*a->H, a->s2 + first*a->H);
-        // R_g3_s2[t] = R_g3 @ s2[t]
-        // R_a3_s2[t] = R_a3 @ s2[t]
+        // R_g3_s2[t] = R_g3 @ s2[t] (28)
+        // R_a3_s2[t] = R_a3 @ s2[t] (26)
         multiply_plain(
             a->g3_a3 + first*2*a->H, 2*a->H, a->s2 + first*a->H, a->H, a->R_g3, 1, a->H, rows, a->H, 2*a->H, 0);
         forward_4(

@@ -5,7 +5,7 @@ transform gate. The state passes three highway layers within one step; the input
 
 The cell highway as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive highway``.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "5ff5b38d85d9e9bc"
+STAMP = "7ff28baef789a486"
 
 
 class Params(Mapping[str, Any]):
@@ -391,12 +391,12 @@ def _forward_sweep(
     R_g2_to_R_a2_T = params.stack("R_g2", "R_a2").T
     R_g3_to_R_a3_T = params.stack("R_g3", "R_a3").T
 
-    # W_g_x[t] = W_g @ x[t]
-    # W_a_x[t] = W_a @ x[t]
+    # W_g_x[t] = W_g @ x[t] (20)
+    # W_a_x[t] = W_a @ x[t] (18)
     W_g_x_to_W_a_x = a_g1_in_a_a1_in
     cp.matmul(x_rows, W_g_to_W_a_T, out=W_g_x_to_W_a_x)
-    # a_a1_in[t] = W_a_x[t] + b_a1
-    # a_g1_in[t] = W_g_x[t] + b_g1
+    # a_a1_in[t] = W_a_x[t] + b_a1 (18)
+    # a_g1_in[t] = W_g_x[t] + b_g1 (20)
     _launch_units(kernels.forward_1, pack.size, H, H, a_g1_in_a_a1_in, b_a1, b_g1)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -411,40 +411,40 @@ def _forward_sweep(
             samples = n
             s1_t = s1[:n]
             s2_t = s2[:n]
-        # R_g1_h[t] = R_g1 @ h[t-1]
-        # R_a1_h[t] = R_a1 @ h[t-1]
+        # R_g1_h[t] = R_g1 @ h[t-1] (20)
+        # R_a1_h[t] = R_a1 @ h[t-1] (18)
         h_t1 = h[at_1_0[t]]
         R_g1_h_to_R_a1_h_t = g1_a1[kept_0[t]]
         cp.matmul(h_t1, R_g1_to_R_a1_T, out=R_g1_h_to_R_a1_h_t)
-        # a_a1[t] = R_a1_h[t] + a_a1_in[t]
-        # a_g1[t] = R_g1_h[t] + a_g1_in[t]
-        # a1[t] = tanh(a_a1[t]) (first candidate)
-        # g1[t] = sigmoid(a_g1[t]) (first transform gate)
-        # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+        # a_a1[t] = R_a1_h[t] + a_a1_in[t] (18)
+        # a_g1[t] = R_g1_h[t] + a_g1_in[t] (20)
+        # a1[t] = tanh(a_a1[t]) (first candidate) (19)
+        # g1[t] = sigmoid(a_g1[t]) (first transform gate) (21)
+        # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer) (7)
         _launch_units(
             kernels.forward_2, n, H, H, g1_a1, kept_0[t].start, a_g1_in_a_a1_in, at_0[t].start, h, at_1_0[t].start,
             s1,
         )
-        # R_g2_s1[t] = R_g2 @ s1[t]
-        # R_a2_s1[t] = R_a2 @ s1[t]
+        # R_g2_s1[t] = R_g2 @ s1[t] (24)
+        # R_a2_s1[t] = R_a2 @ s1[t] (22)
         R_g2_s1_to_R_a2_s1_t = g2_a2[kept_0[t]]
         cp.matmul(s1_t, R_g2_to_R_a2_T, out=R_g2_s1_to_R_a2_s1_t)
-        # a_a2[t] = R_a2_s1[t] + b_a2
-        # a_g2[t] = R_g2_s1[t] + b_g2
-        # a2[t] = tanh(a_a2[t]) (second candidate)
-        # g2[t] = sigmoid(a_g2[t]) (second transform gate)
-        # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+        # a_a2[t] = R_a2_s1[t] + b_a2 (22)
+        # a_g2[t] = R_g2_s1[t] + b_g2 (24)
+        # a2[t] = tanh(a_a2[t]) (second candidate) (23)
+        # g2[t] = sigmoid(a_g2[t]) (second transform gate) (25)
+        # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer) (10)
         _launch_units(kernels.forward_3, n, H, H, g2_a2, kept_0[t].start, b_a2, b_g2, s1, s2)
-        # R_g3_s2[t] = R_g3 @ s2[t]
-        # R_a3_s2[t] = R_a3 @ s2[t]
+        # R_g3_s2[t] = R_g3 @ s2[t] (28)
+        # R_a3_s2[t] = R_a3 @ s2[t] (26)
         R_g3_s2_to_R_a3_s2_t = g3_a3[kept_0[t]]
         cp.matmul(s2_t, R_g3_to_R_a3_T, out=R_g3_s2_to_R_a3_s2_t)
-        # a_a3[t] = R_a3_s2[t] + b_a3
-        # a_g3[t] = R_g3_s2[t] + b_g3
-        # a3[t] = tanh(a_a3[t]) (third candidate)
-        # g3[t] = sigmoid(a_g3[t]) (third transform gate)
-        # s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer)
-        # h[t] = s3[t] (hidden state)
+        # a_a3[t] = R_a3_s2[t] + b_a3 (26)
+        # a_g3[t] = R_g3_s2[t] + b_g3 (28)
+        # a3[t] = tanh(a_a3[t]) (third candidate) (27)
+        # g3[t] = sigmoid(a_g3[t]) (third transform gate) (29)
+        # s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer) (13)
+        # h[t] = s3[t] (hidden state) (14)
         _launch_units(kernels.forward_4, n, H, H, g3_a3, kept_0[t].start, b_a3, b_g3, s2, h, at_1[t].start)
 
     h_last = h[pack.last(1, 1, True)]
@@ -561,76 +561,76 @@ def _backward_sweep(
             samples = n
             ds2_back_t = ds2[:n]
             ds1_back_t = ds1_2[:n]
-        # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
-        # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
-        # da3[t] = dh[t]*g3[t]
-        # dg3[t] = dh[t]*(a3[t] - s2[t])
-        # da_a3[t] = da3[t]*(1 - a3[t]**2)
-        # da_g3[t] = dg3[t]*g3[t]*(1 - g3[t])
+        # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer) (7)
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (59)
+        # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer) (10)
+        # da3[t] = dh[t]*g3[t] (63)
+        # dg3[t] = dh[t]*(a3[t] - s2[t]) (61)
+        # da_a3[t] = da3[t]*(1 - a3[t]**2) (64)
+        # da_g3[t] = dg3[t]*g3[t]*(1 - g3[t]) (62)
         _launch_units(
             kernels.backward_1, n, H, H, g1_a1, at_0[t].start, h, at_1_0[t].start, s1, at_0[t].start, dy_rows,
             at_0[t].start, dh_back, ring_1[t].start, dh_via, ring_1[t].start, dh, g2_a2, at_0[t].start, s2,
             at_0[t].start, g3_a3, at_0[t].start, da_g3_da_a3, at_0[t].start,
         )
-        # ds2_back[t] = R_a3.T @ da_a3[t] + R_g3.T @ da_g3[t]
+        # ds2_back[t] = R_a3.T @ da_a3[t] + R_g3.T @ da_g3[t] (65)
         da_g3_to_da_a3_t = da_g3_da_a3[at_0[t]]
         cp.matmul(da_g3_to_da_a3_t, R_g3_to_R_a3, out=ds2_back_t)
-        # ds2[t] = dh[t]*(1 - g3[t]) + ds2_back[t]
-        # dg2[t] = ds2[t]*(a2[t] - s1[t])
-        # da2[t] = ds2[t]*g2[t]
-        # da_g2[t] = dg2[t]*g2[t]*(1 - g2[t])
-        # da_a2[t] = da2[t]*(1 - a2[t]**2)
+        # ds2[t] = dh[t]*(1 - g3[t]) + ds2_back[t] (65)
+        # dg2[t] = ds2[t]*(a2[t] - s1[t]) (66)
+        # da2[t] = ds2[t]*g2[t] (68)
+        # da_g2[t] = dg2[t]*g2[t]*(1 - g2[t]) (67)
+        # da_a2[t] = da2[t]*(1 - a2[t]**2) (69)
         _launch_units(
             kernels.backward_2, n, H, H, dh, g3_a3, at_0[t].start, ds2, g2_a2, at_0[t].start, s1, at_0[t].start,
             da_g2_da_a2, at_0[t].start,
         )
-        # ds1_back[t] = R_a2.T @ da_a2[t] + R_g2.T @ da_g2[t]
+        # ds1_back[t] = R_a2.T @ da_a2[t] + R_g2.T @ da_g2[t] (70)
         da_g2_to_da_a2_t = da_g2_da_a2[at_0[t]]
         cp.matmul(da_g2_to_da_a2_t, R_g2_to_R_a2, out=ds1_back_t)
-        # ds1[t] = ds2[t]*(1 - g2[t]) + ds1_back[t]
-        # dg1[t] = ds1[t]*(a1[t] - h[t-1])
-        # da1[t] = ds1[t]*g1[t]
-        # dh_via[t] = ds1[t]*(1 - g1[t])
-        # da_g1[t] = dg1[t]*g1[t]*(1 - g1[t])
-        # da_a1[t] = da1[t]*(1 - a1[t]**2)
+        # ds1[t] = ds2[t]*(1 - g2[t]) + ds1_back[t] (70)
+        # dg1[t] = ds1[t]*(a1[t] - h[t-1]) (71)
+        # da1[t] = ds1[t]*g1[t] (73)
+        # dh_via[t] = ds1[t]*(1 - g1[t]) (59)
+        # da_g1[t] = dg1[t]*g1[t]*(1 - g1[t]) (72)
+        # da_a1[t] = da1[t]*(1 - a1[t]**2) (74)
         _launch_units(
             kernels.backward_3, n, H, H, ds2, g2_a2, at_0[t].start, ds1_2, g1_a1, at_0[t].start, h, at_1_0[t].start,
             dh_via, ring_1_0[t].start, da_g1_da_a1, at_0[t].start,
         )
-        # dh_back[t] = R_a1.T @ da_a1[t] + R_g1.T @ da_g1[t]
+        # dh_back[t] = R_a1.T @ da_a1[t] + R_g1.T @ da_g1[t] (59)
         da_g1_to_da_a1_t = da_g1_da_a1[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_g1_to_da_a1_t, R_g1_to_R_a1, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W_a.T @ da_a1[t] + W_g.T @ da_g1[t]
+        # dx[t] = W_a.T @ da_a1[t] + W_g.T @ da_g1[t] (75)
         da_g1_to_da_a1 = da_g1_da_a1
         cp.matmul(da_g1_to_da_a1, W_g_to_W_a, out=dx_)
-    # dW_g = sum of outer(da_g1[t], x[t])
-    # dW_a = sum of outer(da_a1[t], x[t])
+    # dW_g = sum of outer(da_g1[t], x[t]) (85)
+    # dW_a = sum of outer(da_a1[t], x[t]) (82)
     da_g1_to_da_a1_ = da_g1_da_a1
     cp.matmul(da_g1_to_da_a1_.T, x_, out=dW_g_to_dW_a)
-    # dR_g1 = sum of outer(da_g1[t], h[t-1])
-    # dR_a1 = sum of outer(da_a1[t], h[t-1])
+    # dR_g1 = sum of outer(da_g1[t], h[t-1]) (86)
+    # dR_a1 = sum of outer(da_a1[t], h[t-1]) (83)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(da_g1_to_da_a1_.T, h_t1, out=dR_g1_to_dR_a1)
-    # db_g1 = sum of da_g1[t]
-    # db_a1 = sum of da_a1[t]
+    # db_g1 = sum of da_g1[t] (87)
+    # db_a1 = sum of da_a1[t] (84)
     cp.matmul(ones, da_g1_to_da_a1_, out=db_g1_to_db_a1.reshape(1, -1))
-    # dR_g2 = sum of outer(da_g2[t], s1[t])
-    # dR_a2 = sum of outer(da_a2[t], s1[t])
+    # dR_g2 = sum of outer(da_g2[t], s1[t]) (90)
+    # dR_a2 = sum of outer(da_a2[t], s1[t]) (88)
     da_g2_to_da_a2 = da_g2_da_a2
     cp.matmul(da_g2_to_da_a2.T, s1, out=dR_g2_to_dR_a2)
-    # db_g2 = sum of da_g2[t]
-    # db_a2 = sum of da_a2[t]
+    # db_g2 = sum of da_g2[t] (91)
+    # db_a2 = sum of da_a2[t] (89)
     cp.matmul(ones, da_g2_to_da_a2, out=db_g2_to_db_a2.reshape(1, -1))
-    # dR_g3 = sum of outer(da_g3[t], s2[t])
-    # dR_a3 = sum of outer(da_a3[t], s2[t])
+    # dR_g3 = sum of outer(da_g3[t], s2[t]) (94)
+    # dR_a3 = sum of outer(da_a3[t], s2[t]) (92)
     da_g3_to_da_a3 = da_g3_da_a3
     cp.matmul(da_g3_to_da_a3.T, s2, out=dR_g3_to_dR_a3)
-    # db_g3 = sum of da_g3[t]
-    # db_a3 = sum of da_a3[t]
+    # db_g3 = sum of da_g3[t] (95)
+    # db_a3 = sum of da_a3[t] (93)
     cp.matmul(ones, da_g3_to_da_a3, out=db_g3_to_db_a3.reshape(1, -1))
 
     dh_first = cp.zeros((1, batch, H), dtype)
@@ -684,43 +684,43 @@ def step(
     R_g2_to_R_a2_T = params.stack("R_g2", "R_a2").T
     R_g3_to_R_a3_T = params.stack("R_g3", "R_a3").T
 
-    # W_g_x[t] = W_g @ x[t]
-    # W_a_x[t] = W_a @ x[t]
+    # W_g_x[t] = W_g @ x[t] (20)
+    # W_a_x[t] = W_a @ x[t] (18)
     W_g_x_to_W_a_x_t = a_g1_in_a_a1_in
     cp.matmul(x_t_, W_g_to_W_a_T, out=W_g_x_to_W_a_x_t)
-    # a_a1_in[t] = W_a_x[t] + b_a1
-    # a_g1_in[t] = W_g_x[t] + b_g1
+    # a_a1_in[t] = W_a_x[t] + b_a1 (18)
+    # a_g1_in[t] = W_g_x[t] + b_g1 (20)
     _launch_units(kernels.forward_1, batch, H, H, a_g1_in_a_a1_in, b_a1, b_g1)
-    # R_g1_h[t] = R_g1 @ h[t-1]
-    # R_a1_h[t] = R_a1 @ h[t-1]
+    # R_g1_h[t] = R_g1 @ h[t-1] (20)
+    # R_a1_h[t] = R_a1 @ h[t-1] (18)
     R_g1_h_to_R_a1_h_t = g1_a1
     cp.matmul(h_t1, R_g1_to_R_a1_T, out=R_g1_h_to_R_a1_h_t)
-    # a_a1[t] = R_a1_h[t] + a_a1_in[t]
-    # a_g1[t] = R_g1_h[t] + a_g1_in[t]
-    # a1[t] = tanh(a_a1[t]) (first candidate)
-    # g1[t] = sigmoid(a_g1[t]) (first transform gate)
-    # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+    # a_a1[t] = R_a1_h[t] + a_a1_in[t] (18)
+    # a_g1[t] = R_g1_h[t] + a_g1_in[t] (20)
+    # a1[t] = tanh(a_a1[t]) (first candidate) (19)
+    # g1[t] = sigmoid(a_g1[t]) (first transform gate) (21)
+    # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer) (7)
     _launch_units(kernels.forward_2, batch, H, H, g1_a1, 0, a_g1_in_a_a1_in, 0, h_t1, 0, s1)
-    # R_g2_s1[t] = R_g2 @ s1[t]
-    # R_a2_s1[t] = R_a2 @ s1[t]
+    # R_g2_s1[t] = R_g2 @ s1[t] (24)
+    # R_a2_s1[t] = R_a2 @ s1[t] (22)
     R_g2_s1_to_R_a2_s1_t = g2_a2
     cp.matmul(s1, R_g2_to_R_a2_T, out=R_g2_s1_to_R_a2_s1_t)
-    # a_a2[t] = R_a2_s1[t] + b_a2
-    # a_g2[t] = R_g2_s1[t] + b_g2
-    # a2[t] = tanh(a_a2[t]) (second candidate)
-    # g2[t] = sigmoid(a_g2[t]) (second transform gate)
-    # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+    # a_a2[t] = R_a2_s1[t] + b_a2 (22)
+    # a_g2[t] = R_g2_s1[t] + b_g2 (24)
+    # a2[t] = tanh(a_a2[t]) (second candidate) (23)
+    # g2[t] = sigmoid(a_g2[t]) (second transform gate) (25)
+    # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer) (10)
     _launch_units(kernels.forward_3, batch, H, H, g2_a2, 0, b_a2, b_g2, s1, s2)
-    # R_g3_s2[t] = R_g3 @ s2[t]
-    # R_a3_s2[t] = R_a3 @ s2[t]
+    # R_g3_s2[t] = R_g3 @ s2[t] (28)
+    # R_a3_s2[t] = R_a3 @ s2[t] (26)
     R_g3_s2_to_R_a3_s2_t = g3_a3
     cp.matmul(s2, R_g3_to_R_a3_T, out=R_g3_s2_to_R_a3_s2_t)
-    # a_a3[t] = R_a3_s2[t] + b_a3
-    # a_g3[t] = R_g3_s2[t] + b_g3
-    # a3[t] = tanh(a_a3[t]) (third candidate)
-    # g3[t] = sigmoid(a_g3[t]) (third transform gate)
-    # s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer)
-    # h[t] = s3[t] (hidden state)
+    # a_a3[t] = R_a3_s2[t] + b_a3 (26)
+    # a_g3[t] = R_g3_s2[t] + b_g3 (28)
+    # a3[t] = tanh(a_a3[t]) (third candidate) (27)
+    # g3[t] = sigmoid(a_g3[t]) (third transform gate) (29)
+    # s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer) (13)
+    # h[t] = s3[t] (hidden state) (14)
     _launch_units(kernels.forward_4, batch, H, H, g3_a3, 0, b_a3, b_g3, s2, h, 0)
 
     state = {
@@ -889,11 +889,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -906,7 +912,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1063,9 +1069,9 @@ __device__ inline void forward_1_unit(
     const real* b_a1,
     const real* b_g1,
     const forward_1_in& in) {
-    // a_a1_in[t] = W_a_x[t] + b_a1
+    // a_a1_in[t] = W_a_x[t] + b_a1 (18)
     const real a_a1_in_t = in.W_a_x_t + in.b_a1;
-    // a_g1_in[t] = W_g_x[t] + b_g1
+    // a_g1_in[t] = W_g_x[t] + b_g1 (20)
     const real a_g1_in_t = in.W_g_x_t + in.b_g1;
     a_g1_in_a_a1_in_t_rows[row * (2*H) + H + unit] = a_a1_in_t;
     a_g1_in_a_a1_in_t_rows[row * (2*H) + unit] = a_g1_in_t;
@@ -1102,15 +1108,15 @@ __device__ inline void forward_2_unit(
     const real* h_t1_rows,
     real* s1_t_rows,
     const forward_2_in& in) {
-    // a_a1[t] = R_a1_h[t] + a_a1_in[t]
+    // a_a1[t] = R_a1_h[t] + a_a1_in[t] (18)
     const real a_a1_t = in.R_a1_h_t + in.a_a1_in_t;
-    // a_g1[t] = R_g1_h[t] + a_g1_in[t]
+    // a_g1[t] = R_g1_h[t] + a_g1_in[t] (20)
     const real a_g1_t = in.R_g1_h_t + in.a_g1_in_t;
-    // a1[t] = tanh(a_a1[t]) (first candidate)
+    // a1[t] = tanh(a_a1[t]) (first candidate) (19)
     const real a1_t = tanh(a_a1_t);
-    // g1[t] = sigmoid(a_g1[t]) (first transform gate)
+    // g1[t] = sigmoid(a_g1[t]) (first transform gate) (21)
     const real g1_t = sigmoid(a_g1_t);
-    // s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+    // s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer) (7)
     const real s1_t = a1_t * g1_t + (1 - g1_t) * in.h_t1;
     g1_a1_t_rows[row * (2*H) + H + unit] = a1_t;
     g1_a1_t_rows[row * (2*H) + unit] = g1_t;
@@ -1150,15 +1156,15 @@ __device__ inline void forward_3_unit(
     const real* s1_t_rows,
     real* s2_t_rows,
     const forward_3_in& in) {
-    // a_a2[t] = R_a2_s1[t] + b_a2
+    // a_a2[t] = R_a2_s1[t] + b_a2 (22)
     const real a_a2_t = in.R_a2_s1_t + in.b_a2;
-    // a_g2[t] = R_g2_s1[t] + b_g2
+    // a_g2[t] = R_g2_s1[t] + b_g2 (24)
     const real a_g2_t = in.R_g2_s1_t + in.b_g2;
-    // a2[t] = tanh(a_a2[t]) (second candidate)
+    // a2[t] = tanh(a_a2[t]) (second candidate) (23)
     const real a2_t = tanh(a_a2_t);
-    // g2[t] = sigmoid(a_g2[t]) (second transform gate)
+    // g2[t] = sigmoid(a_g2[t]) (second transform gate) (25)
     const real g2_t = sigmoid(a_g2_t);
-    // s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+    // s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer) (10)
     const real s2_t = a2_t * g2_t + (1 - g2_t) * in.s1_t;
     g2_a2_t_rows[row * (2*H) + H + unit] = a2_t;
     g2_a2_t_rows[row * (2*H) + unit] = g2_t;
@@ -1198,17 +1204,17 @@ __device__ inline void forward_4_unit(
     const real* s2_t_rows,
     real* h_t_rows,
     const forward_4_in& in) {
-    // a_a3[t] = R_a3_s2[t] + b_a3
+    // a_a3[t] = R_a3_s2[t] + b_a3 (26)
     const real a_a3_t = in.R_a3_s2_t + in.b_a3;
-    // a_g3[t] = R_g3_s2[t] + b_g3
+    // a_g3[t] = R_g3_s2[t] + b_g3 (28)
     const real a_g3_t = in.R_g3_s2_t + in.b_g3;
-    // a3[t] = tanh(a_a3[t]) (third candidate)
+    // a3[t] = tanh(a_a3[t]) (third candidate) (27)
     const real a3_t = tanh(a_a3_t);
-    // g3[t] = sigmoid(a_g3[t]) (third transform gate)
+    // g3[t] = sigmoid(a_g3[t]) (third transform gate) (29)
     const real g3_t = sigmoid(a_g3_t);
-    // s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer)
+    // s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer) (13)
     const real s3_t = a3_t * g3_t + (1 - g3_t) * in.s2_t;
-    // h[t] = s3[t] (hidden state)
+    // h[t] = s3[t] (hidden state) (14)
     const real h_t = s3_t;
     g3_a3_t_rows[row * (2*H) + H + unit] = a3_t;
     g3_a3_t_rows[row * (2*H) + unit] = g3_t;
@@ -1265,19 +1271,19 @@ __device__ inline void backward_1_unit(
     const real* g3_a3_t_rows,
     real* da_g3_da_a3_t_rows,
     const backward_1_in& in) {
-    // s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+    // s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer) (7)
     const real s1_t = in.a1_t * in.g1_t + (1 - in.g1_t) * in.h_t1;
-    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (59)
     const real dh_t = in.dy_t + in.dh_back_next + in.dh_via_next;
-    // s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+    // s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer) (10)
     const real s2_t = in.a2_t * in.g2_t + (1 - in.g2_t) * s1_t;
-    // da3[t] = dh[t]*g3[t]
+    // da3[t] = dh[t]*g3[t] (63)
     const real da3_t = dh_t * in.g3_t;
-    // dg3[t] = dh[t]*(a3[t] - s2[t])
+    // dg3[t] = dh[t]*(a3[t] - s2[t]) (61)
     const real dg3_t = dh_t * (in.a3_t - s2_t);
-    // da_a3[t] = da3[t]*(1 - a3[t]**2)
+    // da_a3[t] = da3[t]*(1 - a3[t]**2) (64)
     const real da_a3_t = da3_t * (1 - in.a3_t * in.a3_t);
-    // da_g3[t] = dg3[t]*g3[t]*(1 - g3[t])
+    // da_g3[t] = dg3[t]*g3[t]*(1 - g3[t]) (62)
     const real da_g3_t = dg3_t * in.g3_t * (1 - in.g3_t);
     s1_t_rows[row * H + unit] = s1_t;
     dh_t_rows[row * H + unit] = dh_t;
@@ -1322,15 +1328,15 @@ __device__ inline void backward_2_unit(
     const real* s1_t_rows,
     real* da_g2_da_a2_t_rows,
     const backward_2_in& in) {
-    // ds2[t] = dh[t]*(1 - g3[t]) + ds2_back[t]
+    // ds2[t] = dh[t]*(1 - g3[t]) + ds2_back[t] (65)
     const real ds2_t = in.dh_t * (1 - in.g3_t) + in.ds2_back_t;
-    // dg2[t] = ds2[t]*(a2[t] - s1[t])
+    // dg2[t] = ds2[t]*(a2[t] - s1[t]) (66)
     const real dg2_t = ds2_t * (in.a2_t - in.s1_t);
-    // da2[t] = ds2[t]*g2[t]
+    // da2[t] = ds2[t]*g2[t] (68)
     const real da2_t = ds2_t * in.g2_t;
-    // da_g2[t] = dg2[t]*g2[t]*(1 - g2[t])
+    // da_g2[t] = dg2[t]*g2[t]*(1 - g2[t]) (67)
     const real da_g2_t = dg2_t * in.g2_t * (1 - in.g2_t);
-    // da_a2[t] = da2[t]*(1 - a2[t]**2)
+    // da_a2[t] = da2[t]*(1 - a2[t]**2) (69)
     const real da_a2_t = da2_t * (1 - in.a2_t * in.a2_t);
     ds2_t_rows[row * H + unit] = ds2_t;
     da_g2_da_a2_t_rows[row * (2*H) + unit] = da_g2_t;
@@ -1375,17 +1381,17 @@ __device__ inline void backward_3_unit(
     real* dh_via_t_rows,
     real* da_g1_da_a1_t_rows,
     const backward_3_in& in) {
-    // ds1[t] = ds2[t]*(1 - g2[t]) + ds1_back[t]
+    // ds1[t] = ds2[t]*(1 - g2[t]) + ds1_back[t] (70)
     const real ds1_t = in.ds2_t * (1 - in.g2_t) + in.ds1_back_t;
-    // dg1[t] = ds1[t]*(a1[t] - h[t-1])
+    // dg1[t] = ds1[t]*(a1[t] - h[t-1]) (71)
     const real dg1_t = ds1_t * (in.a1_t - in.h_t1);
-    // da1[t] = ds1[t]*g1[t]
+    // da1[t] = ds1[t]*g1[t] (73)
     const real da1_t = ds1_t * in.g1_t;
-    // dh_via[t] = ds1[t]*(1 - g1[t])
+    // dh_via[t] = ds1[t]*(1 - g1[t]) (59)
     const real dh_via_t = ds1_t * (1 - in.g1_t);
-    // da_g1[t] = dg1[t]*g1[t]*(1 - g1[t])
+    // da_g1[t] = dg1[t]*g1[t]*(1 - g1[t]) (72)
     const real da_g1_t = dg1_t * in.g1_t * (1 - in.g1_t);
-    // da_a1[t] = da1[t]*(1 - a1[t]**2)
+    // da_a1[t] = da1[t]*(1 - a1[t]**2) (74)
     const real da_a1_t = da1_t * (1 - in.a1_t * in.a1_t);
     dh_via_t_rows[row * H + unit] = dh_via_t;
     da_g1_da_a1_t_rows[row * (2*H) + unit] = da_g1_t;
@@ -2041,8 +2047,8 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && first + row < following)
                     forward_2_ahead(row, unit, H, g1_a1_t_ahead, a_g1_in_a_a1_in_t_ahead, h_t1_ahead, s1_t);
             }
-            // R_g1_h[t] = R_g1 @ h[t-1]
-            // R_a1_h[t] = R_a1 @ h[t-1]
+            // R_g1_h[t] = R_g1 @ h[t-1] (20)
+            // R_a1_h[t] = R_a1 @ h[t-1] (18)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -2075,8 +2081,8 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && row < rows)
                     forward_3_known = forward_3_early(row, unit, H, g2_a2_t, b_a2, b_g2, s1_t, s2_t);
             }
-            // R_g2_s1[t] = R_g2 @ s1[t]
-            // R_a2_s1[t] = R_a2 @ s1[t]
+            // R_g2_s1[t] = R_g2 @ s1[t] (24)
+            // R_a2_s1[t] = R_a2 @ s1[t] (22)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, s1 + first*H, H, (int)rows);
             __syncthreads();
             {
@@ -2108,8 +2114,8 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && row < rows)
                     forward_4_known = forward_4_early(row, unit, H, g3_a3_t, b_a3, b_g3, s2_t, h_t);
             }
-            // R_g3_s2[t] = R_g3 @ s2[t]
-            // R_a3_s2[t] = R_a3 @ s2[t]
+            // R_g3_s2[t] = R_g3 @ s2[t] (28)
+            // R_a3_s2[t] = R_a3 @ s2[t] (26)
             PRODUCT_3::multiply(shared + PARTIAL_3, shared + WEIGHTS_3, s2 + first*H, H, (int)rows);
             __syncthreads();
             {
@@ -2377,7 +2383,7 @@ extern "C" __global__ void BOUNDS backward_steps(
                     backward_2_ahead(row, unit, H, dh_t, g3_a3_t_ahead, ds2_t, g2_a2_t_ahead, s1_t_ahead,
                         da_g2_da_a2_t_ahead);
             }
-            // ds2_back[t] = R_a3.T @ da_a3[t] + R_g3.T @ da_g3[t]
+            // ds2_back[t] = R_a3.T @ da_a3[t] + R_g3.T @ da_g3[t] (65)
             PRODUCT_4::multiply(shared + PARTIAL_4, shared + WEIGHTS_4, da_g3_da_a3 + (sequence.whole(0, t) +
                 first)*2*H, 2*H, (int)rows);
             __syncthreads();
@@ -2422,7 +2428,7 @@ extern "C" __global__ void BOUNDS backward_steps(
                     backward_3_ahead(row, unit, H, ds2_t, g2_a2_t_ahead, ds1_2_t, g1_a1_t_ahead, h_t1_ahead,
                         dh_via_t_ahead, da_g1_da_a1_t_ahead);
             }
-            // ds1_back[t] = R_a2.T @ da_a2[t] + R_g2.T @ da_g2[t]
+            // ds1_back[t] = R_a2.T @ da_a2[t] + R_g2.T @ da_g2[t] (70)
             PRODUCT_5::multiply(shared + PARTIAL_5, shared + WEIGHTS_5, da_g2_da_a2 + (sequence.whole(0, t) +
                 first)*2*H, 2*H, (int)rows);
             __syncthreads();
@@ -2446,7 +2452,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = R_a1.T @ da_a1[t] + R_g1.T @ da_g1[t]
+            // dh_back[t] = R_a1.T @ da_a1[t] + R_g1.T @ da_g1[t] (59)
             PRODUCT_6::multiply(shared + PARTIAL_6, shared + WEIGHTS_6, da_g1_da_a1 + (sequence.whole(0, t) +
                 first)*2*H, 2*H, (int)rows);
             __syncthreads();

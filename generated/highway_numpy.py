@@ -5,7 +5,7 @@ transform gate. The state passes three highway layers within one step; the input
 
 The cell highway as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive highway``.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "49a97d8c22794c52"
+STAMP = "76ea01d7fcf55c13"
 
 
 class Params(Mapping[str, Any]):
@@ -371,12 +371,12 @@ def _forward_sweep(
     a3 = g3_a3[:, H :]
     g3 = g3_a3[:, : H]
 
-    # W_g_x[t] = W_g @ x[t]
-    # W_a_x[t] = W_a @ x[t]
+    # W_g_x[t] = W_g @ x[t] (20)
+    # W_a_x[t] = W_a @ x[t] (18)
     W_g_x_to_W_a_x = a_g1_in_a_a1_in
     np.matmul(x_rows, W_g_to_W_a_T, out=W_g_x_to_W_a_x)
-    # a_g1_in[t] = W_g_x[t] + b_g1
-    # a_a1_in[t] = W_a_x[t] + b_a1
+    # a_g1_in[t] = W_g_x[t] + b_g1 (20)
+    # a_a1_in[t] = W_a_x[t] + b_a1 (18)
     a_g1_in_to_a_a1_in = W_g_x_to_W_a_x
     np.add(W_g_x_to_W_a_x, b_g1_to_b_a1, out=a_g1_in_to_a_a1_in)
 
@@ -387,82 +387,82 @@ def _forward_sweep(
             work1_t = work1[:n]
             s1_t = s1[:n]
             s2_t = s2[:n]
-        # R_g1_h[t] = R_g1 @ h[t-1]
-        # R_a1_h[t] = R_a1 @ h[t-1]
+        # R_g1_h[t] = R_g1 @ h[t-1] (20)
+        # R_a1_h[t] = R_a1 @ h[t-1] (18)
         h_t1 = h[at_1_0[t]]
         R_g1_h_to_R_a1_h_t = g1_a1[kept_0[t]]
         np.matmul(h_t1, R_g1_to_R_a1_T, out=R_g1_h_to_R_a1_h_t)
-        # a_g1[t] = R_g1_h[t] + a_g1_in[t]
-        # a_a1[t] = R_a1_h[t] + a_a1_in[t]
+        # a_g1[t] = R_g1_h[t] + a_g1_in[t] (20)
+        # a_a1[t] = R_a1_h[t] + a_a1_in[t] (18)
         a_g1_in_to_a_a1_in_t = a_g1_in_a_a1_in[at_0[t]]
         a_g1_to_a_a1_t = R_g1_h_to_R_a1_h_t
         np.add(R_g1_h_to_R_a1_h_t, a_g1_in_to_a_a1_in_t, out=a_g1_to_a_a1_t)
-        # a1[t] = tanh(a_a1[t]) (first candidate)
+        # a1[t] = tanh(a_a1[t]) (first candidate) (19)
         a_a1_t = a1[kept_0[t]]
         a1_t = a_a1_t
         np.tanh(a_a1_t, out=a1_t)
-        # g1[t] = sigmoid(a_g1[t]) (first transform gate)
+        # g1[t] = sigmoid(a_g1[t]) (first transform gate) (21)
         a_g1_t = g1[kept_0[t]]
         g1_t = a_g1_t
         np.subtract(0, a_g1_t, out=g1_t)
         np.exp(g1_t, out=g1_t)
         np.add(g1_t, 1, out=g1_t)
         np.divide(1, g1_t, out=g1_t)
-        # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+        # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer) (7)
         np.multiply(a1_t, g1_t, out=s1_t)
         np.subtract(1, g1_t, out=work1_t)
         np.multiply(work1_t, h_t1, out=work1_t)
         np.add(s1_t, work1_t, out=s1_t)
-        # R_g2_s1[t] = R_g2 @ s1[t]
-        # R_a2_s1[t] = R_a2 @ s1[t]
+        # R_g2_s1[t] = R_g2 @ s1[t] (24)
+        # R_a2_s1[t] = R_a2 @ s1[t] (22)
         R_g2_s1_to_R_a2_s1_t = g2_a2[kept_0[t]]
         np.matmul(s1_t, R_g2_to_R_a2_T, out=R_g2_s1_to_R_a2_s1_t)
-        # a_g2[t] = R_g2_s1[t] + b_g2
-        # a_a2[t] = R_a2_s1[t] + b_a2
+        # a_g2[t] = R_g2_s1[t] + b_g2 (24)
+        # a_a2[t] = R_a2_s1[t] + b_a2 (22)
         a_g2_to_a_a2_t = R_g2_s1_to_R_a2_s1_t
         np.add(R_g2_s1_to_R_a2_s1_t, b_g2_to_b_a2, out=a_g2_to_a_a2_t)
-        # a2[t] = tanh(a_a2[t]) (second candidate)
+        # a2[t] = tanh(a_a2[t]) (second candidate) (23)
         a_a2_t = a2[kept_0[t]]
         a2_t = a_a2_t
         np.tanh(a_a2_t, out=a2_t)
-        # g2[t] = sigmoid(a_g2[t]) (second transform gate)
+        # g2[t] = sigmoid(a_g2[t]) (second transform gate) (25)
         a_g2_t = g2[kept_0[t]]
         g2_t = a_g2_t
         np.subtract(0, a_g2_t, out=g2_t)
         np.exp(g2_t, out=g2_t)
         np.add(g2_t, 1, out=g2_t)
         np.divide(1, g2_t, out=g2_t)
-        # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+        # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer) (10)
         np.multiply(a2_t, g2_t, out=s2_t)
         np.subtract(1, g2_t, out=work1_t)
         np.multiply(work1_t, s1_t, out=work1_t)
         np.add(s2_t, work1_t, out=s2_t)
-        # R_g3_s2[t] = R_g3 @ s2[t]
-        # R_a3_s2[t] = R_a3 @ s2[t]
+        # R_g3_s2[t] = R_g3 @ s2[t] (28)
+        # R_a3_s2[t] = R_a3 @ s2[t] (26)
         R_g3_s2_to_R_a3_s2_t = g3_a3[kept_0[t]]
         np.matmul(s2_t, R_g3_to_R_a3_T, out=R_g3_s2_to_R_a3_s2_t)
-        # a_g3[t] = R_g3_s2[t] + b_g3
-        # a_a3[t] = R_a3_s2[t] + b_a3
+        # a_g3[t] = R_g3_s2[t] + b_g3 (28)
+        # a_a3[t] = R_a3_s2[t] + b_a3 (26)
         a_g3_to_a_a3_t = R_g3_s2_to_R_a3_s2_t
         np.add(R_g3_s2_to_R_a3_s2_t, b_g3_to_b_a3, out=a_g3_to_a_a3_t)
-        # a3[t] = tanh(a_a3[t]) (third candidate)
+        # a3[t] = tanh(a_a3[t]) (third candidate) (27)
         a_a3_t = a3[kept_0[t]]
         a3_t = a_a3_t
         np.tanh(a_a3_t, out=a3_t)
-        # g3[t] = sigmoid(a_g3[t]) (third transform gate)
+        # g3[t] = sigmoid(a_g3[t]) (third transform gate) (29)
         a_g3_t = g3[kept_0[t]]
         g3_t = a_g3_t
         np.subtract(0, a_g3_t, out=g3_t)
         np.exp(g3_t, out=g3_t)
         np.add(g3_t, 1, out=g3_t)
         np.divide(1, g3_t, out=g3_t)
-        # s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer)
+        # s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer) (13)
         s3_t = h[at_1[t]]
         np.multiply(a3_t, g3_t, out=s3_t)
         np.subtract(1, g3_t, out=work1_t)
         np.multiply(work1_t, s2_t, out=work1_t)
         np.add(s3_t, work1_t, out=s3_t)
-        # h[t] = s3[t] (hidden state)
+        # h[t] = s3[t] (hidden state) (14)
         h_t = s3_t
         np.copyto(h_t, s3_t)
 
@@ -588,7 +588,7 @@ def _backward_sweep(
             ds2_t = ds2_back_t
             ds1_back_t = ds1[:n]
             ds1_t = ds1_back_t
-        # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+        # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer) (7)
         a1_t = a1[at_0[t]]
         g1_t = g1[at_0[t]]
         h_t1 = h[at_1_0[t]]
@@ -597,13 +597,13 @@ def _backward_sweep(
         np.subtract(1, g1_t, out=work1_t)
         np.multiply(work1_t, h_t1, out=work1_t)
         np.add(s1_t, work1_t, out=s1_t)
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (59)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_via_next = dh_via[ring_1[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
         np.add(dh_t, dh_via_next, out=dh_t)
-        # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+        # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer) (10)
         a2_t = a2[at_0[t]]
         g2_t = g2[at_0[t]]
         s2_t = s2[at_0[t]]
@@ -611,110 +611,110 @@ def _backward_sweep(
         np.subtract(1, g2_t, out=work1_t)
         np.multiply(work1_t, s1_t, out=work1_t)
         np.add(s2_t, work1_t, out=s2_t)
-        # da3[t] = dh[t]*g3[t]
+        # da3[t] = dh[t]*g3[t] (63)
         g3_t = g3[at_0[t]]
         da3_t = da_a3[at_0[t]]
         np.multiply(dh_t, g3_t, out=da3_t)
-        # dg3[t] = dh[t]*(a3[t] - s2[t])
+        # dg3[t] = dh[t]*(a3[t] - s2[t]) (61)
         a3_t = a3[at_0[t]]
         dg3_t = da_g3[at_0[t]]
         np.subtract(a3_t, s2_t, out=dg3_t)
         np.multiply(dh_t, dg3_t, out=dg3_t)
-        # da_a3[t] = da3[t]*(1 - a3[t]**2)
+        # da_a3[t] = da3[t]*(1 - a3[t]**2) (64)
         da_a3_t = da3_t
         np.square(a3_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(da3_t, work1_t, out=da_a3_t)
-        # da_g3[t] = dg3[t]*g3[t]*(1 - g3[t])
+        # da_g3[t] = dg3[t]*g3[t]*(1 - g3[t]) (62)
         da_g3_t = dg3_t
         np.multiply(dg3_t, g3_t, out=da_g3_t)
         np.subtract(1, g3_t, out=work1_t)
         np.multiply(da_g3_t, work1_t, out=da_g3_t)
-        # ds2_back[t] = R_a3.T @ da_a3[t] + R_g3.T @ da_g3[t]
+        # ds2_back[t] = R_a3.T @ da_a3[t] + R_g3.T @ da_g3[t] (65)
         da_g3_to_da_a3_t = da_g3_da_a3[at_0[t]]
         np.matmul(da_g3_to_da_a3_t, R_g3_to_R_a3, out=ds2_back_t)
-        # ds2[t] = dh[t]*(1 - g3[t]) + ds2_back[t]
+        # ds2[t] = dh[t]*(1 - g3[t]) + ds2_back[t] (65)
         np.subtract(1, g3_t, out=work1_t)
         np.multiply(dh_t, work1_t, out=work1_t)
         np.add(work1_t, ds2_back_t, out=ds2_t)
-        # dg2[t] = ds2[t]*(a2[t] - s1[t])
+        # dg2[t] = ds2[t]*(a2[t] - s1[t]) (66)
         dg2_t = da_g2[at_0[t]]
         np.subtract(a2_t, s1_t, out=dg2_t)
         np.multiply(ds2_t, dg2_t, out=dg2_t)
-        # da2[t] = ds2[t]*g2[t]
+        # da2[t] = ds2[t]*g2[t] (68)
         da2_t = da_a2[at_0[t]]
         np.multiply(ds2_t, g2_t, out=da2_t)
-        # da_g2[t] = dg2[t]*g2[t]*(1 - g2[t])
+        # da_g2[t] = dg2[t]*g2[t]*(1 - g2[t]) (67)
         da_g2_t = dg2_t
         np.multiply(dg2_t, g2_t, out=da_g2_t)
         np.subtract(1, g2_t, out=work1_t)
         np.multiply(da_g2_t, work1_t, out=da_g2_t)
-        # da_a2[t] = da2[t]*(1 - a2[t]**2)
+        # da_a2[t] = da2[t]*(1 - a2[t]**2) (69)
         da_a2_t = da2_t
         np.square(a2_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(da2_t, work1_t, out=da_a2_t)
-        # ds1_back[t] = R_a2.T @ da_a2[t] + R_g2.T @ da_g2[t]
+        # ds1_back[t] = R_a2.T @ da_a2[t] + R_g2.T @ da_g2[t] (70)
         da_g2_to_da_a2_t = da_g2_da_a2[at_0[t]]
         np.matmul(da_g2_to_da_a2_t, R_g2_to_R_a2, out=ds1_back_t)
-        # ds1[t] = ds2[t]*(1 - g2[t]) + ds1_back[t]
+        # ds1[t] = ds2[t]*(1 - g2[t]) + ds1_back[t] (70)
         np.subtract(1, g2_t, out=work1_t)
         np.multiply(ds2_t, work1_t, out=work1_t)
         np.add(work1_t, ds1_back_t, out=ds1_t)
-        # dg1[t] = ds1[t]*(a1[t] - h[t-1])
+        # dg1[t] = ds1[t]*(a1[t] - h[t-1]) (71)
         dg1_t = da_g1[at_0[t]]
         np.subtract(a1_t, h_t1, out=dg1_t)
         np.multiply(ds1_t, dg1_t, out=dg1_t)
-        # da1[t] = ds1[t]*g1[t]
+        # da1[t] = ds1[t]*g1[t] (73)
         da1_t = da_a1[at_0[t]]
         np.multiply(ds1_t, g1_t, out=da1_t)
-        # dh_via[t] = ds1[t]*(1 - g1[t])
+        # dh_via[t] = ds1[t]*(1 - g1[t]) (59)
         dh_via_t = dh_via[ring_1_0[t]]
         np.subtract(1, g1_t, out=dh_via_t)
         np.multiply(ds1_t, dh_via_t, out=dh_via_t)
-        # da_g1[t] = dg1[t]*g1[t]*(1 - g1[t])
+        # da_g1[t] = dg1[t]*g1[t]*(1 - g1[t]) (72)
         da_g1_t = dg1_t
         np.multiply(dg1_t, g1_t, out=da_g1_t)
         np.subtract(1, g1_t, out=work1_t)
         np.multiply(da_g1_t, work1_t, out=da_g1_t)
-        # da_a1[t] = da1[t]*(1 - a1[t]**2)
+        # da_a1[t] = da1[t]*(1 - a1[t]**2) (74)
         da_a1_t = da1_t
         np.square(a1_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(da1_t, work1_t, out=da_a1_t)
-        # dh_back[t] = R_a1.T @ da_a1[t] + R_g1.T @ da_g1[t]
+        # dh_back[t] = R_a1.T @ da_a1[t] + R_g1.T @ da_g1[t] (59)
         da_g1_to_da_a1_t = da_g1_da_a1[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_g1_to_da_a1_t, R_g1_to_R_a1, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W_a.T @ da_a1[t] + W_g.T @ da_g1[t]
+        # dx[t] = W_a.T @ da_a1[t] + W_g.T @ da_g1[t] (75)
         da_g1_to_da_a1 = da_g1_da_a1
         np.matmul(da_g1_to_da_a1, W_g_to_W_a, out=dx_)
-    # dW_g = sum of outer(da_g1[t], x[t])
-    # dW_a = sum of outer(da_a1[t], x[t])
+    # dW_g = sum of outer(da_g1[t], x[t]) (85)
+    # dW_a = sum of outer(da_a1[t], x[t]) (82)
     da_g1_to_da_a1_ = da_g1_da_a1
     np.matmul(da_g1_to_da_a1_.T, x_, out=dW_g_to_dW_a)
-    # dR_g1 = sum of outer(da_g1[t], h[t-1])
-    # dR_a1 = sum of outer(da_a1[t], h[t-1])
+    # dR_g1 = sum of outer(da_g1[t], h[t-1]) (86)
+    # dR_a1 = sum of outer(da_a1[t], h[t-1]) (83)
     h_t1_ = h[pack.past(1, 0)]
     np.matmul(da_g1_to_da_a1_.T, h_t1_, out=dR_g1_to_dR_a1)
-    # db_g1 = sum of da_g1[t]
-    # db_a1 = sum of da_a1[t]
+    # db_g1 = sum of da_g1[t] (87)
+    # db_a1 = sum of da_a1[t] (84)
     np.matmul(ones, da_g1_to_da_a1_, out=db_g1_to_db_a1.reshape(1, -1))
-    # dR_g2 = sum of outer(da_g2[t], s1[t])
-    # dR_a2 = sum of outer(da_a2[t], s1[t])
+    # dR_g2 = sum of outer(da_g2[t], s1[t]) (90)
+    # dR_a2 = sum of outer(da_a2[t], s1[t]) (88)
     da_g2_to_da_a2 = da_g2_da_a2
     np.matmul(da_g2_to_da_a2.T, s1, out=dR_g2_to_dR_a2)
-    # db_g2 = sum of da_g2[t]
-    # db_a2 = sum of da_a2[t]
+    # db_g2 = sum of da_g2[t] (91)
+    # db_a2 = sum of da_a2[t] (89)
     np.matmul(ones, da_g2_to_da_a2, out=db_g2_to_db_a2.reshape(1, -1))
-    # dR_g3 = sum of outer(da_g3[t], s2[t])
-    # dR_a3 = sum of outer(da_a3[t], s2[t])
+    # dR_g3 = sum of outer(da_g3[t], s2[t]) (94)
+    # dR_a3 = sum of outer(da_a3[t], s2[t]) (92)
     da_g3_to_da_a3 = da_g3_da_a3
     np.matmul(da_g3_to_da_a3.T, s2, out=dR_g3_to_dR_a3)
-    # db_g3 = sum of da_g3[t]
-    # db_a3 = sum of da_a3[t]
+    # db_g3 = sum of da_g3[t] (95)
+    # db_a3 = sum of da_a3[t] (93)
     np.matmul(ones, da_g3_to_da_a3, out=db_g3_to_db_a3.reshape(1, -1))
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -815,88 +815,88 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_g_x[t] = W_g @ x[t]
-        # W_a_x[t] = W_a @ x[t]
+        # W_g_x[t] = W_g @ x[t] (20)
+        # W_a_x[t] = W_a @ x[t] (18)
         W_g_x_to_W_a_x_t = a_g1_in_a_a1_in
         np.matmul(x_t_, W_g_to_W_a_T, out=W_g_x_to_W_a_x_t)
-        # a_g1_in[t] = W_g_x[t] + b_g1
-        # a_a1_in[t] = W_a_x[t] + b_a1
+        # a_g1_in[t] = W_g_x[t] + b_g1 (20)
+        # a_a1_in[t] = W_a_x[t] + b_a1 (18)
         a_g1_in_to_a_a1_in_t = W_g_x_to_W_a_x_t
         np.add(W_g_x_to_W_a_x_t, b_g1_to_b_a1, out=a_g1_in_to_a_a1_in_t)
-        # R_g1_h[t] = R_g1 @ h[t-1]
-        # R_a1_h[t] = R_a1 @ h[t-1]
+        # R_g1_h[t] = R_g1 @ h[t-1] (20)
+        # R_a1_h[t] = R_a1 @ h[t-1] (18)
         R_g1_h_to_R_a1_h_t = g1_a1
         np.matmul(h_t1, R_g1_to_R_a1_T, out=R_g1_h_to_R_a1_h_t)
-        # a_g1[t] = R_g1_h[t] + a_g1_in[t]
-        # a_a1[t] = R_a1_h[t] + a_a1_in[t]
+        # a_g1[t] = R_g1_h[t] + a_g1_in[t] (20)
+        # a_a1[t] = R_a1_h[t] + a_a1_in[t] (18)
         a_g1_to_a_a1_t = R_g1_h_to_R_a1_h_t
         np.add(R_g1_h_to_R_a1_h_t, a_g1_in_to_a_a1_in_t, out=a_g1_to_a_a1_t)
-        # a1[t] = tanh(a_a1[t]) (first candidate)
+        # a1[t] = tanh(a_a1[t]) (first candidate) (19)
         a_a1_t = g1_a1[:, H :]
         a1_t = a_a1_t
         np.tanh(a_a1_t, out=a1_t)
-        # g1[t] = sigmoid(a_g1[t]) (first transform gate)
+        # g1[t] = sigmoid(a_g1[t]) (first transform gate) (21)
         a_g1_t = g1_a1[:, : H]
         g1_t = a_g1_t
         np.subtract(0, a_g1_t, out=g1_t)
         np.exp(g1_t, out=g1_t)
         np.add(g1_t, 1, out=g1_t)
         np.divide(1, g1_t, out=g1_t)
-        # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer)
+        # s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer) (7)
         np.multiply(a1_t, g1_t, out=s1)
         np.subtract(1, g1_t, out=work1)
         np.multiply(work1, h_t1, out=work1)
         np.add(s1, work1, out=s1)
-        # R_g2_s1[t] = R_g2 @ s1[t]
-        # R_a2_s1[t] = R_a2 @ s1[t]
+        # R_g2_s1[t] = R_g2 @ s1[t] (24)
+        # R_a2_s1[t] = R_a2 @ s1[t] (22)
         R_g2_s1_to_R_a2_s1_t = g2_a2
         np.matmul(s1, R_g2_to_R_a2_T, out=R_g2_s1_to_R_a2_s1_t)
-        # a_g2[t] = R_g2_s1[t] + b_g2
-        # a_a2[t] = R_a2_s1[t] + b_a2
+        # a_g2[t] = R_g2_s1[t] + b_g2 (24)
+        # a_a2[t] = R_a2_s1[t] + b_a2 (22)
         a_g2_to_a_a2_t = R_g2_s1_to_R_a2_s1_t
         np.add(R_g2_s1_to_R_a2_s1_t, b_g2_to_b_a2, out=a_g2_to_a_a2_t)
-        # a2[t] = tanh(a_a2[t]) (second candidate)
+        # a2[t] = tanh(a_a2[t]) (second candidate) (23)
         a_a2_t = g2_a2[:, H :]
         a2_t = a_a2_t
         np.tanh(a_a2_t, out=a2_t)
-        # g2[t] = sigmoid(a_g2[t]) (second transform gate)
+        # g2[t] = sigmoid(a_g2[t]) (second transform gate) (25)
         a_g2_t = g2_a2[:, : H]
         g2_t = a_g2_t
         np.subtract(0, a_g2_t, out=g2_t)
         np.exp(g2_t, out=g2_t)
         np.add(g2_t, 1, out=g2_t)
         np.divide(1, g2_t, out=g2_t)
-        # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer)
+        # s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer) (10)
         np.multiply(a2_t, g2_t, out=s2)
         np.subtract(1, g2_t, out=work1)
         np.multiply(work1, s1, out=work1)
         np.add(s2, work1, out=s2)
-        # R_g3_s2[t] = R_g3 @ s2[t]
-        # R_a3_s2[t] = R_a3 @ s2[t]
+        # R_g3_s2[t] = R_g3 @ s2[t] (28)
+        # R_a3_s2[t] = R_a3 @ s2[t] (26)
         R_g3_s2_to_R_a3_s2_t = g3_a3
         np.matmul(s2, R_g3_to_R_a3_T, out=R_g3_s2_to_R_a3_s2_t)
-        # a_g3[t] = R_g3_s2[t] + b_g3
-        # a_a3[t] = R_a3_s2[t] + b_a3
+        # a_g3[t] = R_g3_s2[t] + b_g3 (28)
+        # a_a3[t] = R_a3_s2[t] + b_a3 (26)
         a_g3_to_a_a3_t = R_g3_s2_to_R_a3_s2_t
         np.add(R_g3_s2_to_R_a3_s2_t, b_g3_to_b_a3, out=a_g3_to_a_a3_t)
-        # a3[t] = tanh(a_a3[t]) (third candidate)
+        # a3[t] = tanh(a_a3[t]) (third candidate) (27)
         a_a3_t = g3_a3[:, H :]
         a3_t = a_a3_t
         np.tanh(a_a3_t, out=a3_t)
-        # g3[t] = sigmoid(a_g3[t]) (third transform gate)
+        # g3[t] = sigmoid(a_g3[t]) (third transform gate) (29)
         a_g3_t = g3_a3[:, : H]
         g3_t = a_g3_t
         np.subtract(0, a_g3_t, out=g3_t)
         np.exp(g3_t, out=g3_t)
         np.add(g3_t, 1, out=g3_t)
         np.divide(1, g3_t, out=g3_t)
-        # s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer)
+        # s3[t] = a3[t]*g3[t] + (1 - g3[t])*s2[t] (third layer) (13)
         s3_t = h
         np.multiply(a3_t, g3_t, out=s3_t)
         np.subtract(1, g3_t, out=work1)
         np.multiply(work1, s2, out=work1)
         np.add(s3_t, work1, out=s3_t)
-        # h[t] = s3[t] (hidden state)
+        # h[t] = s3[t] (hidden state) (14)
         h_t = s3_t
         np.copyto(h_t, s3_t)
 
@@ -1078,11 +1078,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1095,7 +1101,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

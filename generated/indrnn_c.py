@@ -6,7 +6,7 @@ unit sees only its own past.
 The cell indrnn as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive indrnn``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "a1bf4d6d6d39aa23"
+STAMP = "9e47505ec3589a70"
 
 
 class Params(Mapping[str, Any]):
@@ -706,11 +706,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -723,7 +729,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1517,7 +1523,7 @@ static void forward_1(
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real W_x_t = a_h_in_t_row[unit];
-            // a_h_in[t] = W_x[t] + b
+            // a_h_in[t] = W_x[t] + b (8)
             const real a_h_in_t = W_x_t + b[unit];
             a_h_in_t_row[unit] = a_h_in_t;
         }
@@ -1541,9 +1547,9 @@ static void forward_2(
         for (long long unit = 0; unit < H; ++unit) {
             const real h_t1 = h_t1_row[unit];
             const real a_h_in_t = a_h_in_t_row[unit];
-            // a_h[t] = u*h[t-1] + a_h_in[t]
+            // a_h[t] = u*h[t-1] + a_h_in[t] (8)
             const real a_h_t = u[unit] * h_t1 + a_h_in_t;
-            // h[t] = relu(a_h[t]) (hidden state)
+            // h[t] = relu(a_h[t]) (hidden state) (9)
             const real h_t = relu(a_h_t);
             a_h_t_row[unit] = a_h_t;
             h_t_row[unit] = h_t;
@@ -1571,11 +1577,11 @@ static void backward_1(
             const real dy_t = dy_t_row[unit];
             const real dh_via_next = dh_via_next_row[unit];
             const real a_h_t = a_h_t_row[unit];
-            // dh[t] = dy[t] + dh_via[t+1]
+            // dh[t] = dy[t] + dh_via[t+1] (17)
             const real dh_t = dy_t + dh_via_next;
-            // da_h[t] = dh[t]*greater(a_h[t], 0)
+            // da_h[t] = dh[t]*greater(a_h[t], 0) (18)
             const real da_h_t = dh_t * (real)(a_h_t > 0);
-            // dh_via[t] = da_h[t]*u
+            // dh_via[t] = da_h[t]*u (17)
             const real dh_via_t = da_h_t * u[unit];
             da_h_t_row[unit] = da_h_t;
             dh_via_t_row[unit] = dh_via_t;
@@ -1597,7 +1603,7 @@ static void backward_2(
         for (long long unit = 0; unit < H; ++unit) {
             const real da_h_t = da_h_t_row[unit];
             const real h_t1 = h_t1_row[unit];
-            // du_each[t] = da_h[t]*h[t-1]
+            // du_each[t] = da_h[t]*h[t-1] (27)
             const real du_each_t = da_h_t * h_t1;
             du_each_t_row[unit] = du_each_t;
         }
@@ -1647,7 +1653,7 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_x[t] = W @ x[t]
+            // W_x[t] = W @ x[t] (8)
             multiply(
                 a->a_h_in + (first - base)*a->H, a->H, a->x + first*a->D, a->D, call->packed_W, rows, a->D, a->H,
                 0);
@@ -1757,7 +1763,7 @@ static void run_backward_part(void *given, struct member *me) {
         }
         meet(me);
         share(a->H, me, &lo, &hi);
-        // du = sum of du_each[t]
+        // du = sum of du_each[t] (27)
         sums(a->u_, a->du_each, a->H, NULL, 0, total, lo, hi, number > 0);
         share(total, me, &lo, &hi);
         lo += base;
@@ -1765,20 +1771,20 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W.T @ da_h[t]
+                // dx[t] = W.T @ da_h[t] (19)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_h + (first - base)*a->H, a->H, call->packed_W, rows, a->H, a->D, 0);
             }
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dW = sum of outer(da_h[t], x[t])
+            // dW = sum of outer(da_h[t], x[t]) (26)
             gradient(
                 a->W_, a->D, a->da_h, a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi, number > 0, a->D,
                 scratch);
         }
         share(a->H, me, &lo, &hi);
-        // db = sum of da_h[t]
+        // db = sum of da_h[t] (28)
         sums(a->b, a->da_h, a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -1822,7 +1828,7 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_x[t] = W @ x[t]
+        // W_x[t] = W @ x[t] (8)
         multiply_plain(
             a->a_h_in + first*a->H, a->H, a->x + first*a->D, a->D, a->W, 1, a->D, rows, a->D, a->H, 0);
         forward_1(rows, a->H, a->a_h_in + first*a->H, a->b);

@@ -5,7 +5,7 @@ unit sees only its own past.
 
 The cell indrnn as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive indrnn``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "154218290cfe2b13"
+STAMP = "42f01d8baf6d013c"
 
 
 class Params(Mapping[str, Any]):
@@ -338,10 +338,10 @@ def _forward_sweep(
     W_T = params.stack("W", "W").T
     kernels = _kernels(dtype)
 
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (8)
     W_x = a_h_in
     cp.matmul(x_rows, W_T, out=W_x)
-    # a_h_in[t] = W_x[t] + b
+    # a_h_in[t] = W_x[t] + b (8)
     _launch_units(kernels.forward_1, pack.size, H, H, a_h_in, b)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -350,8 +350,8 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # a_h[t] = u*h[t-1] + a_h_in[t]
-        # h[t] = relu(a_h[t]) (hidden state)
+        # a_h[t] = u*h[t-1] + a_h_in[t] (8)
+        # h[t] = relu(a_h[t]) (hidden state) (9)
         _launch_units(
             kernels.forward_2, n, H, H, u, h, at_1_0[t].start, a_h_in, at_0[t].start, a_h, kept_0[t].start, h,
             at_1[t].start,
@@ -444,25 +444,25 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dh[t] = dy[t] + dh_via[t+1]
-        # da_h[t] = dh[t]*greater(a_h[t], 0)
-        # dh_via[t] = da_h[t]*u
+        # dh[t] = dy[t] + dh_via[t+1] (17)
+        # da_h[t] = dh[t]*greater(a_h[t], 0) (18)
+        # dh_via[t] = da_h[t]*u (17)
         _launch_units(
             kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dh_via, ring_1[t].start, a_h, at_0[t].start, da_h,
             at_0[t].start, u, dh_via, ring_1_0[t].start,
         )
 
-    # du_each[t] = da_h[t]*h[t-1]
+    # du_each[t] = da_h[t]*h[t-1] (27)
     h_t1 = h[pack.past(1, 0)]
     _launch_units(kernels.backward_2, pack.size, H, H, da_h, h_t1, du_each)
-    # du = sum of du_each[t]
+    # du = sum of du_each[t] (27)
     cp.matmul(ones, du_each, out=du.reshape(1, -1))
     if need_x:
-        # dx[t] = W.T @ da_h[t]
+        # dx[t] = W.T @ da_h[t] (19)
         cp.matmul(da_h, W, out=dx_)
-    # dW = sum of outer(da_h[t], x[t])
+    # dW = sum of outer(da_h[t], x[t]) (26)
     cp.matmul(da_h.T, x_, out=dW)
-    # db = sum of da_h[t]
+    # db = sum of da_h[t] (28)
     cp.matmul(ones, da_h, out=db.reshape(1, -1))
 
     dh_first = dh_via[pack.first(1)]
@@ -503,13 +503,13 @@ def step(
     kernels = _kernels(dtype)
     h_t1 = h_before[0]
 
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (8)
     W_x_t = a_h_in
     cp.matmul(x_t_, W_T, out=W_x_t)
-    # a_h_in[t] = W_x[t] + b
+    # a_h_in[t] = W_x[t] + b (8)
     _launch_units(kernels.forward_1, batch, H, H, a_h_in, b)
-    # a_h[t] = u*h[t-1] + a_h_in[t]
-    # h[t] = relu(a_h[t]) (hidden state)
+    # a_h[t] = u*h[t-1] + a_h_in[t] (8)
+    # h[t] = relu(a_h[t]) (hidden state) (9)
     _launch_units(kernels.forward_2, batch, H, H, u, h_t1, 0, a_h_in, 0, a_h, 0, h, 0)
 
     state = {
@@ -678,11 +678,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -695,7 +701,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -848,7 +854,7 @@ __device__ inline void forward_1_unit(
     real* a_h_in_t_rows,
     const real* b,
     const forward_1_in& in) {
-    // a_h_in[t] = W_x[t] + b
+    // a_h_in[t] = W_x[t] + b (8)
     const real a_h_in_t = in.W_x_t + in.b;
     a_h_in_t_rows[row * H + unit] = a_h_in_t;
 }
@@ -884,9 +890,9 @@ __device__ inline void forward_2_unit(
     real* a_h_t_rows,
     real* h_t_rows,
     const forward_2_in& in) {
-    // a_h[t] = u*h[t-1] + a_h_in[t]
+    // a_h[t] = u*h[t-1] + a_h_in[t] (8)
     const real a_h_t = in.u * in.h_t1 + in.a_h_in_t;
-    // h[t] = relu(a_h[t]) (hidden state)
+    // h[t] = relu(a_h[t]) (hidden state) (9)
     const real h_t = relu(a_h_t);
     a_h_t_rows[row * H + unit] = a_h_t;
     h_t_rows[row * H + unit] = h_t;
@@ -926,11 +932,11 @@ __device__ inline void backward_1_unit(
     const real* u,
     real* dh_via_t_rows,
     const backward_1_in& in) {
-    // dh[t] = dy[t] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_via[t+1] (17)
     const real dh_t = in.dy_t + in.dh_via_next;
-    // da_h[t] = dh[t]*greater(a_h[t], 0)
+    // da_h[t] = dh[t]*greater(a_h[t], 0) (18)
     const real da_h_t = dh_t * (real)(in.a_h_t > 0);
-    // dh_via[t] = da_h[t]*u
+    // dh_via[t] = da_h[t]*u (17)
     const real dh_via_t = da_h_t * in.u;
     da_h_t_rows[row * H + unit] = da_h_t;
     dh_via_t_rows[row * H + unit] = dh_via_t;
@@ -962,7 +968,7 @@ __device__ inline void backward_2_unit(
     const real* h_t1_rows,
     real* du_each_t_rows,
     const backward_2_in& in) {
-    // du_each[t] = da_h[t]*h[t-1]
+    // du_each[t] = da_h[t]*h[t-1] (27)
     const real du_each_t = in.da_h_t * in.h_t1;
     du_each_t_rows[row * H + unit] = du_each_t;
 }

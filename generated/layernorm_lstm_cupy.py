@@ -5,7 +5,7 @@ gate are normalised by themselves, and so is the cell state on its way out.
 
 The cell layernorm_lstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive layernorm_lstm``.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "c832caa126c26384"
+STAMP = "5d68d1c57e85cc7e"
 
 
 class Params(Mapping[str, Any]):
@@ -428,40 +428,40 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     U_i_to_U_o_T = params.stack("U_i", "U_o").T
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_g_x[t] = W_g @ x[t]
-    # W_o_x[t] = W_o @ x[t]
+    # W_i_x[t] = W_i @ x[t] (21)
+    # W_f_x[t] = W_f @ x[t] (27)
+    # W_g_x[t] = W_g @ x[t] (33)
+    # W_o_x[t] = W_o @ x[t] (39)
     W_i_x_to_W_o_x = W_i_x_W_f_x_W_g_x_W_o_x
     cp.matmul(x_rows, W_i_to_W_o_T, out=W_i_x_to_W_o_x)
-    # sum_W_i_x[t] = sum(W_i_x[t])
-    # sum_W_f_x[t] = sum(W_f_x[t])
-    # sum_W_g_x[t] = sum(W_g_x[t])
-    # sum_W_o_x[t] = sum(W_o_x[t])
-    # centred_W_i_x[t] = W_i_x[t] - sum_W_i_x[t]/H
-    # centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H
-    # centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H
-    # centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H
-    # square_W_i_x[t] = centred_W_i_x[t]**2
-    # square_W_f_x[t] = centred_W_f_x[t]**2
-    # square_W_g_x[t] = centred_W_g_x[t]**2
-    # square_W_o_x[t] = centred_W_o_x[t]**2
-    # sum_square_W_i_x[t] = sum(square_W_i_x[t])
-    # sum_square_W_f_x[t] = sum(square_W_f_x[t])
-    # sum_square_W_g_x[t] = sum(square_W_g_x[t])
-    # sum_square_W_o_x[t] = sum(square_W_o_x[t])
-    # std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05
-    # std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05
-    # std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05
-    # std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05
-    # std_W_i_x[t] = sqrt(std_squared_W_i_x[t])
-    # std_W_f_x[t] = sqrt(std_squared_W_f_x[t])
-    # std_W_g_x[t] = sqrt(std_squared_W_g_x[t])
-    # std_W_o_x[t] = sqrt(std_squared_W_o_x[t])
-    # sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i
-    # sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f
-    # tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g
-    # sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o
+    # sum_W_i_x[t] = sum(W_i_x[t]) (21)
+    # sum_W_f_x[t] = sum(W_f_x[t]) (27)
+    # sum_W_g_x[t] = sum(W_g_x[t]) (33)
+    # sum_W_o_x[t] = sum(W_o_x[t]) (39)
+    # centred_W_i_x[t] = W_i_x[t] - sum_W_i_x[t]/H (21)
+    # centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H (27)
+    # centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H (33)
+    # centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H (39)
+    # square_W_i_x[t] = centred_W_i_x[t]**2 (21)
+    # square_W_f_x[t] = centred_W_f_x[t]**2 (27)
+    # square_W_g_x[t] = centred_W_g_x[t]**2 (33)
+    # square_W_o_x[t] = centred_W_o_x[t]**2 (39)
+    # sum_square_W_i_x[t] = sum(square_W_i_x[t]) (21)
+    # sum_square_W_f_x[t] = sum(square_W_f_x[t]) (27)
+    # sum_square_W_g_x[t] = sum(square_W_g_x[t]) (33)
+    # sum_square_W_o_x[t] = sum(square_W_o_x[t]) (39)
+    # std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05 (21)
+    # std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05 (27)
+    # std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05 (33)
+    # std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05 (39)
+    # std_W_i_x[t] = sqrt(std_squared_W_i_x[t]) (21)
+    # std_W_f_x[t] = sqrt(std_squared_W_f_x[t]) (27)
+    # std_W_g_x[t] = sqrt(std_squared_W_g_x[t]) (33)
+    # std_W_o_x[t] = sqrt(std_squared_W_o_x[t]) (39)
+    # sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i (21)
+    # sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f (27)
+    # tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g (33)
+    # sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o (39)
     _launch_rows(
         kernels.forward_1, pack.size, H, 256, H, W_i_x_W_f_x_W_g_x_W_o_x, centred_W_i_x_to_centred_W_o_x,
         std_W_i_x_to_std_W_o_x, a_i, b_i, sigmoid_in_i_in_to_sigmoid_in_o_in, a_f, b_f, a_g, b_g, a_o, b_o,
@@ -479,54 +479,54 @@ def _forward_sweep(
         if n != samples:
             samples = n
             U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:n]
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (21)
+        # U_f_h[t] = U_f @ h[t-1] (27)
+        # U_g_h[t] = U_g @ h[t-1] (33)
+        # U_o_h[t] = U_o @ h[t-1] (39)
         h_t1 = h[at_1_0[t]]
         cp.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
-        # sum_U_i_h[t] = sum(U_i_h[t])
-        # sum_U_f_h[t] = sum(U_f_h[t])
-        # sum_U_g_h[t] = sum(U_g_h[t])
-        # sum_U_o_h[t] = sum(U_o_h[t])
-        # centred_U_i_h[t] = U_i_h[t] - sum_U_i_h[t]/H
-        # centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H
-        # centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H
-        # centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H
-        # square_U_i_h[t] = centred_U_i_h[t]**2
-        # square_U_f_h[t] = centred_U_f_h[t]**2
-        # square_U_g_h[t] = centred_U_g_h[t]**2
-        # square_U_o_h[t] = centred_U_o_h[t]**2
-        # sum_square_U_i_h[t] = sum(square_U_i_h[t])
-        # sum_square_U_f_h[t] = sum(square_U_f_h[t])
-        # sum_square_U_g_h[t] = sum(square_U_g_h[t])
-        # sum_square_U_o_h[t] = sum(square_U_o_h[t])
-        # std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05
-        # std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05
-        # std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05
-        # std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05
-        # std_U_i_h[t] = sqrt(std_squared_U_i_h[t])
-        # std_U_f_h[t] = sqrt(std_squared_U_f_h[t])
-        # std_U_g_h[t] = sqrt(std_squared_U_g_h[t])
-        # std_U_o_h[t] = sqrt(std_squared_U_o_h[t])
-        # sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t]
-        # sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t]
-        # tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t]
-        # sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t]
-        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
-        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
-        # g[t] = tanh(tanh_in_g[t]) (candidate)
-        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
-        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
-        # sum_c[t] = sum(c[t])
-        # centred_c[t] = c[t] - sum_c[t]/H
-        # square_c[t] = centred_c[t]**2
-        # sum_square_c[t] = sum(square_c[t])
-        # std_squared_c[t] = sum_square_c[t]/H + 1e-05
-        # std_c[t] = sqrt(std_squared_c[t])
-        # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
-        # tanh_a_h[t] = tanh(a_h[t])
-        # h[t] = o[t]*tanh_a_h[t] (hidden state)
+        # sum_U_i_h[t] = sum(U_i_h[t]) (21)
+        # sum_U_f_h[t] = sum(U_f_h[t]) (27)
+        # sum_U_g_h[t] = sum(U_g_h[t]) (33)
+        # sum_U_o_h[t] = sum(U_o_h[t]) (39)
+        # centred_U_i_h[t] = U_i_h[t] - sum_U_i_h[t]/H (21)
+        # centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H (27)
+        # centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H (33)
+        # centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H (39)
+        # square_U_i_h[t] = centred_U_i_h[t]**2 (21)
+        # square_U_f_h[t] = centred_U_f_h[t]**2 (27)
+        # square_U_g_h[t] = centred_U_g_h[t]**2 (33)
+        # square_U_o_h[t] = centred_U_o_h[t]**2 (39)
+        # sum_square_U_i_h[t] = sum(square_U_i_h[t]) (21)
+        # sum_square_U_f_h[t] = sum(square_U_f_h[t]) (27)
+        # sum_square_U_g_h[t] = sum(square_U_g_h[t]) (33)
+        # sum_square_U_o_h[t] = sum(square_U_o_h[t]) (39)
+        # std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05 (21)
+        # std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05 (27)
+        # std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05 (33)
+        # std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05 (39)
+        # std_U_i_h[t] = sqrt(std_squared_U_i_h[t]) (21)
+        # std_U_f_h[t] = sqrt(std_squared_U_f_h[t]) (27)
+        # std_U_g_h[t] = sqrt(std_squared_U_g_h[t]) (33)
+        # std_U_o_h[t] = sqrt(std_squared_U_o_h[t]) (39)
+        # sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t] (21)
+        # sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t] (27)
+        # tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t] (33)
+        # sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t] (39)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (21)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (27)
+        # g[t] = tanh(tanh_in_g[t]) (candidate) (33)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (39)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
+        # sum_c[t] = sum(c[t]) (42)
+        # centred_c[t] = c[t] - sum_c[t]/H (42)
+        # square_c[t] = centred_c[t]**2 (42)
+        # sum_square_c[t] = sum(square_c[t]) (42)
+        # std_squared_c[t] = sum_square_c[t]/H + 1e-05 (42)
+        # std_c[t] = sqrt(std_squared_c[t]) (42)
+        # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c (42)
+        # tanh_a_h[t] = tanh(a_h[t]) (42)
+        # h[t] = o[t]*tanh_a_h[t] (hidden state) (42)
         _launch_rows(
             kernels.forward_2, n, H, 256, H, U_i_h_U_f_h_U_g_h_U_o_h, centred_U_i_h_to_centred_U_o_h,
             kept_0[t].start, std_U_i_h_to_std_U_o_h, kept_0[t].start, d_i, sigmoid_in_i_in_to_sigmoid_in_o_in,
@@ -676,74 +676,74 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # sigmoid_in_i[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + centred_U_i_h[t]*d_i/std_U_i_h[t] + b_i
-        # sigmoid_in_f[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + centred_U_f_h[t]*d_f/std_U_f_h[t] + b_f
-        # tanh_in_g[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + centred_U_g_h[t]*d_g/std_U_g_h[t] + b_g
-        # sigmoid_in_o[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + centred_U_o_h[t]*d_o/std_U_o_h[t] + b_o
-        # centred_c[t] = c[t] - sum_c[t]/H
-        # dh[t] = dy[t] + dh_back[t+1]
-        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
-        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
-        # g[t] = tanh(tanh_in_g[t]) (candidate)
-        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
-        # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
-        # tanh_a_h[t] = tanh(a_h[t])
-        # dtanh_a_h[t] = dh[t]*o[t]
-        # da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
-        # do[t] = dh[t]*tanh_a_h[t]
-        # dstd_c_each[t] = da_h[t]*centred_c[t]*a_c
-        # dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t])
-        # dstd_U_o_h_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]*d_o
-        # dstd_c_sum[t] = sum(dstd_c_each[t])
-        # dstd_U_o_h_sum[t] = sum(dstd_U_o_h_each[t])
-        # dstd_c[t] = -dstd_c_sum[t]/std_c[t]**2
-        # dstd_squared_c[t] = dstd_c[t]/(2*std_c[t])
-        # dstd_U_o_h[t] = -dstd_U_o_h_sum[t]/std_U_o_h[t]**2
-        # dsum_square_c[t] = dstd_squared_c[t]/H
-        # dstd_squared_U_o_h[t] = dstd_U_o_h[t]/(2*std_U_o_h[t])
-        # dsum_square_U_o_h[t] = dstd_squared_U_o_h[t]/H
-        # dcentred_c[t] = 2*dsum_square_c[t]*centred_c[t] + da_h[t]*a_c/std_c[t]
-        # dcentred_U_o_h[t] = 2*dsum_square_U_o_h[t]*centred_U_o_h[t] + dsigmoid_in_o[t]*d_o/std_U_o_h[t]
-        # dsum_c_sum[t] = sum(dcentred_c[t])
-        # dsum_U_o_h_sum[t] = sum(dcentred_U_o_h[t])
-        # dsum_c[t] = -dsum_c_sum[t]/H
-        # dsum_U_o_h[t] = -dsum_U_o_h_sum[t]/H
-        # dc[t] = dsum_c[t] + dcentred_c[t] + dc_via[t+1]
-        # dU_o_h[t] = dsum_U_o_h[t] + dcentred_U_o_h[t]
-        # dg[t] = dc[t]*i[t]
-        # df[t] = dc[t]*c[t-1]
-        # di[t] = dc[t]*g[t]
-        # dc_via[t] = dc[t]*f[t]
-        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
-        # dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t])
-        # dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t])
-        # dstd_U_g_h_each[t] = dtanh_in_g[t]*centred_U_g_h[t]*d_g
-        # dstd_U_f_h_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]*d_f
-        # dstd_U_i_h_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]*d_i
-        # dstd_U_g_h_sum[t] = sum(dstd_U_g_h_each[t])
-        # dstd_U_f_h_sum[t] = sum(dstd_U_f_h_each[t])
-        # dstd_U_i_h_sum[t] = sum(dstd_U_i_h_each[t])
-        # dstd_U_g_h[t] = -dstd_U_g_h_sum[t]/std_U_g_h[t]**2
-        # dstd_U_f_h[t] = -dstd_U_f_h_sum[t]/std_U_f_h[t]**2
-        # dstd_U_i_h[t] = -dstd_U_i_h_sum[t]/std_U_i_h[t]**2
-        # dstd_squared_U_g_h[t] = dstd_U_g_h[t]/(2*std_U_g_h[t])
-        # dstd_squared_U_f_h[t] = dstd_U_f_h[t]/(2*std_U_f_h[t])
-        # dstd_squared_U_i_h[t] = dstd_U_i_h[t]/(2*std_U_i_h[t])
-        # dsum_square_U_g_h[t] = dstd_squared_U_g_h[t]/H
-        # dsum_square_U_f_h[t] = dstd_squared_U_f_h[t]/H
-        # dsum_square_U_i_h[t] = dstd_squared_U_i_h[t]/H
-        # dcentred_U_g_h[t] = 2*dsum_square_U_g_h[t]*centred_U_g_h[t] + dtanh_in_g[t]*d_g/std_U_g_h[t]
-        # dcentred_U_f_h[t] = 2*dsum_square_U_f_h[t]*centred_U_f_h[t] + dsigmoid_in_f[t]*d_f/std_U_f_h[t]
-        # dcentred_U_i_h[t] = 2*dsum_square_U_i_h[t]*centred_U_i_h[t] + dsigmoid_in_i[t]*d_i/std_U_i_h[t]
-        # dsum_U_g_h_sum[t] = sum(dcentred_U_g_h[t])
-        # dsum_U_f_h_sum[t] = sum(dcentred_U_f_h[t])
-        # dsum_U_i_h_sum[t] = sum(dcentred_U_i_h[t])
-        # dsum_U_g_h[t] = -dsum_U_g_h_sum[t]/H
-        # dsum_U_f_h[t] = -dsum_U_f_h_sum[t]/H
-        # dsum_U_i_h[t] = -dsum_U_i_h_sum[t]/H
-        # dU_g_h[t] = dsum_U_g_h[t] + dcentred_U_g_h[t]
-        # dU_f_h[t] = dsum_U_f_h[t] + dcentred_U_f_h[t]
-        # dU_i_h[t] = dsum_U_i_h[t] + dcentred_U_i_h[t]
+        # sigmoid_in_i[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + centred_U_i_h[t]*d_i/std_U_i_h[t] + b_i (21)
+        # sigmoid_in_f[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + centred_U_f_h[t]*d_f/std_U_f_h[t] + b_f (27)
+        # tanh_in_g[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + centred_U_g_h[t]*d_g/std_U_g_h[t] + b_g (33)
+        # sigmoid_in_o[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + centred_U_o_h[t]*d_o/std_U_o_h[t] + b_o (39)
+        # centred_c[t] = c[t] - sum_c[t]/H (42)
+        # dh[t] = dy[t] + dh_back[t+1] (90)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (21)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (27)
+        # g[t] = tanh(tanh_in_g[t]) (candidate) (33)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (39)
+        # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c (42)
+        # tanh_a_h[t] = tanh(a_h[t]) (42)
+        # dtanh_a_h[t] = dh[t]*o[t] (148)
+        # da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2) (148)
+        # do[t] = dh[t]*tanh_a_h[t] (95)
+        # dstd_c_each[t] = da_h[t]*centred_c[t]*a_c (94)
+        # dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t]) (146)
+        # dstd_U_o_h_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]*d_o (90)
+        # dstd_c_sum[t] = sum(dstd_c_each[t]) (94)
+        # dstd_U_o_h_sum[t] = sum(dstd_U_o_h_each[t]) (90)
+        # dstd_c[t] = -dstd_c_sum[t]/std_c[t]**2 (94)
+        # dstd_squared_c[t] = dstd_c[t]/(2*std_c[t]) (94)
+        # dstd_U_o_h[t] = -dstd_U_o_h_sum[t]/std_U_o_h[t]**2 (90)
+        # dsum_square_c[t] = dstd_squared_c[t]/H (94)
+        # dstd_squared_U_o_h[t] = dstd_U_o_h[t]/(2*std_U_o_h[t]) (90)
+        # dsum_square_U_o_h[t] = dstd_squared_U_o_h[t]/H (90)
+        # dcentred_c[t] = 2*dsum_square_c[t]*centred_c[t] + da_h[t]*a_c/std_c[t] (94)
+        # dcentred_U_o_h[t] = 2*dsum_square_U_o_h[t]*centred_U_o_h[t] + dsigmoid_in_o[t]*d_o/std_U_o_h[t] (90)
+        # dsum_c_sum[t] = sum(dcentred_c[t]) (94)
+        # dsum_U_o_h_sum[t] = sum(dcentred_U_o_h[t]) (90)
+        # dsum_c[t] = -dsum_c_sum[t]/H (94)
+        # dsum_U_o_h[t] = -dsum_U_o_h_sum[t]/H (90)
+        # dc[t] = dsum_c[t] + dcentred_c[t] + dc_via[t+1] (94)
+        # dU_o_h[t] = dsum_U_o_h[t] + dcentred_U_o_h[t] (90)
+        # dg[t] = dc[t]*i[t] (101)
+        # df[t] = dc[t]*c[t-1] (107)
+        # di[t] = dc[t]*g[t] (113)
+        # dc_via[t] = dc[t]*f[t] (94)
+        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2) (141)
+        # dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t]) (136)
+        # dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t]) (131)
+        # dstd_U_g_h_each[t] = dtanh_in_g[t]*centred_U_g_h[t]*d_g (90)
+        # dstd_U_f_h_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]*d_f (90)
+        # dstd_U_i_h_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]*d_i (90)
+        # dstd_U_g_h_sum[t] = sum(dstd_U_g_h_each[t]) (90)
+        # dstd_U_f_h_sum[t] = sum(dstd_U_f_h_each[t]) (90)
+        # dstd_U_i_h_sum[t] = sum(dstd_U_i_h_each[t]) (90)
+        # dstd_U_g_h[t] = -dstd_U_g_h_sum[t]/std_U_g_h[t]**2 (90)
+        # dstd_U_f_h[t] = -dstd_U_f_h_sum[t]/std_U_f_h[t]**2 (90)
+        # dstd_U_i_h[t] = -dstd_U_i_h_sum[t]/std_U_i_h[t]**2 (90)
+        # dstd_squared_U_g_h[t] = dstd_U_g_h[t]/(2*std_U_g_h[t]) (90)
+        # dstd_squared_U_f_h[t] = dstd_U_f_h[t]/(2*std_U_f_h[t]) (90)
+        # dstd_squared_U_i_h[t] = dstd_U_i_h[t]/(2*std_U_i_h[t]) (90)
+        # dsum_square_U_g_h[t] = dstd_squared_U_g_h[t]/H (90)
+        # dsum_square_U_f_h[t] = dstd_squared_U_f_h[t]/H (90)
+        # dsum_square_U_i_h[t] = dstd_squared_U_i_h[t]/H (90)
+        # dcentred_U_g_h[t] = 2*dsum_square_U_g_h[t]*centred_U_g_h[t] + dtanh_in_g[t]*d_g/std_U_g_h[t] (90)
+        # dcentred_U_f_h[t] = 2*dsum_square_U_f_h[t]*centred_U_f_h[t] + dsigmoid_in_f[t]*d_f/std_U_f_h[t] (90)
+        # dcentred_U_i_h[t] = 2*dsum_square_U_i_h[t]*centred_U_i_h[t] + dsigmoid_in_i[t]*d_i/std_U_i_h[t] (90)
+        # dsum_U_g_h_sum[t] = sum(dcentred_U_g_h[t]) (90)
+        # dsum_U_f_h_sum[t] = sum(dcentred_U_f_h[t]) (90)
+        # dsum_U_i_h_sum[t] = sum(dcentred_U_i_h[t]) (90)
+        # dsum_U_g_h[t] = -dsum_U_g_h_sum[t]/H (90)
+        # dsum_U_f_h[t] = -dsum_U_f_h_sum[t]/H (90)
+        # dsum_U_i_h[t] = -dsum_U_i_h_sum[t]/H (90)
+        # dU_g_h[t] = dsum_U_g_h[t] + dcentred_U_g_h[t] (90)
+        # dU_f_h[t] = dsum_U_f_h[t] + dcentred_U_f_h[t] (90)
+        # dU_i_h[t] = dsum_U_i_h[t] + dcentred_U_i_h[t] (90)
         _launch_rows(
             kernels.backward_1, n, H, 256, H, centred_W_i_x_to_centred_W_o_x, at_0[t].start, a_i,
             std_W_i_x_to_std_W_o_x, at_0[t].start, centred_U_i_h_to_centred_U_o_h, at_0[t].start, d_i,
@@ -754,97 +754,97 @@ def _backward_sweep(
             dU_i_h_to_dU_o_h, at_0[t].start, c, at_1_0[t].start, dc_via, ring_1_0[t].start, dtanh_in_g,
             at_0[t].start, dcentred_U_i_h_to_dcentred_U_g_h,
         )
-        # dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t]
+        # dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t] (90)
         dU_i_h_to_dU_o_h_t = dU_i_h_to_dU_o_h[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(dU_i_h_to_dU_o_h_t, U_i_to_U_o, out=dh_back_t)
 
-    # dU_i = sum of outer(dU_i_h[t], h[t-1])
-    # dU_f = sum of outer(dU_f_h[t], h[t-1])
-    # dU_g = sum of outer(dU_g_h[t], h[t-1])
-    # dU_o = sum of outer(dU_o_h[t], h[t-1])
+    # dU_i = sum of outer(dU_i_h[t], h[t-1]) (128)
+    # dU_f = sum of outer(dU_f_h[t], h[t-1]) (133)
+    # dU_g = sum of outer(dU_g_h[t], h[t-1]) (138)
+    # dU_o = sum of outer(dU_o_h[t], h[t-1]) (143)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(dU_i_h_to_dU_o_h.T, h_t1, out=dU_i_to_dU_o)
-    # dstd_W_o_x_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]*a_o
-    # dstd_W_g_x_each[t] = dtanh_in_g[t]*centred_W_g_x[t]*a_g
-    # dstd_W_f_x_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]*a_f
-    # dstd_W_i_x_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]*a_i
-    # da_i_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]/std_W_i_x[t]
-    # dd_i_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]/std_U_i_h[t]
-    # da_f_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]/std_W_f_x[t]
-    # dd_f_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]/std_U_f_h[t]
-    # da_g_each[t] = dtanh_in_g[t]*centred_W_g_x[t]/std_W_g_x[t]
-    # dd_g_each[t] = dtanh_in_g[t]*centred_U_g_h[t]/std_U_g_h[t]
-    # da_o_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]/std_W_o_x[t]
-    # dd_o_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]/std_U_o_h[t]
-    # da_c_each[t] = da_h[t]*centred_c[t]/std_c[t]
-    # dstd_W_o_x_sum[t] = sum(dstd_W_o_x_each[t])
-    # dstd_W_g_x_sum[t] = sum(dstd_W_g_x_each[t])
-    # dstd_W_f_x_sum[t] = sum(dstd_W_f_x_each[t])
-    # dstd_W_i_x_sum[t] = sum(dstd_W_i_x_each[t])
-    # dstd_W_o_x[t] = -dstd_W_o_x_sum[t]/std_W_o_x[t]**2
-    # dstd_W_g_x[t] = -dstd_W_g_x_sum[t]/std_W_g_x[t]**2
-    # dstd_W_f_x[t] = -dstd_W_f_x_sum[t]/std_W_f_x[t]**2
-    # dstd_W_i_x[t] = -dstd_W_i_x_sum[t]/std_W_i_x[t]**2
-    # dstd_squared_W_o_x[t] = dstd_W_o_x[t]/(2*std_W_o_x[t])
-    # dstd_squared_W_g_x[t] = dstd_W_g_x[t]/(2*std_W_g_x[t])
-    # dstd_squared_W_f_x[t] = dstd_W_f_x[t]/(2*std_W_f_x[t])
-    # dstd_squared_W_i_x[t] = dstd_W_i_x[t]/(2*std_W_i_x[t])
-    # dsum_square_W_o_x[t] = dstd_squared_W_o_x[t]/H
-    # dsum_square_W_g_x[t] = dstd_squared_W_g_x[t]/H
-    # dsum_square_W_f_x[t] = dstd_squared_W_f_x[t]/H
-    # dsum_square_W_i_x[t] = dstd_squared_W_i_x[t]/H
-    # dcentred_W_o_x[t] = 2*dsum_square_W_o_x[t]*centred_W_o_x[t] + dsigmoid_in_o[t]*a_o/std_W_o_x[t]
-    # dcentred_W_g_x[t] = 2*dsum_square_W_g_x[t]*centred_W_g_x[t] + dtanh_in_g[t]*a_g/std_W_g_x[t]
-    # dcentred_W_f_x[t] = 2*dsum_square_W_f_x[t]*centred_W_f_x[t] + dsigmoid_in_f[t]*a_f/std_W_f_x[t]
-    # dcentred_W_i_x[t] = 2*dsum_square_W_i_x[t]*centred_W_i_x[t] + dsigmoid_in_i[t]*a_i/std_W_i_x[t]
-    # dsum_W_o_x_sum[t] = sum(dcentred_W_o_x[t])
-    # dsum_W_g_x_sum[t] = sum(dcentred_W_g_x[t])
-    # dsum_W_f_x_sum[t] = sum(dcentred_W_f_x[t])
-    # dsum_W_i_x_sum[t] = sum(dcentred_W_i_x[t])
-    # dsum_W_o_x[t] = -dsum_W_o_x_sum[t]/H
-    # dsum_W_g_x[t] = -dsum_W_g_x_sum[t]/H
-    # dsum_W_f_x[t] = -dsum_W_f_x_sum[t]/H
-    # dsum_W_i_x[t] = -dsum_W_i_x_sum[t]/H
-    # dW_o_x[t] = dsum_W_o_x[t] + dcentred_W_o_x[t]
-    # dW_g_x[t] = dsum_W_g_x[t] + dcentred_W_g_x[t]
-    # dW_f_x[t] = dsum_W_f_x[t] + dcentred_W_f_x[t]
-    # dW_i_x[t] = dsum_W_i_x[t] + dcentred_W_i_x[t]
+    # dstd_W_o_x_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]*a_o (119)
+    # dstd_W_g_x_each[t] = dtanh_in_g[t]*centred_W_g_x[t]*a_g (119)
+    # dstd_W_f_x_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]*a_f (119)
+    # dstd_W_i_x_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]*a_i (119)
+    # da_i_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]/std_W_i_x[t] (129)
+    # dd_i_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]/std_U_i_h[t] (130)
+    # da_f_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]/std_W_f_x[t] (134)
+    # dd_f_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]/std_U_f_h[t] (135)
+    # da_g_each[t] = dtanh_in_g[t]*centred_W_g_x[t]/std_W_g_x[t] (139)
+    # dd_g_each[t] = dtanh_in_g[t]*centred_U_g_h[t]/std_U_g_h[t] (140)
+    # da_o_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]/std_W_o_x[t] (144)
+    # dd_o_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]/std_U_o_h[t] (145)
+    # da_c_each[t] = da_h[t]*centred_c[t]/std_c[t] (147)
+    # dstd_W_o_x_sum[t] = sum(dstd_W_o_x_each[t]) (119)
+    # dstd_W_g_x_sum[t] = sum(dstd_W_g_x_each[t]) (119)
+    # dstd_W_f_x_sum[t] = sum(dstd_W_f_x_each[t]) (119)
+    # dstd_W_i_x_sum[t] = sum(dstd_W_i_x_each[t]) (119)
+    # dstd_W_o_x[t] = -dstd_W_o_x_sum[t]/std_W_o_x[t]**2 (119)
+    # dstd_W_g_x[t] = -dstd_W_g_x_sum[t]/std_W_g_x[t]**2 (119)
+    # dstd_W_f_x[t] = -dstd_W_f_x_sum[t]/std_W_f_x[t]**2 (119)
+    # dstd_W_i_x[t] = -dstd_W_i_x_sum[t]/std_W_i_x[t]**2 (119)
+    # dstd_squared_W_o_x[t] = dstd_W_o_x[t]/(2*std_W_o_x[t]) (119)
+    # dstd_squared_W_g_x[t] = dstd_W_g_x[t]/(2*std_W_g_x[t]) (119)
+    # dstd_squared_W_f_x[t] = dstd_W_f_x[t]/(2*std_W_f_x[t]) (119)
+    # dstd_squared_W_i_x[t] = dstd_W_i_x[t]/(2*std_W_i_x[t]) (119)
+    # dsum_square_W_o_x[t] = dstd_squared_W_o_x[t]/H (119)
+    # dsum_square_W_g_x[t] = dstd_squared_W_g_x[t]/H (119)
+    # dsum_square_W_f_x[t] = dstd_squared_W_f_x[t]/H (119)
+    # dsum_square_W_i_x[t] = dstd_squared_W_i_x[t]/H (119)
+    # dcentred_W_o_x[t] = 2*dsum_square_W_o_x[t]*centred_W_o_x[t] + dsigmoid_in_o[t]*a_o/std_W_o_x[t] (119)
+    # dcentred_W_g_x[t] = 2*dsum_square_W_g_x[t]*centred_W_g_x[t] + dtanh_in_g[t]*a_g/std_W_g_x[t] (119)
+    # dcentred_W_f_x[t] = 2*dsum_square_W_f_x[t]*centred_W_f_x[t] + dsigmoid_in_f[t]*a_f/std_W_f_x[t] (119)
+    # dcentred_W_i_x[t] = 2*dsum_square_W_i_x[t]*centred_W_i_x[t] + dsigmoid_in_i[t]*a_i/std_W_i_x[t] (119)
+    # dsum_W_o_x_sum[t] = sum(dcentred_W_o_x[t]) (119)
+    # dsum_W_g_x_sum[t] = sum(dcentred_W_g_x[t]) (119)
+    # dsum_W_f_x_sum[t] = sum(dcentred_W_f_x[t]) (119)
+    # dsum_W_i_x_sum[t] = sum(dcentred_W_i_x[t]) (119)
+    # dsum_W_o_x[t] = -dsum_W_o_x_sum[t]/H (119)
+    # dsum_W_g_x[t] = -dsum_W_g_x_sum[t]/H (119)
+    # dsum_W_f_x[t] = -dsum_W_f_x_sum[t]/H (119)
+    # dsum_W_i_x[t] = -dsum_W_i_x_sum[t]/H (119)
+    # dW_o_x[t] = dsum_W_o_x[t] + dcentred_W_o_x[t] (119)
+    # dW_g_x[t] = dsum_W_g_x[t] + dcentred_W_g_x[t] (119)
+    # dW_f_x[t] = dsum_W_f_x[t] + dcentred_W_f_x[t] (119)
+    # dW_i_x[t] = dsum_W_i_x[t] + dcentred_W_i_x[t] (119)
     _launch_rows(
         kernels.backward_2, pack.size, H, 256, H, dsigmoid_in_i_to_dsigmoid_in_o,
         centred_W_i_x_to_centred_W_o_x, a_o, dtanh_in_g, a_g, a_f, a_i, std_W_i_x_to_std_W_o_x,
         da_i_each_to_da_o_each, centred_U_i_h_to_centred_U_o_h, std_U_i_h_to_std_U_o_h, dd_i_each_to_dd_o_each,
         da_h, centred_c, std_c, da_c_each, dcentred_W_i_x_to_dcentred_W_o_x, dW_i_x_to_dW_o_x,
     )
-    # da_i = sum of da_i_each[t]
-    # da_f = sum of da_f_each[t]
-    # da_g = sum of da_g_each[t]
-    # da_o = sum of da_o_each[t]
+    # da_i = sum of da_i_each[t] (129)
+    # da_f = sum of da_f_each[t] (134)
+    # da_g = sum of da_g_each[t] (139)
+    # da_o = sum of da_o_each[t] (144)
     cp.matmul(ones, da_i_each_to_da_o_each, out=da_i_to_da_o.reshape(1, -1))
-    # dd_i = sum of dd_i_each[t]
-    # dd_f = sum of dd_f_each[t]
-    # dd_g = sum of dd_g_each[t]
-    # dd_o = sum of dd_o_each[t]
+    # dd_i = sum of dd_i_each[t] (130)
+    # dd_f = sum of dd_f_each[t] (135)
+    # dd_g = sum of dd_g_each[t] (140)
+    # dd_o = sum of dd_o_each[t] (145)
     cp.matmul(ones, dd_i_each_to_dd_o_each, out=dd_i_to_dd_o.reshape(1, -1))
-    # db_g = sum of dtanh_in_g[t]
+    # db_g = sum of dtanh_in_g[t] (141)
     cp.matmul(ones, dtanh_in_g, out=db_g.reshape(1, -1))
-    # da_c = sum of da_c_each[t]
+    # da_c = sum of da_c_each[t] (147)
     cp.matmul(ones, da_c_each, out=da_c.reshape(1, -1))
-    # db_c = sum of da_h[t]
+    # db_c = sum of da_h[t] (148)
     cp.matmul(ones, da_h, out=db_c.reshape(1, -1))
     if need_x:
-        # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t]
+        # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t] (119)
         cp.matmul(dW_i_x_to_dW_o_x, W_i_to_W_o, out=dx_)
-    # dW_i = sum of outer(dW_i_x[t], x[t])
-    # dW_f = sum of outer(dW_f_x[t], x[t])
-    # dW_g = sum of outer(dW_g_x[t], x[t])
-    # dW_o = sum of outer(dW_o_x[t], x[t])
+    # dW_i = sum of outer(dW_i_x[t], x[t]) (127)
+    # dW_f = sum of outer(dW_f_x[t], x[t]) (132)
+    # dW_g = sum of outer(dW_g_x[t], x[t]) (137)
+    # dW_o = sum of outer(dW_o_x[t], x[t]) (142)
     cp.matmul(dW_i_x_to_dW_o_x.T, x_, out=dW_i_to_dW_o)
-    # db_i = sum of dsigmoid_in_i[t]
-    # db_f = sum of dsigmoid_in_f[t]
+    # db_i = sum of dsigmoid_in_i[t] (131)
+    # db_f = sum of dsigmoid_in_f[t] (136)
     dsigmoid_in_i_to_dsigmoid_in_f = dsigmoid_in_i_to_dsigmoid_in_o[:, : 2*H]
     cp.matmul(ones, dsigmoid_in_i_to_dsigmoid_in_f, out=db_i_to_db_f.reshape(1, -1))
-    # db_o = sum of dsigmoid_in_o[t]
+    # db_o = sum of dsigmoid_in_o[t] (146)
     dsigmoid_in_o = dsigmoid_in_i_to_dsigmoid_in_o[:, 2*H :]
     cp.matmul(ones, dsigmoid_in_o, out=db_o.reshape(1, -1))
 
@@ -912,92 +912,92 @@ def step(
     U_i_to_U_o_T = params.stack("U_i", "U_o").T
     c_t1 = c_before[0]
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_g_x[t] = W_g @ x[t]
-    # W_o_x[t] = W_o @ x[t]
+    # W_i_x[t] = W_i @ x[t] (21)
+    # W_f_x[t] = W_f @ x[t] (27)
+    # W_g_x[t] = W_g @ x[t] (33)
+    # W_o_x[t] = W_o @ x[t] (39)
     W_i_x_to_W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x
     cp.matmul(x_t_, W_i_to_W_o_T, out=W_i_x_to_W_o_x_t)
-    # sum_W_i_x[t] = sum(W_i_x[t])
-    # sum_W_f_x[t] = sum(W_f_x[t])
-    # sum_W_g_x[t] = sum(W_g_x[t])
-    # sum_W_o_x[t] = sum(W_o_x[t])
-    # centred_W_i_x[t] = W_i_x[t] - sum_W_i_x[t]/H
-    # centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H
-    # centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H
-    # centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H
-    # square_W_i_x[t] = centred_W_i_x[t]**2
-    # square_W_f_x[t] = centred_W_f_x[t]**2
-    # square_W_g_x[t] = centred_W_g_x[t]**2
-    # square_W_o_x[t] = centred_W_o_x[t]**2
-    # sum_square_W_i_x[t] = sum(square_W_i_x[t])
-    # sum_square_W_f_x[t] = sum(square_W_f_x[t])
-    # sum_square_W_g_x[t] = sum(square_W_g_x[t])
-    # sum_square_W_o_x[t] = sum(square_W_o_x[t])
-    # std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05
-    # std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05
-    # std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05
-    # std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05
-    # std_W_i_x[t] = sqrt(std_squared_W_i_x[t])
-    # std_W_f_x[t] = sqrt(std_squared_W_f_x[t])
-    # std_W_g_x[t] = sqrt(std_squared_W_g_x[t])
-    # std_W_o_x[t] = sqrt(std_squared_W_o_x[t])
-    # sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i
-    # sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f
-    # tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g
-    # sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o
+    # sum_W_i_x[t] = sum(W_i_x[t]) (21)
+    # sum_W_f_x[t] = sum(W_f_x[t]) (27)
+    # sum_W_g_x[t] = sum(W_g_x[t]) (33)
+    # sum_W_o_x[t] = sum(W_o_x[t]) (39)
+    # centred_W_i_x[t] = W_i_x[t] - sum_W_i_x[t]/H (21)
+    # centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H (27)
+    # centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H (33)
+    # centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H (39)
+    # square_W_i_x[t] = centred_W_i_x[t]**2 (21)
+    # square_W_f_x[t] = centred_W_f_x[t]**2 (27)
+    # square_W_g_x[t] = centred_W_g_x[t]**2 (33)
+    # square_W_o_x[t] = centred_W_o_x[t]**2 (39)
+    # sum_square_W_i_x[t] = sum(square_W_i_x[t]) (21)
+    # sum_square_W_f_x[t] = sum(square_W_f_x[t]) (27)
+    # sum_square_W_g_x[t] = sum(square_W_g_x[t]) (33)
+    # sum_square_W_o_x[t] = sum(square_W_o_x[t]) (39)
+    # std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05 (21)
+    # std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05 (27)
+    # std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05 (33)
+    # std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05 (39)
+    # std_W_i_x[t] = sqrt(std_squared_W_i_x[t]) (21)
+    # std_W_f_x[t] = sqrt(std_squared_W_f_x[t]) (27)
+    # std_W_g_x[t] = sqrt(std_squared_W_g_x[t]) (33)
+    # std_W_o_x[t] = sqrt(std_squared_W_o_x[t]) (39)
+    # sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i (21)
+    # sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f (27)
+    # tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g (33)
+    # sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o (39)
     _launch_rows(
         kernels.forward_1, batch, H, 256, H, W_i_x_W_f_x_W_g_x_W_o_x, centred_W_i_x_to_centred_W_o_x,
         std_W_i_x_to_std_W_o_x, a_i, b_i, sigmoid_in_i_in_to_sigmoid_in_o_in, a_f, b_f, a_g, b_g, a_o, b_o,
     )
-    # U_i_h[t] = U_i @ h[t-1]
-    # U_f_h[t] = U_f @ h[t-1]
-    # U_g_h[t] = U_g @ h[t-1]
-    # U_o_h[t] = U_o @ h[t-1]
+    # U_i_h[t] = U_i @ h[t-1] (21)
+    # U_f_h[t] = U_f @ h[t-1] (27)
+    # U_g_h[t] = U_g @ h[t-1] (33)
+    # U_o_h[t] = U_o @ h[t-1] (39)
     U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h
     cp.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
-    # sum_U_i_h[t] = sum(U_i_h[t])
-    # sum_U_f_h[t] = sum(U_f_h[t])
-    # sum_U_g_h[t] = sum(U_g_h[t])
-    # sum_U_o_h[t] = sum(U_o_h[t])
-    # centred_U_i_h[t] = U_i_h[t] - sum_U_i_h[t]/H
-    # centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H
-    # centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H
-    # centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H
-    # square_U_i_h[t] = centred_U_i_h[t]**2
-    # square_U_f_h[t] = centred_U_f_h[t]**2
-    # square_U_g_h[t] = centred_U_g_h[t]**2
-    # square_U_o_h[t] = centred_U_o_h[t]**2
-    # sum_square_U_i_h[t] = sum(square_U_i_h[t])
-    # sum_square_U_f_h[t] = sum(square_U_f_h[t])
-    # sum_square_U_g_h[t] = sum(square_U_g_h[t])
-    # sum_square_U_o_h[t] = sum(square_U_o_h[t])
-    # std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05
-    # std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05
-    # std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05
-    # std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05
-    # std_U_i_h[t] = sqrt(std_squared_U_i_h[t])
-    # std_U_f_h[t] = sqrt(std_squared_U_f_h[t])
-    # std_U_g_h[t] = sqrt(std_squared_U_g_h[t])
-    # std_U_o_h[t] = sqrt(std_squared_U_o_h[t])
-    # sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t]
-    # sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t]
-    # tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t]
-    # sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t]
-    # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
-    # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
-    # g[t] = tanh(tanh_in_g[t]) (candidate)
-    # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
-    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
-    # sum_c[t] = sum(c[t])
-    # centred_c[t] = c[t] - sum_c[t]/H
-    # square_c[t] = centred_c[t]**2
-    # sum_square_c[t] = sum(square_c[t])
-    # std_squared_c[t] = sum_square_c[t]/H + 1e-05
-    # std_c[t] = sqrt(std_squared_c[t])
-    # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
-    # tanh_a_h[t] = tanh(a_h[t])
-    # h[t] = o[t]*tanh_a_h[t] (hidden state)
+    # sum_U_i_h[t] = sum(U_i_h[t]) (21)
+    # sum_U_f_h[t] = sum(U_f_h[t]) (27)
+    # sum_U_g_h[t] = sum(U_g_h[t]) (33)
+    # sum_U_o_h[t] = sum(U_o_h[t]) (39)
+    # centred_U_i_h[t] = U_i_h[t] - sum_U_i_h[t]/H (21)
+    # centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H (27)
+    # centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H (33)
+    # centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H (39)
+    # square_U_i_h[t] = centred_U_i_h[t]**2 (21)
+    # square_U_f_h[t] = centred_U_f_h[t]**2 (27)
+    # square_U_g_h[t] = centred_U_g_h[t]**2 (33)
+    # square_U_o_h[t] = centred_U_o_h[t]**2 (39)
+    # sum_square_U_i_h[t] = sum(square_U_i_h[t]) (21)
+    # sum_square_U_f_h[t] = sum(square_U_f_h[t]) (27)
+    # sum_square_U_g_h[t] = sum(square_U_g_h[t]) (33)
+    # sum_square_U_o_h[t] = sum(square_U_o_h[t]) (39)
+    # std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05 (21)
+    # std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05 (27)
+    # std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05 (33)
+    # std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05 (39)
+    # std_U_i_h[t] = sqrt(std_squared_U_i_h[t]) (21)
+    # std_U_f_h[t] = sqrt(std_squared_U_f_h[t]) (27)
+    # std_U_g_h[t] = sqrt(std_squared_U_g_h[t]) (33)
+    # std_U_o_h[t] = sqrt(std_squared_U_o_h[t]) (39)
+    # sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t] (21)
+    # sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t] (27)
+    # tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t] (33)
+    # sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t] (39)
+    # i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (21)
+    # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (27)
+    # g[t] = tanh(tanh_in_g[t]) (candidate) (33)
+    # o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (39)
+    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
+    # sum_c[t] = sum(c[t]) (42)
+    # centred_c[t] = c[t] - sum_c[t]/H (42)
+    # square_c[t] = centred_c[t]**2 (42)
+    # sum_square_c[t] = sum(square_c[t]) (42)
+    # std_squared_c[t] = sum_square_c[t]/H + 1e-05 (42)
+    # std_c[t] = sqrt(std_squared_c[t]) (42)
+    # a_h[t] = centred_c[t]*a_c/std_c[t] + b_c (42)
+    # tanh_a_h[t] = tanh(a_h[t]) (42)
+    # h[t] = o[t]*tanh_a_h[t] (hidden state) (42)
     _launch_rows(
         kernels.forward_2, batch, H, 256, H, U_i_h_U_f_h_U_g_h_U_o_h, centred_U_i_h_to_centred_U_o_h, 0,
         std_U_i_h_to_std_U_o_h, 0, d_i, sigmoid_in_i_in_to_sigmoid_in_o_in, 0, d_f, d_g, d_o, h, 0, c_t1, 0, c,
@@ -1171,11 +1171,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1188,7 +1194,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1368,13 +1374,13 @@ __device__ inline void forward_1_row(
         partial_sum_W_g_x += W_g_x_t;
         partial_sum_W_o_x += W_o_x_t;
     }
-    // sum_W_i_x[t] = sum(W_i_x[t])
+    // sum_W_i_x[t] = sum(W_i_x[t]) (21)
     const real sum_W_i_x_t = block_sum(partial_sum_W_i_x);
-    // sum_W_f_x[t] = sum(W_f_x[t])
+    // sum_W_f_x[t] = sum(W_f_x[t]) (27)
     const real sum_W_f_x_t = block_sum(partial_sum_W_f_x);
-    // sum_W_g_x[t] = sum(W_g_x[t])
+    // sum_W_g_x[t] = sum(W_g_x[t]) (33)
     const real sum_W_g_x_t = block_sum(partial_sum_W_g_x);
-    // sum_W_o_x[t] = sum(W_o_x[t])
+    // sum_W_o_x[t] = sum(W_o_x[t]) (39)
     const real sum_W_o_x_t = block_sum(partial_sum_W_o_x);
     real partial_sum_square_W_i_x = 0;
     real partial_sum_square_W_f_x = 0;
@@ -1385,21 +1391,21 @@ __device__ inline void forward_1_row(
         const real W_f_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[H + unit];
         const real W_g_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[2*H + unit];
         const real W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[3*H + unit];
-        // centred_W_i_x[t] = W_i_x[t] - sum_W_i_x[t]/H
+        // centred_W_i_x[t] = W_i_x[t] - sum_W_i_x[t]/H (21)
         const real centred_W_i_x_t = W_i_x_t - sum_W_i_x_t / (real)H;
-        // centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H
+        // centred_W_f_x[t] = W_f_x[t] - sum_W_f_x[t]/H (27)
         const real centred_W_f_x_t = W_f_x_t - sum_W_f_x_t / (real)H;
-        // centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H
+        // centred_W_g_x[t] = W_g_x[t] - sum_W_g_x[t]/H (33)
         const real centred_W_g_x_t = W_g_x_t - sum_W_g_x_t / (real)H;
-        // centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H
+        // centred_W_o_x[t] = W_o_x[t] - sum_W_o_x[t]/H (39)
         const real centred_W_o_x_t = W_o_x_t - sum_W_o_x_t / (real)H;
-        // square_W_i_x[t] = centred_W_i_x[t]**2
+        // square_W_i_x[t] = centred_W_i_x[t]**2 (21)
         const real square_W_i_x_t = centred_W_i_x_t * centred_W_i_x_t;
-        // square_W_f_x[t] = centred_W_f_x[t]**2
+        // square_W_f_x[t] = centred_W_f_x[t]**2 (27)
         const real square_W_f_x_t = centred_W_f_x_t * centred_W_f_x_t;
-        // square_W_g_x[t] = centred_W_g_x[t]**2
+        // square_W_g_x[t] = centred_W_g_x[t]**2 (33)
         const real square_W_g_x_t = centred_W_g_x_t * centred_W_g_x_t;
-        // square_W_o_x[t] = centred_W_o_x[t]**2
+        // square_W_o_x[t] = centred_W_o_x[t]**2 (39)
         const real square_W_o_x_t = centred_W_o_x_t * centred_W_o_x_t;
         partial_sum_square_W_i_x += square_W_i_x_t;
         partial_sum_square_W_f_x += square_W_f_x_t;
@@ -1410,29 +1416,29 @@ __device__ inline void forward_1_row(
         centred_W_i_x_to_centred_W_o_x_t_row[2*H + unit] = centred_W_g_x_t;
         centred_W_i_x_to_centred_W_o_x_t_row[3*H + unit] = centred_W_o_x_t;
     }
-    // sum_square_W_i_x[t] = sum(square_W_i_x[t])
+    // sum_square_W_i_x[t] = sum(square_W_i_x[t]) (21)
     const real sum_square_W_i_x_t = block_sum(partial_sum_square_W_i_x);
-    // sum_square_W_f_x[t] = sum(square_W_f_x[t])
+    // sum_square_W_f_x[t] = sum(square_W_f_x[t]) (27)
     const real sum_square_W_f_x_t = block_sum(partial_sum_square_W_f_x);
-    // sum_square_W_g_x[t] = sum(square_W_g_x[t])
+    // sum_square_W_g_x[t] = sum(square_W_g_x[t]) (33)
     const real sum_square_W_g_x_t = block_sum(partial_sum_square_W_g_x);
-    // sum_square_W_o_x[t] = sum(square_W_o_x[t])
+    // sum_square_W_o_x[t] = sum(square_W_o_x[t]) (39)
     const real sum_square_W_o_x_t = block_sum(partial_sum_square_W_o_x);
-    // std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05
+    // std_squared_W_i_x[t] = sum_square_W_i_x[t]/H + 1e-05 (21)
     const real std_squared_W_i_x_t = sum_square_W_i_x_t / (real)H + (real)1e-05;
-    // std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05
+    // std_squared_W_f_x[t] = sum_square_W_f_x[t]/H + 1e-05 (27)
     const real std_squared_W_f_x_t = sum_square_W_f_x_t / (real)H + (real)1e-05;
-    // std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05
+    // std_squared_W_g_x[t] = sum_square_W_g_x[t]/H + 1e-05 (33)
     const real std_squared_W_g_x_t = sum_square_W_g_x_t / (real)H + (real)1e-05;
-    // std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05
+    // std_squared_W_o_x[t] = sum_square_W_o_x[t]/H + 1e-05 (39)
     const real std_squared_W_o_x_t = sum_square_W_o_x_t / (real)H + (real)1e-05;
-    // std_W_i_x[t] = sqrt(std_squared_W_i_x[t])
+    // std_W_i_x[t] = sqrt(std_squared_W_i_x[t]) (21)
     const real std_W_i_x_t = sqrt(std_squared_W_i_x_t);
-    // std_W_f_x[t] = sqrt(std_squared_W_f_x[t])
+    // std_W_f_x[t] = sqrt(std_squared_W_f_x[t]) (27)
     const real std_W_f_x_t = sqrt(std_squared_W_f_x_t);
-    // std_W_g_x[t] = sqrt(std_squared_W_g_x[t])
+    // std_W_g_x[t] = sqrt(std_squared_W_g_x[t]) (33)
     const real std_W_g_x_t = sqrt(std_squared_W_g_x_t);
-    // std_W_o_x[t] = sqrt(std_squared_W_o_x[t])
+    // std_W_o_x[t] = sqrt(std_squared_W_o_x[t]) (39)
     const real std_W_o_x_t = sqrt(std_squared_W_o_x_t);
     if (threadIdx.x == 0) std_W_i_x_to_std_W_o_x_t_row[0] = std_W_i_x_t;
     if (threadIdx.x == 0) std_W_i_x_to_std_W_o_x_t_row[1] = std_W_f_x_t;
@@ -1443,13 +1449,13 @@ __device__ inline void forward_1_row(
         const real centred_W_f_x_t = centred_W_i_x_to_centred_W_o_x_t_row[H + unit];
         const real centred_W_g_x_t = centred_W_i_x_to_centred_W_o_x_t_row[2*H + unit];
         const real centred_W_o_x_t = centred_W_i_x_to_centred_W_o_x_t_row[3*H + unit];
-        // sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i
+        // sigmoid_in_i_in[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + b_i (21)
         const real sigmoid_in_i_in_t = centred_W_i_x_t * a_i[unit] / std_W_i_x_t + b_i[unit];
-        // sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f
+        // sigmoid_in_f_in[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + b_f (27)
         const real sigmoid_in_f_in_t = centred_W_f_x_t * a_f[unit] / std_W_f_x_t + b_f[unit];
-        // tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g
+        // tanh_in_g_in[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + b_g (33)
         const real tanh_in_g_in_t = centred_W_g_x_t * a_g[unit] / std_W_g_x_t + b_g[unit];
-        // sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o
+        // sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o (39)
         const real sigmoid_in_o_in_t = centred_W_o_x_t * a_o[unit] / std_W_o_x_t + b_o[unit];
         sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[unit] = sigmoid_in_i_in_t;
         sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[H + unit] = sigmoid_in_f_in_t;
@@ -1501,13 +1507,13 @@ __device__ inline void forward_2_row(
         partial_sum_U_g_h += U_g_h_t;
         partial_sum_U_o_h += U_o_h_t;
     }
-    // sum_U_i_h[t] = sum(U_i_h[t])
+    // sum_U_i_h[t] = sum(U_i_h[t]) (21)
     const real sum_U_i_h_t = block_sum(partial_sum_U_i_h);
-    // sum_U_f_h[t] = sum(U_f_h[t])
+    // sum_U_f_h[t] = sum(U_f_h[t]) (27)
     const real sum_U_f_h_t = block_sum(partial_sum_U_f_h);
-    // sum_U_g_h[t] = sum(U_g_h[t])
+    // sum_U_g_h[t] = sum(U_g_h[t]) (33)
     const real sum_U_g_h_t = block_sum(partial_sum_U_g_h);
-    // sum_U_o_h[t] = sum(U_o_h[t])
+    // sum_U_o_h[t] = sum(U_o_h[t]) (39)
     const real sum_U_o_h_t = block_sum(partial_sum_U_o_h);
     real partial_sum_square_U_i_h = 0;
     real partial_sum_square_U_f_h = 0;
@@ -1518,21 +1524,21 @@ __device__ inline void forward_2_row(
         const real U_f_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t_row[H + unit];
         const real U_g_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t_row[2*H + unit];
         const real U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t_row[3*H + unit];
-        // centred_U_i_h[t] = U_i_h[t] - sum_U_i_h[t]/H
+        // centred_U_i_h[t] = U_i_h[t] - sum_U_i_h[t]/H (21)
         const real centred_U_i_h_t = U_i_h_t - sum_U_i_h_t / (real)H;
-        // centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H
+        // centred_U_f_h[t] = U_f_h[t] - sum_U_f_h[t]/H (27)
         const real centred_U_f_h_t = U_f_h_t - sum_U_f_h_t / (real)H;
-        // centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H
+        // centred_U_g_h[t] = U_g_h[t] - sum_U_g_h[t]/H (33)
         const real centred_U_g_h_t = U_g_h_t - sum_U_g_h_t / (real)H;
-        // centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H
+        // centred_U_o_h[t] = U_o_h[t] - sum_U_o_h[t]/H (39)
         const real centred_U_o_h_t = U_o_h_t - sum_U_o_h_t / (real)H;
-        // square_U_i_h[t] = centred_U_i_h[t]**2
+        // square_U_i_h[t] = centred_U_i_h[t]**2 (21)
         const real square_U_i_h_t = centred_U_i_h_t * centred_U_i_h_t;
-        // square_U_f_h[t] = centred_U_f_h[t]**2
+        // square_U_f_h[t] = centred_U_f_h[t]**2 (27)
         const real square_U_f_h_t = centred_U_f_h_t * centred_U_f_h_t;
-        // square_U_g_h[t] = centred_U_g_h[t]**2
+        // square_U_g_h[t] = centred_U_g_h[t]**2 (33)
         const real square_U_g_h_t = centred_U_g_h_t * centred_U_g_h_t;
-        // square_U_o_h[t] = centred_U_o_h[t]**2
+        // square_U_o_h[t] = centred_U_o_h[t]**2 (39)
         const real square_U_o_h_t = centred_U_o_h_t * centred_U_o_h_t;
         partial_sum_square_U_i_h += square_U_i_h_t;
         partial_sum_square_U_f_h += square_U_f_h_t;
@@ -1543,29 +1549,29 @@ __device__ inline void forward_2_row(
         centred_U_i_h_to_centred_U_o_h_t_row[2*H + unit] = centred_U_g_h_t;
         centred_U_i_h_to_centred_U_o_h_t_row[3*H + unit] = centred_U_o_h_t;
     }
-    // sum_square_U_i_h[t] = sum(square_U_i_h[t])
+    // sum_square_U_i_h[t] = sum(square_U_i_h[t]) (21)
     const real sum_square_U_i_h_t = block_sum(partial_sum_square_U_i_h);
-    // sum_square_U_f_h[t] = sum(square_U_f_h[t])
+    // sum_square_U_f_h[t] = sum(square_U_f_h[t]) (27)
     const real sum_square_U_f_h_t = block_sum(partial_sum_square_U_f_h);
-    // sum_square_U_g_h[t] = sum(square_U_g_h[t])
+    // sum_square_U_g_h[t] = sum(square_U_g_h[t]) (33)
     const real sum_square_U_g_h_t = block_sum(partial_sum_square_U_g_h);
-    // sum_square_U_o_h[t] = sum(square_U_o_h[t])
+    // sum_square_U_o_h[t] = sum(square_U_o_h[t]) (39)
     const real sum_square_U_o_h_t = block_sum(partial_sum_square_U_o_h);
-    // std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05
+    // std_squared_U_i_h[t] = sum_square_U_i_h[t]/H + 1e-05 (21)
     const real std_squared_U_i_h_t = sum_square_U_i_h_t / (real)H + (real)1e-05;
-    // std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05
+    // std_squared_U_f_h[t] = sum_square_U_f_h[t]/H + 1e-05 (27)
     const real std_squared_U_f_h_t = sum_square_U_f_h_t / (real)H + (real)1e-05;
-    // std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05
+    // std_squared_U_g_h[t] = sum_square_U_g_h[t]/H + 1e-05 (33)
     const real std_squared_U_g_h_t = sum_square_U_g_h_t / (real)H + (real)1e-05;
-    // std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05
+    // std_squared_U_o_h[t] = sum_square_U_o_h[t]/H + 1e-05 (39)
     const real std_squared_U_o_h_t = sum_square_U_o_h_t / (real)H + (real)1e-05;
-    // std_U_i_h[t] = sqrt(std_squared_U_i_h[t])
+    // std_U_i_h[t] = sqrt(std_squared_U_i_h[t]) (21)
     const real std_U_i_h_t = sqrt(std_squared_U_i_h_t);
-    // std_U_f_h[t] = sqrt(std_squared_U_f_h[t])
+    // std_U_f_h[t] = sqrt(std_squared_U_f_h[t]) (27)
     const real std_U_f_h_t = sqrt(std_squared_U_f_h_t);
-    // std_U_g_h[t] = sqrt(std_squared_U_g_h[t])
+    // std_U_g_h[t] = sqrt(std_squared_U_g_h[t]) (33)
     const real std_U_g_h_t = sqrt(std_squared_U_g_h_t);
-    // std_U_o_h[t] = sqrt(std_squared_U_o_h[t])
+    // std_U_o_h[t] = sqrt(std_squared_U_o_h[t]) (39)
     const real std_U_o_h_t = sqrt(std_squared_U_o_h_t);
     if (threadIdx.x == 0) std_U_i_h_to_std_U_o_h_t_row[0] = std_U_i_h_t;
     if (threadIdx.x == 0) std_U_i_h_to_std_U_o_h_t_row[1] = std_U_f_h_t;
@@ -1582,56 +1588,56 @@ __device__ inline void forward_2_row(
         const real centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h_t_row[3*H + unit];
         const real sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[3*H + unit];
         const real c_t1 = c_t1_row[unit];
-        // sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t]
+        // sigmoid_in_i[t] = centred_U_i_h[t]*d_i/std_U_i_h[t] + sigmoid_in_i_in[t] (21)
         const real sigmoid_in_i_t = centred_U_i_h_t * d_i[unit] / std_U_i_h_t + sigmoid_in_i_in_t;
-        // sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t]
+        // sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t] (27)
         const real sigmoid_in_f_t = centred_U_f_h_t * d_f[unit] / std_U_f_h_t + sigmoid_in_f_in_t;
-        // tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t]
+        // tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t] (33)
         const real tanh_in_g_t = centred_U_g_h_t * d_g[unit] / std_U_g_h_t + tanh_in_g_in_t;
-        // sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t]
+        // sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t] (39)
         const real sigmoid_in_o_t = centred_U_o_h_t * d_o[unit] / std_U_o_h_t + sigmoid_in_o_in_t;
-        // i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        // i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (21)
         const real i_t = sigmoid(sigmoid_in_i_t);
-        // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (27)
         const real f_t = sigmoid(sigmoid_in_f_t);
-        // g[t] = tanh(tanh_in_g[t]) (candidate)
+        // g[t] = tanh(tanh_in_g[t]) (candidate) (33)
         const real g_t = tanh(tanh_in_g_t);
-        // o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        // o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (39)
         const real o_t = sigmoid(sigmoid_in_o_t);
-        // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
         const real c_t = f_t * c_t1 + i_t * g_t;
         partial_sum_c += c_t;
         h_t_row[unit] = o_t;
         c_t_row[unit] = c_t;
     }
-    // sum_c[t] = sum(c[t])
+    // sum_c[t] = sum(c[t]) (42)
     const real sum_c_t = block_sum(partial_sum_c);
     if (threadIdx.x == 0) sum_c_t_row[0] = sum_c_t;
     real partial_sum_square_c = 0;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real c_t = c_t_row[unit];
-        // centred_c[t] = c[t] - sum_c[t]/H
+        // centred_c[t] = c[t] - sum_c[t]/H (42)
         const real centred_c_t = c_t - sum_c_t / (real)H;
-        // square_c[t] = centred_c[t]**2
+        // square_c[t] = centred_c[t]**2 (42)
         const real square_c_t = centred_c_t * centred_c_t;
         partial_sum_square_c += square_c_t;
         centred_c_t_row[unit] = centred_c_t;
     }
-    // sum_square_c[t] = sum(square_c[t])
+    // sum_square_c[t] = sum(square_c[t]) (42)
     const real sum_square_c_t = block_sum(partial_sum_square_c);
-    // std_squared_c[t] = sum_square_c[t]/H + 1e-05
+    // std_squared_c[t] = sum_square_c[t]/H + 1e-05 (42)
     const real std_squared_c_t = sum_square_c_t / (real)H + (real)1e-05;
-    // std_c[t] = sqrt(std_squared_c[t])
+    // std_c[t] = sqrt(std_squared_c[t]) (42)
     const real std_c_t = sqrt(std_squared_c_t);
     if (threadIdx.x == 0) std_c_t_row[0] = std_c_t;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real centred_c_t = centred_c_t_row[unit];
         const real o_t = h_t_row[unit];
-        // a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
+        // a_h[t] = centred_c[t]*a_c/std_c[t] + b_c (42)
         const real a_h_t = centred_c_t * a_c[unit] / std_c_t + b_c[unit];
-        // tanh_a_h[t] = tanh(a_h[t])
+        // tanh_a_h[t] = tanh(a_h[t]) (42)
         const real tanh_a_h_t = tanh(a_h_t);
-        // h[t] = o[t]*tanh_a_h[t] (hidden state)
+        // h[t] = o[t]*tanh_a_h[t] (hidden state) (42)
         const real h_t = o_t * tanh_a_h_t;
         h_t_row[unit] = h_t;
     }
@@ -1720,45 +1726,45 @@ __device__ inline void backward_1_row(
         const real c_t = c_t_row[unit];
         const real dy_t = dy_t_row[unit];
         const real dh_back_next = dh_back_next_row[unit];
-        // sigmoid_in_i[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + centred_U_i_h[t]*d_i/std_U_i_h[t] + b_i
+        // sigmoid_in_i[t] = centred_W_i_x[t]*a_i/std_W_i_x[t] + centred_U_i_h[t]*d_i/std_U_i_h[t] + b_i (21)
         const real sigmoid_in_i_t =
             centred_W_i_x_t * a_i[unit] / std_W_i_x_t + centred_U_i_h_t * d_i[unit] / std_U_i_h_t + b_i[unit];
-        // sigmoid_in_f[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + centred_U_f_h[t]*d_f/std_U_f_h[t] + b_f
+        // sigmoid_in_f[t] = centred_W_f_x[t]*a_f/std_W_f_x[t] + centred_U_f_h[t]*d_f/std_U_f_h[t] + b_f (27)
         const real sigmoid_in_f_t =
             centred_W_f_x_t * a_f[unit] / std_W_f_x_t + centred_U_f_h_t * d_f[unit] / std_U_f_h_t + b_f[unit];
-        // tanh_in_g[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + centred_U_g_h[t]*d_g/std_U_g_h[t] + b_g
+        // tanh_in_g[t] = centred_W_g_x[t]*a_g/std_W_g_x[t] + centred_U_g_h[t]*d_g/std_U_g_h[t] + b_g (33)
         const real tanh_in_g_t =
             centred_W_g_x_t * a_g[unit] / std_W_g_x_t + centred_U_g_h_t * d_g[unit] / std_U_g_h_t + b_g[unit];
-        // sigmoid_in_o[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + centred_U_o_h[t]*d_o/std_U_o_h[t] + b_o
+        // sigmoid_in_o[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + centred_U_o_h[t]*d_o/std_U_o_h[t] + b_o (39)
         const real sigmoid_in_o_t =
             centred_W_o_x_t * a_o[unit] / std_W_o_x_t + centred_U_o_h_t * d_o[unit] / std_U_o_h_t + b_o[unit];
-        // centred_c[t] = c[t] - sum_c[t]/H
+        // centred_c[t] = c[t] - sum_c[t]/H (42)
         const real centred_c_t = c_t - sum_c_t / (real)H;
-        // dh[t] = dy[t] + dh_back[t+1]
+        // dh[t] = dy[t] + dh_back[t+1] (90)
         const real dh_t = dy_t + dh_back_next;
-        // i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        // i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (21)
         const real i_t = sigmoid(sigmoid_in_i_t);
-        // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (27)
         const real f_t = sigmoid(sigmoid_in_f_t);
-        // g[t] = tanh(tanh_in_g[t]) (candidate)
+        // g[t] = tanh(tanh_in_g[t]) (candidate) (33)
         const real g_t = tanh(tanh_in_g_t);
-        // o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        // o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (39)
         const real o_t = sigmoid(sigmoid_in_o_t);
-        // a_h[t] = centred_c[t]*a_c/std_c[t] + b_c
+        // a_h[t] = centred_c[t]*a_c/std_c[t] + b_c (42)
         const real a_h_t = centred_c_t * a_c[unit] / std_c_t + b_c[unit];
-        // tanh_a_h[t] = tanh(a_h[t])
+        // tanh_a_h[t] = tanh(a_h[t]) (42)
         const real tanh_a_h_t = tanh(a_h_t);
-        // dtanh_a_h[t] = dh[t]*o[t]
+        // dtanh_a_h[t] = dh[t]*o[t] (148)
         const real dtanh_a_h_t = dh_t * o_t;
-        // da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
+        // da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2) (148)
         const real da_h_t = dtanh_a_h_t * (1 - tanh_a_h_t * tanh_a_h_t);
-        // do[t] = dh[t]*tanh_a_h[t]
+        // do[t] = dh[t]*tanh_a_h[t] (95)
         const real do_t = dh_t * tanh_a_h_t;
-        // dstd_c_each[t] = da_h[t]*centred_c[t]*a_c
+        // dstd_c_each[t] = da_h[t]*centred_c[t]*a_c (94)
         const real dstd_c_each_t = da_h_t * centred_c_t * a_c[unit];
-        // dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t])
+        // dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t]) (146)
         const real dsigmoid_in_o_t = do_t * o_t * (1 - o_t);
-        // dstd_U_o_h_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]*d_o
+        // dstd_U_o_h_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]*d_o (90)
         const real dstd_U_o_h_each_t = dsigmoid_in_o_t * centred_U_o_h_t * d_o[unit];
         partial_dstd_c_sum += dstd_c_each_t;
         partial_dstd_U_o_h_sum += dstd_U_o_h_each_t;
@@ -1769,21 +1775,21 @@ __device__ inline void backward_1_row(
         da_h_t_row[unit] = da_h_t;
         dsigmoid_in_i_to_dsigmoid_in_o_t_row[2*H + unit] = dsigmoid_in_o_t;
     }
-    // dstd_c_sum[t] = sum(dstd_c_each[t])
+    // dstd_c_sum[t] = sum(dstd_c_each[t]) (94)
     const real dstd_c_sum_t = block_sum(partial_dstd_c_sum);
-    // dstd_U_o_h_sum[t] = sum(dstd_U_o_h_each[t])
+    // dstd_U_o_h_sum[t] = sum(dstd_U_o_h_each[t]) (90)
     const real dstd_U_o_h_sum_t = block_sum(partial_dstd_U_o_h_sum);
-    // dstd_c[t] = -dstd_c_sum[t]/std_c[t]**2
+    // dstd_c[t] = -dstd_c_sum[t]/std_c[t]**2 (94)
     const real dstd_c_t = -dstd_c_sum_t / (std_c_t * std_c_t);
-    // dstd_squared_c[t] = dstd_c[t]/(2*std_c[t])
+    // dstd_squared_c[t] = dstd_c[t]/(2*std_c[t]) (94)
     const real dstd_squared_c_t = dstd_c_t / 2 / std_c_t;
-    // dstd_U_o_h[t] = -dstd_U_o_h_sum[t]/std_U_o_h[t]**2
+    // dstd_U_o_h[t] = -dstd_U_o_h_sum[t]/std_U_o_h[t]**2 (90)
     const real dstd_U_o_h_t = -dstd_U_o_h_sum_t / (std_U_o_h_t * std_U_o_h_t);
-    // dsum_square_c[t] = dstd_squared_c[t]/H
+    // dsum_square_c[t] = dstd_squared_c[t]/H (94)
     const real dsum_square_c_t = dstd_squared_c_t / (real)H;
-    // dstd_squared_U_o_h[t] = dstd_U_o_h[t]/(2*std_U_o_h[t])
+    // dstd_squared_U_o_h[t] = dstd_U_o_h[t]/(2*std_U_o_h[t]) (90)
     const real dstd_squared_U_o_h_t = dstd_U_o_h_t / 2 / std_U_o_h_t;
-    // dsum_square_U_o_h[t] = dstd_squared_U_o_h[t]/H
+    // dsum_square_U_o_h[t] = dstd_squared_U_o_h[t]/H (90)
     const real dsum_square_U_o_h_t = dstd_squared_U_o_h_t / (real)H;
     real partial_dsum_c_sum = 0;
     real partial_dsum_U_o_h_sum = 0;
@@ -1792,9 +1798,9 @@ __device__ inline void backward_1_row(
         const real da_h_t = da_h_t_row[unit];
         const real centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h_t_row[3*H + unit];
         const real dsigmoid_in_o_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[2*H + unit];
-        // dcentred_c[t] = 2*dsum_square_c[t]*centred_c[t] + da_h[t]*a_c/std_c[t]
+        // dcentred_c[t] = 2*dsum_square_c[t]*centred_c[t] + da_h[t]*a_c/std_c[t] (94)
         const real dcentred_c_t = 2 * dsum_square_c_t * centred_c_t + da_h_t * a_c[unit] / std_c_t;
-        // dcentred_U_o_h[t] = 2*dsum_square_U_o_h[t]*centred_U_o_h[t] + dsigmoid_in_o[t]*d_o/std_U_o_h[t]
+        // dcentred_U_o_h[t] = 2*dsum_square_U_o_h[t]*centred_U_o_h[t] + dsigmoid_in_o[t]*d_o/std_U_o_h[t] (90)
         const real dcentred_U_o_h_t =
             2 * dsum_square_U_o_h_t * centred_U_o_h_t + dsigmoid_in_o_t * d_o[unit] / std_U_o_h_t;
         partial_dsum_c_sum += dcentred_c_t;
@@ -1802,13 +1808,13 @@ __device__ inline void backward_1_row(
         dcentred_c_to_dcentred_U_o_h_t_row[unit] = dcentred_c_t;
         dcentred_c_to_dcentred_U_o_h_t_row[H + unit] = dcentred_U_o_h_t;
     }
-    // dsum_c_sum[t] = sum(dcentred_c[t])
+    // dsum_c_sum[t] = sum(dcentred_c[t]) (94)
     const real dsum_c_sum_t = block_sum(partial_dsum_c_sum);
-    // dsum_U_o_h_sum[t] = sum(dcentred_U_o_h[t])
+    // dsum_U_o_h_sum[t] = sum(dcentred_U_o_h[t]) (90)
     const real dsum_U_o_h_sum_t = block_sum(partial_dsum_U_o_h_sum);
-    // dsum_c[t] = -dsum_c_sum[t]/H
+    // dsum_c[t] = -dsum_c_sum[t]/H (94)
     const real dsum_c_t = -dsum_c_sum_t / (real)H;
-    // dsum_U_o_h[t] = -dsum_U_o_h_sum[t]/H
+    // dsum_U_o_h[t] = -dsum_U_o_h_sum[t]/H (90)
     const real dsum_U_o_h_t = -dsum_U_o_h_sum_t / (real)H;
     real partial_dstd_U_g_h_sum = 0;
     real partial_dstd_U_f_h_sum = 0;
@@ -1824,29 +1830,29 @@ __device__ inline void backward_1_row(
         const real centred_U_g_h_t = centred_U_i_h_to_centred_U_o_h_t_row[2*H + unit];
         const real centred_U_f_h_t = centred_U_i_h_to_centred_U_o_h_t_row[H + unit];
         const real centred_U_i_h_t = centred_U_i_h_to_centred_U_o_h_t_row[unit];
-        // dc[t] = dsum_c[t] + dcentred_c[t] + dc_via[t+1]
+        // dc[t] = dsum_c[t] + dcentred_c[t] + dc_via[t+1] (94)
         const real dc_t = dsum_c_t + dcentred_c_t + dc_via_next;
-        // dU_o_h[t] = dsum_U_o_h[t] + dcentred_U_o_h[t]
+        // dU_o_h[t] = dsum_U_o_h[t] + dcentred_U_o_h[t] (90)
         const real dU_o_h_t = dsum_U_o_h_t + dcentred_U_o_h_t;
-        // dg[t] = dc[t]*i[t]
+        // dg[t] = dc[t]*i[t] (101)
         const real dg_t = dc_t * i_t;
-        // df[t] = dc[t]*c[t-1]
+        // df[t] = dc[t]*c[t-1] (107)
         const real df_t = dc_t * c_t1;
-        // di[t] = dc[t]*g[t]
+        // di[t] = dc[t]*g[t] (113)
         const real di_t = dc_t * g_t;
-        // dc_via[t] = dc[t]*f[t]
+        // dc_via[t] = dc[t]*f[t] (94)
         const real dc_via_t = dc_t * f_t;
-        // dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
+        // dtanh_in_g[t] = dg[t]*(1 - g[t]**2) (141)
         const real dtanh_in_g_t = dg_t * (1 - g_t * g_t);
-        // dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t])
+        // dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t]) (136)
         const real dsigmoid_in_f_t = df_t * f_t * (1 - f_t);
-        // dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t])
+        // dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t]) (131)
         const real dsigmoid_in_i_t = di_t * i_t * (1 - i_t);
-        // dstd_U_g_h_each[t] = dtanh_in_g[t]*centred_U_g_h[t]*d_g
+        // dstd_U_g_h_each[t] = dtanh_in_g[t]*centred_U_g_h[t]*d_g (90)
         const real dstd_U_g_h_each_t = dtanh_in_g_t * centred_U_g_h_t * d_g[unit];
-        // dstd_U_f_h_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]*d_f
+        // dstd_U_f_h_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]*d_f (90)
         const real dstd_U_f_h_each_t = dsigmoid_in_f_t * centred_U_f_h_t * d_f[unit];
-        // dstd_U_i_h_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]*d_i
+        // dstd_U_i_h_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]*d_i (90)
         const real dstd_U_i_h_each_t = dsigmoid_in_i_t * centred_U_i_h_t * d_i[unit];
         partial_dstd_U_g_h_sum += dstd_U_g_h_each_t;
         partial_dstd_U_f_h_sum += dstd_U_f_h_each_t;
@@ -1857,29 +1863,29 @@ __device__ inline void backward_1_row(
         dsigmoid_in_i_to_dsigmoid_in_o_t_row[H + unit] = dsigmoid_in_f_t;
         dsigmoid_in_i_to_dsigmoid_in_o_t_row[unit] = dsigmoid_in_i_t;
     }
-    // dstd_U_g_h_sum[t] = sum(dstd_U_g_h_each[t])
+    // dstd_U_g_h_sum[t] = sum(dstd_U_g_h_each[t]) (90)
     const real dstd_U_g_h_sum_t = block_sum(partial_dstd_U_g_h_sum);
-    // dstd_U_f_h_sum[t] = sum(dstd_U_f_h_each[t])
+    // dstd_U_f_h_sum[t] = sum(dstd_U_f_h_each[t]) (90)
     const real dstd_U_f_h_sum_t = block_sum(partial_dstd_U_f_h_sum);
-    // dstd_U_i_h_sum[t] = sum(dstd_U_i_h_each[t])
+    // dstd_U_i_h_sum[t] = sum(dstd_U_i_h_each[t]) (90)
     const real dstd_U_i_h_sum_t = block_sum(partial_dstd_U_i_h_sum);
-    // dstd_U_g_h[t] = -dstd_U_g_h_sum[t]/std_U_g_h[t]**2
+    // dstd_U_g_h[t] = -dstd_U_g_h_sum[t]/std_U_g_h[t]**2 (90)
     const real dstd_U_g_h_t = -dstd_U_g_h_sum_t / (std_U_g_h_t * std_U_g_h_t);
-    // dstd_U_f_h[t] = -dstd_U_f_h_sum[t]/std_U_f_h[t]**2
+    // dstd_U_f_h[t] = -dstd_U_f_h_sum[t]/std_U_f_h[t]**2 (90)
     const real dstd_U_f_h_t = -dstd_U_f_h_sum_t / (std_U_f_h_t * std_U_f_h_t);
-    // dstd_U_i_h[t] = -dstd_U_i_h_sum[t]/std_U_i_h[t]**2
+    // dstd_U_i_h[t] = -dstd_U_i_h_sum[t]/std_U_i_h[t]**2 (90)
     const real dstd_U_i_h_t = -dstd_U_i_h_sum_t / (std_U_i_h_t * std_U_i_h_t);
-    // dstd_squared_U_g_h[t] = dstd_U_g_h[t]/(2*std_U_g_h[t])
+    // dstd_squared_U_g_h[t] = dstd_U_g_h[t]/(2*std_U_g_h[t]) (90)
     const real dstd_squared_U_g_h_t = dstd_U_g_h_t / 2 / std_U_g_h_t;
-    // dstd_squared_U_f_h[t] = dstd_U_f_h[t]/(2*std_U_f_h[t])
+    // dstd_squared_U_f_h[t] = dstd_U_f_h[t]/(2*std_U_f_h[t]) (90)
     const real dstd_squared_U_f_h_t = dstd_U_f_h_t / 2 / std_U_f_h_t;
-    // dstd_squared_U_i_h[t] = dstd_U_i_h[t]/(2*std_U_i_h[t])
+    // dstd_squared_U_i_h[t] = dstd_U_i_h[t]/(2*std_U_i_h[t]) (90)
     const real dstd_squared_U_i_h_t = dstd_U_i_h_t / 2 / std_U_i_h_t;
-    // dsum_square_U_g_h[t] = dstd_squared_U_g_h[t]/H
+    // dsum_square_U_g_h[t] = dstd_squared_U_g_h[t]/H (90)
     const real dsum_square_U_g_h_t = dstd_squared_U_g_h_t / (real)H;
-    // dsum_square_U_f_h[t] = dstd_squared_U_f_h[t]/H
+    // dsum_square_U_f_h[t] = dstd_squared_U_f_h[t]/H (90)
     const real dsum_square_U_f_h_t = dstd_squared_U_f_h_t / (real)H;
-    // dsum_square_U_i_h[t] = dstd_squared_U_i_h[t]/H
+    // dsum_square_U_i_h[t] = dstd_squared_U_i_h[t]/H (90)
     const real dsum_square_U_i_h_t = dstd_squared_U_i_h_t / (real)H;
     real partial_dsum_U_g_h_sum = 0;
     real partial_dsum_U_f_h_sum = 0;
@@ -1891,13 +1897,13 @@ __device__ inline void backward_1_row(
         const real dsigmoid_in_f_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[H + unit];
         const real centred_U_i_h_t = centred_U_i_h_to_centred_U_o_h_t_row[unit];
         const real dsigmoid_in_i_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[unit];
-        // dcentred_U_g_h[t] = 2*dsum_square_U_g_h[t]*centred_U_g_h[t] + dtanh_in_g[t]*d_g/std_U_g_h[t]
+        // dcentred_U_g_h[t] = 2*dsum_square_U_g_h[t]*centred_U_g_h[t] + dtanh_in_g[t]*d_g/std_U_g_h[t] (90)
         const real dcentred_U_g_h_t =
             2 * dsum_square_U_g_h_t * centred_U_g_h_t + dtanh_in_g_t * d_g[unit] / std_U_g_h_t;
-        // dcentred_U_f_h[t] = 2*dsum_square_U_f_h[t]*centred_U_f_h[t] + dsigmoid_in_f[t]*d_f/std_U_f_h[t]
+        // dcentred_U_f_h[t] = 2*dsum_square_U_f_h[t]*centred_U_f_h[t] + dsigmoid_in_f[t]*d_f/std_U_f_h[t] (90)
         const real dcentred_U_f_h_t =
             2 * dsum_square_U_f_h_t * centred_U_f_h_t + dsigmoid_in_f_t * d_f[unit] / std_U_f_h_t;
-        // dcentred_U_i_h[t] = 2*dsum_square_U_i_h[t]*centred_U_i_h[t] + dsigmoid_in_i[t]*d_i/std_U_i_h[t]
+        // dcentred_U_i_h[t] = 2*dsum_square_U_i_h[t]*centred_U_i_h[t] + dsigmoid_in_i[t]*d_i/std_U_i_h[t] (90)
         const real dcentred_U_i_h_t =
             2 * dsum_square_U_i_h_t * centred_U_i_h_t + dsigmoid_in_i_t * d_i[unit] / std_U_i_h_t;
         partial_dsum_U_g_h_sum += dcentred_U_g_h_t;
@@ -1907,27 +1913,27 @@ __device__ inline void backward_1_row(
         dcentred_U_i_h_to_dcentred_U_g_h_t_row[H + unit] = dcentred_U_f_h_t;
         dcentred_U_i_h_to_dcentred_U_g_h_t_row[unit] = dcentred_U_i_h_t;
     }
-    // dsum_U_g_h_sum[t] = sum(dcentred_U_g_h[t])
+    // dsum_U_g_h_sum[t] = sum(dcentred_U_g_h[t]) (90)
     const real dsum_U_g_h_sum_t = block_sum(partial_dsum_U_g_h_sum);
-    // dsum_U_f_h_sum[t] = sum(dcentred_U_f_h[t])
+    // dsum_U_f_h_sum[t] = sum(dcentred_U_f_h[t]) (90)
     const real dsum_U_f_h_sum_t = block_sum(partial_dsum_U_f_h_sum);
-    // dsum_U_i_h_sum[t] = sum(dcentred_U_i_h[t])
+    // dsum_U_i_h_sum[t] = sum(dcentred_U_i_h[t]) (90)
     const real dsum_U_i_h_sum_t = block_sum(partial_dsum_U_i_h_sum);
-    // dsum_U_g_h[t] = -dsum_U_g_h_sum[t]/H
+    // dsum_U_g_h[t] = -dsum_U_g_h_sum[t]/H (90)
     const real dsum_U_g_h_t = -dsum_U_g_h_sum_t / (real)H;
-    // dsum_U_f_h[t] = -dsum_U_f_h_sum[t]/H
+    // dsum_U_f_h[t] = -dsum_U_f_h_sum[t]/H (90)
     const real dsum_U_f_h_t = -dsum_U_f_h_sum_t / (real)H;
-    // dsum_U_i_h[t] = -dsum_U_i_h_sum[t]/H
+    // dsum_U_i_h[t] = -dsum_U_i_h_sum[t]/H (90)
     const real dsum_U_i_h_t = -dsum_U_i_h_sum_t / (real)H;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real dcentred_U_g_h_t = dcentred_U_i_h_to_dcentred_U_g_h_t_row[2*H + unit];
         const real dcentred_U_f_h_t = dcentred_U_i_h_to_dcentred_U_g_h_t_row[H + unit];
         const real dcentred_U_i_h_t = dcentred_U_i_h_to_dcentred_U_g_h_t_row[unit];
-        // dU_g_h[t] = dsum_U_g_h[t] + dcentred_U_g_h[t]
+        // dU_g_h[t] = dsum_U_g_h[t] + dcentred_U_g_h[t] (90)
         const real dU_g_h_t = dsum_U_g_h_t + dcentred_U_g_h_t;
-        // dU_f_h[t] = dsum_U_f_h[t] + dcentred_U_f_h[t]
+        // dU_f_h[t] = dsum_U_f_h[t] + dcentred_U_f_h[t] (90)
         const real dU_f_h_t = dsum_U_f_h_t + dcentred_U_f_h_t;
-        // dU_i_h[t] = dsum_U_i_h[t] + dcentred_U_i_h[t]
+        // dU_i_h[t] = dsum_U_i_h[t] + dcentred_U_i_h[t] (90)
         const real dU_i_h_t = dsum_U_i_h_t + dcentred_U_i_h_t;
         dU_i_h_to_dU_o_h_t_row[2*H + unit] = dU_g_h_t;
         dU_i_h_to_dU_o_h_t_row[H + unit] = dU_f_h_t;
@@ -1998,31 +2004,31 @@ __device__ inline void backward_2_row(
         const real centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h_t_row[3*H + unit];
         const real da_h_t = da_h_t_row[unit];
         const real centred_c_t = centred_c_t_row[unit];
-        // dstd_W_o_x_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]*a_o
+        // dstd_W_o_x_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]*a_o (119)
         const real dstd_W_o_x_each_t = dsigmoid_in_o_t * centred_W_o_x_t * a_o[unit];
-        // dstd_W_g_x_each[t] = dtanh_in_g[t]*centred_W_g_x[t]*a_g
+        // dstd_W_g_x_each[t] = dtanh_in_g[t]*centred_W_g_x[t]*a_g (119)
         const real dstd_W_g_x_each_t = dtanh_in_g_t * centred_W_g_x_t * a_g[unit];
-        // dstd_W_f_x_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]*a_f
+        // dstd_W_f_x_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]*a_f (119)
         const real dstd_W_f_x_each_t = dsigmoid_in_f_t * centred_W_f_x_t * a_f[unit];
-        // dstd_W_i_x_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]*a_i
+        // dstd_W_i_x_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]*a_i (119)
         const real dstd_W_i_x_each_t = dsigmoid_in_i_t * centred_W_i_x_t * a_i[unit];
-        // da_i_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]/std_W_i_x[t]
+        // da_i_each[t] = dsigmoid_in_i[t]*centred_W_i_x[t]/std_W_i_x[t] (129)
         const real da_i_each_t = dsigmoid_in_i_t * centred_W_i_x_t / std_W_i_x_t;
-        // dd_i_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]/std_U_i_h[t]
+        // dd_i_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]/std_U_i_h[t] (130)
         const real dd_i_each_t = dsigmoid_in_i_t * centred_U_i_h_t / std_U_i_h_t;
-        // da_f_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]/std_W_f_x[t]
+        // da_f_each[t] = dsigmoid_in_f[t]*centred_W_f_x[t]/std_W_f_x[t] (134)
         const real da_f_each_t = dsigmoid_in_f_t * centred_W_f_x_t / std_W_f_x_t;
-        // dd_f_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]/std_U_f_h[t]
+        // dd_f_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]/std_U_f_h[t] (135)
         const real dd_f_each_t = dsigmoid_in_f_t * centred_U_f_h_t / std_U_f_h_t;
-        // da_g_each[t] = dtanh_in_g[t]*centred_W_g_x[t]/std_W_g_x[t]
+        // da_g_each[t] = dtanh_in_g[t]*centred_W_g_x[t]/std_W_g_x[t] (139)
         const real da_g_each_t = dtanh_in_g_t * centred_W_g_x_t / std_W_g_x_t;
-        // dd_g_each[t] = dtanh_in_g[t]*centred_U_g_h[t]/std_U_g_h[t]
+        // dd_g_each[t] = dtanh_in_g[t]*centred_U_g_h[t]/std_U_g_h[t] (140)
         const real dd_g_each_t = dtanh_in_g_t * centred_U_g_h_t / std_U_g_h_t;
-        // da_o_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]/std_W_o_x[t]
+        // da_o_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]/std_W_o_x[t] (144)
         const real da_o_each_t = dsigmoid_in_o_t * centred_W_o_x_t / std_W_o_x_t;
-        // dd_o_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]/std_U_o_h[t]
+        // dd_o_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]/std_U_o_h[t] (145)
         const real dd_o_each_t = dsigmoid_in_o_t * centred_U_o_h_t / std_U_o_h_t;
-        // da_c_each[t] = da_h[t]*centred_c[t]/std_c[t]
+        // da_c_each[t] = da_h[t]*centred_c[t]/std_c[t] (147)
         const real da_c_each_t = da_h_t * centred_c_t / std_c_t;
         partial_dstd_W_o_x_sum += dstd_W_o_x_each_t;
         partial_dstd_W_g_x_sum += dstd_W_g_x_each_t;
@@ -2038,37 +2044,37 @@ __device__ inline void backward_2_row(
         dd_i_each_to_dd_o_each_t_row[3*H + unit] = dd_o_each_t;
         da_c_each_t_row[unit] = da_c_each_t;
     }
-    // dstd_W_o_x_sum[t] = sum(dstd_W_o_x_each[t])
+    // dstd_W_o_x_sum[t] = sum(dstd_W_o_x_each[t]) (119)
     const real dstd_W_o_x_sum_t = block_sum(partial_dstd_W_o_x_sum);
-    // dstd_W_g_x_sum[t] = sum(dstd_W_g_x_each[t])
+    // dstd_W_g_x_sum[t] = sum(dstd_W_g_x_each[t]) (119)
     const real dstd_W_g_x_sum_t = block_sum(partial_dstd_W_g_x_sum);
-    // dstd_W_f_x_sum[t] = sum(dstd_W_f_x_each[t])
+    // dstd_W_f_x_sum[t] = sum(dstd_W_f_x_each[t]) (119)
     const real dstd_W_f_x_sum_t = block_sum(partial_dstd_W_f_x_sum);
-    // dstd_W_i_x_sum[t] = sum(dstd_W_i_x_each[t])
+    // dstd_W_i_x_sum[t] = sum(dstd_W_i_x_each[t]) (119)
     const real dstd_W_i_x_sum_t = block_sum(partial_dstd_W_i_x_sum);
-    // dstd_W_o_x[t] = -dstd_W_o_x_sum[t]/std_W_o_x[t]**2
+    // dstd_W_o_x[t] = -dstd_W_o_x_sum[t]/std_W_o_x[t]**2 (119)
     const real dstd_W_o_x_t = -dstd_W_o_x_sum_t / (std_W_o_x_t * std_W_o_x_t);
-    // dstd_W_g_x[t] = -dstd_W_g_x_sum[t]/std_W_g_x[t]**2
+    // dstd_W_g_x[t] = -dstd_W_g_x_sum[t]/std_W_g_x[t]**2 (119)
     const real dstd_W_g_x_t = -dstd_W_g_x_sum_t / (std_W_g_x_t * std_W_g_x_t);
-    // dstd_W_f_x[t] = -dstd_W_f_x_sum[t]/std_W_f_x[t]**2
+    // dstd_W_f_x[t] = -dstd_W_f_x_sum[t]/std_W_f_x[t]**2 (119)
     const real dstd_W_f_x_t = -dstd_W_f_x_sum_t / (std_W_f_x_t * std_W_f_x_t);
-    // dstd_W_i_x[t] = -dstd_W_i_x_sum[t]/std_W_i_x[t]**2
+    // dstd_W_i_x[t] = -dstd_W_i_x_sum[t]/std_W_i_x[t]**2 (119)
     const real dstd_W_i_x_t = -dstd_W_i_x_sum_t / (std_W_i_x_t * std_W_i_x_t);
-    // dstd_squared_W_o_x[t] = dstd_W_o_x[t]/(2*std_W_o_x[t])
+    // dstd_squared_W_o_x[t] = dstd_W_o_x[t]/(2*std_W_o_x[t]) (119)
     const real dstd_squared_W_o_x_t = dstd_W_o_x_t / 2 / std_W_o_x_t;
-    // dstd_squared_W_g_x[t] = dstd_W_g_x[t]/(2*std_W_g_x[t])
+    // dstd_squared_W_g_x[t] = dstd_W_g_x[t]/(2*std_W_g_x[t]) (119)
     const real dstd_squared_W_g_x_t = dstd_W_g_x_t / 2 / std_W_g_x_t;
-    // dstd_squared_W_f_x[t] = dstd_W_f_x[t]/(2*std_W_f_x[t])
+    // dstd_squared_W_f_x[t] = dstd_W_f_x[t]/(2*std_W_f_x[t]) (119)
     const real dstd_squared_W_f_x_t = dstd_W_f_x_t / 2 / std_W_f_x_t;
-    // dstd_squared_W_i_x[t] = dstd_W_i_x[t]/(2*std_W_i_x[t])
+    // dstd_squared_W_i_x[t] = dstd_W_i_x[t]/(2*std_W_i_x[t]) (119)
     const real dstd_squared_W_i_x_t = dstd_W_i_x_t / 2 / std_W_i_x_t;
-    // dsum_square_W_o_x[t] = dstd_squared_W_o_x[t]/H
+    // dsum_square_W_o_x[t] = dstd_squared_W_o_x[t]/H (119)
     const real dsum_square_W_o_x_t = dstd_squared_W_o_x_t / (real)H;
-    // dsum_square_W_g_x[t] = dstd_squared_W_g_x[t]/H
+    // dsum_square_W_g_x[t] = dstd_squared_W_g_x[t]/H (119)
     const real dsum_square_W_g_x_t = dstd_squared_W_g_x_t / (real)H;
-    // dsum_square_W_f_x[t] = dstd_squared_W_f_x[t]/H
+    // dsum_square_W_f_x[t] = dstd_squared_W_f_x[t]/H (119)
     const real dsum_square_W_f_x_t = dstd_squared_W_f_x_t / (real)H;
-    // dsum_square_W_i_x[t] = dstd_squared_W_i_x[t]/H
+    // dsum_square_W_i_x[t] = dstd_squared_W_i_x[t]/H (119)
     const real dsum_square_W_i_x_t = dstd_squared_W_i_x_t / (real)H;
     real partial_dsum_W_o_x_sum = 0;
     real partial_dsum_W_g_x_sum = 0;
@@ -2083,16 +2089,16 @@ __device__ inline void backward_2_row(
         const real dsigmoid_in_f_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[H + unit];
         const real centred_W_i_x_t = centred_W_i_x_to_centred_W_o_x_t_row[unit];
         const real dsigmoid_in_i_t = dsigmoid_in_i_to_dsigmoid_in_o_t_row[unit];
-        // dcentred_W_o_x[t] = 2*dsum_square_W_o_x[t]*centred_W_o_x[t] + dsigmoid_in_o[t]*a_o/std_W_o_x[t]
+        // dcentred_W_o_x[t] = 2*dsum_square_W_o_x[t]*centred_W_o_x[t] + dsigmoid_in_o[t]*a_o/std_W_o_x[t] (119)
         const real dcentred_W_o_x_t =
             2 * dsum_square_W_o_x_t * centred_W_o_x_t + dsigmoid_in_o_t * a_o[unit] / std_W_o_x_t;
-        // dcentred_W_g_x[t] = 2*dsum_square_W_g_x[t]*centred_W_g_x[t] + dtanh_in_g[t]*a_g/std_W_g_x[t]
+        // dcentred_W_g_x[t] = 2*dsum_square_W_g_x[t]*centred_W_g_x[t] + dtanh_in_g[t]*a_g/std_W_g_x[t] (119)
         const real dcentred_W_g_x_t =
             2 * dsum_square_W_g_x_t * centred_W_g_x_t + dtanh_in_g_t * a_g[unit] / std_W_g_x_t;
-        // dcentred_W_f_x[t] = 2*dsum_square_W_f_x[t]*centred_W_f_x[t] + dsigmoid_in_f[t]*a_f/std_W_f_x[t]
+        // dcentred_W_f_x[t] = 2*dsum_square_W_f_x[t]*centred_W_f_x[t] + dsigmoid_in_f[t]*a_f/std_W_f_x[t] (119)
         const real dcentred_W_f_x_t =
             2 * dsum_square_W_f_x_t * centred_W_f_x_t + dsigmoid_in_f_t * a_f[unit] / std_W_f_x_t;
-        // dcentred_W_i_x[t] = 2*dsum_square_W_i_x[t]*centred_W_i_x[t] + dsigmoid_in_i[t]*a_i/std_W_i_x[t]
+        // dcentred_W_i_x[t] = 2*dsum_square_W_i_x[t]*centred_W_i_x[t] + dsigmoid_in_i[t]*a_i/std_W_i_x[t] (119)
         const real dcentred_W_i_x_t =
             2 * dsum_square_W_i_x_t * centred_W_i_x_t + dsigmoid_in_i_t * a_i[unit] / std_W_i_x_t;
         partial_dsum_W_o_x_sum += dcentred_W_o_x_t;
@@ -2104,34 +2110,34 @@ __device__ inline void backward_2_row(
         dcentred_W_i_x_to_dcentred_W_o_x_t_row[H + unit] = dcentred_W_f_x_t;
         dcentred_W_i_x_to_dcentred_W_o_x_t_row[unit] = dcentred_W_i_x_t;
     }
-    // dsum_W_o_x_sum[t] = sum(dcentred_W_o_x[t])
+    // dsum_W_o_x_sum[t] = sum(dcentred_W_o_x[t]) (119)
     const real dsum_W_o_x_sum_t = block_sum(partial_dsum_W_o_x_sum);
-    // dsum_W_g_x_sum[t] = sum(dcentred_W_g_x[t])
+    // dsum_W_g_x_sum[t] = sum(dcentred_W_g_x[t]) (119)
     const real dsum_W_g_x_sum_t = block_sum(partial_dsum_W_g_x_sum);
-    // dsum_W_f_x_sum[t] = sum(dcentred_W_f_x[t])
+    // dsum_W_f_x_sum[t] = sum(dcentred_W_f_x[t]) (119)
     const real dsum_W_f_x_sum_t = block_sum(partial_dsum_W_f_x_sum);
-    // dsum_W_i_x_sum[t] = sum(dcentred_W_i_x[t])
+    // dsum_W_i_x_sum[t] = sum(dcentred_W_i_x[t]) (119)
     const real dsum_W_i_x_sum_t = block_sum(partial_dsum_W_i_x_sum);
-    // dsum_W_o_x[t] = -dsum_W_o_x_sum[t]/H
+    // dsum_W_o_x[t] = -dsum_W_o_x_sum[t]/H (119)
     const real dsum_W_o_x_t = -dsum_W_o_x_sum_t / (real)H;
-    // dsum_W_g_x[t] = -dsum_W_g_x_sum[t]/H
+    // dsum_W_g_x[t] = -dsum_W_g_x_sum[t]/H (119)
     const real dsum_W_g_x_t = -dsum_W_g_x_sum_t / (real)H;
-    // dsum_W_f_x[t] = -dsum_W_f_x_sum[t]/H
+    // dsum_W_f_x[t] = -dsum_W_f_x_sum[t]/H (119)
     const real dsum_W_f_x_t = -dsum_W_f_x_sum_t / (real)H;
-    // dsum_W_i_x[t] = -dsum_W_i_x_sum[t]/H
+    // dsum_W_i_x[t] = -dsum_W_i_x_sum[t]/H (119)
     const real dsum_W_i_x_t = -dsum_W_i_x_sum_t / (real)H;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real dcentred_W_o_x_t = dcentred_W_i_x_to_dcentred_W_o_x_t_row[3*H + unit];
         const real dcentred_W_g_x_t = dcentred_W_i_x_to_dcentred_W_o_x_t_row[2*H + unit];
         const real dcentred_W_f_x_t = dcentred_W_i_x_to_dcentred_W_o_x_t_row[H + unit];
         const real dcentred_W_i_x_t = dcentred_W_i_x_to_dcentred_W_o_x_t_row[unit];
-        // dW_o_x[t] = dsum_W_o_x[t] + dcentred_W_o_x[t]
+        // dW_o_x[t] = dsum_W_o_x[t] + dcentred_W_o_x[t] (119)
         const real dW_o_x_t = dsum_W_o_x_t + dcentred_W_o_x_t;
-        // dW_g_x[t] = dsum_W_g_x[t] + dcentred_W_g_x[t]
+        // dW_g_x[t] = dsum_W_g_x[t] + dcentred_W_g_x[t] (119)
         const real dW_g_x_t = dsum_W_g_x_t + dcentred_W_g_x_t;
-        // dW_f_x[t] = dsum_W_f_x[t] + dcentred_W_f_x[t]
+        // dW_f_x[t] = dsum_W_f_x[t] + dcentred_W_f_x[t] (119)
         const real dW_f_x_t = dsum_W_f_x_t + dcentred_W_f_x_t;
-        // dW_i_x[t] = dsum_W_i_x[t] + dcentred_W_i_x[t]
+        // dW_i_x[t] = dsum_W_i_x[t] + dcentred_W_i_x[t] (119)
         const real dW_i_x_t = dsum_W_i_x_t + dcentred_W_i_x_t;
         dW_i_x_to_dW_o_x_t_row[3*H + unit] = dW_o_x_t;
         dW_i_x_to_dW_o_x_t_row[2*H + unit] = dW_g_x_t;
@@ -2709,10 +2715,10 @@ extern "C" __global__ void BOUNDS forward_steps(
         const long long last = me.end_of(sequence.count(t)), following = me.end_of(sequence.count(next));
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // U_i_h[t] = U_i @ h[t-1]
-            // U_f_h[t] = U_f @ h[t-1]
-            // U_g_h[t] = U_g @ h[t-1]
-            // U_o_h[t] = U_o @ h[t-1]
+            // U_i_h[t] = U_i @ h[t-1] (21)
+            // U_f_h[t] = U_f @ h[t-1] (27)
+            // U_g_h[t] = U_g @ h[t-1] (33)
+            // U_o_h[t] = U_o @ h[t-1] (39)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -2832,7 +2838,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t]
+            // dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t] (90)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, dU_i_h_to_dU_o_h + (sequence.whole(0, t) +
                 first)*4*H, 4*H, (int)rows);
             __syncthreads();

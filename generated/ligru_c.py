@@ -6,7 +6,7 @@ stands where the paper normalises over the batch.
 The cell ligru as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive ligru``.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "09756f65e487730b"
+STAMP = "1be4a6bf14f5a050"
 
 
 class Params(Mapping[str, Any]):
@@ -770,11 +770,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -787,7 +793,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1685,9 +1691,9 @@ static void forward_1(
             partial_sum_W_z_x += W_z_x_t;
             partial_sum_W_n_x += W_n_x_t;
         }
-        // sum_W_z_x[t] = sum(W_z_x[t])
+        // sum_W_z_x[t] = sum(W_z_x[t]) (14)
         const real sum_W_z_x_t = partial_sum_W_z_x;
-        // sum_W_n_x[t] = sum(W_n_x[t])
+        // sum_W_n_x[t] = sum(W_n_x[t]) (18)
         const real sum_W_n_x_t = partial_sum_W_n_x;
         real partial_sum_square_W_z_x = 0;
         real partial_sum_square_W_n_x = 0;
@@ -1695,30 +1701,30 @@ static void forward_1(
         for (long long unit = 0; unit < H; ++unit) {
             const real W_z_x_t = W_z_x_W_n_x_t_row[unit];
             const real W_n_x_t = W_z_x_W_n_x_t_row[H + unit];
-            // centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H
+            // centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H (14)
             const real centred_W_z_x_t = W_z_x_t - sum_W_z_x_t / (real)H;
-            // centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H
+            // centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H (18)
             const real centred_W_n_x_t = W_n_x_t - sum_W_n_x_t / (real)H;
-            // square_W_z_x[t] = centred_W_z_x[t]**2
+            // square_W_z_x[t] = centred_W_z_x[t]**2 (14)
             const real square_W_z_x_t = centred_W_z_x_t * centred_W_z_x_t;
-            // square_W_n_x[t] = centred_W_n_x[t]**2
+            // square_W_n_x[t] = centred_W_n_x[t]**2 (18)
             const real square_W_n_x_t = centred_W_n_x_t * centred_W_n_x_t;
             partial_sum_square_W_z_x += square_W_z_x_t;
             partial_sum_square_W_n_x += square_W_n_x_t;
             centred_W_n_x_to_centred_W_z_x_t_row[H + unit] = centred_W_z_x_t;
             centred_W_n_x_to_centred_W_z_x_t_row[unit] = centred_W_n_x_t;
         }
-        // sum_square_W_z_x[t] = sum(square_W_z_x[t])
+        // sum_square_W_z_x[t] = sum(square_W_z_x[t]) (14)
         const real sum_square_W_z_x_t = partial_sum_square_W_z_x;
-        // sum_square_W_n_x[t] = sum(square_W_n_x[t])
+        // sum_square_W_n_x[t] = sum(square_W_n_x[t]) (18)
         const real sum_square_W_n_x_t = partial_sum_square_W_n_x;
-        // std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05
+        // std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05 (14)
         const real std_squared_W_z_x_t = sum_square_W_z_x_t / (real)H + (real)1e-05;
-        // std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05
+        // std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05 (18)
         const real std_squared_W_n_x_t = sum_square_W_n_x_t / (real)H + (real)1e-05;
-        // std_W_z_x[t] = sqrt(std_squared_W_z_x[t])
+        // std_W_z_x[t] = sqrt(std_squared_W_z_x[t]) (14)
         const real std_W_z_x_t = sqrt(std_squared_W_z_x_t);
-        // std_W_n_x[t] = sqrt(std_squared_W_n_x[t])
+        // std_W_n_x[t] = sqrt(std_squared_W_n_x[t]) (18)
         const real std_W_n_x_t = sqrt(std_squared_W_n_x_t);
         std_W_n_x_std_W_z_x_t_row[1] = std_W_z_x_t;
         std_W_n_x_std_W_z_x_t_row[0] = std_W_n_x_t;
@@ -1726,9 +1732,9 @@ static void forward_1(
         for (long long unit = 0; unit < H; ++unit) {
             const real centred_W_z_x_t = centred_W_n_x_to_centred_W_z_x_t_row[H + unit];
             const real centred_W_n_x_t = centred_W_n_x_to_centred_W_z_x_t_row[unit];
-            // a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z
+            // a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z (14)
             const real a_z_in_t = centred_W_z_x_t * g_z[unit] / std_W_z_x_t + b_z[unit];
-            // a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n
+            // a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n (18)
             const real a_n_in_t = centred_W_n_x_t * g_n[unit] / std_W_n_x_t + b_n[unit];
             a_n_in_a_z_in_t_row[H + unit] = a_z_in_t;
             a_n_in_a_z_in_t_row[unit] = a_n_in_t;
@@ -1755,15 +1761,15 @@ static void forward_2(
             const real U_n_h_t = a_n_z_t_row[unit];
             const real a_n_in_t = a_n_in_a_z_in_t_row[unit];
             const real h_t1 = h_t1_row[unit];
-            // a_z[t] = U_z_h[t] + a_z_in[t]
+            // a_z[t] = U_z_h[t] + a_z_in[t] (14)
             const real a_z_t = U_z_h_t + a_z_in_t;
-            // a_n[t] = U_n_h[t] + a_n_in[t]
+            // a_n[t] = U_n_h[t] + a_n_in[t] (18)
             const real a_n_t = U_n_h_t + a_n_in_t;
-            // z[t] = sigmoid(a_z[t]) (update gate)
+            // z[t] = sigmoid(a_z[t]) (update gate) (14)
             const real z_t = sigmoid(a_z_t);
-            // n[t] = relu(a_n[t]) (candidate)
+            // n[t] = relu(a_n[t]) (candidate) (18)
             const real n_t = relu(a_n_t);
-            // h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+            // h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (7)
             const real h_t = z_t * h_t1 + (1 - z_t) * n_t;
             a_n_z_t_row[unit] = a_n_t;
             a_n_z_t_row[H + unit] = z_t;
@@ -1798,19 +1804,19 @@ static void backward_1(
             const real dh_via_next = dh_via_next_row[unit];
             const real z_t = a_n_z_t_row[H + unit];
             const real h_t1 = h_t1_row[unit];
-            // n[t] = relu(a_n[t]) (candidate)
+            // n[t] = relu(a_n[t]) (candidate) (18)
             const real n_t = relu(a_n_t);
-            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (43)
             const real dh_t = dy_t + dh_back_next + dh_via_next;
-            // dn[t] = dh[t]*(1 - z[t])
+            // dn[t] = dh[t]*(1 - z[t]) (44)
             const real dn_t = dh_t * (1 - z_t);
-            // dz[t] = dh[t]*(h[t-1] - n[t])
+            // dz[t] = dh[t]*(h[t-1] - n[t]) (48)
             const real dz_t = dh_t * (h_t1 - n_t);
-            // dh_via[t] = dh[t]*z[t]
+            // dh_via[t] = dh[t]*z[t] (43)
             const real dh_via_t = dh_t * z_t;
-            // da_n[t] = dn[t]*greater(a_n[t], 0)
+            // da_n[t] = dn[t]*greater(a_n[t], 0) (65)
             const real da_n_t = dn_t * (real)(a_n_t > 0);
-            // da_z[t] = dz[t]*z[t]*(1 - z[t])
+            // da_z[t] = dz[t]*z[t]*(1 - z[t]) (61)
             const real da_z_t = dz_t * z_t * (1 - z_t);
             dh_via_t_row[unit] = dh_via_t;
             da_n_da_z_t_row[unit] = da_n_t;
@@ -1847,34 +1853,34 @@ static void backward_2(
             const real centred_W_n_x_t = centred_W_n_x_to_centred_W_z_x_t_row[unit];
             const real da_z_t = da_n_da_z_t_row[H + unit];
             const real centred_W_z_x_t = centred_W_n_x_to_centred_W_z_x_t_row[H + unit];
-            // dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n
+            // dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n (52)
             const real dstd_W_n_x_each_t = da_n_t * centred_W_n_x_t * g_n[unit];
-            // dstd_W_z_x_each[t] = da_z[t]*centred_W_z_x[t]*g_z
+            // dstd_W_z_x_each[t] = da_z[t]*centred_W_z_x[t]*g_z (52)
             const real dstd_W_z_x_each_t = da_z_t * centred_W_z_x_t * g_z[unit];
-            // dg_z_each[t] = da_z[t]*centred_W_z_x[t]/std_W_z_x[t]
+            // dg_z_each[t] = da_z[t]*centred_W_z_x[t]/std_W_z_x[t] (60)
             const real dg_z_each_t = da_z_t * centred_W_z_x_t / std_W_z_x_t;
-            // dg_n_each[t] = da_n[t]*centred_W_n_x[t]/std_W_n_x[t]
+            // dg_n_each[t] = da_n[t]*centred_W_n_x[t]/std_W_n_x[t] (64)
             const real dg_n_each_t = da_n_t * centred_W_n_x_t / std_W_n_x_t;
             partial_dstd_W_n_x_sum += dstd_W_n_x_each_t;
             partial_dstd_W_z_x_sum += dstd_W_z_x_each_t;
             dg_z_each_dg_n_each_t_row[unit] = dg_z_each_t;
             dg_z_each_dg_n_each_t_row[H + unit] = dg_n_each_t;
         }
-        // dstd_W_n_x_sum[t] = sum(dstd_W_n_x_each[t])
+        // dstd_W_n_x_sum[t] = sum(dstd_W_n_x_each[t]) (52)
         const real dstd_W_n_x_sum_t = partial_dstd_W_n_x_sum;
-        // dstd_W_z_x_sum[t] = sum(dstd_W_z_x_each[t])
+        // dstd_W_z_x_sum[t] = sum(dstd_W_z_x_each[t]) (52)
         const real dstd_W_z_x_sum_t = partial_dstd_W_z_x_sum;
-        // dstd_W_n_x[t] = -dstd_W_n_x_sum[t]/std_W_n_x[t]**2
+        // dstd_W_n_x[t] = -dstd_W_n_x_sum[t]/std_W_n_x[t]**2 (52)
         const real dstd_W_n_x_t = -dstd_W_n_x_sum_t / (std_W_n_x_t * std_W_n_x_t);
-        // dstd_W_z_x[t] = -dstd_W_z_x_sum[t]/std_W_z_x[t]**2
+        // dstd_W_z_x[t] = -dstd_W_z_x_sum[t]/std_W_z_x[t]**2 (52)
         const real dstd_W_z_x_t = -dstd_W_z_x_sum_t / (std_W_z_x_t * std_W_z_x_t);
-        // dstd_squared_W_n_x[t] = dstd_W_n_x[t]/(2*std_W_n_x[t])
+        // dstd_squared_W_n_x[t] = dstd_W_n_x[t]/(2*std_W_n_x[t]) (52)
         const real dstd_squared_W_n_x_t = dstd_W_n_x_t / 2 / std_W_n_x_t;
-        // dstd_squared_W_z_x[t] = dstd_W_z_x[t]/(2*std_W_z_x[t])
+        // dstd_squared_W_z_x[t] = dstd_W_z_x[t]/(2*std_W_z_x[t]) (52)
         const real dstd_squared_W_z_x_t = dstd_W_z_x_t / 2 / std_W_z_x_t;
-        // dsum_square_W_n_x[t] = dstd_squared_W_n_x[t]/H
+        // dsum_square_W_n_x[t] = dstd_squared_W_n_x[t]/H (52)
         const real dsum_square_W_n_x_t = dstd_squared_W_n_x_t / (real)H;
-        // dsum_square_W_z_x[t] = dstd_squared_W_z_x[t]/H
+        // dsum_square_W_z_x[t] = dstd_squared_W_z_x[t]/H (52)
         const real dsum_square_W_z_x_t = dstd_squared_W_z_x_t / (real)H;
         real partial_dsum_W_n_x_sum = 0;
         real partial_dsum_W_z_x_sum = 0;
@@ -1884,30 +1890,30 @@ static void backward_2(
             const real da_n_t = da_n_da_z_t_row[unit];
             const real centred_W_z_x_t = centred_W_n_x_to_centred_W_z_x_t_row[H + unit];
             const real da_z_t = da_n_da_z_t_row[H + unit];
-            // dcentred_W_n_x[t] = 2*dsum_square_W_n_x[t]*centred_W_n_x[t] + da_n[t]*g_n/std_W_n_x[t]
+            // dcentred_W_n_x[t] = 2*dsum_square_W_n_x[t]*centred_W_n_x[t] + da_n[t]*g_n/std_W_n_x[t] (52)
             const real dcentred_W_n_x_t = 2 * dsum_square_W_n_x_t * centred_W_n_x_t + da_n_t * g_n[unit] / std_W_n_x_t;
-            // dcentred_W_z_x[t] = 2*dsum_square_W_z_x[t]*centred_W_z_x[t] + da_z[t]*g_z/std_W_z_x[t]
+            // dcentred_W_z_x[t] = 2*dsum_square_W_z_x[t]*centred_W_z_x[t] + da_z[t]*g_z/std_W_z_x[t] (52)
             const real dcentred_W_z_x_t = 2 * dsum_square_W_z_x_t * centred_W_z_x_t + da_z_t * g_z[unit] / std_W_z_x_t;
             partial_dsum_W_n_x_sum += dcentred_W_n_x_t;
             partial_dsum_W_z_x_sum += dcentred_W_z_x_t;
             dcentred_W_z_x_to_dcentred_W_n_x_t_row[H + unit] = dcentred_W_n_x_t;
             dcentred_W_z_x_to_dcentred_W_n_x_t_row[unit] = dcentred_W_z_x_t;
         }
-        // dsum_W_n_x_sum[t] = sum(dcentred_W_n_x[t])
+        // dsum_W_n_x_sum[t] = sum(dcentred_W_n_x[t]) (52)
         const real dsum_W_n_x_sum_t = partial_dsum_W_n_x_sum;
-        // dsum_W_z_x_sum[t] = sum(dcentred_W_z_x[t])
+        // dsum_W_z_x_sum[t] = sum(dcentred_W_z_x[t]) (52)
         const real dsum_W_z_x_sum_t = partial_dsum_W_z_x_sum;
-        // dsum_W_n_x[t] = -dsum_W_n_x_sum[t]/H
+        // dsum_W_n_x[t] = -dsum_W_n_x_sum[t]/H (52)
         const real dsum_W_n_x_t = -dsum_W_n_x_sum_t / (real)H;
-        // dsum_W_z_x[t] = -dsum_W_z_x_sum[t]/H
+        // dsum_W_z_x[t] = -dsum_W_z_x_sum[t]/H (52)
         const real dsum_W_z_x_t = -dsum_W_z_x_sum_t / (real)H;
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real dcentred_W_n_x_t = dcentred_W_z_x_to_dcentred_W_n_x_t_row[H + unit];
             const real dcentred_W_z_x_t = dcentred_W_z_x_to_dcentred_W_n_x_t_row[unit];
-            // dW_n_x[t] = dsum_W_n_x[t] + dcentred_W_n_x[t]
+            // dW_n_x[t] = dsum_W_n_x[t] + dcentred_W_n_x[t] (52)
             const real dW_n_x_t = dsum_W_n_x_t + dcentred_W_n_x_t;
-            // dW_z_x[t] = dsum_W_z_x[t] + dcentred_W_z_x[t]
+            // dW_z_x[t] = dsum_W_z_x[t] + dcentred_W_z_x[t] (52)
             const real dW_z_x_t = dsum_W_z_x_t + dcentred_W_z_x_t;
             dW_z_x_dW_n_x_t_row[H + unit] = dW_n_x_t;
             dW_z_x_dW_n_x_t_row[unit] = dW_z_x_t;
@@ -1967,8 +1973,8 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_z_x[t] = W_z @ x[t]
-            // W_n_x[t] = W_n @ x[t]
+            // W_z_x[t] = W_z @ x[t] (14)
+            // W_n_x[t] = W_n @ x[t] (18)
             multiply(
                 a->W_z_x_W_n_x + (first - base)*2*a->H, 2*a->H, a->x + first*a->D, a->D, call->packed_W_z_to_W_n,
                 rows, a->D, 2*a->H, 0);
@@ -1984,8 +1990,8 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_n_h[t] = U_n @ h[t-1]
-                // U_z_h[t] = U_z @ h[t-1]
+                // U_n_h[t] = U_n @ h[t-1] (18)
+                // U_z_h[t] = U_z @ h[t-1] (14)
                 multiply(
                     a->a_n_z + (a->kept_0[t] + first)*2*a->H, 2*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_n_to_U_z, rows, a->H, 2*a->H, 0);
@@ -2090,7 +2096,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dh_back + (a->ring_1[t + 1] + first)*a->H, a->dh_via + (a->ring_1[t + 1] + first)*a->H,
                     a->h + (a->starts_1[t] + first)*a->H, a->dh_via + (a->ring_1[t] + first)*a->H,
                     a->da_n_da_z + (a->starts_0[t] - base + first)*2*a->H);
-                // dh_back[t] = U_z.T @ da_z[t] + U_n.T @ da_n[t]
+                // dh_back[t] = U_z.T @ da_z[t] + U_n.T @ da_n[t] (43)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->da_n_da_z + (a->starts_0[t] - base + first)*2*a->H, 2*a->H, call->packed_U_n_to_U_z, rows,
@@ -2111,8 +2117,8 @@ static void run_backward_part(void *given, struct member *me) {
         }
         meet(me);
         share(2*a->H, me, &lo, &hi);
-        // dg_z = sum of dg_z_each[t]
-        // dg_n = sum of dg_n_each[t]
+        // dg_z = sum of dg_z_each[t] (60)
+        // dg_n = sum of dg_n_each[t] (64)
         sums(a->g_z_, a->dg_z_each_dg_n_each, 2*a->H, NULL, 0, total, lo, hi, number > 0);
         share(total, me, &lo, &hi);
         lo += base;
@@ -2120,7 +2126,7 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W_z.T @ dW_z_x[t] + W_n.T @ dW_n_x[t]
+                // dx[t] = W_z.T @ dW_z_x[t] + W_n.T @ dW_n_x[t] (52)
                 multiply(
                     a->dx + first*a->D, a->D, a->dW_z_x_dW_n_x + (first - base)*2*a->H, 2*a->H,
                     call->packed_W_z_to_W_n, rows, 2*a->H, a->D, 0);
@@ -2128,23 +2134,23 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(2*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_z = sum of outer(dW_z_x[t], x[t])
-            // dW_n = sum of outer(dW_n_x[t], x[t])
+            // dW_z = sum of outer(dW_z_x[t], x[t]) (59)
+            // dW_n = sum of outer(dW_n_x[t], x[t]) (63)
             gradient(
                 a->W_z_, a->D, a->dW_z_x_dW_n_x, 2*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
         }
         share(2*a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_n = sum of outer(da_n[t], h[t-1])
-            // dU_z = sum of outer(da_z[t], h[t-1])
+            // dU_n = sum of outer(da_n[t], h[t-1]) (66)
+            // dU_z = sum of outer(da_z[t], h[t-1]) (62)
             gradient(
                 a->U_n_, a->H, a->da_n_da_z, 2*a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H, a->past_1_0,
                 base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(2*a->H, me, &lo, &hi);
-        // db_n = sum of da_n[t]
-        // db_z = sum of da_z[t]
+        // db_n = sum of da_n[t] (65)
+        // db_z = sum of da_z[t] (61)
         sums(a->b_n, a->da_n_da_z, 2*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2197,8 +2203,8 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_z_x[t] = W_z @ x[t]
-        // W_n_x[t] = W_n @ x[t]
+        // W_z_x[t] = W_z @ x[t] (14)
+        // W_n_x[t] = W_n @ x[t] (18)
         multiply_plain(
             a->W_z_x_W_n_x + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, a->W_z, 1, a->D, rows, a->D,
             2*a->H, 0);
@@ -2210,8 +2216,8 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_n_h[t] = U_n @ h[t-1]
-        // U_z_h[t] = U_z @ h[t-1]
+        // U_n_h[t] = U_n @ h[t-1] (18)
+        // U_z_h[t] = U_z @ h[t-1] (14)
         multiply_plain(
             a->a_n_z + first*2*a->H, 2*a->H, a->h_1 + first*a->H, a->H, a->U_n, 1, a->H, rows, a->H, 2*a->H, 0);
         forward_2(

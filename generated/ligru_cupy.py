@@ -5,7 +5,7 @@ stands where the paper normalises over the batch.
 
 The cell ligru as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive ligru``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "e7b5386f18127114"
+STAMP = "054776e695cec8fc"
 
 
 class Params(Mapping[str, Any]):
@@ -373,24 +373,24 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     U_n_to_U_z_T = params.stack("U_n", "U_z").T
 
-    # W_z_x[t] = W_z @ x[t]
-    # W_n_x[t] = W_n @ x[t]
+    # W_z_x[t] = W_z @ x[t] (14)
+    # W_n_x[t] = W_n @ x[t] (18)
     W_z_x_to_W_n_x = W_z_x_W_n_x
     cp.matmul(x_rows, W_z_to_W_n_T, out=W_z_x_to_W_n_x)
-    # sum_W_z_x[t] = sum(W_z_x[t])
-    # sum_W_n_x[t] = sum(W_n_x[t])
-    # centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H
-    # centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H
-    # square_W_z_x[t] = centred_W_z_x[t]**2
-    # square_W_n_x[t] = centred_W_n_x[t]**2
-    # sum_square_W_z_x[t] = sum(square_W_z_x[t])
-    # sum_square_W_n_x[t] = sum(square_W_n_x[t])
-    # std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05
-    # std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05
-    # std_W_z_x[t] = sqrt(std_squared_W_z_x[t])
-    # std_W_n_x[t] = sqrt(std_squared_W_n_x[t])
-    # a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z
-    # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n
+    # sum_W_z_x[t] = sum(W_z_x[t]) (14)
+    # sum_W_n_x[t] = sum(W_n_x[t]) (18)
+    # centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H (14)
+    # centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H (18)
+    # square_W_z_x[t] = centred_W_z_x[t]**2 (14)
+    # square_W_n_x[t] = centred_W_n_x[t]**2 (18)
+    # sum_square_W_z_x[t] = sum(square_W_z_x[t]) (14)
+    # sum_square_W_n_x[t] = sum(square_W_n_x[t]) (18)
+    # std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05 (14)
+    # std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05 (18)
+    # std_W_z_x[t] = sqrt(std_squared_W_z_x[t]) (14)
+    # std_W_n_x[t] = sqrt(std_squared_W_n_x[t]) (18)
+    # a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z (14)
+    # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n (18)
     _launch_rows(
         kernels.forward_1, pack.size, H, 256, H, W_z_x_W_n_x, centred_W_n_x_to_centred_W_z_x,
         std_W_n_x_std_W_z_x, g_z, b_z, a_n_in_a_z_in, g_n, b_n,
@@ -402,16 +402,16 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # U_n_h[t] = U_n @ h[t-1]
-        # U_z_h[t] = U_z @ h[t-1]
+        # U_n_h[t] = U_n @ h[t-1] (18)
+        # U_z_h[t] = U_z @ h[t-1] (14)
         h_t1 = h[at_1_0[t]]
         U_n_h_to_U_z_h_t = a_n_z[kept_0[t]]
         cp.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
-        # a_z[t] = U_z_h[t] + a_z_in[t]
-        # a_n[t] = U_n_h[t] + a_n_in[t]
-        # z[t] = sigmoid(a_z[t]) (update gate)
-        # n[t] = relu(a_n[t]) (candidate)
-        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+        # a_z[t] = U_z_h[t] + a_z_in[t] (14)
+        # a_n[t] = U_n_h[t] + a_n_in[t] (18)
+        # z[t] = sigmoid(a_z[t]) (update gate) (14)
+        # n[t] = relu(a_n[t]) (candidate) (18)
+        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (7)
         _launch_units(
             kernels.forward_2, n, H, H, a_n_z, kept_0[t].start, a_n_in_a_z_in, at_0[t].start, h, at_1_0[t].start, h,
             at_1[t].start,
@@ -516,65 +516,65 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # n[t] = relu(a_n[t]) (candidate)
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
-        # dn[t] = dh[t]*(1 - z[t])
-        # dz[t] = dh[t]*(h[t-1] - n[t])
-        # dh_via[t] = dh[t]*z[t]
-        # da_n[t] = dn[t]*greater(a_n[t], 0)
-        # da_z[t] = dz[t]*z[t]*(1 - z[t])
+        # n[t] = relu(a_n[t]) (candidate) (18)
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (43)
+        # dn[t] = dh[t]*(1 - z[t]) (44)
+        # dz[t] = dh[t]*(h[t-1] - n[t]) (48)
+        # dh_via[t] = dh[t]*z[t] (43)
+        # da_n[t] = dn[t]*greater(a_n[t], 0) (65)
+        # da_z[t] = dz[t]*z[t]*(1 - z[t]) (61)
         _launch_units(
             kernels.backward_1, n, H, H, a_n_z, at_0[t].start, dy_rows, at_0[t].start, dh_back, ring_1[t].start,
             dh_via, ring_1[t].start, h, at_1_0[t].start, dh_via, ring_1_0[t].start, da_n_da_z, at_0[t].start,
         )
-        # dh_back[t] = U_z.T @ da_z[t] + U_n.T @ da_n[t]
+        # dh_back[t] = U_z.T @ da_z[t] + U_n.T @ da_n[t] (43)
         da_n_to_da_z_t = da_n_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_n_to_da_z_t, U_n_to_U_z, out=dh_back_t)
 
-    # dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n
-    # dstd_W_z_x_each[t] = da_z[t]*centred_W_z_x[t]*g_z
-    # dg_z_each[t] = da_z[t]*centred_W_z_x[t]/std_W_z_x[t]
-    # dg_n_each[t] = da_n[t]*centred_W_n_x[t]/std_W_n_x[t]
-    # dstd_W_n_x_sum[t] = sum(dstd_W_n_x_each[t])
-    # dstd_W_z_x_sum[t] = sum(dstd_W_z_x_each[t])
-    # dstd_W_n_x[t] = -dstd_W_n_x_sum[t]/std_W_n_x[t]**2
-    # dstd_W_z_x[t] = -dstd_W_z_x_sum[t]/std_W_z_x[t]**2
-    # dstd_squared_W_n_x[t] = dstd_W_n_x[t]/(2*std_W_n_x[t])
-    # dstd_squared_W_z_x[t] = dstd_W_z_x[t]/(2*std_W_z_x[t])
-    # dsum_square_W_n_x[t] = dstd_squared_W_n_x[t]/H
-    # dsum_square_W_z_x[t] = dstd_squared_W_z_x[t]/H
-    # dcentred_W_n_x[t] = 2*dsum_square_W_n_x[t]*centred_W_n_x[t] + da_n[t]*g_n/std_W_n_x[t]
-    # dcentred_W_z_x[t] = 2*dsum_square_W_z_x[t]*centred_W_z_x[t] + da_z[t]*g_z/std_W_z_x[t]
-    # dsum_W_n_x_sum[t] = sum(dcentred_W_n_x[t])
-    # dsum_W_z_x_sum[t] = sum(dcentred_W_z_x[t])
-    # dsum_W_n_x[t] = -dsum_W_n_x_sum[t]/H
-    # dsum_W_z_x[t] = -dsum_W_z_x_sum[t]/H
-    # dW_n_x[t] = dsum_W_n_x[t] + dcentred_W_n_x[t]
-    # dW_z_x[t] = dsum_W_z_x[t] + dcentred_W_z_x[t]
+    # dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n (52)
+    # dstd_W_z_x_each[t] = da_z[t]*centred_W_z_x[t]*g_z (52)
+    # dg_z_each[t] = da_z[t]*centred_W_z_x[t]/std_W_z_x[t] (60)
+    # dg_n_each[t] = da_n[t]*centred_W_n_x[t]/std_W_n_x[t] (64)
+    # dstd_W_n_x_sum[t] = sum(dstd_W_n_x_each[t]) (52)
+    # dstd_W_z_x_sum[t] = sum(dstd_W_z_x_each[t]) (52)
+    # dstd_W_n_x[t] = -dstd_W_n_x_sum[t]/std_W_n_x[t]**2 (52)
+    # dstd_W_z_x[t] = -dstd_W_z_x_sum[t]/std_W_z_x[t]**2 (52)
+    # dstd_squared_W_n_x[t] = dstd_W_n_x[t]/(2*std_W_n_x[t]) (52)
+    # dstd_squared_W_z_x[t] = dstd_W_z_x[t]/(2*std_W_z_x[t]) (52)
+    # dsum_square_W_n_x[t] = dstd_squared_W_n_x[t]/H (52)
+    # dsum_square_W_z_x[t] = dstd_squared_W_z_x[t]/H (52)
+    # dcentred_W_n_x[t] = 2*dsum_square_W_n_x[t]*centred_W_n_x[t] + da_n[t]*g_n/std_W_n_x[t] (52)
+    # dcentred_W_z_x[t] = 2*dsum_square_W_z_x[t]*centred_W_z_x[t] + da_z[t]*g_z/std_W_z_x[t] (52)
+    # dsum_W_n_x_sum[t] = sum(dcentred_W_n_x[t]) (52)
+    # dsum_W_z_x_sum[t] = sum(dcentred_W_z_x[t]) (52)
+    # dsum_W_n_x[t] = -dsum_W_n_x_sum[t]/H (52)
+    # dsum_W_z_x[t] = -dsum_W_z_x_sum[t]/H (52)
+    # dW_n_x[t] = dsum_W_n_x[t] + dcentred_W_n_x[t] (52)
+    # dW_z_x[t] = dsum_W_z_x[t] + dcentred_W_z_x[t] (52)
     _launch_rows(
         kernels.backward_2, pack.size, H, 256, H, da_n_da_z, centred_W_n_x_to_centred_W_z_x, g_n, g_z,
         std_W_n_x_std_W_z_x, dg_z_each_dg_n_each, dcentred_W_z_x_to_dcentred_W_n_x, dW_z_x_dW_n_x,
     )
-    # dg_z = sum of dg_z_each[t]
-    # dg_n = sum of dg_n_each[t]
+    # dg_z = sum of dg_z_each[t] (60)
+    # dg_n = sum of dg_n_each[t] (64)
     dg_z_each_to_dg_n_each = dg_z_each_dg_n_each
     cp.matmul(ones, dg_z_each_to_dg_n_each, out=dg_z_to_dg_n.reshape(1, -1))
     if need_x:
-        # dx[t] = W_z.T @ dW_z_x[t] + W_n.T @ dW_n_x[t]
+        # dx[t] = W_z.T @ dW_z_x[t] + W_n.T @ dW_n_x[t] (52)
         dW_z_x_to_dW_n_x = dW_z_x_dW_n_x
         cp.matmul(dW_z_x_to_dW_n_x, W_z_to_W_n, out=dx_)
-    # dW_z = sum of outer(dW_z_x[t], x[t])
-    # dW_n = sum of outer(dW_n_x[t], x[t])
+    # dW_z = sum of outer(dW_z_x[t], x[t]) (59)
+    # dW_n = sum of outer(dW_n_x[t], x[t]) (63)
     dW_z_x_to_dW_n_x_ = dW_z_x_dW_n_x
     cp.matmul(dW_z_x_to_dW_n_x_.T, x_, out=dW_z_to_dW_n)
-    # dU_n = sum of outer(da_n[t], h[t-1])
-    # dU_z = sum of outer(da_z[t], h[t-1])
+    # dU_n = sum of outer(da_n[t], h[t-1]) (66)
+    # dU_z = sum of outer(da_z[t], h[t-1]) (62)
     da_n_to_da_z = da_n_da_z
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(da_n_to_da_z.T, h_t1, out=dU_n_to_dU_z)
-    # db_n = sum of da_n[t]
-    # db_z = sum of da_z[t]
+    # db_n = sum of da_n[t] (65)
+    # db_z = sum of da_z[t] (61)
     cp.matmul(ones, da_n_to_da_z, out=db_n_to_db_z.reshape(1, -1))
 
     dh_first = cp.zeros((1, batch, H), dtype)
@@ -623,37 +623,37 @@ def step(
     h_t1 = h_before[0]
     U_n_to_U_z_T = params.stack("U_n", "U_z").T
 
-    # W_z_x[t] = W_z @ x[t]
-    # W_n_x[t] = W_n @ x[t]
+    # W_z_x[t] = W_z @ x[t] (14)
+    # W_n_x[t] = W_n @ x[t] (18)
     W_z_x_to_W_n_x_t = W_z_x_W_n_x
     cp.matmul(x_t_, W_z_to_W_n_T, out=W_z_x_to_W_n_x_t)
-    # sum_W_z_x[t] = sum(W_z_x[t])
-    # sum_W_n_x[t] = sum(W_n_x[t])
-    # centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H
-    # centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H
-    # square_W_z_x[t] = centred_W_z_x[t]**2
-    # square_W_n_x[t] = centred_W_n_x[t]**2
-    # sum_square_W_z_x[t] = sum(square_W_z_x[t])
-    # sum_square_W_n_x[t] = sum(square_W_n_x[t])
-    # std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05
-    # std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05
-    # std_W_z_x[t] = sqrt(std_squared_W_z_x[t])
-    # std_W_n_x[t] = sqrt(std_squared_W_n_x[t])
-    # a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z
-    # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n
+    # sum_W_z_x[t] = sum(W_z_x[t]) (14)
+    # sum_W_n_x[t] = sum(W_n_x[t]) (18)
+    # centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H (14)
+    # centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H (18)
+    # square_W_z_x[t] = centred_W_z_x[t]**2 (14)
+    # square_W_n_x[t] = centred_W_n_x[t]**2 (18)
+    # sum_square_W_z_x[t] = sum(square_W_z_x[t]) (14)
+    # sum_square_W_n_x[t] = sum(square_W_n_x[t]) (18)
+    # std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05 (14)
+    # std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05 (18)
+    # std_W_z_x[t] = sqrt(std_squared_W_z_x[t]) (14)
+    # std_W_n_x[t] = sqrt(std_squared_W_n_x[t]) (18)
+    # a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z (14)
+    # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n (18)
     _launch_rows(
         kernels.forward_1, batch, H, 256, H, W_z_x_W_n_x, centred_W_n_x_to_centred_W_z_x, std_W_n_x_std_W_z_x,
         g_z, b_z, a_n_in_a_z_in, g_n, b_n,
     )
-    # U_n_h[t] = U_n @ h[t-1]
-    # U_z_h[t] = U_z @ h[t-1]
+    # U_n_h[t] = U_n @ h[t-1] (18)
+    # U_z_h[t] = U_z @ h[t-1] (14)
     U_n_h_to_U_z_h_t = a_n_z
     cp.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
-    # a_z[t] = U_z_h[t] + a_z_in[t]
-    # a_n[t] = U_n_h[t] + a_n_in[t]
-    # z[t] = sigmoid(a_z[t]) (update gate)
-    # n[t] = relu(a_n[t]) (candidate)
-    # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+    # a_z[t] = U_z_h[t] + a_z_in[t] (14)
+    # a_n[t] = U_n_h[t] + a_n_in[t] (18)
+    # z[t] = sigmoid(a_z[t]) (update gate) (14)
+    # n[t] = relu(a_n[t]) (candidate) (18)
+    # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (7)
     _launch_units(kernels.forward_2, batch, H, H, a_n_z, 0, a_n_in_a_z_in, 0, h_t1, 0, h, 0)
 
     state = {
@@ -822,11 +822,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -839,7 +845,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1010,48 +1016,48 @@ __device__ inline void forward_1_row(
         partial_sum_W_z_x += W_z_x_t;
         partial_sum_W_n_x += W_n_x_t;
     }
-    // sum_W_z_x[t] = sum(W_z_x[t])
+    // sum_W_z_x[t] = sum(W_z_x[t]) (14)
     const real sum_W_z_x_t = block_sum(partial_sum_W_z_x);
-    // sum_W_n_x[t] = sum(W_n_x[t])
+    // sum_W_n_x[t] = sum(W_n_x[t]) (18)
     const real sum_W_n_x_t = block_sum(partial_sum_W_n_x);
     real partial_sum_square_W_z_x = 0;
     real partial_sum_square_W_n_x = 0;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real W_z_x_t = W_z_x_W_n_x_t_row[unit];
         const real W_n_x_t = W_z_x_W_n_x_t_row[H + unit];
-        // centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H
+        // centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H (14)
         const real centred_W_z_x_t = W_z_x_t - sum_W_z_x_t / (real)H;
-        // centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H
+        // centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H (18)
         const real centred_W_n_x_t = W_n_x_t - sum_W_n_x_t / (real)H;
-        // square_W_z_x[t] = centred_W_z_x[t]**2
+        // square_W_z_x[t] = centred_W_z_x[t]**2 (14)
         const real square_W_z_x_t = centred_W_z_x_t * centred_W_z_x_t;
-        // square_W_n_x[t] = centred_W_n_x[t]**2
+        // square_W_n_x[t] = centred_W_n_x[t]**2 (18)
         const real square_W_n_x_t = centred_W_n_x_t * centred_W_n_x_t;
         partial_sum_square_W_z_x += square_W_z_x_t;
         partial_sum_square_W_n_x += square_W_n_x_t;
         centred_W_n_x_to_centred_W_z_x_t_row[H + unit] = centred_W_z_x_t;
         centred_W_n_x_to_centred_W_z_x_t_row[unit] = centred_W_n_x_t;
     }
-    // sum_square_W_z_x[t] = sum(square_W_z_x[t])
+    // sum_square_W_z_x[t] = sum(square_W_z_x[t]) (14)
     const real sum_square_W_z_x_t = block_sum(partial_sum_square_W_z_x);
-    // sum_square_W_n_x[t] = sum(square_W_n_x[t])
+    // sum_square_W_n_x[t] = sum(square_W_n_x[t]) (18)
     const real sum_square_W_n_x_t = block_sum(partial_sum_square_W_n_x);
-    // std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05
+    // std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05 (14)
     const real std_squared_W_z_x_t = sum_square_W_z_x_t / (real)H + (real)1e-05;
-    // std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05
+    // std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05 (18)
     const real std_squared_W_n_x_t = sum_square_W_n_x_t / (real)H + (real)1e-05;
-    // std_W_z_x[t] = sqrt(std_squared_W_z_x[t])
+    // std_W_z_x[t] = sqrt(std_squared_W_z_x[t]) (14)
     const real std_W_z_x_t = sqrt(std_squared_W_z_x_t);
-    // std_W_n_x[t] = sqrt(std_squared_W_n_x[t])
+    // std_W_n_x[t] = sqrt(std_squared_W_n_x[t]) (18)
     const real std_W_n_x_t = sqrt(std_squared_W_n_x_t);
     if (threadIdx.x == 0) std_W_n_x_std_W_z_x_t_row[1] = std_W_z_x_t;
     if (threadIdx.x == 0) std_W_n_x_std_W_z_x_t_row[0] = std_W_n_x_t;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real centred_W_z_x_t = centred_W_n_x_to_centred_W_z_x_t_row[H + unit];
         const real centred_W_n_x_t = centred_W_n_x_to_centred_W_z_x_t_row[unit];
-        // a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z
+        // a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z (14)
         const real a_z_in_t = centred_W_z_x_t * g_z[unit] / std_W_z_x_t + b_z[unit];
-        // a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n
+        // a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n (18)
         const real a_n_in_t = centred_W_n_x_t * g_n[unit] / std_W_n_x_t + b_n[unit];
         a_n_in_a_z_in_t_row[H + unit] = a_z_in_t;
         a_n_in_a_z_in_t_row[unit] = a_n_in_t;
@@ -1089,15 +1095,15 @@ __device__ inline void forward_2_unit(
     const real* h_t1_rows,
     real* h_t_rows,
     const forward_2_in& in) {
-    // a_z[t] = U_z_h[t] + a_z_in[t]
+    // a_z[t] = U_z_h[t] + a_z_in[t] (14)
     const real a_z_t = in.U_z_h_t + in.a_z_in_t;
-    // a_n[t] = U_n_h[t] + a_n_in[t]
+    // a_n[t] = U_n_h[t] + a_n_in[t] (18)
     const real a_n_t = in.U_n_h_t + in.a_n_in_t;
-    // z[t] = sigmoid(a_z[t]) (update gate)
+    // z[t] = sigmoid(a_z[t]) (update gate) (14)
     const real z_t = sigmoid(a_z_t);
-    // n[t] = relu(a_n[t]) (candidate)
+    // n[t] = relu(a_n[t]) (candidate) (18)
     const real n_t = relu(a_n_t);
-    // h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+    // h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (7)
     const real h_t = z_t * in.h_t1 + (1 - z_t) * n_t;
     a_n_z_t_rows[row * (2*H) + unit] = a_n_t;
     a_n_z_t_rows[row * (2*H) + H + unit] = z_t;
@@ -1142,19 +1148,19 @@ __device__ inline void backward_1_unit(
     real* dh_via_t_rows,
     real* da_n_da_z_t_rows,
     const backward_1_in& in) {
-    // n[t] = relu(a_n[t]) (candidate)
+    // n[t] = relu(a_n[t]) (candidate) (18)
     const real n_t = relu(in.a_n_t);
-    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (43)
     const real dh_t = in.dy_t + in.dh_back_next + in.dh_via_next;
-    // dn[t] = dh[t]*(1 - z[t])
+    // dn[t] = dh[t]*(1 - z[t]) (44)
     const real dn_t = dh_t * (1 - in.z_t);
-    // dz[t] = dh[t]*(h[t-1] - n[t])
+    // dz[t] = dh[t]*(h[t-1] - n[t]) (48)
     const real dz_t = dh_t * (in.h_t1 - n_t);
-    // dh_via[t] = dh[t]*z[t]
+    // dh_via[t] = dh[t]*z[t] (43)
     const real dh_via_t = dh_t * in.z_t;
-    // da_n[t] = dn[t]*greater(a_n[t], 0)
+    // da_n[t] = dn[t]*greater(a_n[t], 0) (65)
     const real da_n_t = dn_t * (real)(in.a_n_t > 0);
-    // da_z[t] = dz[t]*z[t]*(1 - z[t])
+    // da_z[t] = dz[t]*z[t]*(1 - z[t]) (61)
     const real da_z_t = dz_t * in.z_t * (1 - in.z_t);
     dh_via_t_rows[row * H + unit] = dh_via_t;
     da_n_da_z_t_rows[row * (2*H) + unit] = da_n_t;
@@ -1187,34 +1193,34 @@ __device__ inline void backward_2_row(
         const real centred_W_n_x_t = centred_W_n_x_to_centred_W_z_x_t_row[unit];
         const real da_z_t = da_n_da_z_t_row[H + unit];
         const real centred_W_z_x_t = centred_W_n_x_to_centred_W_z_x_t_row[H + unit];
-        // dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n
+        // dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n (52)
         const real dstd_W_n_x_each_t = da_n_t * centred_W_n_x_t * g_n[unit];
-        // dstd_W_z_x_each[t] = da_z[t]*centred_W_z_x[t]*g_z
+        // dstd_W_z_x_each[t] = da_z[t]*centred_W_z_x[t]*g_z (52)
         const real dstd_W_z_x_each_t = da_z_t * centred_W_z_x_t * g_z[unit];
-        // dg_z_each[t] = da_z[t]*centred_W_z_x[t]/std_W_z_x[t]
+        // dg_z_each[t] = da_z[t]*centred_W_z_x[t]/std_W_z_x[t] (60)
         const real dg_z_each_t = da_z_t * centred_W_z_x_t / std_W_z_x_t;
-        // dg_n_each[t] = da_n[t]*centred_W_n_x[t]/std_W_n_x[t]
+        // dg_n_each[t] = da_n[t]*centred_W_n_x[t]/std_W_n_x[t] (64)
         const real dg_n_each_t = da_n_t * centred_W_n_x_t / std_W_n_x_t;
         partial_dstd_W_n_x_sum += dstd_W_n_x_each_t;
         partial_dstd_W_z_x_sum += dstd_W_z_x_each_t;
         dg_z_each_dg_n_each_t_row[unit] = dg_z_each_t;
         dg_z_each_dg_n_each_t_row[H + unit] = dg_n_each_t;
     }
-    // dstd_W_n_x_sum[t] = sum(dstd_W_n_x_each[t])
+    // dstd_W_n_x_sum[t] = sum(dstd_W_n_x_each[t]) (52)
     const real dstd_W_n_x_sum_t = block_sum(partial_dstd_W_n_x_sum);
-    // dstd_W_z_x_sum[t] = sum(dstd_W_z_x_each[t])
+    // dstd_W_z_x_sum[t] = sum(dstd_W_z_x_each[t]) (52)
     const real dstd_W_z_x_sum_t = block_sum(partial_dstd_W_z_x_sum);
-    // dstd_W_n_x[t] = -dstd_W_n_x_sum[t]/std_W_n_x[t]**2
+    // dstd_W_n_x[t] = -dstd_W_n_x_sum[t]/std_W_n_x[t]**2 (52)
     const real dstd_W_n_x_t = -dstd_W_n_x_sum_t / (std_W_n_x_t * std_W_n_x_t);
-    // dstd_W_z_x[t] = -dstd_W_z_x_sum[t]/std_W_z_x[t]**2
+    // dstd_W_z_x[t] = -dstd_W_z_x_sum[t]/std_W_z_x[t]**2 (52)
     const real dstd_W_z_x_t = -dstd_W_z_x_sum_t / (std_W_z_x_t * std_W_z_x_t);
-    // dstd_squared_W_n_x[t] = dstd_W_n_x[t]/(2*std_W_n_x[t])
+    // dstd_squared_W_n_x[t] = dstd_W_n_x[t]/(2*std_W_n_x[t]) (52)
     const real dstd_squared_W_n_x_t = dstd_W_n_x_t / 2 / std_W_n_x_t;
-    // dstd_squared_W_z_x[t] = dstd_W_z_x[t]/(2*std_W_z_x[t])
+    // dstd_squared_W_z_x[t] = dstd_W_z_x[t]/(2*std_W_z_x[t]) (52)
     const real dstd_squared_W_z_x_t = dstd_W_z_x_t / 2 / std_W_z_x_t;
-    // dsum_square_W_n_x[t] = dstd_squared_W_n_x[t]/H
+    // dsum_square_W_n_x[t] = dstd_squared_W_n_x[t]/H (52)
     const real dsum_square_W_n_x_t = dstd_squared_W_n_x_t / (real)H;
-    // dsum_square_W_z_x[t] = dstd_squared_W_z_x[t]/H
+    // dsum_square_W_z_x[t] = dstd_squared_W_z_x[t]/H (52)
     const real dsum_square_W_z_x_t = dstd_squared_W_z_x_t / (real)H;
     real partial_dsum_W_n_x_sum = 0;
     real partial_dsum_W_z_x_sum = 0;
@@ -1223,29 +1229,29 @@ __device__ inline void backward_2_row(
         const real da_n_t = da_n_da_z_t_row[unit];
         const real centred_W_z_x_t = centred_W_n_x_to_centred_W_z_x_t_row[H + unit];
         const real da_z_t = da_n_da_z_t_row[H + unit];
-        // dcentred_W_n_x[t] = 2*dsum_square_W_n_x[t]*centred_W_n_x[t] + da_n[t]*g_n/std_W_n_x[t]
+        // dcentred_W_n_x[t] = 2*dsum_square_W_n_x[t]*centred_W_n_x[t] + da_n[t]*g_n/std_W_n_x[t] (52)
         const real dcentred_W_n_x_t = 2 * dsum_square_W_n_x_t * centred_W_n_x_t + da_n_t * g_n[unit] / std_W_n_x_t;
-        // dcentred_W_z_x[t] = 2*dsum_square_W_z_x[t]*centred_W_z_x[t] + da_z[t]*g_z/std_W_z_x[t]
+        // dcentred_W_z_x[t] = 2*dsum_square_W_z_x[t]*centred_W_z_x[t] + da_z[t]*g_z/std_W_z_x[t] (52)
         const real dcentred_W_z_x_t = 2 * dsum_square_W_z_x_t * centred_W_z_x_t + da_z_t * g_z[unit] / std_W_z_x_t;
         partial_dsum_W_n_x_sum += dcentred_W_n_x_t;
         partial_dsum_W_z_x_sum += dcentred_W_z_x_t;
         dcentred_W_z_x_to_dcentred_W_n_x_t_row[H + unit] = dcentred_W_n_x_t;
         dcentred_W_z_x_to_dcentred_W_n_x_t_row[unit] = dcentred_W_z_x_t;
     }
-    // dsum_W_n_x_sum[t] = sum(dcentred_W_n_x[t])
+    // dsum_W_n_x_sum[t] = sum(dcentred_W_n_x[t]) (52)
     const real dsum_W_n_x_sum_t = block_sum(partial_dsum_W_n_x_sum);
-    // dsum_W_z_x_sum[t] = sum(dcentred_W_z_x[t])
+    // dsum_W_z_x_sum[t] = sum(dcentred_W_z_x[t]) (52)
     const real dsum_W_z_x_sum_t = block_sum(partial_dsum_W_z_x_sum);
-    // dsum_W_n_x[t] = -dsum_W_n_x_sum[t]/H
+    // dsum_W_n_x[t] = -dsum_W_n_x_sum[t]/H (52)
     const real dsum_W_n_x_t = -dsum_W_n_x_sum_t / (real)H;
-    // dsum_W_z_x[t] = -dsum_W_z_x_sum[t]/H
+    // dsum_W_z_x[t] = -dsum_W_z_x_sum[t]/H (52)
     const real dsum_W_z_x_t = -dsum_W_z_x_sum_t / (real)H;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real dcentred_W_n_x_t = dcentred_W_z_x_to_dcentred_W_n_x_t_row[H + unit];
         const real dcentred_W_z_x_t = dcentred_W_z_x_to_dcentred_W_n_x_t_row[unit];
-        // dW_n_x[t] = dsum_W_n_x[t] + dcentred_W_n_x[t]
+        // dW_n_x[t] = dsum_W_n_x[t] + dcentred_W_n_x[t] (52)
         const real dW_n_x_t = dsum_W_n_x_t + dcentred_W_n_x_t;
-        // dW_z_x[t] = dsum_W_z_x[t] + dcentred_W_z_x[t]
+        // dW_z_x[t] = dsum_W_z_x[t] + dcentred_W_z_x[t] (52)
         const real dW_z_x_t = dsum_W_z_x_t + dcentred_W_z_x_t;
         dW_z_x_dW_n_x_t_row[H + unit] = dW_n_x_t;
         dW_z_x_dW_n_x_t_row[unit] = dW_z_x_t;
@@ -1792,8 +1798,8 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && first + row < following)
                     forward_2_ahead(row, unit, H, a_n_z_t_ahead, a_n_in_a_z_in_t_ahead, h_t1_ahead, h_t_ahead);
             }
-            // U_n_h[t] = U_n @ h[t-1]
-            // U_z_h[t] = U_z @ h[t-1]
+            // U_n_h[t] = U_n @ h[t-1] (18)
+            // U_z_h[t] = U_z @ h[t-1] (14)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1928,7 +1934,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_z.T @ da_z[t] + U_n.T @ da_n[t]
+            // dh_back[t] = U_z.T @ da_z[t] + U_n.T @ da_n[t] (43)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, da_n_da_z + (sequence.whole(0, t) + first)*2*H,
                 2*H, (int)rows);
             __syncthreads();

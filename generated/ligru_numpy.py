@@ -5,7 +5,7 @@ stands where the paper normalises over the batch.
 
 The cell ligru as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive ligru``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "df1839f6e299dd02"
+STAMP = "a4f33cbe7347db4c"
 
 
 class Params(Mapping[str, Any]):
@@ -356,50 +356,50 @@ def _forward_sweep(
     z = a_n_z[:, H :]
     a_n = a_n_z[:, : H]
 
-    # W_z_x[t] = W_z @ x[t]
-    # W_n_x[t] = W_n @ x[t]
+    # W_z_x[t] = W_z @ x[t] (14)
+    # W_n_x[t] = W_n @ x[t] (18)
     W_z_x_to_W_n_x = W_z_x_W_n_x
     np.matmul(x_rows, W_z_to_W_n_T, out=W_z_x_to_W_n_x)
-    # sum_W_z_x[t] = sum(W_z_x[t])
+    # sum_W_z_x[t] = sum(W_z_x[t]) (14)
     sum_W_z_x = sum_W_n_x_sum_W_z_x[:, 1 :]
     W_z_x = W_z_x_W_n_x[:, : H]
     np.add.reduce(W_z_x, axis=1, keepdims=True, out=sum_W_z_x)
-    # sum_W_n_x[t] = sum(W_n_x[t])
+    # sum_W_n_x[t] = sum(W_n_x[t]) (18)
     sum_W_n_x = sum_W_n_x_sum_W_z_x[:, : 1]
     W_n_x = W_z_x_W_n_x[:, H :]
     np.add.reduce(W_n_x, axis=1, keepdims=True, out=sum_W_n_x)
-    # centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H
+    # centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H (14)
     centred_W_z_x = centred_W_n_x_to_centred_W_z_x[:, H :]
     np.divide(sum_W_z_x, H, out=centred_W_z_x)
     np.subtract(W_z_x, centred_W_z_x, out=centred_W_z_x)
-    # centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H
+    # centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H (18)
     centred_W_n_x = centred_W_n_x_to_centred_W_z_x[:, : H]
     np.divide(sum_W_n_x, H, out=centred_W_n_x)
     np.subtract(W_n_x, centred_W_n_x, out=centred_W_n_x)
-    # square_W_n_x[t] = centred_W_n_x[t]**2
-    # square_W_z_x[t] = centred_W_z_x[t]**2
+    # square_W_n_x[t] = centred_W_n_x[t]**2 (18)
+    # square_W_z_x[t] = centred_W_z_x[t]**2 (14)
     np.square(centred_W_n_x_to_centred_W_z_x, out=square_W_n_x_to_square_W_z_x)
-    # sum_square_W_n_x[t] = sum(square_W_n_x[t])
-    # sum_square_W_z_x[t] = sum(square_W_z_x[t])
+    # sum_square_W_n_x[t] = sum(square_W_n_x[t]) (18)
+    # sum_square_W_z_x[t] = sum(square_W_z_x[t]) (14)
     sum_square_W_n_x_to_sum_square_W_z_x = std_W_n_x_std_W_z_x
     square_W_n_x_to_square_W_z_x_ = square_W_n_x_to_square_W_z_x.reshape(-1, 2, H)
     np.add.reduce(square_W_n_x_to_square_W_z_x_, axis=2, out=sum_square_W_n_x_to_sum_square_W_z_x)
-    # std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05
-    # std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05
+    # std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05 (18)
+    # std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05 (14)
     std_squared_W_n_x_to_std_squared_W_z_x = sum_square_W_n_x_to_sum_square_W_z_x
     np.divide(sum_square_W_n_x_to_sum_square_W_z_x, H, out=std_squared_W_n_x_to_std_squared_W_z_x)
     np.add(std_squared_W_n_x_to_std_squared_W_z_x, 1e-05, out=std_squared_W_n_x_to_std_squared_W_z_x)
-    # std_W_n_x[t] = sqrt(std_squared_W_n_x[t])
-    # std_W_z_x[t] = sqrt(std_squared_W_z_x[t])
+    # std_W_n_x[t] = sqrt(std_squared_W_n_x[t]) (18)
+    # std_W_z_x[t] = sqrt(std_squared_W_z_x[t]) (14)
     std_W_n_x_to_std_W_z_x = sum_square_W_n_x_to_sum_square_W_z_x
     np.sqrt(std_squared_W_n_x_to_std_squared_W_z_x, out=std_W_n_x_to_std_W_z_x)
-    # a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z
+    # a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z (14)
     std_W_z_x = std_W_n_x_std_W_z_x[:, 1 :]
     a_z_in = a_n_in_a_z_in[:, H :]
     np.multiply(centred_W_z_x, g_z, out=a_z_in)
     np.divide(a_z_in, std_W_z_x, out=a_z_in)
     np.add(a_z_in, b_z, out=a_z_in)
-    # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n
+    # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n (18)
     std_W_n_x = std_W_n_x_std_W_z_x[:, : 1]
     a_n_in = a_n_in_a_z_in[:, : H]
     np.multiply(centred_W_n_x, g_n, out=a_n_in)
@@ -411,28 +411,28 @@ def _forward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # U_n_h[t] = U_n @ h[t-1]
-        # U_z_h[t] = U_z @ h[t-1]
+        # U_n_h[t] = U_n @ h[t-1] (18)
+        # U_z_h[t] = U_z @ h[t-1] (14)
         h_t1 = h[at_1_0[t]]
         U_n_h_to_U_z_h_t = a_n_z[kept_0[t]]
         np.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
-        # a_n[t] = U_n_h[t] + a_n_in[t]
-        # a_z[t] = U_z_h[t] + a_z_in[t]
+        # a_n[t] = U_n_h[t] + a_n_in[t] (18)
+        # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         a_n_in_to_a_z_in_t = a_n_in_a_z_in[at_0[t]]
         a_n_to_a_z_t = U_n_h_to_U_z_h_t
         np.add(U_n_h_to_U_z_h_t, a_n_in_to_a_z_in_t, out=a_n_to_a_z_t)
-        # z[t] = sigmoid(a_z[t]) (update gate)
+        # z[t] = sigmoid(a_z[t]) (update gate) (14)
         a_z_t = z[kept_0[t]]
         z_t = a_z_t
         np.subtract(0, a_z_t, out=z_t)
         np.exp(z_t, out=z_t)
         np.add(z_t, 1, out=z_t)
         np.divide(1, z_t, out=z_t)
-        # n[t] = relu(a_n[t]) (candidate)
+        # n[t] = relu(a_n[t]) (candidate) (18)
         a_n_t = a_n[kept_0[t]]
         n_t = h[at_1[t]]
         np.maximum(a_n_t, 0, out=n_t)
-        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (7)
         h_t = n_t
         np.subtract(1, z_t, out=work1_t)
         np.multiply(work1_t, n_t, out=h_t)
@@ -550,108 +550,108 @@ def _backward_sweep(
             samples = n
             dh_t = dh[:n]
             work1_t = work1[:n]
-        # n[t] = relu(a_n[t]) (candidate)
+        # n[t] = relu(a_n[t]) (candidate) (18)
         a_n_t = a_n[at_0[t]]
         n_t = da_z[at_0[t]]
         np.maximum(a_n_t, 0, out=n_t)
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (43)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_via_next = dh_via[ring_1[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
         np.add(dh_t, dh_via_next, out=dh_t)
-        # dn[t] = dh[t]*(1 - z[t])
+        # dn[t] = dh[t]*(1 - z[t]) (44)
         z_t = z[at_0[t]]
         dn_t = da_n[at_0[t]]
         np.subtract(1, z_t, out=dn_t)
         np.multiply(dh_t, dn_t, out=dn_t)
-        # dz[t] = dh[t]*(h[t-1] - n[t])
+        # dz[t] = dh[t]*(h[t-1] - n[t]) (48)
         h_t1 = h[at_1_0[t]]
         dz_t = n_t
         np.subtract(h_t1, n_t, out=dz_t)
         np.multiply(dh_t, dz_t, out=dz_t)
-        # dh_via[t] = dh[t]*z[t]
+        # dh_via[t] = dh[t]*z[t] (43)
         dh_via_t = dh_via[ring_1_0[t]]
         np.multiply(dh_t, z_t, out=dh_via_t)
-        # da_n[t] = dn[t]*greater(a_n[t], 0)
+        # da_n[t] = dn[t]*greater(a_n[t], 0) (65)
         da_n_t = dn_t
         np.greater(a_n_t, 0, out=work1_t)
         np.multiply(dn_t, work1_t, out=da_n_t)
-        # da_z[t] = dz[t]*z[t]*(1 - z[t])
+        # da_z[t] = dz[t]*z[t]*(1 - z[t]) (61)
         da_z_t = n_t
         np.multiply(dz_t, z_t, out=da_z_t)
         np.subtract(1, z_t, out=work1_t)
         np.multiply(da_z_t, work1_t, out=da_z_t)
-        # dh_back[t] = U_z.T @ da_z[t] + U_n.T @ da_n[t]
+        # dh_back[t] = U_z.T @ da_z[t] + U_n.T @ da_n[t] (43)
         da_n_to_da_z_t = da_n_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_n_to_da_z_t, U_n_to_U_z, out=dh_back_t)
 
-    # dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n
+    # dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n (52)
     da_n_ = da_n_da_z[:, : H]
     centred_W_n_x = centred_W_n_x_to_centred_W_z_x[:, : H]
     dstd_W_n_x_each = dstd_W_z_x_each_to_dstd_W_n_x_each[:, H :]
     np.multiply(da_n_, centred_W_n_x, out=dstd_W_n_x_each)
     np.multiply(dstd_W_n_x_each, g_n, out=dstd_W_n_x_each)
-    # dstd_W_z_x_each[t] = da_z[t]*centred_W_z_x[t]*g_z
+    # dstd_W_z_x_each[t] = da_z[t]*centred_W_z_x[t]*g_z (52)
     da_z_ = da_n_da_z[:, H :]
     centred_W_z_x = centred_W_n_x_to_centred_W_z_x[:, H :]
     dstd_W_z_x_each = dstd_W_z_x_each_to_dstd_W_n_x_each[:, : H]
     np.multiply(da_z_, centred_W_z_x, out=dstd_W_z_x_each)
     np.multiply(dstd_W_z_x_each, g_z, out=dstd_W_z_x_each)
-    # dstd_W_z_x_sum[t] = sum(dstd_W_z_x_each[t])
-    # dstd_W_n_x_sum[t] = sum(dstd_W_n_x_each[t])
+    # dstd_W_z_x_sum[t] = sum(dstd_W_z_x_each[t]) (52)
+    # dstd_W_n_x_sum[t] = sum(dstd_W_n_x_each[t]) (52)
     dstd_W_z_x_sum_to_dstd_W_n_x_sum = dsum_square_W_z_x_to_dsum_square_W_n_x
     dstd_W_z_x_each_to_dstd_W_n_x_each_ = dstd_W_z_x_each_to_dstd_W_n_x_each.reshape(-1, 2, H)
     np.add.reduce(dstd_W_z_x_each_to_dstd_W_n_x_each_, axis=2, out=dstd_W_z_x_sum_to_dstd_W_n_x_sum)
-    # dstd_W_n_x[t] = -dstd_W_n_x_sum[t]/std_W_n_x[t]**2
+    # dstd_W_n_x[t] = -dstd_W_n_x_sum[t]/std_W_n_x[t]**2 (52)
     dstd_W_n_x_sum = dsum_square_W_z_x_to_dsum_square_W_n_x[:, 1 :]
     std_W_n_x = std_W_n_x_std_W_z_x[:, : 1]
     dstd_W_n_x = dstd_W_n_x_sum
     np.square(std_W_n_x, out=work1_)
     np.divide(dstd_W_n_x_sum, work1_, out=dstd_W_n_x)
     np.multiply(dstd_W_n_x, -1, out=dstd_W_n_x)
-    # dstd_W_z_x[t] = -dstd_W_z_x_sum[t]/std_W_z_x[t]**2
+    # dstd_W_z_x[t] = -dstd_W_z_x_sum[t]/std_W_z_x[t]**2 (52)
     dstd_W_z_x_sum = dsum_square_W_z_x_to_dsum_square_W_n_x[:, : 1]
     std_W_z_x = std_W_n_x_std_W_z_x[:, 1 :]
     dstd_W_z_x = dstd_W_z_x_sum
     np.square(std_W_z_x, out=work1_)
     np.divide(dstd_W_z_x_sum, work1_, out=dstd_W_z_x)
     np.multiply(dstd_W_z_x, -1, out=dstd_W_z_x)
-    # dstd_squared_W_n_x[t] = dstd_W_n_x[t]/(2*std_W_n_x[t])
+    # dstd_squared_W_n_x[t] = dstd_W_n_x[t]/(2*std_W_n_x[t]) (52)
     dstd_squared_W_n_x = dstd_W_n_x_sum
     np.divide(dstd_W_n_x, std_W_n_x, out=dstd_squared_W_n_x)
     np.divide(dstd_squared_W_n_x, 2, out=dstd_squared_W_n_x)
-    # dstd_squared_W_z_x[t] = dstd_W_z_x[t]/(2*std_W_z_x[t])
+    # dstd_squared_W_z_x[t] = dstd_W_z_x[t]/(2*std_W_z_x[t]) (52)
     dstd_squared_W_z_x = dstd_W_z_x_sum
     np.divide(dstd_W_z_x, std_W_z_x, out=dstd_squared_W_z_x)
     np.divide(dstd_squared_W_z_x, 2, out=dstd_squared_W_z_x)
-    # dsum_square_W_z_x[t] = dstd_squared_W_z_x[t]/H
-    # dsum_square_W_n_x[t] = dstd_squared_W_n_x[t]/H
+    # dsum_square_W_z_x[t] = dstd_squared_W_z_x[t]/H (52)
+    # dsum_square_W_n_x[t] = dstd_squared_W_n_x[t]/H (52)
     dstd_squared_W_z_x_to_dstd_squared_W_n_x = dstd_W_z_x_sum_to_dstd_W_n_x_sum
     dsum_square_W_z_x_to_dsum_square_W_n_x_ = dstd_W_z_x_sum_to_dstd_W_n_x_sum
     np.divide(dstd_squared_W_z_x_to_dstd_squared_W_n_x, H, out=dsum_square_W_z_x_to_dsum_square_W_n_x_)
-    # dU_n = sum of outer(da_n[t], h[t-1])
-    # dU_z = sum of outer(da_z[t], h[t-1])
+    # dU_n = sum of outer(da_n[t], h[t-1]) (66)
+    # dU_z = sum of outer(da_z[t], h[t-1]) (62)
     da_n_to_da_z = da_n_da_z
     h_t1_ = h[pack.past(1, 0)]
     np.matmul(da_n_to_da_z.T, h_t1_, out=dU_n_to_dU_z)
-    # db_n = sum of da_n[t]
-    # db_z = sum of da_z[t]
+    # db_n = sum of da_n[t] (65)
+    # db_z = sum of da_z[t] (61)
     np.matmul(ones, da_n_to_da_z, out=db_n_to_db_z.reshape(1, -1))
-    # dg_z_each[t] = da_z[t]*centred_W_z_x[t]/std_W_z_x[t]
+    # dg_z_each[t] = da_z[t]*centred_W_z_x[t]/std_W_z_x[t] (60)
     dg_z_each = dg_z_each_dg_n_each[:, : H]
     np.multiply(da_z_, centred_W_z_x, out=dg_z_each)
     np.divide(dg_z_each, std_W_z_x, out=dg_z_each)
-    # dg_n_each[t] = da_n[t]*centred_W_n_x[t]/std_W_n_x[t]
+    # dg_n_each[t] = da_n[t]*centred_W_n_x[t]/std_W_n_x[t] (64)
     dg_n_each = dg_z_each_dg_n_each[:, H :]
     np.multiply(da_n_, centred_W_n_x, out=dg_n_each)
     np.divide(dg_n_each, std_W_n_x, out=dg_n_each)
-    # dg_z = sum of dg_z_each[t]
-    # dg_n = sum of dg_n_each[t]
+    # dg_z = sum of dg_z_each[t] (60)
+    # dg_n = sum of dg_n_each[t] (64)
     dg_z_each_to_dg_n_each = dg_z_each_dg_n_each
     np.matmul(ones, dg_z_each_to_dg_n_each, out=dg_z_to_dg_n.reshape(1, -1))
-    # dcentred_W_n_x[t] = 2*dsum_square_W_n_x[t]*centred_W_n_x[t] + da_n[t]*g_n/std_W_n_x[t]
+    # dcentred_W_n_x[t] = 2*dsum_square_W_n_x[t]*centred_W_n_x[t] + da_n[t]*g_n/std_W_n_x[t] (52)
     dsum_square_W_n_x = dstd_W_n_x_sum
     dcentred_W_n_x = dcentred_W_z_x_to_dcentred_W_n_x[:, H :]
     np.multiply(2, dsum_square_W_n_x, out=dcentred_W_n_x)
@@ -659,7 +659,7 @@ def _backward_sweep(
     np.multiply(da_n_, g_n, out=work1_2)
     np.divide(work1_2, std_W_n_x, out=work1_2)
     np.add(dcentred_W_n_x, work1_2, out=dcentred_W_n_x)
-    # dcentred_W_z_x[t] = 2*dsum_square_W_z_x[t]*centred_W_z_x[t] + da_z[t]*g_z/std_W_z_x[t]
+    # dcentred_W_z_x[t] = 2*dsum_square_W_z_x[t]*centred_W_z_x[t] + da_z[t]*g_z/std_W_z_x[t] (52)
     dsum_square_W_z_x = dstd_W_z_x_sum
     dcentred_W_z_x = dcentred_W_z_x_to_dcentred_W_n_x[:, : H]
     np.multiply(2, dsum_square_W_z_x, out=dcentred_W_z_x)
@@ -667,27 +667,27 @@ def _backward_sweep(
     np.multiply(da_z_, g_z, out=work1_2)
     np.divide(work1_2, std_W_z_x, out=work1_2)
     np.add(dcentred_W_z_x, work1_2, out=dcentred_W_z_x)
-    # dsum_W_z_x_sum[t] = sum(dcentred_W_z_x[t])
-    # dsum_W_n_x_sum[t] = sum(dcentred_W_n_x[t])
+    # dsum_W_z_x_sum[t] = sum(dcentred_W_z_x[t]) (52)
+    # dsum_W_n_x_sum[t] = sum(dcentred_W_n_x[t]) (52)
     dsum_W_z_x_sum_to_dsum_W_n_x_sum = dsum_W_z_x_dsum_W_n_x
     dcentred_W_z_x_to_dcentred_W_n_x_ = dcentred_W_z_x_to_dcentred_W_n_x.reshape(-1, 2, H)
     np.add.reduce(dcentred_W_z_x_to_dcentred_W_n_x_, axis=2, out=dsum_W_z_x_sum_to_dsum_W_n_x_sum)
-    # dsum_W_z_x[t] = -dsum_W_z_x_sum[t]/H
-    # dsum_W_n_x[t] = -dsum_W_n_x_sum[t]/H
+    # dsum_W_z_x[t] = -dsum_W_z_x_sum[t]/H (52)
+    # dsum_W_n_x[t] = -dsum_W_n_x_sum[t]/H (52)
     dsum_W_z_x_to_dsum_W_n_x = dsum_W_z_x_sum_to_dsum_W_n_x_sum
     np.divide(dsum_W_z_x_sum_to_dsum_W_n_x_sum, H, out=dsum_W_z_x_to_dsum_W_n_x)
     np.multiply(dsum_W_z_x_to_dsum_W_n_x, -1, out=dsum_W_z_x_to_dsum_W_n_x)
-    # dW_z_x[t] = dsum_W_z_x[t] + dcentred_W_z_x[t]
-    # dW_n_x[t] = dsum_W_n_x[t] + dcentred_W_n_x[t]
+    # dW_z_x[t] = dsum_W_z_x[t] + dcentred_W_z_x[t] (52)
+    # dW_n_x[t] = dsum_W_n_x[t] + dcentred_W_n_x[t] (52)
     dsum_W_z_x_to_dsum_W_n_x_ = dsum_W_z_x_dsum_W_n_x.reshape(-1, 2, 1)
     dW_z_x_to_dW_n_x = dW_z_x_dW_n_x.reshape(-1, 2, H)
     np.add(dsum_W_z_x_to_dsum_W_n_x_, dcentred_W_z_x_to_dcentred_W_n_x_, out=dW_z_x_to_dW_n_x)
     if need_x:
-        # dx[t] = W_z.T @ dW_z_x[t] + W_n.T @ dW_n_x[t]
+        # dx[t] = W_z.T @ dW_z_x[t] + W_n.T @ dW_n_x[t] (52)
         dW_z_x_to_dW_n_x_ = dW_z_x_dW_n_x
         np.matmul(dW_z_x_to_dW_n_x_, W_z_to_W_n, out=dx_)
-    # dW_z = sum of outer(dW_z_x[t], x[t])
-    # dW_n = sum of outer(dW_n_x[t], x[t])
+    # dW_z = sum of outer(dW_z_x[t], x[t]) (59)
+    # dW_n = sum of outer(dW_n_x[t], x[t]) (63)
     dW_z_x_to_dW_n_x_2 = dW_z_x_dW_n_x
     np.matmul(dW_z_x_to_dW_n_x_2.T, x_, out=dW_z_to_dW_n)
 
@@ -789,76 +789,76 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_z_x[t] = W_z @ x[t]
-        # W_n_x[t] = W_n @ x[t]
+        # W_z_x[t] = W_z @ x[t] (14)
+        # W_n_x[t] = W_n @ x[t] (18)
         W_z_x_to_W_n_x_t = W_z_x_W_n_x
         np.matmul(x_t_, W_z_to_W_n_T, out=W_z_x_to_W_n_x_t)
-        # sum_W_z_x[t] = sum(W_z_x[t])
+        # sum_W_z_x[t] = sum(W_z_x[t]) (14)
         sum_W_z_x_t = sum_W_n_x_sum_W_z_x[:, 1 :]
         W_z_x_t = W_z_x_W_n_x[:, : H]
         np.add.reduce(W_z_x_t, axis=1, keepdims=True, out=sum_W_z_x_t)
-        # sum_W_n_x[t] = sum(W_n_x[t])
+        # sum_W_n_x[t] = sum(W_n_x[t]) (18)
         sum_W_n_x_t = sum_W_n_x_sum_W_z_x[:, : 1]
         W_n_x_t = W_z_x_W_n_x[:, H :]
         np.add.reduce(W_n_x_t, axis=1, keepdims=True, out=sum_W_n_x_t)
-        # centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H
+        # centred_W_z_x[t] = W_z_x[t] - sum_W_z_x[t]/H (14)
         centred_W_z_x_t = centred_W_n_x_to_centred_W_z_x[:, H :]
         np.divide(sum_W_z_x_t, H, out=centred_W_z_x_t)
         np.subtract(W_z_x_t, centred_W_z_x_t, out=centred_W_z_x_t)
-        # centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H
+        # centred_W_n_x[t] = W_n_x[t] - sum_W_n_x[t]/H (18)
         centred_W_n_x_t = centred_W_n_x_to_centred_W_z_x[:, : H]
         np.divide(sum_W_n_x_t, H, out=centred_W_n_x_t)
         np.subtract(W_n_x_t, centred_W_n_x_t, out=centred_W_n_x_t)
-        # square_W_n_x[t] = centred_W_n_x[t]**2
-        # square_W_z_x[t] = centred_W_z_x[t]**2
+        # square_W_n_x[t] = centred_W_n_x[t]**2 (18)
+        # square_W_z_x[t] = centred_W_z_x[t]**2 (14)
         np.square(centred_W_n_x_to_centred_W_z_x, out=square_W_n_x_to_square_W_z_x)
-        # sum_square_W_n_x[t] = sum(square_W_n_x[t])
-        # sum_square_W_z_x[t] = sum(square_W_z_x[t])
+        # sum_square_W_n_x[t] = sum(square_W_n_x[t]) (18)
+        # sum_square_W_z_x[t] = sum(square_W_z_x[t]) (14)
         sum_square_W_n_x_to_sum_square_W_z_x_t = std_W_n_x_std_W_z_x
         square_W_n_x_to_square_W_z_x_t = square_W_n_x_to_square_W_z_x.reshape(-1, 2, H)
         np.add.reduce(square_W_n_x_to_square_W_z_x_t, axis=2, out=sum_square_W_n_x_to_sum_square_W_z_x_t)
-        # std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05
-        # std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05
+        # std_squared_W_n_x[t] = sum_square_W_n_x[t]/H + 1e-05 (18)
+        # std_squared_W_z_x[t] = sum_square_W_z_x[t]/H + 1e-05 (14)
         std_squared_W_n_x_to_std_squared_W_z_x_t = sum_square_W_n_x_to_sum_square_W_z_x_t
         np.divide(sum_square_W_n_x_to_sum_square_W_z_x_t, H, out=std_squared_W_n_x_to_std_squared_W_z_x_t)
         np.add(std_squared_W_n_x_to_std_squared_W_z_x_t, 1e-05, out=std_squared_W_n_x_to_std_squared_W_z_x_t)
-        # std_W_n_x[t] = sqrt(std_squared_W_n_x[t])
-        # std_W_z_x[t] = sqrt(std_squared_W_z_x[t])
+        # std_W_n_x[t] = sqrt(std_squared_W_n_x[t]) (18)
+        # std_W_z_x[t] = sqrt(std_squared_W_z_x[t]) (14)
         std_W_n_x_to_std_W_z_x_t = sum_square_W_n_x_to_sum_square_W_z_x_t
         np.sqrt(std_squared_W_n_x_to_std_squared_W_z_x_t, out=std_W_n_x_to_std_W_z_x_t)
-        # a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z
+        # a_z_in[t] = centred_W_z_x[t]*g_z/std_W_z_x[t] + b_z (14)
         std_W_z_x_t = std_W_n_x_std_W_z_x[:, 1 :]
         a_z_in_t = a_n_in_a_z_in[:, H :]
         np.multiply(centred_W_z_x_t, g_z, out=a_z_in_t)
         np.divide(a_z_in_t, std_W_z_x_t, out=a_z_in_t)
         np.add(a_z_in_t, b_z, out=a_z_in_t)
-        # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n
+        # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n (18)
         std_W_n_x_t = std_W_n_x_std_W_z_x[:, : 1]
         a_n_in_t = a_n_in_a_z_in[:, : H]
         np.multiply(centred_W_n_x_t, g_n, out=a_n_in_t)
         np.divide(a_n_in_t, std_W_n_x_t, out=a_n_in_t)
         np.add(a_n_in_t, b_n, out=a_n_in_t)
-        # U_n_h[t] = U_n @ h[t-1]
-        # U_z_h[t] = U_z @ h[t-1]
+        # U_n_h[t] = U_n @ h[t-1] (18)
+        # U_z_h[t] = U_z @ h[t-1] (14)
         U_n_h_to_U_z_h_t = a_n_z
         np.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
-        # a_n[t] = U_n_h[t] + a_n_in[t]
-        # a_z[t] = U_z_h[t] + a_z_in[t]
+        # a_n[t] = U_n_h[t] + a_n_in[t] (18)
+        # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         a_n_in_to_a_z_in_t = a_n_in_a_z_in
         a_n_to_a_z_t = U_n_h_to_U_z_h_t
         np.add(U_n_h_to_U_z_h_t, a_n_in_to_a_z_in_t, out=a_n_to_a_z_t)
-        # z[t] = sigmoid(a_z[t]) (update gate)
+        # z[t] = sigmoid(a_z[t]) (update gate) (14)
         a_z_t = a_n_z[:, H :]
         z_t = a_z_t
         np.subtract(0, a_z_t, out=z_t)
         np.exp(z_t, out=z_t)
         np.add(z_t, 1, out=z_t)
         np.divide(1, z_t, out=z_t)
-        # n[t] = relu(a_n[t]) (candidate)
+        # n[t] = relu(a_n[t]) (candidate) (18)
         a_n_t = a_n_z[:, : H]
         n_t = h
         np.maximum(a_n_t, 0, out=n_t)
-        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state)
+        # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (7)
         h_t = n_t
         np.subtract(1, z_t, out=work1)
         np.multiply(work1, n_t, out=h_t)
@@ -1044,11 +1044,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1061,7 +1067,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

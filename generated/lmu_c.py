@@ -7,7 +7,7 @@ B, the discretised matrices of the delay.
 The cell lmu as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive lmu``.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ EQUATIONS = (
     "W_h: (H, H) = glorot\n"
     "W_m: (H, N) = glorot\n"
 )
-STAMP = "7f22e36533c5f26a"
+STAMP = "7ceed81092dfabdc"
 
 
 class Params(Mapping[str, Any]):
@@ -781,11 +781,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -798,7 +804,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1708,12 +1714,12 @@ static void forward_1(
         const real e_x_x_t = W_x_x_e_x_x_t_row[H];
         const real e_h_h_t = W_h_h_e_h_h_t_row[H];
         const real e_m_m_t = e_m_m_t_row[0];
-        // u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value)
+        // u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value) (6)
         const real u_t = e_x_x_t + e_h_h_t + e_m_m_t;
         #pragma omp simd
         for (long long unit = 0; unit < N; ++unit) {
             const real A_m_t = m_t_row[unit];
-            // m[t] = A_m[t] + B*u[t] (memory)
+            // m[t] = A_m[t] + B*u[t] (memory) (7)
             const real m_t = A_m_t + B[unit] * u_t;
             m_t_row[unit] = m_t;
         }
@@ -1735,9 +1741,9 @@ static void forward_2(
             const real W_x_x_t = W_x_x_e_x_x_t_row[unit];
             const real W_h_h_t = W_h_h_e_h_h_t_row[unit];
             const real W_m_m_t = h_t_row[unit];
-            // a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t]
+            // a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t] (12)
             const real a_h_t = W_x_x_t + W_h_h_t + W_m_m_t;
-            // h[t] = tanh(a_h[t]) (hidden state)
+            // h[t] = tanh(a_h[t]) (hidden state) (13)
             const real h_t = tanh(a_h_t);
             h_t_row[unit] = h_t;
         }
@@ -1762,9 +1768,9 @@ static void backward_1(
             const real dy_t = dy_t_row[unit];
             const real dh_back_next = dh_back_next_row[unit];
             const real h_t = h_t_row[unit];
-            // dh[t] = dy[t] + dh_back[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] (27)
             const real dh_t = dy_t + dh_back_next;
-            // da_h[t] = dh[t]*(1 - h[t]**2)
+            // da_h[t] = dh[t]*(1 - h[t]**2) (28)
             const real da_h_t = dh_t * (1 - h_t * h_t);
             da_h_de_m_m_dm_t_row[unit] = da_h_t;
         }
@@ -1786,16 +1792,16 @@ static void backward_2(
         for (long long unit = 0; unit < N; ++unit) {
             const real dm_back_2_t = da_h_de_m_m_dm_t_row[H + 1 + unit];
             const real dm_back_next = dm_back_next_row[unit];
-            // dm[t] = dm_back_2[t] + dm_back[t+1]
+            // dm[t] = dm_back_2[t] + dm_back[t+1] (30)
             const real dm_t = dm_back_2_t + dm_back_next;
-            // du_each[t] = dm[t]*B
+            // du_each[t] = dm[t]*B (31)
             const real du_each_t = dm_t * B[unit];
             partial_du_sum += du_each_t;
             da_h_de_m_m_dm_t_row[H + 1 + unit] = dm_t;
         }
-        // du_sum[t] = sum(du_each[t])
+        // du_sum[t] = sum(du_each[t]) (31)
         const real du_sum_t = partial_du_sum;
-        // de_m_m[t] = du_sum[t]
+        // de_m_m[t] = du_sum[t] (32)
         const real de_m_m_t = du_sum_t;
         da_h_de_m_m_dm_t_row[H] = de_m_m_t;
     }
@@ -1862,8 +1868,8 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_x_x[t] = W_x @ x[t]
-            // e_x_x[t] = e_x @ x[t]
+            // W_x_x[t] = W_x @ x[t] (12)
+            // e_x_x[t] = e_x @ x[t] (6)
             multiply(
                 a->W_x_x_e_x_x + (first - base)*(a->H + 1), a->H + 1, a->x + first*a->D, a->D,
                 call->packed_W_x_to_e_x, rows, a->D, a->H + 1, 0);
@@ -1875,16 +1881,16 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // W_h_h[t] = W_h @ h[t-1]
-                // e_h_h[t] = e_h @ h[t-1]
+                // W_h_h[t] = W_h @ h[t-1] (12)
+                // e_h_h[t] = e_h @ h[t-1] (6)
                 multiply(
                     a->W_h_h_e_h_h + first*(a->H + 1), a->H + 1, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_W_h_to_e_h, rows, a->H, a->H + 1, 0);
-                // e_m_m[t] = e_m @ m[t-1]
+                // e_m_m[t] = e_m @ m[t-1] (6)
                 multiply(
                     a->e_m_m + first*1, 1, a->m + (a->kept_1[t] + first)*a->N, a->N, call->packed_e_m, rows, a->N, 1,
                     0);
-                // A_m[t] = A @ m[t-1]
+                // A_m[t] = A @ m[t-1] (7)
                 multiply(
                     a->m + (a->kept_1[t + 1] + first)*a->N, a->N, a->m + (a->kept_1[t] + first)*a->N, a->N,
                     call->packed_A, rows, a->N, a->N, 0);
@@ -1892,7 +1898,7 @@ static void run_forward_part(void *given, struct member *me) {
                     rows, a->H, a->N, a->W_x_x_e_x_x + (a->starts_0[t] - base + first)*(a->H + 1),
                     a->W_h_h_e_h_h + first*(a->H + 1), a->e_m_m + first*1, a->m + (a->kept_1[t + 1] + first)*a->N,
                     a->B);
-                // W_m_m[t] = W_m @ m[t]
+                // W_m_m[t] = W_m @ m[t] (12)
                 multiply(
                     a->h + (a->starts_1[t + 1] + first)*a->H, a->H, a->m + (a->kept_1[t + 1] + first)*a->N, a->N,
                     call->packed_W_m, rows, a->N, a->H, 0);
@@ -2016,7 +2022,7 @@ static void run_backward_part(void *given, struct member *me) {
                     rows, a->H, a->N, a->dy + (a->starts_0[t] + first)*a->H,
                     a->dh_back + (a->ring_1[t + 1] + first)*a->H, a->h + (a->starts_1[t + 1] + first)*a->H,
                     a->da_h_de_m_m_dm + (a->starts_0[t] - base + first)*(a->H + a->N + 1));
-                // dm_back_2[t] = W_m.T @ da_h[t]
+                // dm_back_2[t] = W_m.T @ da_h[t] (30)
                 multiply(
                     a->da_h_de_m_m_dm + (a->starts_0[t] - base + first)*(a->H + a->N + 1) + a->H + 1, a->H + a->N + 1,
                     a->da_h_de_m_m_dm + (a->starts_0[t] - base + first)*(a->H + a->N + 1), a->H + a->N + 1,
@@ -2024,17 +2030,17 @@ static void run_backward_part(void *given, struct member *me) {
                 backward_2(
                     rows, a->H, a->N, a->da_h_de_m_m_dm + (a->starts_0[t] - base + first)*(a->H + a->N + 1),
                     a->dm_back + (a->ring_1[t + 1] + first)*a->N, a->B);
-                // dh_back[t] = e_h.T @ de_m_m[t] + W_h.T @ da_h[t]
+                // dh_back[t] = e_h.T @ de_m_m[t] + W_h.T @ da_h[t] (27)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->da_h_de_m_m_dm + (a->starts_0[t] - base + first)*(a->H + a->N + 1), a->H + a->N + 1,
                     call->packed_W_h_to_e_h, rows, a->H + 1, a->H, 0);
-                // dm_back[t] = e_m.T @ de_m_m[t] + A.T @ dm[t]
+                // dm_back[t] = e_m.T @ de_m_m[t] + A.T @ dm[t] (30)
                 multiply(
                     a->dm_back + (a->ring_1[t] + first)*a->N, a->N,
                     a->da_h_de_m_m_dm + (a->starts_0[t] - base + first)*(a->H + a->N + 1) + a->H, a->H + a->N + 1,
                     call->packed_e_m, rows, 1, a->N, 0);
-                // dm_back[t] += e_m.T @ de_m_m[t] + A.T @ dm[t]
+                // dm_back[t] += e_m.T @ de_m_m[t] + A.T @ dm[t] (30)
                 multiply(
                     a->dm_back + (a->ring_1[t] + first)*a->N, a->N,
                     a->da_h_de_m_m_dm + (a->starts_0[t] - base + first)*(a->H + a->N + 1) + a->H + 1, a->H + a->N + 1,
@@ -2048,7 +2054,7 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = e_x.T @ de_m_m[t] + W_x.T @ da_h[t]
+                // dx[t] = e_x.T @ de_m_m[t] + W_x.T @ da_h[t] (32)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_h_de_m_m_dm + (first - base)*(a->H + a->N + 1), a->H + a->N + 1,
                     call->packed_W_x_to_e_x, rows, a->H + 1, a->D, 0);
@@ -2056,30 +2062,30 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(a->H + 1, me, &lo, &hi);
         if (scratch) {
-            // dW_x = sum of outer(da_h[t], x[t])
-            // de_x = sum of outer(de_m_m[t], x[t])
+            // dW_x = sum of outer(da_h[t], x[t]) (43)
+            // de_x = sum of outer(de_m_m[t], x[t]) (40)
             gradient(
                 a->W_x_, a->D, a->da_h_de_m_m_dm, a->H + a->N + 1, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
         }
         share(a->H + 1, me, &lo, &hi);
         if (scratch) {
-            // dW_h = sum of outer(da_h[t], h[t-1])
-            // de_h = sum of outer(de_m_m[t], h[t-1])
+            // dW_h = sum of outer(da_h[t], h[t-1]) (44)
+            // de_h = sum of outer(de_m_m[t], h[t-1]) (41)
             gradient(
                 a->W_h_, a->H, a->da_h_de_m_m_dm, a->H + a->N + 1, NULL, 0, a->h + a->past_1_0_first*a->H, a->H,
                 a->past_1_0, base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(1, me, &lo, &hi);
         if (scratch) {
-            // de_m = sum of outer(de_m_m[t], m[t-1])
+            // de_m = sum of outer(de_m_m[t], m[t-1]) (42)
             gradient(
                 a->e_m_, a->N, a->da_h_de_m_m_dm + a->H, a->H + a->N + 1, NULL, 0, a->m + a->past_1_0_first*a->N,
                 a->N, a->past_1_0, base, total, lo, hi, number > 0, a->N, scratch);
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_m = sum of outer(da_h[t], m[t])
+            // dW_m = sum of outer(da_h[t], m[t]) (45)
             gradient(
                 a->W_m_, a->N, a->da_h_de_m_m_dm, a->H + a->N + 1, NULL, 0, a->m + 1*a->batch*a->N, a->N, NULL,
                 base, total, lo, hi, number > 0, a->N, scratch);
@@ -2145,8 +2151,8 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_x_x[t] = W_x @ x[t]
-        // e_x_x[t] = e_x @ x[t]
+        // W_x_x[t] = W_x @ x[t] (12)
+        // e_x_x[t] = e_x @ x[t] (6)
         multiply_plain(
             a->W_x_x_e_x_x + first*(a->H + 1), a->H + 1, a->x + first*a->D, a->D, a->W_x, 1, a->D, rows, a->D,
             a->H + 1, 0);
@@ -2155,20 +2161,20 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_h_h[t] = W_h @ h[t-1]
-        // e_h_h[t] = e_h @ h[t-1]
+        // W_h_h[t] = W_h @ h[t-1] (12)
+        // e_h_h[t] = e_h @ h[t-1] (6)
         multiply_plain(
             a->W_h_h_e_h_h + first*(a->H + 1), a->H + 1, a->h_1 + first*a->H, a->H, a->W_h, 1, a->H, rows,
             a->H, a->H + 1, 0);
-        // e_m_m[t] = e_m @ m[t-1]
+        // e_m_m[t] = e_m @ m[t-1] (6)
         multiply_plain(a->e_m_m + first*1, 1, a->m_1 + first*a->N, a->N, a->e_m, 1, a->N, rows, a->N, 1, 0);
-        // A_m[t] = A @ m[t-1]
+        // A_m[t] = A @ m[t-1] (7)
         multiply_plain(
             a->m + first*a->N, a->N, a->m_1 + first*a->N, a->N, a->A, 1, a->N, rows, a->N, a->N, 0);
         forward_1(
             rows, a->H, a->N, a->W_x_x_e_x_x + first*(a->H + 1), a->W_h_h_e_h_h + first*(a->H + 1),
             a->e_m_m + first*1, a->m + first*a->N, a->B);
-        // W_m_m[t] = W_m @ m[t]
+        // W_m_m[t] = W_m @ m[t] (12)
         multiply_plain(
             a->h + first*a->H, a->H, a->m + first*a->N, a->N, a->W_m, 1, a->N, rows, a->N, a->H, 0);
         forward_2(

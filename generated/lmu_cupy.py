@@ -6,7 +6,7 @@ B, the discretised matrices of the delay.
 
 The cell lmu as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive lmu``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ EQUATIONS = (
     "W_h: (H, H) = glorot\n"
     "W_m: (H, N) = glorot\n"
 )
-STAMP = "1b078f0be850127a"
+STAMP = "ed8ff66dd1c5208d"
 
 
 class Params(Mapping[str, Any]):
@@ -387,8 +387,8 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     W_m_T = W_m.T
 
-    # W_x_x[t] = W_x @ x[t]
-    # e_x_x[t] = e_x @ x[t]
+    # W_x_x[t] = W_x @ x[t] (12)
+    # e_x_x[t] = e_x @ x[t] (6)
     W_x_x_to_e_x_x = W_x_x_e_x_x
     cp.matmul(x_rows, W_x_to_e_x_T, out=W_x_x_to_e_x_x)
 
@@ -404,28 +404,28 @@ def _forward_sweep(
             samples = n
             W_h_h_to_e_h_h_t = W_h_h_e_h_h[:n]
             e_m_m_t = e_m_m[:n]
-        # W_h_h[t] = W_h @ h[t-1]
-        # e_h_h[t] = e_h @ h[t-1]
+        # W_h_h[t] = W_h @ h[t-1] (12)
+        # e_h_h[t] = e_h @ h[t-1] (6)
         h_t1 = h[at_1_0[t]]
         cp.matmul(h_t1, W_h_to_e_h_T, out=W_h_h_to_e_h_h_t)
-        # e_m_m[t] = e_m @ m[t-1]
+        # e_m_m[t] = e_m @ m[t-1] (6)
         m_t1 = m[kept_1_0[t]]
         cp.matmul(m_t1, e_m_T, out=e_m_m_t)
-        # A_m[t] = A @ m[t-1]
+        # A_m[t] = A @ m[t-1] (7)
         A_m_t = m[kept_1[t]]
         cp.matmul(m_t1, A_T, out=A_m_t)
-        # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value)
-        # m[t] = A_m[t] + B*u[t] (memory)
+        # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value) (6)
+        # m[t] = A_m[t] + B*u[t] (memory) (7)
         _launch_rows(
             kernels.forward_1, n, N, 256, H, N, W_x_x_e_x_x, at_0[t].start, W_h_h_e_h_h, e_m_m, m, kept_1[t].start,
             B,
         )
-        # W_m_m[t] = W_m @ m[t]
+        # W_m_m[t] = W_m @ m[t] (12)
         m_t = A_m_t
         W_m_m_t = h[at_1[t]]
         cp.matmul(m_t, W_m_T, out=W_m_m_t)
-        # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t]
-        # h[t] = tanh(a_h[t]) (hidden state)
+        # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t] (12)
+        # h[t] = tanh(a_h[t]) (hidden state) (13)
         _launch_units(kernels.forward_2, n, H, H, W_x_x_e_x_x, at_0[t].start, W_h_h_e_h_h, h, at_1[t].start)
 
     h_last = h[pack.last(1, 1, True)]
@@ -535,53 +535,53 @@ def _backward_sweep(
         if n != samples:
             samples = n
             partial_t = partial[:n]
-        # dh[t] = dy[t] + dh_back[t+1]
-        # da_h[t] = dh[t]*(1 - h[t]**2)
+        # dh[t] = dy[t] + dh_back[t+1] (27)
+        # da_h[t] = dh[t]*(1 - h[t]**2) (28)
         _launch_units(
             kernels.backward_1, n, H, H, N, dy_rows, at_0[t].start, dh_back, ring_1[t].start, h, at_1[t].start,
             da_h_de_m_m_dm, at_0[t].start,
         )
-        # dm_back_2[t] = W_m.T @ da_h[t]
+        # dm_back_2[t] = W_m.T @ da_h[t] (30)
         da_h_t = da_h[at_0[t]]
         dm_back_2_t = dm[at_0[t]]
         cp.matmul(da_h_t, W_m, out=dm_back_2_t)
-        # dm[t] = dm_back_2[t] + dm_back[t+1]
-        # du_each[t] = dm[t]*B
-        # du_sum[t] = sum(du_each[t])
-        # de_m_m[t] = du_sum[t]
+        # dm[t] = dm_back_2[t] + dm_back[t+1] (30)
+        # du_each[t] = dm[t]*B (31)
+        # du_sum[t] = sum(du_each[t]) (31)
+        # de_m_m[t] = du_sum[t] (32)
         _launch_rows(
             kernels.backward_2, n, max(N, 1), 256, H, N, da_h_de_m_m_dm, at_0[t].start, dm_back, ring_1[t].start, B,
         )
-        # dh_back[t] = e_h.T @ de_m_m[t] + W_h.T @ da_h[t]
+        # dh_back[t] = e_h.T @ de_m_m[t] + W_h.T @ da_h[t] (27)
         da_h_to_de_m_m_t = da_h_to_de_m_m[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_h_to_de_m_m_t, W_h_to_e_h, out=dh_back_t)
-        # dm_back[t] = e_m.T @ de_m_m[t] + A.T @ dm[t]
+        # dm_back[t] = e_m.T @ de_m_m[t] + A.T @ dm[t] (30)
         de_m_m_t = de_m_m[at_0[t]]
         dm_back_t = dm_back[ring_1_0[t]]
         cp.matmul(de_m_m_t, e_m, out=dm_back_t)
-        # dm_back[t] += e_m.T @ de_m_m[t] + A.T @ dm[t]
+        # dm_back[t] += e_m.T @ de_m_m[t] + A.T @ dm[t] (30)
         de_m_m_t_ = dm_back_2_t
         cp.matmul(de_m_m_t_, A, out=partial_t)
         cp.add(dm_back_t, partial_t, out=dm_back_t)
 
     if need_x:
-        # dx[t] = e_x.T @ de_m_m[t] + W_x.T @ da_h[t]
+        # dx[t] = e_x.T @ de_m_m[t] + W_x.T @ da_h[t] (32)
         da_h_to_de_m_m_ = da_h_de_m_m_dm[:, : H + 1]
         cp.matmul(da_h_to_de_m_m_, W_x_to_e_x, out=dx_)
-    # dW_x = sum of outer(da_h[t], x[t])
-    # de_x = sum of outer(de_m_m[t], x[t])
+    # dW_x = sum of outer(da_h[t], x[t]) (43)
+    # de_x = sum of outer(de_m_m[t], x[t]) (40)
     da_h_to_de_m_m_2 = da_h_de_m_m_dm[:, : H + 1]
     cp.matmul(da_h_to_de_m_m_2.T, x_, out=dW_x_to_de_x)
-    # dW_h = sum of outer(da_h[t], h[t-1])
-    # de_h = sum of outer(de_m_m[t], h[t-1])
+    # dW_h = sum of outer(da_h[t], h[t-1]) (44)
+    # de_h = sum of outer(de_m_m[t], h[t-1]) (41)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(da_h_to_de_m_m_2.T, h_t1, out=dW_h_to_de_h)
-    # de_m = sum of outer(de_m_m[t], m[t-1])
+    # de_m = sum of outer(de_m_m[t], m[t-1]) (42)
     de_m_m_ = da_h_de_m_m_dm[:, H : H + 1]
     m_t1 = m[pack.past(1, 0)]
     cp.matmul(de_m_m_.T, m_t1, out=de_m)
-    # dW_m = sum of outer(da_h[t], m[t])
+    # dW_m = sum of outer(da_h[t], m[t]) (45)
     da_h_ = da_h_de_m_m_dm[:, : H]
     m_ = m[batch :]
     cp.matmul(da_h_.T, m_, out=dW_m)
@@ -634,28 +634,28 @@ def step(
     kernels = _kernels(dtype)
     W_m_T = params.stack("W_m", "W_m").T
 
-    # W_x_x[t] = W_x @ x[t]
-    # e_x_x[t] = e_x @ x[t]
+    # W_x_x[t] = W_x @ x[t] (12)
+    # e_x_x[t] = e_x @ x[t] (6)
     W_x_x_to_e_x_x_t = W_x_x_e_x_x
     cp.matmul(x_t_, W_x_to_e_x_T, out=W_x_x_to_e_x_x_t)
-    # W_h_h[t] = W_h @ h[t-1]
-    # e_h_h[t] = e_h @ h[t-1]
+    # W_h_h[t] = W_h @ h[t-1] (12)
+    # e_h_h[t] = e_h @ h[t-1] (6)
     W_h_h_to_e_h_h_t = W_h_h_e_h_h
     cp.matmul(h_t1, W_h_to_e_h_T, out=W_h_h_to_e_h_h_t)
-    # e_m_m[t] = e_m @ m[t-1]
+    # e_m_m[t] = e_m @ m[t-1] (6)
     cp.matmul(m_t1, e_m_T, out=e_m_m)
-    # A_m[t] = A @ m[t-1]
+    # A_m[t] = A @ m[t-1] (7)
     A_m_t = m
     cp.matmul(m_t1, A_T, out=A_m_t)
-    # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value)
-    # m[t] = A_m[t] + B*u[t] (memory)
+    # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value) (6)
+    # m[t] = A_m[t] + B*u[t] (memory) (7)
     _launch_rows(kernels.forward_1, batch, N, 256, H, N, W_x_x_e_x_x, 0, W_h_h_e_h_h, e_m_m, m, 0, B)
-    # W_m_m[t] = W_m @ m[t]
+    # W_m_m[t] = W_m @ m[t] (12)
     m_t = A_m_t
     W_m_m_t = h
     cp.matmul(m_t, W_m_T, out=W_m_m_t)
-    # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t]
-    # h[t] = tanh(a_h[t]) (hidden state)
+    # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t] (12)
+    # h[t] = tanh(a_h[t]) (hidden state) (13)
     _launch_units(kernels.forward_2, batch, H, H, W_x_x_e_x_x, 0, W_h_h_e_h_h, h, 0)
     h_t = W_m_m_t
 
@@ -827,11 +827,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -844,7 +850,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1005,11 +1011,11 @@ __device__ inline void forward_1_row(
     const real e_x_x_t = W_x_x_e_x_x_t_row[H];
     const real e_h_h_t = W_h_h_e_h_h_t_row[H];
     const real e_m_m_t = e_m_m_t_row[0];
-    // u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value)
+    // u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value) (6)
     const real u_t = e_x_x_t + e_h_h_t + e_m_m_t;
     for (int unit = threadIdx.x; unit < N; unit += blockDim.x) {
         const real A_m_t = m_t_row[unit];
-        // m[t] = A_m[t] + B*u[t] (memory)
+        // m[t] = A_m[t] + B*u[t] (memory) (7)
         const real m_t = A_m_t + B[unit] * u_t;
         m_t_row[unit] = m_t;
     }
@@ -1042,9 +1048,9 @@ __device__ inline void forward_2_unit(
     const real* W_h_h_e_h_h_t_rows,
     real* h_t_rows,
     const forward_2_in& in) {
-    // a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t]
+    // a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t] (12)
     const real a_h_t = in.W_x_x_t + in.W_h_h_t + in.W_m_m_t;
-    // h[t] = tanh(a_h[t]) (hidden state)
+    // h[t] = tanh(a_h[t]) (hidden state) (13)
     const real h_t = tanh(a_h_t);
     h_t_rows[row * H + unit] = h_t;
 }
@@ -1080,9 +1086,9 @@ __device__ inline void backward_1_unit(
     const real* h_t_rows,
     real* da_h_de_m_m_dm_t_rows,
     const backward_1_in& in) {
-    // dh[t] = dy[t] + dh_back[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] (27)
     const real dh_t = in.dy_t + in.dh_back_next;
-    // da_h[t] = dh[t]*(1 - h[t]**2)
+    // da_h[t] = dh[t]*(1 - h[t]**2) (28)
     const real da_h_t = dh_t * (1 - in.h_t * in.h_t);
     da_h_de_m_m_dm_t_rows[row * (H + N + 1) + unit] = da_h_t;
 }
@@ -1100,16 +1106,16 @@ __device__ inline void backward_2_row(
     for (int unit = threadIdx.x; unit < N; unit += blockDim.x) {
         const real dm_back_2_t = da_h_de_m_m_dm_t_row[H + 1 + unit];
         const real dm_back_next = dm_back_next_row[unit];
-        // dm[t] = dm_back_2[t] + dm_back[t+1]
+        // dm[t] = dm_back_2[t] + dm_back[t+1] (30)
         const real dm_t = dm_back_2_t + dm_back_next;
-        // du_each[t] = dm[t]*B
+        // du_each[t] = dm[t]*B (31)
         const real du_each_t = dm_t * B[unit];
         partial_du_sum += du_each_t;
         da_h_de_m_m_dm_t_row[H + 1 + unit] = dm_t;
     }
-    // du_sum[t] = sum(du_each[t])
+    // du_sum[t] = sum(du_each[t]) (31)
     const real du_sum_t = block_sum(partial_du_sum);
-    // de_m_m[t] = du_sum[t]
+    // de_m_m[t] = du_sum[t] (32)
     const real de_m_m_t = du_sum_t;
     if (threadIdx.x == 0) da_h_de_m_m_dm_t_row[H] = de_m_m_t;
 }
@@ -1631,8 +1637,8 @@ extern "C" __global__ void BOUNDS forward_steps(
         const long long last = me.end_of(sequence.count(t)), following = me.end_of(sequence.count(next));
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // W_h_h[t] = W_h @ h[t-1]
-            // e_h_h[t] = e_h @ h[t-1]
+            // W_h_h[t] = W_h @ h[t-1] (12)
+            // e_h_h[t] = e_h @ h[t-1] (6)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1641,13 +1647,13 @@ extern "C" __global__ void BOUNDS forward_steps(
             PRODUCT_1::put<false>(W_h_h_e_h_h + first*(H + 1) + H, (H + 1), shared + PARTIAL_1, (int)rows, me, 1 *
                 part_of(H), 1, (int)1);
             __syncthreads();
-            // e_m_m[t] = e_m @ m[t-1]
+            // e_m_m[t] = e_m @ m[t-1] (6)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, m + (sequence.kept(1, t, keep_tape) + first)*N,
                 N, (int)rows);
             __syncthreads();
             PRODUCT_2::put<false>(e_m_m + first*1, 1, shared + PARTIAL_2, (int)rows, me, 0, 1, (int)1);
             __syncthreads();
-            // A_m[t] = A @ m[t-1]
+            // A_m[t] = A @ m[t-1] (7)
             PRODUCT_3::multiply(shared + PARTIAL_3, shared + WEIGHTS_3, m + (sequence.kept(1, t, keep_tape) + first)*N,
                 N, (int)rows);
             __syncthreads();
@@ -1684,7 +1690,7 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && first + row < following)
                     forward_2_ahead(row, unit, H, W_x_x_e_x_x_t_ahead, W_h_h_e_h_h_t, h_t_ahead);
             }
-            // W_m_m[t] = W_m @ m[t]
+            // W_m_m[t] = W_m @ m[t] (12)
             PRODUCT_4::multiply(shared + PARTIAL_4, shared + WEIGHTS_4, m + (sequence.kept(1, t + 1, keep_tape) +
                 first)*N, N, (int)rows);
             __syncthreads();
@@ -1807,7 +1813,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dm_back_2[t] = W_m.T @ da_h[t]
+            // dm_back_2[t] = W_m.T @ da_h[t] (30)
             PRODUCT_5::multiply(shared + PARTIAL_5, shared + WEIGHTS_5, da_h_de_m_m_dm + (sequence.whole(0, t) +
                 first)*(H + N + 1), (H + N + 1), (int)rows);
             __syncthreads();
@@ -1827,21 +1833,21 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = e_h.T @ de_m_m[t] + W_h.T @ da_h[t]
+            // dh_back[t] = e_h.T @ de_m_m[t] + W_h.T @ da_h[t] (27)
             PRODUCT_6::multiply(shared + PARTIAL_6, shared + WEIGHTS_6, da_h_de_m_m_dm + (sequence.whole(0, t) +
                 first)*(H + N + 1), (H + N + 1), (int)rows);
             __syncthreads();
             PRODUCT_6::put<false>(dh_back + (sequence.ring(1, t) + first)*H, H, shared + PARTIAL_6, (int)rows, me, 0, 1,
                 (int)H);
             __syncthreads();
-            // dm_back[t] = e_m.T @ de_m_m[t] + A.T @ dm[t]
+            // dm_back[t] = e_m.T @ de_m_m[t] + A.T @ dm[t] (30)
             PRODUCT_7::multiply(shared + PARTIAL_7, shared + WEIGHTS_7, da_h_de_m_m_dm + (sequence.whole(0, t) +
                 first)*(H + N + 1) + H, (H + N + 1), (int)rows);
             __syncthreads();
             PRODUCT_7::put<false>(dm_back + (sequence.ring(1, t) + first)*N, N, shared + PARTIAL_7, (int)rows, me, 0, 1,
                 (int)N);
             __syncthreads();
-            // dm_back[t] += e_m.T @ de_m_m[t] + A.T @ dm[t]
+            // dm_back[t] += e_m.T @ de_m_m[t] + A.T @ dm[t] (30)
             PRODUCT_8::multiply(shared + PARTIAL_8, shared + WEIGHTS_8, da_h_de_m_m_dm + (sequence.whole(0, t) +
                 first)*(H + N + 1) + (H + 1), (H + N + 1), (int)rows);
             __syncthreads();

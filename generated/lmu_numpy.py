@@ -6,7 +6,7 @@ B, the discretised matrices of the delay.
 
 The cell lmu as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive lmu``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ EQUATIONS = (
     "W_h: (H, H) = glorot\n"
     "W_m: (H, N) = glorot\n"
 )
-STAMP = "30cd88648ae1d6ec"
+STAMP = "aa6c33ef9f9c7c23"
 
 
 class Params(Mapping[str, Any]):
@@ -365,8 +365,8 @@ def _forward_sweep(
     W_m_T = params.stack("W_m", "W_m").T
     W_x_x = W_x_x_e_x_x[:, : H]
 
-    # W_x_x[t] = W_x @ x[t]
-    # e_x_x[t] = e_x @ x[t]
+    # W_x_x[t] = W_x @ x[t] (12)
+    # e_x_x[t] = e_x @ x[t] (6)
     W_x_x_to_e_x_x = W_x_x_e_x_x
     np.matmul(x_rows, W_x_to_e_x_T, out=W_x_x_to_e_x_x)
 
@@ -380,33 +380,33 @@ def _forward_sweep(
             u_t = e_m_m_t
             work1_t = work1[:n]
             W_h_h_t = W_h_h_e_h_h[:n, : H]
-        # W_h_h[t] = W_h @ h[t-1]
-        # e_h_h[t] = e_h @ h[t-1]
+        # W_h_h[t] = W_h @ h[t-1] (12)
+        # e_h_h[t] = e_h @ h[t-1] (6)
         h_t1 = h[at_1_0[t]]
         np.matmul(h_t1, W_h_to_e_h_T, out=W_h_h_to_e_h_h_t)
-        # e_m_m[t] = e_m @ m[t-1]
+        # e_m_m[t] = e_m @ m[t-1] (6)
         m_t1 = m[kept_1_0[t]]
         np.matmul(m_t1, e_m_T, out=e_m_m_t)
-        # A_m[t] = A @ m[t-1]
+        # A_m[t] = A @ m[t-1] (7)
         A_m_t = m[kept_1[t]]
         np.matmul(m_t1, A_T, out=A_m_t)
-        # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value)
+        # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value) (6)
         e_x_x_t = e_x_x[at_0[t]]
         np.add(e_x_x_t, e_m_m_t, out=u_t)
         np.add(e_h_h_t, u_t, out=u_t)
-        # m[t] = A_m[t] + B*u[t] (memory)
+        # m[t] = A_m[t] + B*u[t] (memory) (7)
         m_t = A_m_t
         np.multiply(B, u_t, out=work1_t)
         np.add(A_m_t, work1_t, out=m_t)
-        # W_m_m[t] = W_m @ m[t]
+        # W_m_m[t] = W_m @ m[t] (12)
         W_m_m_t = h[at_1[t]]
         np.matmul(m_t, W_m_T, out=W_m_m_t)
-        # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t]
+        # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t] (12)
         W_x_x_t = W_x_x[at_0[t]]
         a_h_t = W_m_m_t
         np.add(W_x_x_t, W_m_m_t, out=a_h_t)
         np.add(W_h_h_t, a_h_t, out=a_h_t)
-        # h[t] = tanh(a_h[t]) (hidden state)
+        # h[t] = tanh(a_h[t]) (hidden state) (13)
         h_t = W_m_m_t
         np.tanh(a_h_t, out=h_t)
 
@@ -517,60 +517,60 @@ def _backward_sweep(
             du_each_t = du_each[:n]
             du_sum_t = du_sum[:n]
             partial_t = partial[:n]
-        # dh[t] = dy[t] + dh_back[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] (27)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_t = da_h[at_0[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
-        # da_h[t] = dh[t]*(1 - h[t]**2)
+        # da_h[t] = dh[t]*(1 - h[t]**2) (28)
         h_t = h[at_1[t]]
         da_h_t = dh_t
         np.square(h_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dh_t, work1_t, out=da_h_t)
-        # dm_back_2[t] = W_m.T @ da_h[t]
+        # dm_back_2[t] = W_m.T @ da_h[t] (30)
         dm_back_2_t = dm[at_0[t]]
         np.matmul(da_h_t, W_m, out=dm_back_2_t)
-        # dm[t] = dm_back_2[t] + dm_back[t+1]
+        # dm[t] = dm_back_2[t] + dm_back[t+1] (30)
         dm_back_next = dm_back[ring_1[t]]
         dm_t = dm_back_2_t
         np.add(dm_back_2_t, dm_back_next, out=dm_t)
-        # du_each[t] = dm[t]*B
+        # du_each[t] = dm[t]*B (31)
         np.multiply(dm_t, B, out=du_each_t)
-        # du_sum[t] = sum(du_each[t])
+        # du_sum[t] = sum(du_each[t]) (31)
         np.add.reduce(du_each_t, axis=1, keepdims=True, out=du_sum_t)
-        # de_m_m[t] = du_sum[t]
+        # de_m_m[t] = du_sum[t] (32)
         de_m_m_t = de_m_m[at_0[t]]
         np.copyto(de_m_m_t, du_sum_t)
-        # dh_back[t] = e_h.T @ de_m_m[t] + W_h.T @ da_h[t]
+        # dh_back[t] = e_h.T @ de_m_m[t] + W_h.T @ da_h[t] (27)
         da_h_to_de_m_m_t = da_h_to_de_m_m[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_h_to_de_m_m_t, W_h_to_e_h, out=dh_back_t)
-        # dm_back[t] = e_m.T @ de_m_m[t] + A.T @ dm[t]
+        # dm_back[t] = e_m.T @ de_m_m[t] + A.T @ dm[t] (30)
         dm_back_t = dm_back[ring_1_0[t]]
         np.matmul(de_m_m_t, e_m, out=dm_back_t)
-        # dm_back[t] += e_m.T @ de_m_m[t] + A.T @ dm[t]
+        # dm_back[t] += e_m.T @ de_m_m[t] + A.T @ dm[t] (30)
         de_m_m_t_ = dm_back_2_t
         np.matmul(de_m_m_t_, A, out=partial_t)
         np.add(dm_back_t, partial_t, out=dm_back_t)
 
     if need_x:
-        # dx[t] = e_x.T @ de_m_m[t] + W_x.T @ da_h[t]
+        # dx[t] = e_x.T @ de_m_m[t] + W_x.T @ da_h[t] (32)
         da_h_to_de_m_m_ = da_h_de_m_m_dm[:, : H + 1]
         np.matmul(da_h_to_de_m_m_, W_x_to_e_x, out=dx_)
-    # dW_x = sum of outer(da_h[t], x[t])
-    # de_x = sum of outer(de_m_m[t], x[t])
+    # dW_x = sum of outer(da_h[t], x[t]) (43)
+    # de_x = sum of outer(de_m_m[t], x[t]) (40)
     da_h_to_de_m_m_2 = da_h_de_m_m_dm[:, : H + 1]
     np.matmul(da_h_to_de_m_m_2.T, x_, out=dW_x_to_de_x)
-    # dW_h = sum of outer(da_h[t], h[t-1])
-    # de_h = sum of outer(de_m_m[t], h[t-1])
+    # dW_h = sum of outer(da_h[t], h[t-1]) (44)
+    # de_h = sum of outer(de_m_m[t], h[t-1]) (41)
     h_t1 = h[pack.past(1, 0)]
     np.matmul(da_h_to_de_m_m_2.T, h_t1, out=dW_h_to_de_h)
-    # de_m = sum of outer(de_m_m[t], m[t-1])
+    # de_m = sum of outer(de_m_m[t], m[t-1]) (42)
     de_m_m_ = da_h_de_m_m_dm[:, H : H + 1]
     m_t1 = m[pack.past(1, 0)]
     np.matmul(de_m_m_.T, m_t1, out=de_m)
-    # dW_m = sum of outer(da_h[t], m[t])
+    # dW_m = sum of outer(da_h[t], m[t]) (45)
     da_h_ = da_h_de_m_m_dm[:, : H]
     m_ = m[batch :]
     np.matmul(da_h_.T, m_, out=dW_m)
@@ -673,40 +673,40 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_x_x[t] = W_x @ x[t]
-        # e_x_x[t] = e_x @ x[t]
+        # W_x_x[t] = W_x @ x[t] (12)
+        # e_x_x[t] = e_x @ x[t] (6)
         W_x_x_to_e_x_x_t = W_x_x_e_x_x
         np.matmul(x_t_, W_x_to_e_x_T, out=W_x_x_to_e_x_x_t)
-        # W_h_h[t] = W_h @ h[t-1]
-        # e_h_h[t] = e_h @ h[t-1]
+        # W_h_h[t] = W_h @ h[t-1] (12)
+        # e_h_h[t] = e_h @ h[t-1] (6)
         W_h_h_to_e_h_h_t = W_h_h_e_h_h
         np.matmul(h_t1, W_h_to_e_h_T, out=W_h_h_to_e_h_h_t)
-        # e_m_m[t] = e_m @ m[t-1]
+        # e_m_m[t] = e_m @ m[t-1] (6)
         e_m_m_t = u
         np.matmul(m_t1, e_m_T, out=e_m_m_t)
-        # A_m[t] = A @ m[t-1]
+        # A_m[t] = A @ m[t-1] (7)
         A_m_t = m
         np.matmul(m_t1, A_T, out=A_m_t)
-        # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value)
+        # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value) (6)
         e_x_x_t = W_x_x_e_x_x[:, H :]
         e_h_h_t = W_h_h_e_h_h[:, H :]
         u_t = e_m_m_t
         np.add(e_x_x_t, e_m_m_t, out=u_t)
         np.add(e_h_h_t, u_t, out=u_t)
-        # m[t] = A_m[t] + B*u[t] (memory)
+        # m[t] = A_m[t] + B*u[t] (memory) (7)
         m_t = A_m_t
         np.multiply(B, u_t, out=work1)
         np.add(A_m_t, work1, out=m_t)
-        # W_m_m[t] = W_m @ m[t]
+        # W_m_m[t] = W_m @ m[t] (12)
         W_m_m_t = h
         np.matmul(m_t, W_m_T, out=W_m_m_t)
-        # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t]
+        # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t] (12)
         W_x_x_t = W_x_x_e_x_x[:, : H]
         W_h_h_t = W_h_h_e_h_h[:, : H]
         a_h_t = W_m_m_t
         np.add(W_x_x_t, W_m_m_t, out=a_h_t)
         np.add(W_h_h_t, a_h_t, out=a_h_t)
-        # h[t] = tanh(a_h[t]) (hidden state)
+        # h[t] = tanh(a_h[t]) (hidden state) (13)
         h_t = W_m_m_t
         np.tanh(a_h_t, out=h_t)
 
@@ -892,11 +892,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -909,7 +915,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -8,7 +8,7 @@ One block without its convolution.
 The cell mamba as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mamba``.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "e482ceec2f501f01"
+STAMP = "11aa653b2904c665"
 
 
 class Params(Mapping[str, Any]):
@@ -381,7 +381,7 @@ def _forward_sweep(
     starts_0 = np.array(pack.starts(0, True), np.int64)
     starts_1 = np.array(pack.starts(1, True), np.int64)
 
-    # exp_A_log = exp(A_log)
+    # exp_A_log = exp(A_log) (20)
     np.exp(A_log, out=exp_A_log)
     # in C: W_z_x … y (19)
     _Call(
@@ -508,7 +508,7 @@ def _backward_sweep(
     ring_1 = np.array(pack.starts(1, False), np.int64)
     starts_1 = np.array(pack.starts(1, True), np.int64)
 
-    # exp_A_log = exp(A_log)
+    # exp_A_log = exp(A_log) (20)
     np.exp(A_log, out=exp_A_log)
     # in C: sigmoid_W_u_x … db_dt (41)
     _Call(
@@ -522,7 +522,7 @@ def _backward_sweep(
         ],
         pack.size * (12*D*H + 84*H + 27*H*N + 8*H*R + 4*N),
     )()
-    # dA_log = dexp_A_log*exp_A_log
+    # dA_log = dexp_A_log*exp_A_log (65)
     np.multiply(dexp_A_log, exp_A_log, out=dA_log)
 
     dS_first = dS_via[pack.first(1)]
@@ -636,7 +636,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # exp_A_log = exp(A_log)
+        # exp_A_log = exp(A_log) (20)
         np.exp(A_log, out=exp_A_log)
         # in C: W_z_x … y (19)
         run_step()
@@ -826,11 +826,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -843,7 +849,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1751,11 +1757,11 @@ static void forward_1(
         for (long long unit = 0; unit < H; ++unit) {
             const real W_u_x_t = W_z_x_W_u_x_t_row[H + unit];
             const real W_z_x_t = W_z_x_W_u_x_t_row[unit];
-            // sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+            // sigmoid_W_u_x[t] = sigmoid(W_u_x[t]) (16)
             const real sigmoid_W_u_x_t = sigmoid(W_u_x_t);
-            // sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+            // sigmoid_W_z_x[t] = sigmoid(W_z_x[t]) (22)
             const real sigmoid_W_z_x_t = sigmoid(W_z_x_t);
-            // u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+            // u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
             const real u_t = W_u_x_t * sigmoid_W_u_x_t;
             sigmoid_W_z_x_t_row[unit] = sigmoid_W_z_x_t;
             u_t_row[unit] = u_t;
@@ -1784,11 +1790,11 @@ static void forward_2(
         for (long long unit = 0; unit < H; ++unit) {
             const real V_dt_W_dt_u_t = a_dt_t_row[unit];
             const real u_t = u_t_row[unit];
-            // a_dt[t] = V_dt_W_dt_u[t] + b_dt
+            // a_dt[t] = V_dt_W_dt_u[t] + b_dt (18)
             const real a_dt_t = V_dt_W_dt_u_t + b_dt[unit];
-            // dt[t] = softplus(a_dt[t]) (step size)
+            // dt[t] = softplus(a_dt[t]) (step size) (18)
             const real dt_t = softplus(a_dt_t);
-            // left_in_S[t] = dt[t]*u[t]
+            // left_in_S[t] = dt[t]*u[t] (20)
             const real left_in_S_t = dt_t * u_t;
             a_dt_t_row[unit] = a_dt_t;
             dt_t_row[unit] = dt_t;
@@ -1799,9 +1805,9 @@ static void forward_2(
         for (long long j = 0; j < N; ++j) {
             const long long unit = i*N + j;
             const real dt_t_i = dt_t_row[i];
-            // a_S[t] = -dt[t][:,None]*exp_A_log
+            // a_S[t] = -dt[t][:,None]*exp_A_log (20)
             const real a_S_t = -dt_t_i * exp_A_log[unit];
-            // exp_a_S[t] = exp(a_S[t])
+            // exp_a_S[t] = exp(a_S[t]) (20)
             const real exp_a_S_t = exp(a_S_t);
             exp_a_S_t_row[unit] = exp_a_S_t;
         }
@@ -1832,7 +1838,7 @@ static void forward_3(
             const real S_t1 = S_t1_row[unit];
             const real left_in_S_t_i = left_in_S_t_row[i];
             const real B_t_j = B_C_W_dt_u_t_row[j];
-            // S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
+            // S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states) (20)
             const real S_t = exp_a_S_t * S_t1 + left_in_S_t_i * B_t_j;
             S_t_row[unit] = S_t;
         }
@@ -1864,13 +1870,13 @@ static void forward_4(
             const real u_t = u_t_row[unit];
             const real W_z_x_t = W_z_x_W_u_x_t_row[unit];
             const real sigmoid_W_z_x_t = sigmoid_W_z_x_t_row[unit];
-            // S_C[t] = S[t] @ C[t]
+            // S_C[t] = S[t] @ C[t] (10)
             real S_C_t = 0;
             _Pragma("omp simd reduction(+: S_C_t)") for (int k =
                 0; k < N; ++k) S_C_t += S_t_row[unit*N + k] * B_C_W_dt_u_t_row[N + k];
-            // s[t] = S_C[t] + skip*u[t] (read states)
+            // s[t] = S_C[t] + skip*u[t] (read states) (10)
             const real s_t = S_C_t + skip[unit] * u_t;
-            // a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+            // a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
             const real a_y_t = s_t * W_z_x_t * sigmoid_W_z_x_t;
             s_t_row[unit] = s_t;
             a_y_t_row[unit] = a_y_t;
@@ -1897,13 +1903,13 @@ static void backward_1(
             const real W_u_x_t = W_z_x_W_u_x_t_row[H + unit];
             const real W_z_x_t = W_z_x_W_u_x_t_row[unit];
             const real s_t = s_t_row[unit];
-            // sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+            // sigmoid_W_u_x[t] = sigmoid(W_u_x[t]) (16)
             const real sigmoid_W_u_x_t = sigmoid(W_u_x_t);
-            // sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+            // sigmoid_W_z_x[t] = sigmoid(W_z_x[t]) (22)
             const real sigmoid_W_z_x_t = sigmoid(W_z_x_t);
-            // u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+            // u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
             const real u_t = W_u_x_t * sigmoid_W_u_x_t;
-            // a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+            // a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
             const real a_y_t = s_t * W_z_x_t * sigmoid_W_z_x_t;
             sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[unit] = sigmoid_W_u_x_t;
             sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[H + unit] = sigmoid_W_z_x_t;
@@ -1946,14 +1952,15 @@ static void backward_2(
             const real W_z_x_t = W_z_x_W_u_x_t_row[unit];
             const real sigmoid_W_z_x_t = sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[H + unit];
             const real u_t = u_t_row[unit];
-            // dsigmoid_W_z_x[t] = da_y[t]*s[t]*W_z_x[t]
+            // dsigmoid_W_z_x[t] = da_y[t]*s[t]*W_z_x[t] (52)
             const real dsigmoid_W_z_x_t = da_y_t * s_t * W_z_x_t;
-            // ds[t] = da_y[t]*W_z_x[t]*sigmoid_W_z_x[t]
+            // ds[t] = da_y[t]*W_z_x[t]*sigmoid_W_z_x[t] (42)
             const real ds_t = da_y_t * W_z_x_t * sigmoid_W_z_x_t;
             // dW_z_x[t] = dsigmoid_W_z_x[t]*sigmoid_W_z_x[t]*(1 - sigmoid_W_z_x[t]) + da_y[t]*sigmoid_W_z_x[t]*s[t]
+            //     (52)
             const real dW_z_x_t =
                 dsigmoid_W_z_x_t * sigmoid_W_z_x_t * (1 - sigmoid_W_z_x_t) + da_y_t * sigmoid_W_z_x_t * s_t;
-            // dskip_each[t] = ds[t]*u[t]
+            // dskip_each[t] = ds[t]*u[t] (66)
             const real dskip_each_t = ds_t * u_t;
             ds_t_row[unit] = ds_t;
             dW_z_x_dW_u_x_t_row[unit] = dW_z_x_t;
@@ -1961,7 +1968,7 @@ static void backward_2(
         }
         #pragma omp simd
         for (long long unit = 0; unit < N; ++unit) {
-            // dC[t] = S[t].T @ ds[t]
+            // dC[t] = S[t].T @ ds[t] (48)
             real dC_t = 0;
             for (int k = 0; k < H; ++k) dC_t += S_t_row[k*N + unit] * ds_t_row[k];
             dB_along_dC_dW_dt_u_t_row[N + unit] = dC_t;
@@ -1995,7 +2002,7 @@ static void backward_3(
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real a_dt_t = a_dt_t_row[unit];
-            // dt[t] = softplus(a_dt[t]) (step size)
+            // dt[t] = softplus(a_dt[t]) (step size) (18)
             const real dt_t = softplus(a_dt_t);
             dt_t_row[unit] = dt_t;
         }
@@ -2006,7 +2013,7 @@ static void backward_3(
             const real ds_t_i = ds_t_row[i];
             const real C_t_j = B_C_W_dt_u_t_row[N + j];
             const real dS_via_next = dS_via_next_row[unit];
-            // dS[t] = ds[t][:,None]*C[t][None,:] + dS_via[t+1]
+            // dS[t] = ds[t][:,None]*C[t][None,:] + dS_via[t+1] (44)
             const real dS_t = ds_t_i * C_t_j + dS_via_next;
             dS_t_row[unit] = dS_t;
         }
@@ -2016,11 +2023,11 @@ static void backward_3(
             const long long unit = i*N + j;
             const real dt_t_i = dt_t_row[i];
             const real dS_t = dS_t_row[unit];
-            // a_S[t] = -dt[t][:,None]*exp_A_log
+            // a_S[t] = -dt[t][:,None]*exp_A_log (20)
             const real a_S_t = -dt_t_i * exp_A_log[unit];
-            // exp_a_S[t] = exp(a_S[t])
+            // exp_a_S[t] = exp(a_S[t]) (20)
             const real exp_a_S_t = exp(a_S_t);
-            // dS_via[t] = dS[t]*exp_a_S[t]
+            // dS_via[t] = dS[t]*exp_a_S[t] (44)
             const real dS_via_t = dS_t * exp_a_S_t;
             exp_a_S_t_row[unit] = exp_a_S_t;
             dS_via_t_row[unit] = dS_via_t;
@@ -2064,9 +2071,9 @@ static void backward_4(
         for (long long unit = 0; unit < H; ++unit) {
             const real dt_t = dt_t_row[unit];
             const real u_t = u_t_row[unit];
-            // left_in_S[t] = dt[t]*u[t]
+            // left_in_S[t] = dt[t]*u[t] (20)
             const real left_in_S_t = dt_t * u_t;
-            // dleft_in_S_along[t] = dS[t] @ B[t]
+            // dleft_in_S_along[t] = dS[t] @ B[t] (46)
             real dleft_in_S_along_t = 0;
             _Pragma("omp simd reduction(+: dleft_in_S_along_t)") for (int k =
                 0; k < N; ++k) dleft_in_S_along_t += dS_t_row[unit*N + k] * B_C_W_dt_u_t_row[k];
@@ -2081,20 +2088,20 @@ static void backward_4(
             const real S_t1 = S_t1_row[unit];
             const real exp_a_S_t = exp_a_S_t_row[unit];
             const real dt_t_i = dt_t_row[i];
-            // dexp_a_S[t] = dS[t]*S[t-1]
+            // dexp_a_S[t] = dS[t]*S[t-1] (46)
             const real dexp_a_S_t = dS_t * S_t1;
-            // da_S[t] = dexp_a_S[t]*exp_a_S[t]
+            // da_S[t] = dexp_a_S[t]*exp_a_S[t] (46)
             const real da_S_t = dexp_a_S_t * exp_a_S_t;
-            // dexp_A_log_each[t] = -da_S[t]*dt[t][:,None]
+            // dexp_A_log_each[t] = -da_S[t]*dt[t][:,None] (65)
             const real dexp_A_log_each_t = -da_S_t * dt_t_i;
-            // ddt_each[t] = da_S[t]*exp_A_log
+            // ddt_each[t] = da_S[t]*exp_A_log (46)
             const real ddt_each_t = da_S_t * exp_A_log[unit];
             dexp_A_log_each_t_row[unit] = dexp_A_log_each_t;
             ddt_each_t_row[unit] = ddt_each_t;
         }
         #pragma omp simd
         for (long long unit = 0; unit < N; ++unit) {
-            // dB_along[t] = dS[t].T @ left_in_S[t]
+            // dB_along[t] = dS[t].T @ left_in_S[t] (49)
             real dB_along_t = 0;
             for (int k = 0; k < H; ++k) dB_along_t += dS_t_row[k*N + unit] * left_in_S_t_row[k];
             dB_along_dC_dW_dt_u_t_row[unit] = dB_along_t;
@@ -2103,13 +2110,13 @@ static void backward_4(
             const real dleft_in_S_along_t = dleft_in_S_along_t_row[unit];
             const real u_t = u_t_row[unit];
             const real a_dt_t = a_dt_t_row[unit];
-            // ddt_along[t] = sum(ddt_each[t], axis=1)
+            // ddt_along[t] = sum(ddt_each[t], axis=1) (46)
             real ddt_along_t = 0;
             _Pragma("omp simd reduction(+: ddt_along_t)") for (int k =
                 0; k < N; ++k) ddt_along_t += ddt_each_t_row[unit*N + k];
-            // ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t]
+            // ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t] (46)
             const real ddt_t = -ddt_along_t + dleft_in_S_along_t * u_t;
-            // da_dt[t] = ddt[t]*sigmoid(a_dt[t])
+            // da_dt[t] = ddt[t]*sigmoid(a_dt[t]) (64)
             const real da_dt_t = ddt_t * sigmoid(a_dt_t);
             da_dt_t_row[unit] = da_dt_t;
         }
@@ -2143,11 +2150,11 @@ static void backward_5(
             const real du_back_t = du_2_t_row[unit];
             const real W_u_x_t = W_z_x_W_u_x_t_row[H + unit];
             const real sigmoid_W_u_x_t = sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[unit];
-            // du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t]
+            // du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t] (50)
             const real du_t = dleft_in_S_along_t * dt_t + ds_t * skip[unit] + du_back_t;
-            // dsigmoid_W_u_x[t] = du[t]*W_u_x[t]
+            // dsigmoid_W_u_x[t] = du[t]*W_u_x[t] (52)
             const real dsigmoid_W_u_x_t = du_t * W_u_x_t;
-            // dW_u_x[t] = dsigmoid_W_u_x[t]*sigmoid_W_u_x[t]*(1 - sigmoid_W_u_x[t]) + du[t]*sigmoid_W_u_x[t]
+            // dW_u_x[t] = dsigmoid_W_u_x[t]*sigmoid_W_u_x[t]*(1 - sigmoid_W_u_x[t]) + du[t]*sigmoid_W_u_x[t] (52)
             const real dW_u_x_t = dsigmoid_W_u_x_t * sigmoid_W_u_x_t * (1 - sigmoid_W_u_x_t) + du_t * sigmoid_W_u_x_t;
             dW_z_x_dW_u_x_t_row[H + unit] = dW_u_x_t;
         }
@@ -2221,21 +2228,21 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_z_x[t] = W_z @ x[t]
-            // W_u_x[t] = W_u @ x[t]
+            // W_z_x[t] = W_z @ x[t] (22)
+            // W_u_x[t] = W_u @ x[t] (16)
             multiply(
                 a->W_z_x_W_u_x + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, call->packed_W_z_to_W_u, rows,
                 a->D, 2*a->H, 0);
             forward_1(
                 rows, a->H, a->W_z_x_W_u_x + first*2*a->H, a->sigmoid_W_z_x + (first - base)*a->H,
                 a->u + (first - base)*a->H);
-            // B[t] = W_B @ u[t] (what enters each state)
-            // C[t] = W_C @ u[t] (what is read of each state)
-            // W_dt_u[t] = W_dt @ u[t]
+            // B[t] = W_B @ u[t] (what enters each state) (6)
+            // C[t] = W_C @ u[t] (what is read of each state) (7)
+            // W_dt_u[t] = W_dt @ u[t] (18)
             multiply(
                 a->B_C_W_dt_u + first*(2*a->N + a->R), 2*a->N + a->R, a->u + (first - base)*a->H, a->H,
                 call->packed_W_B_to_W_dt, rows, a->H, 2*a->N + a->R, 0);
-            // V_dt_W_dt_u[t] = V_dt @ W_dt_u[t]
+            // V_dt_W_dt_u[t] = V_dt @ W_dt_u[t] (18)
             multiply(
                 a->a_dt + first*a->H, a->H, a->B_C_W_dt_u + first*(2*a->N + a->R) + 2*a->N, 2*a->N + a->R,
                 call->packed_V_dt, rows, a->R, a->H, 0);
@@ -2269,7 +2276,7 @@ static void run_forward_part(void *given, struct member *me) {
                 a->B_C_W_dt_u + first*(2*a->N + a->R), a->skip, a->u + (first - base)*a->H, a->s + first*a->H,
                 a->W_z_x_W_u_x + first*2*a->H, a->sigmoid_W_z_x + (first - base)*a->H,
                 a->a_y + (first - base)*a->H);
-            // y[t] = W_y @ a_y[t] (gated output)
+            // y[t] = W_y @ a_y[t] (gated output) (22)
             multiply(
                 a->y + first*a->D, a->D, a->a_y + (first - base)*a->H, a->H, call->packed_W_y, rows, a->H, a->D, 0);
         }
@@ -2402,7 +2409,7 @@ static void run_backward_part(void *given, struct member *me) {
                 rows, a->H, a->W_z_x_W_u_x + first*2*a->H,
                 a->sigmoid_W_u_x_to_sigmoid_W_z_x + (first - base)*2*a->H, a->u + (first - base)*a->H,
                 a->s + first*a->H, a->a_y + (first - base)*a->H);
-            // da_y[t] = W_y.T @ dy[t]
+            // da_y[t] = W_y.T @ dy[t] (42)
             multiply(
                 a->da_y + (first - base)*a->H, a->H, a->dy + first*a->D, a->D, call->packed_W_y, rows, a->D, a->H,
                 0);
@@ -2432,13 +2439,13 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(a->D, me, &lo, &hi);
         if (scratch) {
-            // dW_y = sum of outer(dy[t], a_y[t])
+            // dW_y = sum of outer(dy[t], a_y[t]) (68)
             gradient(
                 a->W_y_, a->H, a->dy, a->D, NULL, base, a->a_y, a->H, NULL, 0, total, lo, hi, number > 0, a->H,
                 scratch);
         }
         share(a->H, me, &lo, &hi);
-        // dskip = sum of dskip_each[t]
+        // dskip = sum of dskip_each[t] (66)
         sums(a->skip, a->dskip_each, a->H, NULL, 0, total, lo, hi, number > 0);
         meet(me);
         share(total, me, &lo, &hi);
@@ -2457,14 +2464,14 @@ static void run_backward_part(void *given, struct member *me) {
         }
         meet(me);
         share(a->H*a->N, me, &lo, &hi);
-        // dexp_A_log = sum of dexp_A_log_each[t]
+        // dexp_A_log = sum of dexp_A_log_each[t] (65)
         sums(a->dexp_A_log, a->dexp_A_log_each, a->H*a->N, NULL, 0, total, lo, hi, number > 0);
         share(total, me, &lo, &hi);
         lo += base;
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // dW_dt_u[t] = V_dt.T @ da_dt[t]
+            // dW_dt_u[t] = V_dt.T @ da_dt[t] (50)
             multiply(
                 a->dB_along_dC_dW_dt_u + (first - base)*(2*a->N + a->R) + 2*a->N, 2*a->N + a->R,
                 a->da_dt + (first - base)*a->H, a->H, call->packed_V_dt, rows, a->H, a->R, 0);
@@ -2472,9 +2479,9 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(2*a->N + a->R, me, &lo, &hi);
         if (scratch) {
-            // dW_B = sum of outer(dB_along[t], u[t])
-            // dW_C = sum of outer(dC[t], u[t])
-            // dW_dt = sum of outer(dW_dt_u[t], u[t])
+            // dW_B = sum of outer(dB_along[t], u[t]) (60)
+            // dW_C = sum of outer(dC[t], u[t]) (61)
+            // dW_dt = sum of outer(dW_dt_u[t], u[t]) (63)
             gradient(
                 a->vW_B, a->H, a->dB_along_dC_dW_dt_u, 2*a->N + a->R, NULL, 0, a->u, a->H, NULL, 0, total, lo, hi,
                 number > 0, a->H, scratch);
@@ -2484,7 +2491,7 @@ static void run_backward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // du_back[t] = W_B.T @ dB_along[t] + W_C.T @ dC[t] + W_dt.T @ dW_dt_u[t]
+            // du_back[t] = W_B.T @ dB_along[t] + W_C.T @ dC[t] + W_dt.T @ dW_dt_u[t] (50)
             multiply(
                 a->du_2 + (first - base)*a->H, a->H, a->dB_along_dC_dW_dt_u + (first - base)*(2*a->N + a->R),
                 2*a->N + a->R, call->packed_W_B_to_W_dt, rows, 2*a->N + a->R, a->H, 0);
@@ -2494,7 +2501,7 @@ static void run_backward_part(void *given, struct member *me) {
                 a->W_z_x_W_u_x + first*2*a->H, a->sigmoid_W_u_x_to_sigmoid_W_z_x + (first - base)*2*a->H,
                 a->dW_z_x_dW_u_x + (first - base)*2*a->H);
             if (a->need_x) {
-                // dx[t] = W_u.T @ dW_u_x[t] + W_z.T @ dW_z_x[t]
+                // dx[t] = W_u.T @ dW_u_x[t] + W_z.T @ dW_z_x[t] (52)
                 multiply(
                     a->dx + first*a->D, a->D, a->dW_z_x_dW_u_x + (first - base)*2*a->H, 2*a->H,
                     call->packed_W_z_to_W_u, rows, 2*a->H, a->D, 0);
@@ -2503,21 +2510,21 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(2*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_z = sum of outer(dW_z_x[t], x[t])
-            // dW_u = sum of outer(dW_u_x[t], x[t])
+            // dW_z = sum of outer(dW_z_x[t], x[t]) (67)
+            // dW_u = sum of outer(dW_u_x[t], x[t]) (59)
             gradient(
                 a->W_z_, a->D, a->dW_z_x_dW_u_x, 2*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dV_dt = sum of outer(da_dt[t], W_dt_u[t])
+            // dV_dt = sum of outer(da_dt[t], W_dt_u[t]) (62)
             gradient(
                 a->V_dt_, a->R, a->da_dt, a->H, NULL, 0, a->B_C_W_dt_u + 2*a->N, 2*a->N + a->R, NULL, base, total,
                 lo, hi, number > 0, a->R, scratch);
         }
         share(a->H, me, &lo, &hi);
-        // db_dt = sum of da_dt[t]
+        // db_dt = sum of da_dt[t] (64)
         sums(a->b_dt, a->da_dt, a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2585,20 +2592,20 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_z_x[t] = W_z @ x[t]
-        // W_u_x[t] = W_u @ x[t]
+        // W_z_x[t] = W_z @ x[t] (22)
+        // W_u_x[t] = W_u @ x[t] (16)
         multiply_plain(
             a->W_z_x_W_u_x + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, a->W_z, 1, a->D, rows, a->D,
             2*a->H, 0);
         forward_1(
             rows, a->H, a->W_z_x_W_u_x + first*2*a->H, a->sigmoid_W_z_x + first*a->H, a->u + first*a->H);
-        // B[t] = W_B @ u[t] (what enters each state)
-        // C[t] = W_C @ u[t] (what is read of each state)
-        // W_dt_u[t] = W_dt @ u[t]
+        // B[t] = W_B @ u[t] (what enters each state) (6)
+        // C[t] = W_C @ u[t] (what is read of each state) (7)
+        // W_dt_u[t] = W_dt @ u[t] (18)
         multiply_plain(
             a->B_C_W_dt_u + first*(2*a->N + a->R), 2*a->N + a->R, a->u + first*a->H, a->H, a->vW_B, 1, a->H,
             rows, a->H, 2*a->N + a->R, 0);
-        // V_dt_W_dt_u[t] = V_dt @ W_dt_u[t]
+        // V_dt_W_dt_u[t] = V_dt @ W_dt_u[t] (18)
         multiply_plain(
             a->a_dt + first*a->H, a->H, a->B_C_W_dt_u + first*(2*a->N + a->R) + 2*a->N, 2*a->N + a->R, a->V_dt,
             1, a->R, rows, a->R, a->H, 0);
@@ -2622,7 +2629,7 @@ static void run_step_part(void *given, struct member *me) {
             rows, a->H, a->N, a->R, a->S + first*a->H*a->N, a->B_C_W_dt_u + first*(2*a->N + a->R), a->skip,
             a->u + first*a->H, a->s + first*a->H, a->W_z_x_W_u_x + first*2*a->H, a->sigmoid_W_z_x + first*a->H,
             a->a_y + first*a->H);
-        // y[t] = W_y @ a_y[t] (gated output)
+        // y[t] = W_y @ a_y[t] (gated output) (22)
         multiply_plain(
             a->y + first*a->D, a->D, a->a_y + first*a->H, a->H, a->W_y, 1, a->H, rows, a->H, a->D, 0);
     }

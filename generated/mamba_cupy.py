@@ -7,7 +7,7 @@ One block without its convolution.
 
 The cell mamba as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mamba``.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "0da81211977fcc6a"
+STAMP = "8a6607b78b5fe667"
 
 
 class Params(Mapping[str, Any]):
@@ -395,30 +395,30 @@ def _forward_sweep(
     V_dt_T = params.stack("V_dt", "V_dt").T
     W_y_T = params.stack("W_y", "W_y").T
 
-    # exp_A_log = exp(A_log)
+    # exp_A_log = exp(A_log) (20)
     cp.exp(A_log, out=exp_A_log)
-    # W_z_x[t] = W_z @ x[t]
-    # W_u_x[t] = W_u @ x[t]
+    # W_z_x[t] = W_z @ x[t] (22)
+    # W_u_x[t] = W_u @ x[t] (16)
     W_z_x_to_W_u_x = W_z_x_W_u_x
     cp.matmul(x_rows, W_z_to_W_u_T, out=W_z_x_to_W_u_x)
-    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
-    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
-    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t]) (16)
+    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t]) (22)
+    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
     _launch_units(kernels.forward_1, pack.size, H, H, W_z_x_W_u_x, sigmoid_W_z_x, u)
-    # B[t] = W_B @ u[t] (what enters each state)
-    # C[t] = W_C @ u[t] (what is read of each state)
-    # W_dt_u[t] = W_dt @ u[t]
+    # B[t] = W_B @ u[t] (what enters each state) (6)
+    # C[t] = W_C @ u[t] (what is read of each state) (7)
+    # W_dt_u[t] = W_dt @ u[t] (18)
     B_to_W_dt_u = B_C_W_dt_u
     cp.matmul(u, W_B_to_W_dt_T, out=B_to_W_dt_u)
-    # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t]
+    # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t] (18)
     W_dt_u = B_C_W_dt_u[:, 2*N :]
     V_dt_W_dt_u = a_dt
     cp.matmul(W_dt_u, V_dt_T, out=V_dt_W_dt_u)
-    # a_dt[t] = V_dt_W_dt_u[t] + b_dt
-    # dt[t] = softplus(a_dt[t]) (step size)
-    # left_in_S[t] = dt[t]*u[t]
-    # a_S[t] = -dt[t][:,None]*exp_A_log
-    # exp_a_S[t] = exp(a_S[t])
+    # a_dt[t] = V_dt_W_dt_u[t] + b_dt (18)
+    # dt[t] = softplus(a_dt[t]) (step size) (18)
+    # left_in_S[t] = dt[t]*u[t] (20)
+    # a_S[t] = -dt[t][:,None]*exp_A_log (20)
+    # exp_a_S[t] = exp(a_S[t]) (20)
     _launch_rows(
         kernels.forward_2, pack.size, max(H, H*N), 1024, H, N, a_dt, b_dt, dt, u, left_in_S, exp_A_log, exp_a_S,
     )
@@ -429,20 +429,20 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
+        # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states) (20)
         _launch_units(
             kernels.forward_3, n, H*N, H, N, R, exp_a_S, at_0[t].start, S, at_1_0[t].start, left_in_S,
             at_0[t].start, B_C_W_dt_u, at_0[t].start, S, at_1[t].start,
         )
 
-    # S_C[t] = S[t] @ C[t]
-    # s[t] = S_C[t] + skip*u[t] (read states)
-    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    # S_C[t] = S[t] @ C[t] (10)
+    # s[t] = S_C[t] + skip*u[t] (read states) (10)
+    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
     _launch_units(
         kernels.forward_4, pack.size, 32*H, H, N, R, S, 1 * batch, B_C_W_dt_u, skip, u, s, W_z_x_W_u_x,
         sigmoid_W_z_x, a_y,
     )
-    # y[t] = W_y @ a_y[t] (gated output)
+    # y[t] = W_y @ a_y[t] (gated output) (22)
     cp.matmul(a_y, W_y_T, out=y)
 
     S_last = S[pack.last(1, 1, True)]
@@ -561,20 +561,20 @@ def _backward_sweep(
     kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
-    # exp_A_log = exp(A_log)
+    # exp_A_log = exp(A_log) (20)
     cp.exp(A_log, out=exp_A_log)
-    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
-    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
-    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
-    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t]) (16)
+    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t]) (22)
+    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
+    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
     _launch_units(kernels.backward_1, pack.size, H, H, W_z_x_W_u_x, sigmoid_W_u_x_to_sigmoid_W_z_x, u, s, a_y)
-    # da_y[t] = W_y.T @ dy[t]
+    # da_y[t] = W_y.T @ dy[t] (42)
     cp.matmul(dy_rows, W_y, out=da_y)
-    # dsigmoid_W_z_x[t] = da_y[t]*s[t]*W_z_x[t]
-    # ds[t] = da_y[t]*W_z_x[t]*sigmoid_W_z_x[t]
-    # dW_z_x[t] = dsigmoid_W_z_x[t]*sigmoid_W_z_x[t]*(1 - sigmoid_W_z_x[t]) + da_y[t]*sigmoid_W_z_x[t]*s[t]
-    # dskip_each[t] = ds[t]*u[t]
-    # dC[t] = S[t].T @ ds[t]
+    # dsigmoid_W_z_x[t] = da_y[t]*s[t]*W_z_x[t] (52)
+    # ds[t] = da_y[t]*W_z_x[t]*sigmoid_W_z_x[t] (42)
+    # dW_z_x[t] = dsigmoid_W_z_x[t]*sigmoid_W_z_x[t]*(1 - sigmoid_W_z_x[t]) + da_y[t]*sigmoid_W_z_x[t]*s[t] (52)
+    # dskip_each[t] = ds[t]*u[t] (66)
+    # dC[t] = S[t].T @ ds[t] (48)
     _launch_rows(
         kernels.backward_2, pack.size, max(H, N), 256, H, N, R, da_y, s, W_z_x_W_u_x,
         sigmoid_W_u_x_to_sigmoid_W_z_x, ds, dW_z_x_dW_u_x, u, dskip_each, S, 1 * batch, dB_along_dC_dW_dt_u,
@@ -587,70 +587,70 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dt[t] = softplus(a_dt[t]) (step size)
-        # dS[t] = ds[t][:,None]*C[t][None,:] + dS_via[t+1]
-        # a_S[t] = -dt[t][:,None]*exp_A_log
-        # exp_a_S[t] = exp(a_S[t])
-        # dS_via[t] = dS[t]*exp_a_S[t]
+        # dt[t] = softplus(a_dt[t]) (step size) (18)
+        # dS[t] = ds[t][:,None]*C[t][None,:] + dS_via[t+1] (44)
+        # a_S[t] = -dt[t][:,None]*exp_A_log (20)
+        # exp_a_S[t] = exp(a_S[t]) (20)
+        # dS_via[t] = dS[t]*exp_a_S[t] (44)
         _launch_rows(
             kernels.backward_3, n, max(H, H*N), 1024, H, N, R, a_dt, at_0[t].start, dt, at_0[t].start, ds,
             at_0[t].start, B_C_W_dt_u, at_0[t].start, dS_via, ring_1[t].start, dS, at_0[t].start, exp_A_log,
             exp_a_S, at_0[t].start, dS_via, ring_1_0[t].start,
         )
 
-    # dW_y = sum of outer(dy[t], a_y[t])
+    # dW_y = sum of outer(dy[t], a_y[t]) (68)
     cp.matmul(dy_rows.T, a_y, out=dW_y)
-    # dskip = sum of dskip_each[t]
+    # dskip = sum of dskip_each[t] (66)
     cp.matmul(ones, dskip_each, out=dskip.reshape(1, -1))
-    # left_in_S[t] = dt[t]*u[t]
-    # dleft_in_S_along[t] = dS[t] @ B[t]
-    # dexp_a_S[t] = dS[t]*S[t-1]
-    # da_S[t] = dexp_a_S[t]*exp_a_S[t]
-    # dexp_A_log_each[t] = -da_S[t]*dt[t][:,None]
-    # ddt_each[t] = da_S[t]*exp_A_log
-    # dB_along[t] = dS[t].T @ left_in_S[t]
-    # ddt_along[t] = sum(ddt_each[t], axis=1)
-    # ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t]
-    # da_dt[t] = ddt[t]*sigmoid(a_dt[t])
+    # left_in_S[t] = dt[t]*u[t] (20)
+    # dleft_in_S_along[t] = dS[t] @ B[t] (46)
+    # dexp_a_S[t] = dS[t]*S[t-1] (46)
+    # da_S[t] = dexp_a_S[t]*exp_a_S[t] (46)
+    # dexp_A_log_each[t] = -da_S[t]*dt[t][:,None] (65)
+    # ddt_each[t] = da_S[t]*exp_A_log (46)
+    # dB_along[t] = dS[t].T @ left_in_S[t] (49)
+    # ddt_along[t] = sum(ddt_each[t], axis=1) (46)
+    # ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t] (46)
+    # da_dt[t] = ddt[t]*sigmoid(a_dt[t]) (64)
     S_t1 = S[pack.past(1, 0)]
     _launch_rows(
         kernels.backward_4, pack.size, max(32*H, H*N, N), 1024, H, N, R, dt, u, left_in_S, dS, B_C_W_dt_u,
         dleft_in_S_along, S_t1, exp_a_S, dexp_A_log_each, exp_A_log, ddt_each, dB_along_dC_dW_dt_u, a_dt, da_dt,
     )
-    # dexp_A_log = sum of dexp_A_log_each[t]
+    # dexp_A_log = sum of dexp_A_log_each[t] (65)
     cp.matmul(ones, dexp_A_log_each, out=dexp_A_log.reshape(1, -1))
-    # dW_dt_u[t] = V_dt.T @ da_dt[t]
+    # dW_dt_u[t] = V_dt.T @ da_dt[t] (50)
     dW_dt_u = dB_along_dC_dW_dt_u[:, 2*N :]
     cp.matmul(da_dt, V_dt, out=dW_dt_u)
-    # dW_B = sum of outer(dB_along[t], u[t])
-    # dW_C = sum of outer(dC[t], u[t])
-    # dW_dt = sum of outer(dW_dt_u[t], u[t])
+    # dW_B = sum of outer(dB_along[t], u[t]) (60)
+    # dW_C = sum of outer(dC[t], u[t]) (61)
+    # dW_dt = sum of outer(dW_dt_u[t], u[t]) (63)
     dB_along_to_dW_dt_u = dB_along_dC_dW_dt_u
     cp.matmul(dB_along_to_dW_dt_u.T, u, out=dW_B_to_dW_dt)
-    # du_back[t] = W_B.T @ dB_along[t] + W_C.T @ dC[t] + W_dt.T @ dW_dt_u[t]
+    # du_back[t] = W_B.T @ dB_along[t] + W_C.T @ dC[t] + W_dt.T @ dW_dt_u[t] (50)
     du_back = du_2
     cp.matmul(dB_along_to_dW_dt_u, W_B_to_W_dt, out=du_back)
-    # du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t]
-    # dsigmoid_W_u_x[t] = du[t]*W_u_x[t]
-    # dW_u_x[t] = dsigmoid_W_u_x[t]*sigmoid_W_u_x[t]*(1 - sigmoid_W_u_x[t]) + du[t]*sigmoid_W_u_x[t]
+    # du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t] (50)
+    # dsigmoid_W_u_x[t] = du[t]*W_u_x[t] (52)
+    # dW_u_x[t] = dsigmoid_W_u_x[t]*sigmoid_W_u_x[t]*(1 - sigmoid_W_u_x[t]) + du[t]*sigmoid_W_u_x[t] (52)
     _launch_units(
         kernels.backward_5, pack.size, H, H, dleft_in_S_along, dt, ds, skip, du_2, W_z_x_W_u_x,
         sigmoid_W_u_x_to_sigmoid_W_z_x, dW_z_x_dW_u_x,
     )
     if need_x:
-        # dx[t] = W_u.T @ dW_u_x[t] + W_z.T @ dW_z_x[t]
+        # dx[t] = W_u.T @ dW_u_x[t] + W_z.T @ dW_z_x[t] (52)
         dW_z_x_to_dW_u_x = dW_z_x_dW_u_x
         cp.matmul(dW_z_x_to_dW_u_x, W_z_to_W_u, out=dx_)
-    # dW_z = sum of outer(dW_z_x[t], x[t])
-    # dW_u = sum of outer(dW_u_x[t], x[t])
+    # dW_z = sum of outer(dW_z_x[t], x[t]) (67)
+    # dW_u = sum of outer(dW_u_x[t], x[t]) (59)
     dW_z_x_to_dW_u_x_ = dW_z_x_dW_u_x
     cp.matmul(dW_z_x_to_dW_u_x_.T, x_, out=dW_z_to_dW_u)
-    # dV_dt = sum of outer(da_dt[t], W_dt_u[t])
+    # dV_dt = sum of outer(da_dt[t], W_dt_u[t]) (62)
     W_dt_u = B_C_W_dt_u[:, 2*N :]
     cp.matmul(da_dt.T, W_dt_u, out=dV_dt)
-    # db_dt = sum of da_dt[t]
+    # db_dt = sum of da_dt[t] (64)
     cp.matmul(ones, da_dt, out=db_dt.reshape(1, -1))
-    # dA_log = dexp_A_log*exp_A_log
+    # dA_log = dexp_A_log*exp_A_log (65)
     cp.multiply(dexp_A_log, exp_A_log, out=dA_log)
 
     dS_first = dS_via[pack.first(1)]
@@ -708,44 +708,44 @@ def step(
     S_t1 = S_before[0]
     W_y_T = params.stack("W_y", "W_y").T
 
-    # exp_A_log = exp(A_log)
+    # exp_A_log = exp(A_log) (20)
     cp.exp(A_log, out=exp_A_log)
-    # W_z_x[t] = W_z @ x[t]
-    # W_u_x[t] = W_u @ x[t]
+    # W_z_x[t] = W_z @ x[t] (22)
+    # W_u_x[t] = W_u @ x[t] (16)
     W_z_x_to_W_u_x_t = W_z_x_W_u_x
     cp.matmul(x_t_, W_z_to_W_u_T, out=W_z_x_to_W_u_x_t)
-    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
-    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
-    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t]) (16)
+    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t]) (22)
+    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
     _launch_units(kernels.forward_1, batch, H, H, W_z_x_W_u_x, sigmoid_W_z_x, u)
-    # B[t] = W_B @ u[t] (what enters each state)
-    # C[t] = W_C @ u[t] (what is read of each state)
-    # W_dt_u[t] = W_dt @ u[t]
+    # B[t] = W_B @ u[t] (what enters each state) (6)
+    # C[t] = W_C @ u[t] (what is read of each state) (7)
+    # W_dt_u[t] = W_dt @ u[t] (18)
     B_to_W_dt_u_t = B_C_W_dt_u
     cp.matmul(u, W_B_to_W_dt_T, out=B_to_W_dt_u_t)
-    # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t]
+    # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t] (18)
     W_dt_u_t = B_C_W_dt_u[:, 2*N :]
     V_dt_W_dt_u_t = a_dt
     cp.matmul(W_dt_u_t, V_dt_T, out=V_dt_W_dt_u_t)
-    # a_dt[t] = V_dt_W_dt_u[t] + b_dt
-    # dt[t] = softplus(a_dt[t]) (step size)
-    # left_in_S[t] = dt[t]*u[t]
-    # a_S[t] = -dt[t][:,None]*exp_A_log
-    # exp_a_S[t] = exp(a_S[t])
+    # a_dt[t] = V_dt_W_dt_u[t] + b_dt (18)
+    # dt[t] = softplus(a_dt[t]) (step size) (18)
+    # left_in_S[t] = dt[t]*u[t] (20)
+    # a_S[t] = -dt[t][:,None]*exp_A_log (20)
+    # exp_a_S[t] = exp(a_S[t]) (20)
     _launch_rows(
         kernels.forward_2, batch, max(H, H*N), 1024, H, N, a_dt, b_dt, dt, u, left_in_S, exp_A_log, exp_a_S,
     )
-    # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
+    # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states) (20)
     _launch_units(
         kernels.forward_3, batch, H*N, H, N, R, exp_a_S, 0, S_t1, 0, left_in_S, 0, B_C_W_dt_u, 0, S, 0,
     )
-    # S_C[t] = S[t] @ C[t]
-    # s[t] = S_C[t] + skip*u[t] (read states)
-    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    # S_C[t] = S[t] @ C[t] (10)
+    # s[t] = S_C[t] + skip*u[t] (read states) (10)
+    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
     _launch_units(
         kernels.forward_4, batch, 32*H, H, N, R, S, 0, B_C_W_dt_u, skip, u, s, W_z_x_W_u_x, sigmoid_W_z_x, a_y,
     )
-    # y[t] = W_y @ a_y[t] (gated output)
+    # y[t] = W_y @ a_y[t] (gated output) (22)
     cp.matmul(a_y, W_y_T, out=y)
 
     state = {
@@ -919,11 +919,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -936,7 +942,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1109,11 +1115,11 @@ __device__ inline void forward_1_unit(
     real* sigmoid_W_z_x_t_rows,
     real* u_t_rows,
     const forward_1_in& in) {
-    // sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+    // sigmoid_W_u_x[t] = sigmoid(W_u_x[t]) (16)
     const real sigmoid_W_u_x_t = sigmoid(in.W_u_x_t);
-    // sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+    // sigmoid_W_z_x[t] = sigmoid(W_z_x[t]) (22)
     const real sigmoid_W_z_x_t = sigmoid(in.W_z_x_t);
-    // u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    // u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
     const real u_t = in.W_u_x_t * sigmoid_W_u_x_t;
     sigmoid_W_z_x_t_rows[row * H + unit] = sigmoid_W_z_x_t;
     u_t_rows[row * H + unit] = u_t;
@@ -1138,11 +1144,11 @@ __device__ inline void forward_2_row(
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real V_dt_W_dt_u_t = a_dt_t_row[unit];
         const real u_t = u_t_row[unit];
-        // a_dt[t] = V_dt_W_dt_u[t] + b_dt
+        // a_dt[t] = V_dt_W_dt_u[t] + b_dt (18)
         const real a_dt_t = V_dt_W_dt_u_t + b_dt[unit];
-        // dt[t] = softplus(a_dt[t]) (step size)
+        // dt[t] = softplus(a_dt[t]) (step size) (18)
         const real dt_t = softplus(a_dt_t);
-        // left_in_S[t] = dt[t]*u[t]
+        // left_in_S[t] = dt[t]*u[t] (20)
         const real left_in_S_t = dt_t * u_t;
         a_dt_t_row[unit] = a_dt_t;
         dt_t_row[unit] = dt_t;
@@ -1152,9 +1158,9 @@ __device__ inline void forward_2_row(
     for (int unit = threadIdx.x; unit < H*N; unit += blockDim.x) {
         const int i = unit / (int)N;
         const real dt_t_i = dt_t_row[i];
-        // a_S[t] = -dt[t][:,None]*exp_A_log
+        // a_S[t] = -dt[t][:,None]*exp_A_log (20)
         const real a_S_t = -dt_t_i * exp_A_log[unit];
-        // exp_a_S[t] = exp(a_S[t])
+        // exp_a_S[t] = exp(a_S[t]) (20)
         const real exp_a_S_t = exp(a_S_t);
         exp_a_S_t_row[unit] = exp_a_S_t;
     }
@@ -1200,7 +1206,7 @@ __device__ inline void forward_3_unit(
     const forward_3_in& in) {
     const int i = unit / (int)N;
     const int j = unit % (int)N;
-    // S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
+    // S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states) (20)
     const real S_t = in.exp_a_S_t * in.S_t1 + in.left_in_S_t_i * in.B_t_j;
     S_t_rows[row * (H*N) + unit] = S_t;
 }
@@ -1248,14 +1254,14 @@ __device__ inline void forward_4_unit(
     real* a_y_t_rows,
     const forward_4_in& in) {
     const int lane = threadIdx.x % 32;
-    // S_C[t] = S[t] @ C[t]
+    // S_C[t] = S[t] @ C[t] (10)
     real S_C_t = 0;
     for (int k =
         lane; k < N; k += 32) S_C_t += S_t_rows[row * (H*N) + unit*N + k] * B_C_W_dt_u_t_rows[row * (2*N + R) + N + k];
     S_C_t = warp_sum(S_C_t);
-    // s[t] = S_C[t] + skip*u[t] (read states)
+    // s[t] = S_C[t] + skip*u[t] (read states) (10)
     const real s_t = S_C_t + in.skip * in.u_t;
-    // a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    // a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
     const real a_y_t = s_t * in.W_z_x_t * in.sigmoid_W_z_x_t;
     __syncwarp();
     if (lane == 0) s_t_rows[row * H + unit] = s_t;
@@ -1293,13 +1299,13 @@ __device__ inline void backward_1_unit(
     const real* s_t_rows,
     real* a_y_t_rows,
     const backward_1_in& in) {
-    // sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+    // sigmoid_W_u_x[t] = sigmoid(W_u_x[t]) (16)
     const real sigmoid_W_u_x_t = sigmoid(in.W_u_x_t);
-    // sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+    // sigmoid_W_z_x[t] = sigmoid(W_z_x[t]) (22)
     const real sigmoid_W_z_x_t = sigmoid(in.W_z_x_t);
-    // u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    // u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
     const real u_t = in.W_u_x_t * sigmoid_W_u_x_t;
-    // a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    // a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
     const real a_y_t = in.s_t * in.W_z_x_t * sigmoid_W_z_x_t;
     sigmoid_W_u_x_to_sigmoid_W_z_x_t_rows[row * (2*H) + unit] = sigmoid_W_u_x_t;
     sigmoid_W_u_x_to_sigmoid_W_z_x_t_rows[row * (2*H) + H + unit] = sigmoid_W_z_x_t;
@@ -1338,14 +1344,14 @@ __device__ inline void backward_2_row(
         const real W_z_x_t = W_z_x_W_u_x_t_row[unit];
         const real sigmoid_W_z_x_t = sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[H + unit];
         const real u_t = u_t_row[unit];
-        // dsigmoid_W_z_x[t] = da_y[t]*s[t]*W_z_x[t]
+        // dsigmoid_W_z_x[t] = da_y[t]*s[t]*W_z_x[t] (52)
         const real dsigmoid_W_z_x_t = da_y_t * s_t * W_z_x_t;
-        // ds[t] = da_y[t]*W_z_x[t]*sigmoid_W_z_x[t]
+        // ds[t] = da_y[t]*W_z_x[t]*sigmoid_W_z_x[t] (42)
         const real ds_t = da_y_t * W_z_x_t * sigmoid_W_z_x_t;
-        // dW_z_x[t] = dsigmoid_W_z_x[t]*sigmoid_W_z_x[t]*(1 - sigmoid_W_z_x[t]) + da_y[t]*sigmoid_W_z_x[t]*s[t]
+        // dW_z_x[t] = dsigmoid_W_z_x[t]*sigmoid_W_z_x[t]*(1 - sigmoid_W_z_x[t]) + da_y[t]*sigmoid_W_z_x[t]*s[t] (52)
         const real dW_z_x_t =
             dsigmoid_W_z_x_t * sigmoid_W_z_x_t * (1 - sigmoid_W_z_x_t) + da_y_t * sigmoid_W_z_x_t * s_t;
-        // dskip_each[t] = ds[t]*u[t]
+        // dskip_each[t] = ds[t]*u[t] (66)
         const real dskip_each_t = ds_t * u_t;
         ds_t_row[unit] = ds_t;
         dW_z_x_dW_u_x_t_row[unit] = dW_z_x_t;
@@ -1353,7 +1359,7 @@ __device__ inline void backward_2_row(
     }
     __syncthreads();
     for (int unit = threadIdx.x; unit < N; unit += blockDim.x) {
-        // dC[t] = S[t].T @ ds[t]
+        // dC[t] = S[t].T @ ds[t] (48)
         real dC_t = 0;
         for (int k = 0; k < H; ++k) dC_t += S_t_row[k*N + unit] * ds_t_row[k];
         dB_along_dC_dW_dt_u_t_row[N + unit] = dC_t;
@@ -1384,7 +1390,7 @@ __device__ inline void backward_3_row(
     real* dS_via_t_row = dS_via_t_rows + row * (H*N);
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real a_dt_t = a_dt_t_row[unit];
-        // dt[t] = softplus(a_dt[t]) (step size)
+        // dt[t] = softplus(a_dt[t]) (step size) (18)
         const real dt_t = softplus(a_dt_t);
         dt_t_row[unit] = dt_t;
     }
@@ -1394,7 +1400,7 @@ __device__ inline void backward_3_row(
         const real ds_t_i = ds_t_row[i];
         const real C_t_j = B_C_W_dt_u_t_row[N + j];
         const real dS_via_next = dS_via_next_row[unit];
-        // dS[t] = ds[t][:,None]*C[t][None,:] + dS_via[t+1]
+        // dS[t] = ds[t][:,None]*C[t][None,:] + dS_via[t+1] (44)
         const real dS_t = ds_t_i * C_t_j + dS_via_next;
         dS_t_row[unit] = dS_t;
     }
@@ -1403,11 +1409,11 @@ __device__ inline void backward_3_row(
         const int i = unit / (int)N;
         const real dt_t_i = dt_t_row[i];
         const real dS_t = dS_t_row[unit];
-        // a_S[t] = -dt[t][:,None]*exp_A_log
+        // a_S[t] = -dt[t][:,None]*exp_A_log (20)
         const real a_S_t = -dt_t_i * exp_A_log[unit];
-        // exp_a_S[t] = exp(a_S[t])
+        // exp_a_S[t] = exp(a_S[t]) (20)
         const real exp_a_S_t = exp(a_S_t);
-        // dS_via[t] = dS[t]*exp_a_S[t]
+        // dS_via[t] = dS[t]*exp_a_S[t] (44)
         const real dS_via_t = dS_t * exp_a_S_t;
         exp_a_S_t_row[unit] = exp_a_S_t;
         dS_via_t_row[unit] = dS_via_t;
@@ -1450,9 +1456,9 @@ __device__ inline void backward_4_row(
     for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
         const real dt_t = dt_t_row[unit];
         const real u_t = u_t_row[unit];
-        // left_in_S[t] = dt[t]*u[t]
+        // left_in_S[t] = dt[t]*u[t] (20)
         const real left_in_S_t = dt_t * u_t;
-        // dleft_in_S_along[t] = dS[t] @ B[t]
+        // dleft_in_S_along[t] = dS[t] @ B[t] (46)
         real dleft_in_S_along_t = 0;
         for (int k = lane; k < N; k += 32) dleft_in_S_along_t += dS_t_row[unit*N + k] * B_C_W_dt_u_t_row[k];
         dleft_in_S_along_t = warp_sum(dleft_in_S_along_t);
@@ -1467,20 +1473,20 @@ __device__ inline void backward_4_row(
         const real S_t1 = S_t1_row[unit];
         const real exp_a_S_t = exp_a_S_t_row[unit];
         const real dt_t_i = dt_t_row[i];
-        // dexp_a_S[t] = dS[t]*S[t-1]
+        // dexp_a_S[t] = dS[t]*S[t-1] (46)
         const real dexp_a_S_t = dS_t * S_t1;
-        // da_S[t] = dexp_a_S[t]*exp_a_S[t]
+        // da_S[t] = dexp_a_S[t]*exp_a_S[t] (46)
         const real da_S_t = dexp_a_S_t * exp_a_S_t;
-        // dexp_A_log_each[t] = -da_S[t]*dt[t][:,None]
+        // dexp_A_log_each[t] = -da_S[t]*dt[t][:,None] (65)
         const real dexp_A_log_each_t = -da_S_t * dt_t_i;
-        // ddt_each[t] = da_S[t]*exp_A_log
+        // ddt_each[t] = da_S[t]*exp_A_log (46)
         const real ddt_each_t = da_S_t * exp_A_log[unit];
         dexp_A_log_each_t_row[unit] = dexp_A_log_each_t;
         ddt_each_t_row[unit] = ddt_each_t;
     }
     __syncthreads();
     for (int unit = threadIdx.x; unit < N; unit += blockDim.x) {
-        // dB_along[t] = dS[t].T @ left_in_S[t]
+        // dB_along[t] = dS[t].T @ left_in_S[t] (49)
         real dB_along_t = 0;
         for (int k = 0; k < H; ++k) dB_along_t += dS_t_row[k*N + unit] * left_in_S_t_row[k];
         dB_along_dC_dW_dt_u_t_row[unit] = dB_along_t;
@@ -1490,13 +1496,13 @@ __device__ inline void backward_4_row(
         const real dleft_in_S_along_t = dleft_in_S_along_t_row[unit];
         const real u_t = u_t_row[unit];
         const real a_dt_t = a_dt_t_row[unit];
-        // ddt_along[t] = sum(ddt_each[t], axis=1)
+        // ddt_along[t] = sum(ddt_each[t], axis=1) (46)
         real ddt_along_t = 0;
         for (int k = lane; k < N; k += 32) ddt_along_t += ddt_each_t_row[unit*N + k];
         ddt_along_t = warp_sum(ddt_along_t);
-        // ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t]
+        // ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t] (46)
         const real ddt_t = -ddt_along_t + dleft_in_S_along_t * u_t;
-        // da_dt[t] = ddt[t]*sigmoid(a_dt[t])
+        // da_dt[t] = ddt[t]*sigmoid(a_dt[t]) (64)
         const real da_dt_t = ddt_t * sigmoid(a_dt_t);
         __syncwarp();
         if (lane == 0) da_dt_t_row[unit] = da_dt_t;
@@ -1544,11 +1550,11 @@ __device__ inline void backward_5_unit(
     const real* sigmoid_W_u_x_to_sigmoid_W_z_x_t_rows,
     real* dW_z_x_dW_u_x_t_rows,
     const backward_5_in& in) {
-    // du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t]
+    // du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t] (50)
     const real du_t = in.dleft_in_S_along_t * in.dt_t + in.ds_t * in.skip + in.du_back_t;
-    // dsigmoid_W_u_x[t] = du[t]*W_u_x[t]
+    // dsigmoid_W_u_x[t] = du[t]*W_u_x[t] (52)
     const real dsigmoid_W_u_x_t = du_t * in.W_u_x_t;
-    // dW_u_x[t] = dsigmoid_W_u_x[t]*sigmoid_W_u_x[t]*(1 - sigmoid_W_u_x[t]) + du[t]*sigmoid_W_u_x[t]
+    // dW_u_x[t] = dsigmoid_W_u_x[t]*sigmoid_W_u_x[t]*(1 - sigmoid_W_u_x[t]) + du[t]*sigmoid_W_u_x[t] (52)
     const real dW_u_x_t = dsigmoid_W_u_x_t * in.sigmoid_W_u_x_t * (1 - in.sigmoid_W_u_x_t) + du_t * in.sigmoid_W_u_x_t;
     dW_z_x_dW_u_x_t_rows[row * (2*H) + H + unit] = dW_u_x_t;
 }

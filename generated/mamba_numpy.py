@@ -7,7 +7,7 @@ One block without its convolution.
 
 The cell mamba as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mamba``.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "a861abb7415f2095"
+STAMP = "4778828963d5aee1"
 
 
 class Params(Mapping[str, Any]):
@@ -380,50 +380,50 @@ def _forward_sweep(
     B_1xN = B_C_W_dt_u[:, : N].reshape(-1, 1, N)
     W_y_T = params.stack("W_y", "W_y").T
 
-    # exp_A_log = exp(A_log)
+    # exp_A_log = exp(A_log) (20)
     np.exp(A_log, out=exp_A_log)
-    # W_z_x[t] = W_z @ x[t]
-    # W_u_x[t] = W_u @ x[t]
+    # W_z_x[t] = W_z @ x[t] (22)
+    # W_u_x[t] = W_u @ x[t] (16)
     W_z_x_to_W_u_x = W_z_x_W_u_x
     np.matmul(x_rows, W_z_to_W_u_T, out=W_z_x_to_W_u_x)
-    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t]) (16)
     W_u_x = W_z_x_W_u_x[:, H :]
     sigmoid_W_u_x = u
     np.subtract(0, W_u_x, out=sigmoid_W_u_x)
     np.exp(sigmoid_W_u_x, out=sigmoid_W_u_x)
     np.add(sigmoid_W_u_x, 1, out=sigmoid_W_u_x)
     np.divide(1, sigmoid_W_u_x, out=sigmoid_W_u_x)
-    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t]) (22)
     W_z_x = W_z_x_W_u_x[:, : H]
     np.subtract(0, W_z_x, out=sigmoid_W_z_x)
     np.exp(sigmoid_W_z_x, out=sigmoid_W_z_x)
     np.add(sigmoid_W_z_x, 1, out=sigmoid_W_z_x)
     np.divide(1, sigmoid_W_z_x, out=sigmoid_W_z_x)
-    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
     u_ = sigmoid_W_u_x
     np.multiply(W_u_x, sigmoid_W_u_x, out=u_)
-    # B[t] = W_B @ u[t] (what enters each state)
-    # C[t] = W_C @ u[t] (what is read of each state)
-    # W_dt_u[t] = W_dt @ u[t]
+    # B[t] = W_B @ u[t] (what enters each state) (6)
+    # C[t] = W_C @ u[t] (what is read of each state) (7)
+    # W_dt_u[t] = W_dt @ u[t] (18)
     B_to_W_dt_u = B_C_W_dt_u
     np.matmul(u_, W_B_to_W_dt_T, out=B_to_W_dt_u)
-    # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t]
+    # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t] (18)
     W_dt_u = B_C_W_dt_u[:, 2*N :]
     V_dt_W_dt_u = a_dt
     np.matmul(W_dt_u, V_dt_T, out=V_dt_W_dt_u)
-    # a_dt[t] = V_dt_W_dt_u[t] + b_dt
+    # a_dt[t] = V_dt_W_dt_u[t] + b_dt (18)
     a_dt_ = V_dt_W_dt_u
     np.add(V_dt_W_dt_u, b_dt, out=a_dt_)
-    # dt[t] = softplus(a_dt[t]) (step size)
+    # dt[t] = softplus(a_dt[t]) (step size) (18)
     _in_parts(_softplus, a_dt_, dt)
-    # a_S[t] = -dt[t][:,None]*exp_A_log
+    # a_S[t] = -dt[t][:,None]*exp_A_log (20)
     dt_ = dt.reshape(-1, H, 1)
     a_S = exp_a_S.reshape(-1, H, N)
     np.multiply(dt_, exp_A_log.reshape(H, N), out=a_S)
     np.multiply(a_S, -1, out=a_S)
-    # left_in_S[t] = dt[t]*u[t]
+    # left_in_S[t] = dt[t]*u[t] (20)
     np.multiply(dt, u_, out=left_in_S)
-    # exp_a_S[t] = exp(a_S[t])
+    # exp_a_S[t] = exp(a_S[t]) (20)
     a_S_ = exp_a_S
     exp_a_S_ = a_S_
     np.exp(a_S_, out=exp_a_S_)
@@ -433,7 +433,7 @@ def _forward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n].reshape(-1, H, N)
-        # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
+        # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states) (20)
         exp_a_S_t = exp_a_S_HxN[at_0[t]]
         S_t1 = S_HxN[at_1_0[t]]
         left_in_S_t = left_in_S_Hx1[at_0[t]]
@@ -443,21 +443,21 @@ def _forward_sweep(
         np.multiply(left_in_S_t, B_t, out=work1_t)
         np.add(S_t, work1_t, out=S_t)
 
-    # S_C[t] = S[t] @ C[t]
+    # S_C[t] = S[t] @ C[t] (10)
     S_C = s.reshape(-1, H, 1)
     S_ = S[batch :].reshape(-1, H, N)
     C = B_C_W_dt_u[:, N : 2*N].reshape(-1, N, 1)
     np.matmul(S_, C, out=S_C)
-    # s[t] = S_C[t] + skip*u[t] (read states)
+    # s[t] = S_C[t] + skip*u[t] (read states) (10)
     S_C_ = s
     s_ = S_C_
     np.multiply(skip, u, out=work1_)
     np.add(S_C_, work1_, out=s_)
-    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
     W_z_x_ = W_z_x_W_u_x[:, : H]
     np.multiply(s_, sigmoid_W_z_x, out=a_y)
     np.multiply(W_z_x_, a_y, out=a_y)
-    # y[t] = W_y @ a_y[t] (gated output)
+    # y[t] = W_y @ a_y[t] (gated output) (22)
     np.matmul(a_y, W_y_T, out=y)
 
     S_last = S[pack.last(1, 1, True)]
@@ -584,37 +584,37 @@ def _backward_sweep(
     exp_a_S_HxN = exp_a_S.reshape(-1, H, N)
     ones = np.ones((1, pack.size), dtype)
 
-    # exp_A_log = exp(A_log)
+    # exp_A_log = exp(A_log) (20)
     np.exp(A_log, out=exp_A_log)
-    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+    # sigmoid_W_u_x[t] = sigmoid(W_u_x[t]) (16)
     W_u_x = W_z_x_W_u_x[:, H :]
     sigmoid_W_u_x = sigmoid_W_u_x_to_sigmoid_W_z_x[:, : H]
     np.subtract(0, W_u_x, out=sigmoid_W_u_x)
     np.exp(sigmoid_W_u_x, out=sigmoid_W_u_x)
     np.add(sigmoid_W_u_x, 1, out=sigmoid_W_u_x)
     np.divide(1, sigmoid_W_u_x, out=sigmoid_W_u_x)
-    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+    # sigmoid_W_z_x[t] = sigmoid(W_z_x[t]) (22)
     W_z_x = W_z_x_W_u_x[:, : H]
     sigmoid_W_z_x = sigmoid_W_u_x_to_sigmoid_W_z_x[:, H :]
     np.subtract(0, W_z_x, out=sigmoid_W_z_x)
     np.exp(sigmoid_W_z_x, out=sigmoid_W_z_x)
     np.add(sigmoid_W_z_x, 1, out=sigmoid_W_z_x)
     np.divide(1, sigmoid_W_z_x, out=sigmoid_W_z_x)
-    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+    # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
     np.multiply(W_u_x, sigmoid_W_u_x, out=u)
-    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
     np.multiply(s, W_z_x, out=a_y)
     np.multiply(a_y, sigmoid_W_z_x, out=a_y)
-    # da_y[t] = W_y.T @ dy[t]
+    # da_y[t] = W_y.T @ dy[t] (42)
     np.matmul(dy_rows, W_y, out=da_y)
-    # dsigmoid_W_z_x[t] = da_y[t]*s[t]*W_z_x[t]
+    # dsigmoid_W_z_x[t] = da_y[t]*s[t]*W_z_x[t] (52)
     dsigmoid_W_z_x = dW_z_x_dW_u_x[:, : H]
     np.multiply(da_y, s, out=dsigmoid_W_z_x)
     np.multiply(dsigmoid_W_z_x, W_z_x, out=dsigmoid_W_z_x)
-    # ds[t] = da_y[t]*W_z_x[t]*sigmoid_W_z_x[t]
+    # ds[t] = da_y[t]*W_z_x[t]*sigmoid_W_z_x[t] (42)
     np.multiply(da_y, W_z_x, out=ds)
     np.multiply(ds, sigmoid_W_z_x, out=ds)
-    # dW_z_x[t] = dsigmoid_W_z_x[t]*sigmoid_W_z_x[t]*(1 - sigmoid_W_z_x[t]) + da_y[t]*sigmoid_W_z_x[t]*s[t]
+    # dW_z_x[t] = dsigmoid_W_z_x[t]*sigmoid_W_z_x[t]*(1 - sigmoid_W_z_x[t]) + da_y[t]*sigmoid_W_z_x[t]*s[t] (52)
     dW_z_x = dsigmoid_W_z_x
     np.multiply(dsigmoid_W_z_x, sigmoid_W_z_x, out=dW_z_x)
     np.subtract(1, sigmoid_W_z_x, out=work1)
@@ -622,116 +622,116 @@ def _backward_sweep(
     np.multiply(da_y, sigmoid_W_z_x, out=work1)
     np.multiply(work1, s, out=work1)
     np.add(dW_z_x, work1, out=dW_z_x)
-    # dC[t] = S[t].T @ ds[t]
+    # dC[t] = S[t].T @ ds[t] (48)
     dC = dB_along_dC_dW_dt_u[:, N : 2*N].reshape(-1, N, 1)
     S_ = S[batch :].reshape(-1, H, N)
     ds_ = ds.reshape(-1, H, 1)
     np.matmul(S_.transpose(0, 2, 1), ds_, out=dC)
-    # dskip_each[t] = ds[t]*u[t]
+    # dskip_each[t] = ds[t]*u[t] (66)
     np.multiply(ds, u, out=dskip_each)
 
     for t in reversed(range(len(pack.counts))):
-        # dt[t] = softplus(a_dt[t]) (step size)
+        # dt[t] = softplus(a_dt[t]) (step size) (18)
         a_dt_t = a_dt[at_0[t]]
         dt_t = dt[at_0[t]]
         _in_parts(_softplus, a_dt_t, dt_t)
-        # dS[t] = ds[t][:,None]*C[t][None,:] + dS_via[t+1]
+        # dS[t] = ds[t][:,None]*C[t][None,:] + dS_via[t+1] (44)
         ds_t = ds_Hx1[at_0[t]]
         C_t = C_1xN[at_0[t]]
         dS_via_next = dS_via_HxN[ring_1[t]]
         dS_t = dS_HxN[at_0[t]]
         np.multiply(ds_t, C_t, out=dS_t)
         np.add(dS_t, dS_via_next, out=dS_t)
-        # a_S[t] = -dt[t][:,None]*exp_A_log
+        # a_S[t] = -dt[t][:,None]*exp_A_log (20)
         dt_t_ = dt_Hx1[at_0[t]]
         a_S_t = exp_a_S_HxN[at_0[t]]
         np.multiply(dt_t_, exp_A_log.reshape(H, N), out=a_S_t)
         np.multiply(a_S_t, -1, out=a_S_t)
-        # exp_a_S[t] = exp(a_S[t])
+        # exp_a_S[t] = exp(a_S[t]) (20)
         a_S_t_ = exp_a_S[at_0[t]]
         exp_a_S_t = a_S_t_
         np.exp(a_S_t_, out=exp_a_S_t)
-        # dS_via[t] = dS[t]*exp_a_S[t]
+        # dS_via[t] = dS[t]*exp_a_S[t] (44)
         dS_t_ = dS[at_0[t]]
         dS_via_t = dS_via[ring_1_0[t]]
         np.multiply(dS_t_, exp_a_S_t, out=dS_via_t)
 
-    # dW_y = sum of outer(dy[t], a_y[t])
+    # dW_y = sum of outer(dy[t], a_y[t]) (68)
     np.matmul(dy_rows.T, a_y, out=dW_y)
-    # dskip = sum of dskip_each[t]
+    # dskip = sum of dskip_each[t] (66)
     np.matmul(ones, dskip_each, out=dskip.reshape(1, -1))
-    # left_in_S[t] = dt[t]*u[t]
+    # left_in_S[t] = dt[t]*u[t] (20)
     np.multiply(dt, u, out=left_in_S)
-    # dleft_in_S_along[t] = dS[t] @ B[t]
+    # dleft_in_S_along[t] = dS[t] @ B[t] (46)
     dleft_in_S_along_ = dleft_in_S_along.reshape(-1, H, 1)
     dS_ = dS.reshape(-1, H, N)
     B = B_C_W_dt_u[:, : N].reshape(-1, N, 1)
     np.matmul(dS_, B, out=dleft_in_S_along_)
-    # dexp_a_S[t] = dS[t]*S[t-1]
+    # dexp_a_S[t] = dS[t]*S[t-1] (46)
     S_t1 = S[pack.past(1, 0)]
     dexp_a_S = da_S
     np.multiply(dS, S_t1, out=dexp_a_S)
-    # dB_along[t] = dS[t].T @ left_in_S[t]
+    # dB_along[t] = dS[t].T @ left_in_S[t] (49)
     dB_along = dB_along_dC_dW_dt_u[:, : N].reshape(-1, N, 1)
     left_in_S_ = left_in_S.reshape(-1, H, 1)
     np.matmul(dS_.transpose(0, 2, 1), left_in_S_, out=dB_along)
-    # da_S[t] = dexp_a_S[t]*exp_a_S[t]
+    # da_S[t] = dexp_a_S[t]*exp_a_S[t] (46)
     da_S_ = dexp_a_S
     np.multiply(dexp_a_S, exp_a_S, out=da_S_)
-    # dexp_A_log_each[t] = -da_S[t]*dt[t][:,None]
+    # dexp_A_log_each[t] = -da_S[t]*dt[t][:,None] (65)
     da_S_2 = da_S.reshape(-1, H, N)
     dt_ = dt.reshape(-1, H, 1)
     dexp_A_log_each_ = dexp_A_log_each.reshape(-1, H, N)
     np.multiply(da_S_2, dt_, out=dexp_A_log_each_)
     np.multiply(dexp_A_log_each_, -1, out=dexp_A_log_each_)
-    # dexp_A_log = sum of dexp_A_log_each[t]
+    # dexp_A_log = sum of dexp_A_log_each[t] (65)
     np.matmul(ones, dexp_A_log_each, out=dexp_A_log.reshape(1, -1))
-    # ddt_each[t] = da_S[t]*exp_A_log
+    # ddt_each[t] = da_S[t]*exp_A_log (46)
     np.multiply(da_S_, exp_A_log.reshape(-1), out=ddt_each)
-    # ddt_along[t] = sum(ddt_each[t], axis=1)
+    # ddt_along[t] = sum(ddt_each[t], axis=1) (46)
     ddt_along = da_dt
     ddt_each_ = ddt_each.reshape(-1, H, N)
     np.add.reduce(ddt_each_, axis=2, out=ddt_along)
-    # ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t]
+    # ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t] (46)
     ddt = ddt_along
     np.multiply(dleft_in_S_along, u, out=work1)
     np.subtract(work1, ddt_along, out=ddt)
-    # da_dt[t] = ddt[t]*sigmoid(a_dt[t])
+    # da_dt[t] = ddt[t]*sigmoid(a_dt[t]) (64)
     da_dt_ = ddt_along
     np.subtract(0, a_dt, out=work1)
     np.exp(work1, out=work1)
     np.add(work1, 1, out=work1)
     np.divide(1, work1, out=work1)
     np.multiply(ddt, work1, out=da_dt_)
-    # dW_dt_u[t] = V_dt.T @ da_dt[t]
+    # dW_dt_u[t] = V_dt.T @ da_dt[t] (50)
     dW_dt_u = dB_along_dC_dW_dt_u[:, 2*N :]
     np.matmul(da_dt_, V_dt, out=dW_dt_u)
-    # dW_B = sum of outer(dB_along[t], u[t])
-    # dW_C = sum of outer(dC[t], u[t])
-    # dW_dt = sum of outer(dW_dt_u[t], u[t])
+    # dW_B = sum of outer(dB_along[t], u[t]) (60)
+    # dW_C = sum of outer(dC[t], u[t]) (61)
+    # dW_dt = sum of outer(dW_dt_u[t], u[t]) (63)
     dB_along_to_dW_dt_u = dB_along_dC_dW_dt_u
     np.matmul(dB_along_to_dW_dt_u.T, u, out=dW_B_to_dW_dt)
-    # du_back[t] = W_B.T @ dB_along[t] + W_C.T @ dC[t] + W_dt.T @ dW_dt_u[t]
+    # du_back[t] = W_B.T @ dB_along[t] + W_C.T @ dC[t] + W_dt.T @ dW_dt_u[t] (50)
     du_back = du
     np.matmul(dB_along_to_dW_dt_u, W_B_to_W_dt, out=du_back)
-    # du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t]
+    # du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t] (50)
     du_ = du_back
     np.multiply(dleft_in_S_along, dt, out=work1)
     np.add(work1, du_back, out=du_)
     np.multiply(ds, skip, out=work1)
     np.add(work1, du_, out=du_)
-    # dV_dt = sum of outer(da_dt[t], W_dt_u[t])
+    # dV_dt = sum of outer(da_dt[t], W_dt_u[t]) (62)
     W_dt_u = B_C_W_dt_u[:, 2*N :]
     np.matmul(da_dt_.T, W_dt_u, out=dV_dt)
-    # db_dt = sum of da_dt[t]
+    # db_dt = sum of da_dt[t] (64)
     np.matmul(ones, da_dt_, out=db_dt.reshape(1, -1))
-    # dA_log = dexp_A_log*exp_A_log
+    # dA_log = dexp_A_log*exp_A_log (65)
     np.multiply(dexp_A_log, exp_A_log, out=dA_log)
-    # dsigmoid_W_u_x[t] = du[t]*W_u_x[t]
+    # dsigmoid_W_u_x[t] = du[t]*W_u_x[t] (52)
     W_u_x_ = W_z_x_W_u_x[:, H :]
     dsigmoid_W_u_x = dW_z_x_dW_u_x[:, H :]
     np.multiply(du_, W_u_x_, out=dsigmoid_W_u_x)
-    # dW_u_x[t] = dsigmoid_W_u_x[t]*sigmoid_W_u_x[t]*(1 - sigmoid_W_u_x[t]) + du[t]*sigmoid_W_u_x[t]
+    # dW_u_x[t] = dsigmoid_W_u_x[t]*sigmoid_W_u_x[t]*(1 - sigmoid_W_u_x[t]) + du[t]*sigmoid_W_u_x[t] (52)
     sigmoid_W_u_x_ = sigmoid_W_u_x_to_sigmoid_W_z_x[:, : H]
     dW_u_x = dsigmoid_W_u_x
     np.multiply(dsigmoid_W_u_x, sigmoid_W_u_x_, out=dW_u_x)
@@ -740,11 +740,11 @@ def _backward_sweep(
     np.multiply(du_, sigmoid_W_u_x_, out=work1)
     np.add(dW_u_x, work1, out=dW_u_x)
     if need_x:
-        # dx[t] = W_u.T @ dW_u_x[t] + W_z.T @ dW_z_x[t]
+        # dx[t] = W_u.T @ dW_u_x[t] + W_z.T @ dW_z_x[t] (52)
         dW_z_x_to_dW_u_x = dW_z_x_dW_u_x
         np.matmul(dW_z_x_to_dW_u_x, W_z_to_W_u, out=dx_)
-    # dW_z = sum of outer(dW_z_x[t], x[t])
-    # dW_u = sum of outer(dW_u_x[t], x[t])
+    # dW_z = sum of outer(dW_z_x[t], x[t]) (67)
+    # dW_u = sum of outer(dW_u_x[t], x[t]) (59)
     dW_z_x_to_dW_u_x_ = dW_z_x_dW_u_x
     np.matmul(dW_z_x_to_dW_u_x_.T, x_, out=dW_z_to_dW_u)
 
@@ -853,54 +853,54 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # exp_A_log = exp(A_log)
+        # exp_A_log = exp(A_log) (20)
         np.exp(A_log, out=exp_A_log)
-        # W_z_x[t] = W_z @ x[t]
-        # W_u_x[t] = W_u @ x[t]
+        # W_z_x[t] = W_z @ x[t] (22)
+        # W_u_x[t] = W_u @ x[t] (16)
         W_z_x_to_W_u_x_t = W_z_x_W_u_x
         np.matmul(x_t_, W_z_to_W_u_T, out=W_z_x_to_W_u_x_t)
-        # sigmoid_W_u_x[t] = sigmoid(W_u_x[t])
+        # sigmoid_W_u_x[t] = sigmoid(W_u_x[t]) (16)
         W_u_x_t = W_z_x_W_u_x[:, H :]
         sigmoid_W_u_x_t = u
         np.subtract(0, W_u_x_t, out=sigmoid_W_u_x_t)
         np.exp(sigmoid_W_u_x_t, out=sigmoid_W_u_x_t)
         np.add(sigmoid_W_u_x_t, 1, out=sigmoid_W_u_x_t)
         np.divide(1, sigmoid_W_u_x_t, out=sigmoid_W_u_x_t)
-        # sigmoid_W_z_x[t] = sigmoid(W_z_x[t])
+        # sigmoid_W_z_x[t] = sigmoid(W_z_x[t]) (22)
         W_z_x_t = W_z_x_W_u_x[:, : H]
         np.subtract(0, W_z_x_t, out=sigmoid_W_z_x)
         np.exp(sigmoid_W_z_x, out=sigmoid_W_z_x)
         np.add(sigmoid_W_z_x, 1, out=sigmoid_W_z_x)
         np.divide(1, sigmoid_W_z_x, out=sigmoid_W_z_x)
-        # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels)
+        # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
         u_t = sigmoid_W_u_x_t
         np.multiply(W_u_x_t, sigmoid_W_u_x_t, out=u_t)
-        # B[t] = W_B @ u[t] (what enters each state)
-        # C[t] = W_C @ u[t] (what is read of each state)
-        # W_dt_u[t] = W_dt @ u[t]
+        # B[t] = W_B @ u[t] (what enters each state) (6)
+        # C[t] = W_C @ u[t] (what is read of each state) (7)
+        # W_dt_u[t] = W_dt @ u[t] (18)
         B_to_W_dt_u_t = B_C_W_dt_u
         np.matmul(u_t, W_B_to_W_dt_T, out=B_to_W_dt_u_t)
-        # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t]
+        # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t] (18)
         W_dt_u_t = B_C_W_dt_u[:, 2*N :]
         V_dt_W_dt_u_t = a_dt
         np.matmul(W_dt_u_t, V_dt_T, out=V_dt_W_dt_u_t)
-        # a_dt[t] = V_dt_W_dt_u[t] + b_dt
+        # a_dt[t] = V_dt_W_dt_u[t] + b_dt (18)
         a_dt_t = V_dt_W_dt_u_t
         np.add(V_dt_W_dt_u_t, b_dt, out=a_dt_t)
-        # dt[t] = softplus(a_dt[t]) (step size)
+        # dt[t] = softplus(a_dt[t]) (step size) (18)
         _in_parts(_softplus, a_dt_t, dt)
-        # a_S[t] = -dt[t][:,None]*exp_A_log
+        # a_S[t] = -dt[t][:,None]*exp_A_log (20)
         dt_t = dt.reshape(-1, H, 1)
         a_S_t = exp_a_S.reshape(-1, H, N)
         np.multiply(dt_t, exp_A_log.reshape(H, N), out=a_S_t)
         np.multiply(a_S_t, -1, out=a_S_t)
-        # left_in_S[t] = dt[t]*u[t]
+        # left_in_S[t] = dt[t]*u[t] (20)
         np.multiply(dt, u_t, out=left_in_S)
-        # exp_a_S[t] = exp(a_S[t])
+        # exp_a_S[t] = exp(a_S[t]) (20)
         a_S_t_ = exp_a_S
         exp_a_S_t = a_S_t_
         np.exp(a_S_t_, out=exp_a_S_t)
-        # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states)
+        # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states) (20)
         exp_a_S_t_ = a_S_t
         S_t1_ = S_t1.reshape(-1, H, N)
         left_in_S_t = left_in_S.reshape(-1, H, 1)
@@ -910,19 +910,19 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(exp_a_S_t_, S_t1_, out=S_t)
         np.multiply(left_in_S_t, B_t, out=work1_t)
         np.add(S_t, work1_t, out=S_t)
-        # S_C[t] = S[t] @ C[t]
+        # S_C[t] = S[t] @ C[t] (10)
         S_C_t = s.reshape(-1, H, 1)
         C_t = B_C_W_dt_u[:, N : 2*N].reshape(-1, N, 1)
         np.matmul(S_t, C_t, out=S_C_t)
-        # s[t] = S_C[t] + skip*u[t] (read states)
+        # s[t] = S_C[t] + skip*u[t] (read states) (10)
         S_C_t_ = s
         s_t = S_C_t_
         np.multiply(skip, u_t, out=work1_)
         np.add(S_C_t_, work1_, out=s_t)
-        # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t]
+        # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
         np.multiply(s_t, sigmoid_W_z_x, out=a_y)
         np.multiply(W_z_x_t, a_y, out=a_y)
-        # y[t] = W_y @ a_y[t] (gated output)
+        # y[t] = W_y @ a_y[t] (gated output) (22)
         np.matmul(a_y, W_y_T, out=y)
 
         state = {
@@ -1108,11 +1108,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1125,7 +1131,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

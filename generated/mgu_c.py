@@ -5,7 +5,7 @@ Zhou, Wu, Zhang & Zhou (2016), Minimal gated unit for recurrent neural networks.
 The cell mgu as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mgu``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "f101d9dec8bce69c"
+STAMP = "490753fd78b70d06"
 
 
 class Params(Mapping[str, Any]):
@@ -741,11 +741,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -758,7 +764,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1668,9 +1674,9 @@ static void forward_1(
         for (long long unit = 0; unit < H; ++unit) {
             const real W_f_x_t = tanh_in_g_in_a_f_in_t_row[H + unit];
             const real W_g_x_t = tanh_in_g_in_a_f_in_t_row[unit];
-            // a_f_in[t] = W_f_x[t] + b_f
+            // a_f_in[t] = W_f_x[t] + b_f (11)
             const real a_f_in_t = W_f_x_t + b_f[unit];
-            // tanh_in_g_in[t] = W_g_x[t] + b_g
+            // tanh_in_g_in[t] = W_g_x[t] + b_g (13)
             const real tanh_in_g_in_t = W_g_x_t + b_g[unit];
             tanh_in_g_in_a_f_in_t_row[H + unit] = a_f_in_t;
             tanh_in_g_in_a_f_in_t_row[unit] = tanh_in_g_in_t;
@@ -1695,11 +1701,11 @@ static void forward_2(
             const real U_f_h_t = f_t_row[unit];
             const real a_f_in_t = tanh_in_g_in_a_f_in_t_row[H + unit];
             const real h_t1 = h_t1_row[unit];
-            // a_f[t] = U_f_h[t] + a_f_in[t]
+            // a_f[t] = U_f_h[t] + a_f_in[t] (11)
             const real a_f_t = U_f_h_t + a_f_in_t;
-            // f[t] = sigmoid(a_f[t]) (forget gate)
+            // f[t] = sigmoid(a_f[t]) (forget gate) (12)
             const real f_t = sigmoid(a_f_t);
-            // a_g[t] = f[t]*h[t-1]
+            // a_g[t] = f[t]*h[t-1] (13)
             const real a_g_t = f_t * h_t1;
             f_t_row[unit] = f_t;
             a_g_t_row[unit] = a_g_t;
@@ -1727,11 +1733,11 @@ static void forward_3(
             const real tanh_in_g_in_t = tanh_in_g_in_a_f_in_t_row[unit];
             const real f_t = f_t_row[unit];
             const real h_t1 = h_t1_row[unit];
-            // tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t]
+            // tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t] (13)
             const real tanh_in_g_t = U_g_a_g_t + tanh_in_g_in_t;
-            // g[t] = tanh(tanh_in_g[t]) (candidate)
+            // g[t] = tanh(tanh_in_g[t]) (candidate) (14)
             const real g_t = tanh(tanh_in_g_t);
-            // h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state)
+            // h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state) (7)
             const real h_t = (1 - f_t) * h_t1 + f_t * g_t;
             g_t_row[unit] = g_t;
             h_t_row[unit] = h_t;
@@ -1764,11 +1770,11 @@ static void backward_1(
             const real dh_via_next = dh_via_next_row[unit];
             const real f_t = f_t_row[unit];
             const real g_t = g_t_row[unit];
-            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (30)
             const real dh_t = dy_t + dh_back_next + dh_via_next;
-            // dg[t] = dh[t]*f[t]
+            // dg[t] = dh[t]*f[t] (31)
             const real dg_t = dh_t * f_t;
-            // dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
+            // dtanh_in_g[t] = dg[t]*(1 - g[t]**2) (32)
             const real dtanh_in_g_t = dg_t * (1 - g_t * g_t);
             dh_t_row[unit] = dh_t;
             dtanh_in_g_da_f_t_row[unit] = dtanh_in_g_t;
@@ -1801,11 +1807,11 @@ static void backward_2(
             const real dh_t = dh_t_row[unit];
             const real g_t = g_t_row[unit];
             const real f_t = f_t_row[unit];
-            // df[t] = da_g[t]*h[t-1] + dh[t]*(-h[t-1] + g[t])
+            // df[t] = da_g[t]*h[t-1] + dh[t]*(-h[t-1] + g[t]) (33)
             const real df_t = da_g_t * h_t1 + dh_t * (-h_t1 + g_t);
-            // dh_via[t] = da_g[t]*f[t] + dh[t]*(1 - f[t])
+            // dh_via[t] = da_g[t]*f[t] + dh[t]*(1 - f[t]) (30)
             const real dh_via_t = da_g_t * f_t + dh_t * (1 - f_t);
-            // da_f[t] = df[t]*f[t]*(1 - f[t])
+            // da_f[t] = df[t]*f[t]*(1 - f[t]) (34)
             const real da_f_t = df_t * f_t * (1 - f_t);
             dh_via_t_row[unit] = dh_via_t;
             dtanh_in_g_da_f_t_row[H + unit] = da_f_t;
@@ -1827,7 +1833,7 @@ static void backward_3(
         for (long long unit = 0; unit < H; ++unit) {
             const real f_t = f_t_row[unit];
             const real h_t1 = h_t1_row[unit];
-            // a_g[t] = f[t]*h[t-1]
+            // a_g[t] = f[t]*h[t-1] (13)
             const real a_g_t = f_t * h_t1;
             a_g_t_row[unit] = a_g_t;
         }
@@ -1887,8 +1893,8 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_g_x[t] = W_g @ x[t]
-            // W_f_x[t] = W_f @ x[t]
+            // W_g_x[t] = W_g @ x[t] (13)
+            // W_f_x[t] = W_f @ x[t] (11)
             multiply(
                 a->tanh_in_g_in_a_f_in + (first - base)*2*a->H, 2*a->H, a->x + first*a->D, a->D,
                 call->packed_W_g_to_W_f, rows, a->D, 2*a->H, 0);
@@ -1901,7 +1907,7 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_f_h[t] = U_f @ h[t-1]
+                // U_f_h[t] = U_f @ h[t-1] (11)
                 multiply(
                     a->f + (a->kept_0[t] + first)*a->H, a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_f, rows, a->H, a->H, 0);
@@ -1909,7 +1915,7 @@ static void run_forward_part(void *given, struct member *me) {
                     rows, a->H, a->f + (a->kept_0[t] + first)*a->H,
                     a->tanh_in_g_in_a_f_in + (a->starts_0[t] - base + first)*2*a->H,
                     a->h + (a->starts_1[t] + first)*a->H, a->a_g + first*a->H);
-                // U_g_a_g[t] = U_g @ a_g[t]
+                // U_g_a_g[t] = U_g @ a_g[t] (13)
                 multiply(
                     a->g + (a->kept_0[t] + first)*a->H, a->H, a->a_g + first*a->H, a->H, call->packed_U_g, rows, a->H,
                     a->H, 0);
@@ -2020,7 +2026,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dh_via + (a->ring_1[t + 1] + first)*a->H, a->dh + first*a->H,
                     a->f + (a->starts_0[t] + first)*a->H, a->g + (a->starts_0[t] + first)*a->H,
                     a->dtanh_in_g_da_f + (a->starts_0[t] - base + first)*2*a->H);
-                // da_g[t] = U_g.T @ dtanh_in_g[t]
+                // da_g[t] = U_g.T @ dtanh_in_g[t] (33)
                 multiply(
                     a->da_g + first*a->H, a->H, a->dtanh_in_g_da_f + (a->starts_0[t] - base + first)*2*a->H, 2*a->H,
                     call->packed_U_g, rows, a->H, a->H, 0);
@@ -2029,7 +2035,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->g + (a->starts_0[t] + first)*a->H, a->f + (a->starts_0[t] + first)*a->H,
                     a->dh_via + (a->ring_1[t] + first)*a->H,
                     a->dtanh_in_g_da_f + (a->starts_0[t] - base + first)*2*a->H);
-                // dh_back[t] = U_f.T @ da_f[t]
+                // dh_back[t] = U_f.T @ da_f[t] (30)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->dtanh_in_g_da_f + (a->starts_0[t] - base + first)*2*a->H + a->H, 2*a->H, call->packed_U_f, rows,
@@ -2046,7 +2052,7 @@ static void run_backward_part(void *given, struct member *me) {
                 rows, a->H, a->f + first*a->H, a->h + (a->starts_1[t] - a->starts_0[t] + first)*a->H,
                 a->a_g + (first - base)*a->H);
             if (a->need_x) {
-                // dx[t] = W_f.T @ da_f[t] + W_g.T @ dtanh_in_g[t]
+                // dx[t] = W_f.T @ da_f[t] + W_g.T @ dtanh_in_g[t] (35)
                 multiply(
                     a->dx + first*a->D, a->D, a->dtanh_in_g_da_f + (first - base)*2*a->H, 2*a->H,
                     call->packed_W_g_to_W_f, rows, 2*a->H, a->D, 0);
@@ -2055,29 +2061,29 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_g = sum of outer(dtanh_in_g[t], a_g[t])
+            // dU_g = sum of outer(dtanh_in_g[t], a_g[t]) (46)
             gradient(
                 a->U_g_, a->H, a->dtanh_in_g_da_f, 2*a->H, NULL, 0, a->a_g, a->H, NULL, 0, total, lo, hi,
                 number > 0, a->H, scratch);
         }
         share(2*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_g = sum of outer(dtanh_in_g[t], x[t])
-            // dW_f = sum of outer(da_f[t], x[t])
+            // dW_g = sum of outer(dtanh_in_g[t], x[t]) (45)
+            // dW_f = sum of outer(da_f[t], x[t]) (42)
             gradient(
                 a->W_g_, a->D, a->dtanh_in_g_da_f, 2*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_f = sum of outer(da_f[t], h[t-1])
+            // dU_f = sum of outer(da_f[t], h[t-1]) (43)
             gradient(
                 a->U_f_, a->H, a->dtanh_in_g_da_f + a->H, 2*a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H,
                 a->past_1_0, base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(2*a->H, me, &lo, &hi);
-        // db_g = sum of dtanh_in_g[t]
-        // db_f = sum of da_f[t]
+        // db_g = sum of dtanh_in_g[t] (47)
+        // db_f = sum of da_f[t] (44)
         sums(a->b_g, a->dtanh_in_g_da_f, 2*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2131,8 +2137,8 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_g_x[t] = W_g @ x[t]
-        // W_f_x[t] = W_f @ x[t]
+        // W_g_x[t] = W_g @ x[t] (13)
+        // W_f_x[t] = W_f @ x[t] (11)
         multiply_plain(
             a->tanh_in_g_in_a_f_in + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, a->W_g, 1, a->D, rows,
             a->D, 2*a->H, 0);
@@ -2142,13 +2148,13 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_f_h[t] = U_f @ h[t-1]
+        // U_f_h[t] = U_f @ h[t-1] (11)
         multiply_plain(
             a->f + first*a->H, a->H, a->h_1 + first*a->H, a->H, a->U_f, 1, a->H, rows, a->H, a->H, 0);
         forward_2(
             rows, a->H, a->f + first*a->H, a->tanh_in_g_in_a_f_in + first*2*a->H, a->h_1 + first*a->H,
             a->a_g + first*a->H);
-        // U_g_a_g[t] = U_g @ a_g[t]
+        // U_g_a_g[t] = U_g @ a_g[t] (13)
         multiply_plain(
             a->g + first*a->H, a->H, a->a_g + first*a->H, a->H, a->U_g, 1, a->H, rows, a->H, a->H, 0);
         forward_3(

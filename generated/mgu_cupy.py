@@ -4,7 +4,7 @@ Zhou, Wu, Zhang & Zhou (2016), Minimal gated unit for recurrent neural networks.
 
 The cell mgu as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mgu``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "cf4ad0281adafd44"
+STAMP = "c426c5b1fe88e8d5"
 
 
 class Params(Mapping[str, Any]):
@@ -353,12 +353,12 @@ def _forward_sweep(
     U_f_T = U_f.T
     U_g_T = U_g.T
 
-    # W_g_x[t] = W_g @ x[t]
-    # W_f_x[t] = W_f @ x[t]
+    # W_g_x[t] = W_g @ x[t] (13)
+    # W_f_x[t] = W_f @ x[t] (11)
     W_g_x_to_W_f_x = tanh_in_g_in_a_f_in
     cp.matmul(x_rows, W_g_to_W_f_T, out=W_g_x_to_W_f_x)
-    # a_f_in[t] = W_f_x[t] + b_f
-    # tanh_in_g_in[t] = W_g_x[t] + b_g
+    # a_f_in[t] = W_f_x[t] + b_f (11)
+    # tanh_in_g_in[t] = W_g_x[t] + b_g (13)
     _launch_units(kernels.forward_1, pack.size, H, H, tanh_in_g_in_a_f_in, b_f, b_g)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -372,23 +372,23 @@ def _forward_sweep(
         if n != samples:
             samples = n
             a_g_t = a_g[:n]
-        # U_f_h[t] = U_f @ h[t-1]
+        # U_f_h[t] = U_f @ h[t-1] (11)
         h_t1 = h[at_1_0[t]]
         U_f_h_t = f[kept_0[t]]
         cp.matmul(h_t1, U_f_T, out=U_f_h_t)
-        # a_f[t] = U_f_h[t] + a_f_in[t]
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # a_g[t] = f[t]*h[t-1]
+        # a_f[t] = U_f_h[t] + a_f_in[t] (11)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (12)
+        # a_g[t] = f[t]*h[t-1] (13)
         _launch_units(
             kernels.forward_2, n, H, H, f, kept_0[t].start, tanh_in_g_in_a_f_in, at_0[t].start, h, at_1_0[t].start,
             a_g,
         )
-        # U_g_a_g[t] = U_g @ a_g[t]
+        # U_g_a_g[t] = U_g @ a_g[t] (13)
         U_g_a_g_t = g[kept_0[t]]
         cp.matmul(a_g_t, U_g_T, out=U_g_a_g_t)
-        # tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t]
-        # g[t] = tanh(tanh_in_g[t]) (candidate)
-        # h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state)
+        # tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t] (13)
+        # g[t] = tanh(tanh_in_g[t]) (candidate) (14)
+        # h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state) (7)
         _launch_units(
             kernels.forward_3, n, H, H, g, kept_0[t].start, tanh_in_g_in_a_f_in, at_0[t].start, f, kept_0[t].start,
             h, at_1_0[t].start, h, at_1[t].start,
@@ -496,47 +496,47 @@ def _backward_sweep(
         if n != samples:
             samples = n
             da_g_t = da_g[:n]
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
-        # dg[t] = dh[t]*f[t]
-        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (30)
+        # dg[t] = dh[t]*f[t] (31)
+        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2) (32)
         _launch_units(
             kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dh_back, ring_1[t].start, dh_via, ring_1[t].start,
             dh, f, at_0[t].start, g, at_0[t].start, dtanh_in_g_da_f, at_0[t].start,
         )
-        # da_g[t] = U_g.T @ dtanh_in_g[t]
+        # da_g[t] = U_g.T @ dtanh_in_g[t] (33)
         dtanh_in_g_t = dtanh_in_g[at_0[t]]
         cp.matmul(dtanh_in_g_t, U_g, out=da_g_t)
-        # df[t] = da_g[t]*h[t-1] + dh[t]*(-h[t-1] + g[t])
-        # dh_via[t] = da_g[t]*f[t] + dh[t]*(1 - f[t])
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
+        # df[t] = da_g[t]*h[t-1] + dh[t]*(-h[t-1] + g[t]) (33)
+        # dh_via[t] = da_g[t]*f[t] + dh[t]*(1 - f[t]) (30)
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (34)
         _launch_units(
             kernels.backward_2, n, H, H, da_g, h, at_1_0[t].start, dh, g, at_0[t].start, f, at_0[t].start, dh_via,
             ring_1_0[t].start, dtanh_in_g_da_f, at_0[t].start,
         )
-        # dh_back[t] = U_f.T @ da_f[t]
+        # dh_back[t] = U_f.T @ da_f[t] (30)
         da_f_t = da_f[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_f_t, U_f, out=dh_back_t)
 
-    # a_g[t] = f[t]*h[t-1]
+    # a_g[t] = f[t]*h[t-1] (13)
     h_t1 = h[pack.past(1, 0)]
     _launch_units(kernels.backward_3, pack.size, H, H, f, h_t1, a_g)
     if need_x:
-        # dx[t] = W_f.T @ da_f[t] + W_g.T @ dtanh_in_g[t]
+        # dx[t] = W_f.T @ da_f[t] + W_g.T @ dtanh_in_g[t] (35)
         dtanh_in_g_to_da_f = dtanh_in_g_da_f
         cp.matmul(dtanh_in_g_to_da_f, W_g_to_W_f, out=dx_)
-    # dU_g = sum of outer(dtanh_in_g[t], a_g[t])
+    # dU_g = sum of outer(dtanh_in_g[t], a_g[t]) (46)
     dtanh_in_g_ = dtanh_in_g_da_f[:, : H]
     cp.matmul(dtanh_in_g_.T, a_g, out=dU_g)
-    # dW_g = sum of outer(dtanh_in_g[t], x[t])
-    # dW_f = sum of outer(da_f[t], x[t])
+    # dW_g = sum of outer(dtanh_in_g[t], x[t]) (45)
+    # dW_f = sum of outer(da_f[t], x[t]) (42)
     dtanh_in_g_to_da_f_ = dtanh_in_g_da_f
     cp.matmul(dtanh_in_g_to_da_f_.T, x_, out=dW_g_to_dW_f)
-    # dU_f = sum of outer(da_f[t], h[t-1])
+    # dU_f = sum of outer(da_f[t], h[t-1]) (43)
     da_f_ = dtanh_in_g_da_f[:, H :]
     cp.matmul(da_f_.T, h_t1, out=dU_f)
-    # db_g = sum of dtanh_in_g[t]
-    # db_f = sum of da_f[t]
+    # db_g = sum of dtanh_in_g[t] (47)
+    # db_f = sum of da_f[t] (44)
     cp.matmul(ones, dtanh_in_g_to_da_f_, out=db_g_to_db_f.reshape(1, -1))
 
     dh_first = cp.zeros((1, batch, H), dtype)
@@ -583,26 +583,26 @@ def step(
     U_f_T = params.stack("U_f", "U_f").T
     U_g_T = params.stack("U_g", "U_g").T
 
-    # W_g_x[t] = W_g @ x[t]
-    # W_f_x[t] = W_f @ x[t]
+    # W_g_x[t] = W_g @ x[t] (13)
+    # W_f_x[t] = W_f @ x[t] (11)
     W_g_x_to_W_f_x_t = tanh_in_g_in_a_f_in
     cp.matmul(x_t_, W_g_to_W_f_T, out=W_g_x_to_W_f_x_t)
-    # a_f_in[t] = W_f_x[t] + b_f
-    # tanh_in_g_in[t] = W_g_x[t] + b_g
+    # a_f_in[t] = W_f_x[t] + b_f (11)
+    # tanh_in_g_in[t] = W_g_x[t] + b_g (13)
     _launch_units(kernels.forward_1, batch, H, H, tanh_in_g_in_a_f_in, b_f, b_g)
-    # U_f_h[t] = U_f @ h[t-1]
+    # U_f_h[t] = U_f @ h[t-1] (11)
     U_f_h_t = f
     cp.matmul(h_t1, U_f_T, out=U_f_h_t)
-    # a_f[t] = U_f_h[t] + a_f_in[t]
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # a_g[t] = f[t]*h[t-1]
+    # a_f[t] = U_f_h[t] + a_f_in[t] (11)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (12)
+    # a_g[t] = f[t]*h[t-1] (13)
     _launch_units(kernels.forward_2, batch, H, H, f, 0, tanh_in_g_in_a_f_in, 0, h_t1, 0, a_g)
-    # U_g_a_g[t] = U_g @ a_g[t]
+    # U_g_a_g[t] = U_g @ a_g[t] (13)
     U_g_a_g_t = g
     cp.matmul(a_g, U_g_T, out=U_g_a_g_t)
-    # tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t]
-    # g[t] = tanh(tanh_in_g[t]) (candidate)
-    # h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state)
+    # tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t] (13)
+    # g[t] = tanh(tanh_in_g[t]) (candidate) (14)
+    # h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state) (7)
     _launch_units(kernels.forward_3, batch, H, H, g, 0, tanh_in_g_in_a_f_in, 0, f, 0, h_t1, 0, h, 0)
 
     state = {
@@ -771,11 +771,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -788,7 +794,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -945,9 +951,9 @@ __device__ inline void forward_1_unit(
     const real* b_f,
     const real* b_g,
     const forward_1_in& in) {
-    // a_f_in[t] = W_f_x[t] + b_f
+    // a_f_in[t] = W_f_x[t] + b_f (11)
     const real a_f_in_t = in.W_f_x_t + in.b_f;
-    // tanh_in_g_in[t] = W_g_x[t] + b_g
+    // tanh_in_g_in[t] = W_g_x[t] + b_g (13)
     const real tanh_in_g_in_t = in.W_g_x_t + in.b_g;
     tanh_in_g_in_a_f_in_t_rows[row * (2*H) + H + unit] = a_f_in_t;
     tanh_in_g_in_a_f_in_t_rows[row * (2*H) + unit] = tanh_in_g_in_t;
@@ -982,11 +988,11 @@ __device__ inline void forward_2_unit(
     const real* h_t1_rows,
     real* a_g_t_rows,
     const forward_2_in& in) {
-    // a_f[t] = U_f_h[t] + a_f_in[t]
+    // a_f[t] = U_f_h[t] + a_f_in[t] (11)
     const real a_f_t = in.U_f_h_t + in.a_f_in_t;
-    // f[t] = sigmoid(a_f[t]) (forget gate)
+    // f[t] = sigmoid(a_f[t]) (forget gate) (12)
     const real f_t = sigmoid(a_f_t);
-    // a_g[t] = f[t]*h[t-1]
+    // a_g[t] = f[t]*h[t-1] (13)
     const real a_g_t = f_t * in.h_t1;
     f_t_rows[row * H + unit] = f_t;
     a_g_t_rows[row * H + unit] = a_g_t;
@@ -1024,11 +1030,11 @@ __device__ inline void forward_3_unit(
     const real* h_t1_rows,
     real* h_t_rows,
     const forward_3_in& in) {
-    // tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t]
+    // tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t] (13)
     const real tanh_in_g_t = in.U_g_a_g_t + in.tanh_in_g_in_t;
-    // g[t] = tanh(tanh_in_g[t]) (candidate)
+    // g[t] = tanh(tanh_in_g[t]) (candidate) (14)
     const real g_t = tanh(tanh_in_g_t);
-    // h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state)
+    // h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state) (7)
     const real h_t = (1 - in.f_t) * in.h_t1 + in.f_t * g_t;
     g_t_rows[row * H + unit] = g_t;
     h_t_rows[row * H + unit] = h_t;
@@ -1071,11 +1077,11 @@ __device__ inline void backward_1_unit(
     const real* g_t_rows,
     real* dtanh_in_g_da_f_t_rows,
     const backward_1_in& in) {
-    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (30)
     const real dh_t = in.dy_t + in.dh_back_next + in.dh_via_next;
-    // dg[t] = dh[t]*f[t]
+    // dg[t] = dh[t]*f[t] (31)
     const real dg_t = dh_t * in.f_t;
-    // dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
+    // dtanh_in_g[t] = dg[t]*(1 - g[t]**2) (32)
     const real dtanh_in_g_t = dg_t * (1 - in.g_t * in.g_t);
     dh_t_rows[row * H + unit] = dh_t;
     dtanh_in_g_da_f_t_rows[row * (2*H) + unit] = dtanh_in_g_t;
@@ -1118,11 +1124,11 @@ __device__ inline void backward_2_unit(
     real* dh_via_t_rows,
     real* dtanh_in_g_da_f_t_rows,
     const backward_2_in& in) {
-    // df[t] = da_g[t]*h[t-1] + dh[t]*(-h[t-1] + g[t])
+    // df[t] = da_g[t]*h[t-1] + dh[t]*(-h[t-1] + g[t]) (33)
     const real df_t = in.da_g_t * in.h_t1 + in.dh_t * (-in.h_t1 + in.g_t);
-    // dh_via[t] = da_g[t]*f[t] + dh[t]*(1 - f[t])
+    // dh_via[t] = da_g[t]*f[t] + dh[t]*(1 - f[t]) (30)
     const real dh_via_t = in.da_g_t * in.f_t + in.dh_t * (1 - in.f_t);
-    // da_f[t] = df[t]*f[t]*(1 - f[t])
+    // da_f[t] = df[t]*f[t]*(1 - f[t]) (34)
     const real da_f_t = df_t * in.f_t * (1 - in.f_t);
     dh_via_t_rows[row * H + unit] = dh_via_t;
     dtanh_in_g_da_f_t_rows[row * (2*H) + H + unit] = da_f_t;
@@ -1154,7 +1160,7 @@ __device__ inline void backward_3_unit(
     const real* h_t1_rows,
     real* a_g_t_rows,
     const backward_3_in& in) {
-    // a_g[t] = f[t]*h[t-1]
+    // a_g[t] = f[t]*h[t-1] (13)
     const real a_g_t = in.f_t * in.h_t1;
     a_g_t_rows[row * H + unit] = a_g_t;
 }
@@ -1763,7 +1769,7 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && first + row < following)
                     forward_2_ahead(row, unit, H, f_t_ahead, tanh_in_g_in_a_f_in_t_ahead, h_t1_ahead, a_g_t);
             }
-            // U_f_h[t] = U_f @ h[t-1]
+            // U_f_h[t] = U_f @ h[t-1] (11)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1805,7 +1811,7 @@ extern "C" __global__ void BOUNDS forward_steps(
                     forward_3_ahead(row, unit, H, g_t_ahead, tanh_in_g_in_a_f_in_t_ahead, f_t_ahead, h_t1_ahead,
                         h_t_ahead);
             }
-            // U_g_a_g[t] = U_g @ a_g[t]
+            // U_g_a_g[t] = U_g @ a_g[t] (13)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, a_g + first*H, H, (int)rows);
             __syncthreads();
             {
@@ -2001,7 +2007,7 @@ extern "C" __global__ void BOUNDS backward_steps(
                     backward_2_ahead(row, unit, H, da_g_t, h_t1_ahead, dh_t, g_t_ahead, f_t_ahead, dh_via_t_ahead,
                         dtanh_in_g_da_f_t_ahead);
             }
-            // da_g[t] = U_g.T @ dtanh_in_g[t]
+            // da_g[t] = U_g.T @ dtanh_in_g[t] (33)
             PRODUCT_3::multiply(shared + PARTIAL_3, shared + WEIGHTS_3, dtanh_in_g_da_f + (sequence.whole(0, t) +
                 first)*2*H, 2*H, (int)rows);
             __syncthreads();
@@ -2024,7 +2030,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_f.T @ da_f[t]
+            // dh_back[t] = U_f.T @ da_f[t] (30)
             PRODUCT_4::multiply(shared + PARTIAL_4, shared + WEIGHTS_4, dtanh_in_g_da_f + (sequence.whole(0, t) +
                 first)*2*H + H, 2*H, (int)rows);
             __syncthreads();

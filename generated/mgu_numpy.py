@@ -4,7 +4,7 @@ Zhou, Wu, Zhang & Zhou (2016), Minimal gated unit for recurrent neural networks.
 
 The cell mgu as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mgu``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "4a9c2ce28e62a4ec"
+STAMP = "9ac3f749214ba61b"
 
 
 class Params(Mapping[str, Any]):
@@ -332,12 +332,12 @@ def _forward_sweep(
     U_g_T = params.stack("U_g", "U_g").T
     tanh_in_g_in = tanh_in_g_in_a_f_in[:, : H]
 
-    # W_g_x[t] = W_g @ x[t]
-    # W_f_x[t] = W_f @ x[t]
+    # W_g_x[t] = W_g @ x[t] (13)
+    # W_f_x[t] = W_f @ x[t] (11)
     W_g_x_to_W_f_x = tanh_in_g_in_a_f_in
     np.matmul(x_rows, W_g_to_W_f_T, out=W_g_x_to_W_f_x)
-    # tanh_in_g_in[t] = W_g_x[t] + b_g
-    # a_f_in[t] = W_f_x[t] + b_f
+    # tanh_in_g_in[t] = W_g_x[t] + b_g (13)
+    # a_f_in[t] = W_f_x[t] + b_f (11)
     tanh_in_g_in_to_a_f_in = W_g_x_to_W_f_x
     np.add(W_g_x_to_W_f_x, b_g_to_b_f, out=tanh_in_g_in_to_a_f_in)
 
@@ -347,33 +347,33 @@ def _forward_sweep(
             samples = n
             a_g_t = a_g[:n]
             work1_t = work1[:n]
-        # U_f_h[t] = U_f @ h[t-1]
+        # U_f_h[t] = U_f @ h[t-1] (11)
         h_t1 = h[at_1_0[t]]
         U_f_h_t = f[kept_0[t]]
         np.matmul(h_t1, U_f_T, out=U_f_h_t)
-        # a_f[t] = U_f_h[t] + a_f_in[t]
+        # a_f[t] = U_f_h[t] + a_f_in[t] (11)
         a_f_in_t = a_f_in[at_0[t]]
         a_f_t = U_f_h_t
         np.add(U_f_h_t, a_f_in_t, out=a_f_t)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (12)
         f_t = U_f_h_t
         np.subtract(0, a_f_t, out=f_t)
         np.exp(f_t, out=f_t)
         np.add(f_t, 1, out=f_t)
         np.divide(1, f_t, out=f_t)
-        # a_g[t] = f[t]*h[t-1]
+        # a_g[t] = f[t]*h[t-1] (13)
         np.multiply(f_t, h_t1, out=a_g_t)
-        # U_g_a_g[t] = U_g @ a_g[t]
+        # U_g_a_g[t] = U_g @ a_g[t] (13)
         U_g_a_g_t = g[kept_0[t]]
         np.matmul(a_g_t, U_g_T, out=U_g_a_g_t)
-        # tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t]
+        # tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t] (13)
         tanh_in_g_in_t = tanh_in_g_in[at_0[t]]
         tanh_in_g_t = U_g_a_g_t
         np.add(U_g_a_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
-        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        # g[t] = tanh(tanh_in_g[t]) (candidate) (14)
         g_t = U_g_a_g_t
         np.tanh(tanh_in_g_t, out=g_t)
-        # h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state)
+        # h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state) (7)
         h_t = h[at_1[t]]
         np.subtract(1, f_t, out=h_t)
         np.multiply(h_t, h_t1, out=h_t)
@@ -479,65 +479,65 @@ def _backward_sweep(
             dh_t = dh[:n]
             work1_t = work1[:n]
             da_g_t = da_g[:n]
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (30)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_via_next = dh_via[ring_1[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
         np.add(dh_t, dh_via_next, out=dh_t)
-        # dg[t] = dh[t]*f[t]
+        # dg[t] = dh[t]*f[t] (31)
         f_t = f[at_0[t]]
         dg_t = dtanh_in_g[at_0[t]]
         np.multiply(dh_t, f_t, out=dg_t)
-        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
+        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2) (32)
         g_t = g[at_0[t]]
         dtanh_in_g_t = dg_t
         np.square(g_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dg_t, work1_t, out=dtanh_in_g_t)
-        # da_g[t] = U_g.T @ dtanh_in_g[t]
+        # da_g[t] = U_g.T @ dtanh_in_g[t] (33)
         np.matmul(dtanh_in_g_t, U_g, out=da_g_t)
-        # df[t] = da_g[t]*h[t-1] + dh[t]*(-h[t-1] + g[t])
+        # df[t] = da_g[t]*h[t-1] + dh[t]*(-h[t-1] + g[t]) (33)
         h_t1 = h[at_1_0[t]]
         df_t = da_f[at_0[t]]
         np.multiply(da_g_t, h_t1, out=df_t)
         np.subtract(g_t, h_t1, out=work1_t)
         np.multiply(dh_t, work1_t, out=work1_t)
         np.add(df_t, work1_t, out=df_t)
-        # dh_via[t] = da_g[t]*f[t] + dh[t]*(1 - f[t])
+        # dh_via[t] = da_g[t]*f[t] + dh[t]*(1 - f[t]) (30)
         dh_via_t = dh_via[ring_1_0[t]]
         np.multiply(da_g_t, f_t, out=dh_via_t)
         np.subtract(1, f_t, out=work1_t)
         np.multiply(dh_t, work1_t, out=work1_t)
         np.add(dh_via_t, work1_t, out=dh_via_t)
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (34)
         da_f_t = df_t
         np.multiply(df_t, f_t, out=da_f_t)
         np.subtract(1, f_t, out=work1_t)
         np.multiply(da_f_t, work1_t, out=da_f_t)
-        # dh_back[t] = U_f.T @ da_f[t]
+        # dh_back[t] = U_f.T @ da_f[t] (30)
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_f_t, U_f, out=dh_back_t)
 
-    # a_g[t] = f[t]*h[t-1]
+    # a_g[t] = f[t]*h[t-1] (13)
     h_t1_ = h[pack.past(1, 0)]
     np.multiply(f, h_t1_, out=a_g)
     if need_x:
-        # dx[t] = W_f.T @ da_f[t] + W_g.T @ dtanh_in_g[t]
+        # dx[t] = W_f.T @ da_f[t] + W_g.T @ dtanh_in_g[t] (35)
         dtanh_in_g_to_da_f = dtanh_in_g_da_f
         np.matmul(dtanh_in_g_to_da_f, W_g_to_W_f, out=dx_)
-    # dU_g = sum of outer(dtanh_in_g[t], a_g[t])
+    # dU_g = sum of outer(dtanh_in_g[t], a_g[t]) (46)
     dtanh_in_g_ = dtanh_in_g_da_f[:, : H]
     np.matmul(dtanh_in_g_.T, a_g, out=dU_g)
-    # dW_g = sum of outer(dtanh_in_g[t], x[t])
-    # dW_f = sum of outer(da_f[t], x[t])
+    # dW_g = sum of outer(dtanh_in_g[t], x[t]) (45)
+    # dW_f = sum of outer(da_f[t], x[t]) (42)
     dtanh_in_g_to_da_f_ = dtanh_in_g_da_f
     np.matmul(dtanh_in_g_to_da_f_.T, x_, out=dW_g_to_dW_f)
-    # dU_f = sum of outer(da_f[t], h[t-1])
+    # dU_f = sum of outer(da_f[t], h[t-1]) (43)
     da_f_ = dtanh_in_g_da_f[:, H :]
     np.matmul(da_f_.T, h_t1_, out=dU_f)
-    # db_g = sum of dtanh_in_g[t]
-    # db_f = sum of da_f[t]
+    # db_g = sum of dtanh_in_g[t] (47)
+    # db_f = sum of da_f[t] (44)
     np.matmul(ones, dtanh_in_g_to_da_f_, out=db_g_to_db_f.reshape(1, -1))
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -633,40 +633,40 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_g_x[t] = W_g @ x[t]
-        # W_f_x[t] = W_f @ x[t]
+        # W_g_x[t] = W_g @ x[t] (13)
+        # W_f_x[t] = W_f @ x[t] (11)
         W_g_x_to_W_f_x_t = tanh_in_g_in_a_f_in
         np.matmul(x_t_, W_g_to_W_f_T, out=W_g_x_to_W_f_x_t)
-        # tanh_in_g_in[t] = W_g_x[t] + b_g
-        # a_f_in[t] = W_f_x[t] + b_f
+        # tanh_in_g_in[t] = W_g_x[t] + b_g (13)
+        # a_f_in[t] = W_f_x[t] + b_f (11)
         tanh_in_g_in_to_a_f_in_t = W_g_x_to_W_f_x_t
         np.add(W_g_x_to_W_f_x_t, b_g_to_b_f, out=tanh_in_g_in_to_a_f_in_t)
-        # U_f_h[t] = U_f @ h[t-1]
+        # U_f_h[t] = U_f @ h[t-1] (11)
         U_f_h_t = f
         np.matmul(h_t1, U_f_T, out=U_f_h_t)
-        # a_f[t] = U_f_h[t] + a_f_in[t]
+        # a_f[t] = U_f_h[t] + a_f_in[t] (11)
         a_f_in_t = tanh_in_g_in_a_f_in[:, H :]
         a_f_t = U_f_h_t
         np.add(U_f_h_t, a_f_in_t, out=a_f_t)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (12)
         f_t = U_f_h_t
         np.subtract(0, a_f_t, out=f_t)
         np.exp(f_t, out=f_t)
         np.add(f_t, 1, out=f_t)
         np.divide(1, f_t, out=f_t)
-        # a_g[t] = f[t]*h[t-1]
+        # a_g[t] = f[t]*h[t-1] (13)
         np.multiply(f_t, h_t1, out=a_g)
-        # U_g_a_g[t] = U_g @ a_g[t]
+        # U_g_a_g[t] = U_g @ a_g[t] (13)
         U_g_a_g_t = g
         np.matmul(a_g, U_g_T, out=U_g_a_g_t)
-        # tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t]
+        # tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t] (13)
         tanh_in_g_in_t = tanh_in_g_in_a_f_in[:, : H]
         tanh_in_g_t = U_g_a_g_t
         np.add(U_g_a_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
-        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        # g[t] = tanh(tanh_in_g[t]) (candidate) (14)
         g_t = U_g_a_g_t
         np.tanh(tanh_in_g_t, out=g_t)
-        # h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state)
+        # h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state) (7)
         np.subtract(1, f_t, out=h)
         np.multiply(h, h_t1, out=h)
         np.multiply(f_t, g_t, out=work1)
@@ -850,11 +850,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -867,7 +873,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -6,7 +6,7 @@ general form in each gate. It starts with all coefficients 1 and biases 0, the f
 The cell mi_lstm as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mi_lstm``.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "def70842bc2766c7"
+STAMP = "b993750a517e34b9"
 
 
 class Params(Mapping[str, Any]):
@@ -872,11 +872,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -889,7 +895,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1809,13 +1815,13 @@ static void forward_1(
             const real W_f_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[H + unit];
             const real W_g_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[2*H + unit];
             const real W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[3*H + unit];
-            // sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i
+            // sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i (16)
             const real sigmoid_in_i_in_t = W_i_x_t * q_i[unit] + b_i[unit];
-            // sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f
+            // sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f (18)
             const real sigmoid_in_f_in_t = W_f_x_t * q_f[unit] + b_f[unit];
-            // tanh_in_g_in[t] = W_g_x[t]*q_g + b_g
+            // tanh_in_g_in[t] = W_g_x[t]*q_g + b_g (20)
             const real tanh_in_g_in_t = W_g_x_t * q_g[unit] + b_g[unit];
-            // sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o
+            // sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o (22)
             const real sigmoid_in_o_in_t = W_o_x_t * q_o[unit] + b_o[unit];
             sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[unit] = sigmoid_in_i_in_t;
             sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[H + unit] = sigmoid_in_f_in_t;
@@ -1864,27 +1870,27 @@ static void forward_2(
             const real U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h_t_row[3*H + unit];
             const real sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[3*H + unit];
             const real c_t1 = c_t1_row[unit];
-            // sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t]
+            // sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t] (16)
             const real sigmoid_in_i_t = a_i[unit] * W_i_x_t * U_i_h_t + U_i_h_t * p_i[unit] + sigmoid_in_i_in_t;
-            // sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t]
+            // sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t] (18)
             const real sigmoid_in_f_t = a_f[unit] * W_f_x_t * U_f_h_t + U_f_h_t * p_f[unit] + sigmoid_in_f_in_t;
-            // tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t]
+            // tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t] (20)
             const real tanh_in_g_t = a_g[unit] * W_g_x_t * U_g_h_t + U_g_h_t * p_g[unit] + tanh_in_g_in_t;
-            // sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t]
+            // sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t] (22)
             const real sigmoid_in_o_t = a_o[unit] * W_o_x_t * U_o_h_t + U_o_h_t * p_o[unit] + sigmoid_in_o_in_t;
-            // i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+            // i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (17)
             const real i_t = sigmoid(sigmoid_in_i_t);
-            // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+            // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (19)
             const real f_t = sigmoid(sigmoid_in_f_t);
-            // g[t] = tanh(tanh_in_g[t]) (candidate)
+            // g[t] = tanh(tanh_in_g[t]) (candidate) (21)
             const real g_t = tanh(tanh_in_g_t);
-            // o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+            // o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (23)
             const real o_t = sigmoid(sigmoid_in_o_t);
-            // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+            // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
             const real c_t = f_t * c_t1 + i_t * g_t;
-            // tanh_c[t] = tanh(c[t])
+            // tanh_c[t] = tanh(c[t]) (11)
             const real tanh_c_t = tanh(c_t);
-            // h[t] = o[t]*tanh_c[t] (hidden state)
+            // h[t] = o[t]*tanh_c[t] (hidden state) (11)
             const real h_t = o_t * tanh_c_t;
             c_t_row[unit] = c_t;
             h_t_row[unit] = h_t;
@@ -1949,59 +1955,59 @@ static void backward_1(
             const real dh_back_next = dh_back_next_row[unit];
             const real dc_via_next = dc_via_next_row[unit];
             const real c_t1 = c_t1_row[unit];
-            // sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + W_i_x[t]*q_i + U_i_h[t]*p_i + b_i
+            // sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + W_i_x[t]*q_i + U_i_h[t]*p_i + b_i (16)
             const real sigmoid_in_i_t =
                 a_i[unit] * W_i_x_t * U_i_h_t + W_i_x_t * q_i[unit] + U_i_h_t * p_i[unit] + b_i[unit];
-            // sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + W_f_x[t]*q_f + U_f_h[t]*p_f + b_f
+            // sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + W_f_x[t]*q_f + U_f_h[t]*p_f + b_f (18)
             const real sigmoid_in_f_t =
                 a_f[unit] * W_f_x_t * U_f_h_t + W_f_x_t * q_f[unit] + U_f_h_t * p_f[unit] + b_f[unit];
-            // tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + W_g_x[t]*q_g + U_g_h[t]*p_g + b_g
+            // tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + W_g_x[t]*q_g + U_g_h[t]*p_g + b_g (20)
             const real tanh_in_g_t =
                 a_g[unit] * W_g_x_t * U_g_h_t + W_g_x_t * q_g[unit] + U_g_h_t * p_g[unit] + b_g[unit];
-            // sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + W_o_x[t]*q_o + U_o_h[t]*p_o + b_o
+            // sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + W_o_x[t]*q_o + U_o_h[t]*p_o + b_o (22)
             const real sigmoid_in_o_t =
                 a_o[unit] * W_o_x_t * U_o_h_t + W_o_x_t * q_o[unit] + U_o_h_t * p_o[unit] + b_o[unit];
-            // tanh_c[t] = tanh(c[t])
+            // tanh_c[t] = tanh(c[t]) (11)
             const real tanh_c_t = tanh(c_t);
-            // dh[t] = dy[t] + dh_back[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] (47)
             const real dh_t = dy_t + dh_back_next;
-            // i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+            // i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (17)
             const real i_t = sigmoid(sigmoid_in_i_t);
-            // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+            // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (19)
             const real f_t = sigmoid(sigmoid_in_f_t);
-            // g[t] = tanh(tanh_in_g[t]) (candidate)
+            // g[t] = tanh(tanh_in_g[t]) (candidate) (21)
             const real g_t = tanh(tanh_in_g_t);
-            // o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+            // o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (23)
             const real o_t = sigmoid(sigmoid_in_o_t);
-            // do[t] = dh[t]*tanh_c[t]
+            // do[t] = dh[t]*tanh_c[t] (50)
             const real do_t = dh_t * tanh_c_t;
-            // dtanh_c[t] = dh[t]*o[t]
+            // dtanh_c[t] = dh[t]*o[t] (49)
             const real dtanh_c_t = dh_t * o_t;
-            // dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t])
+            // dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t]) (51)
             const real dsigmoid_in_o_t = do_t * o_t * (1 - o_t);
-            // dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+            // dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (49)
             const real dc_t = dtanh_c_t * (1 - tanh_c_t * tanh_c_t) + dc_via_next;
-            // dU_o_h[t] = dsigmoid_in_o[t]*(a_o*W_o_x[t] + p_o)
+            // dU_o_h[t] = dsigmoid_in_o[t]*(a_o*W_o_x[t] + p_o) (47)
             const real dU_o_h_t = dsigmoid_in_o_t * (a_o[unit] * W_o_x_t + p_o[unit]);
-            // dg[t] = dc[t]*i[t]
+            // dg[t] = dc[t]*i[t] (52)
             const real dg_t = dc_t * i_t;
-            // df[t] = dc[t]*c[t-1]
+            // df[t] = dc[t]*c[t-1] (54)
             const real df_t = dc_t * c_t1;
-            // di[t] = dc[t]*g[t]
+            // di[t] = dc[t]*g[t] (56)
             const real di_t = dc_t * g_t;
-            // dc_via[t] = dc[t]*f[t]
+            // dc_via[t] = dc[t]*f[t] (49)
             const real dc_via_t = dc_t * f_t;
-            // dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
+            // dtanh_in_g[t] = dg[t]*(1 - g[t]**2) (53)
             const real dtanh_in_g_t = dg_t * (1 - g_t * g_t);
-            // dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t])
+            // dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t]) (55)
             const real dsigmoid_in_f_t = df_t * f_t * (1 - f_t);
-            // dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t])
+            // dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t]) (57)
             const real dsigmoid_in_i_t = di_t * i_t * (1 - i_t);
-            // dU_g_h[t] = dtanh_in_g[t]*(a_g*W_g_x[t] + p_g)
+            // dU_g_h[t] = dtanh_in_g[t]*(a_g*W_g_x[t] + p_g) (47)
             const real dU_g_h_t = dtanh_in_g_t * (a_g[unit] * W_g_x_t + p_g[unit]);
-            // dU_f_h[t] = dsigmoid_in_f[t]*(a_f*W_f_x[t] + p_f)
+            // dU_f_h[t] = dsigmoid_in_f[t]*(a_f*W_f_x[t] + p_f) (47)
             const real dU_f_h_t = dsigmoid_in_f_t * (a_f[unit] * W_f_x_t + p_f[unit]);
-            // dU_i_h[t] = dsigmoid_in_i[t]*(a_i*W_i_x[t] + p_i)
+            // dU_i_h[t] = dsigmoid_in_i[t]*(a_i*W_i_x[t] + p_i) (47)
             const real dU_i_h_t = dsigmoid_in_i_t * (a_i[unit] * W_i_x_t + p_i[unit]);
             dsigmoid_in_i_to_dsigmoid_in_o_t_row[2*H + unit] = dsigmoid_in_o_t;
             dU_i_h_to_dU_o_h_t_row[3*H + unit] = dU_o_h_t;
@@ -2058,37 +2064,37 @@ static void backward_2(
             const real W_f_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[H + unit];
             const real W_g_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[2*H + unit];
             const real W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x_t_row[3*H + unit];
-            // dW_o_x[t] = dsigmoid_in_o[t]*(a_o*U_o_h[t] + q_o)
+            // dW_o_x[t] = dsigmoid_in_o[t]*(a_o*U_o_h[t] + q_o) (58)
             const real dW_o_x_t = dsigmoid_in_o_t * (a_o[unit] * U_o_h_t + q_o[unit]);
-            // dW_g_x[t] = dtanh_in_g[t]*(a_g*U_g_h[t] + q_g)
+            // dW_g_x[t] = dtanh_in_g[t]*(a_g*U_g_h[t] + q_g) (58)
             const real dW_g_x_t = dtanh_in_g_t * (a_g[unit] * U_g_h_t + q_g[unit]);
-            // dW_f_x[t] = dsigmoid_in_f[t]*(a_f*U_f_h[t] + q_f)
+            // dW_f_x[t] = dsigmoid_in_f[t]*(a_f*U_f_h[t] + q_f) (58)
             const real dW_f_x_t = dsigmoid_in_f_t * (a_f[unit] * U_f_h_t + q_f[unit]);
-            // dW_i_x[t] = dsigmoid_in_i[t]*(a_i*U_i_h[t] + q_i)
+            // dW_i_x[t] = dsigmoid_in_i[t]*(a_i*U_i_h[t] + q_i) (58)
             const real dW_i_x_t = dsigmoid_in_i_t * (a_i[unit] * U_i_h_t + q_i[unit]);
-            // da_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]*U_i_h[t]
+            // da_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]*U_i_h[t] (66)
             const real da_i_each_t = dsigmoid_in_i_t * W_i_x_t * U_i_h_t;
-            // dp_i_each[t] = dsigmoid_in_i[t]*U_i_h[t]
+            // dp_i_each[t] = dsigmoid_in_i[t]*U_i_h[t] (69)
             const real dp_i_each_t = dsigmoid_in_i_t * U_i_h_t;
-            // dq_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]
+            // dq_i_each[t] = dsigmoid_in_i[t]*W_i_x[t] (70)
             const real dq_i_each_t = dsigmoid_in_i_t * W_i_x_t;
-            // da_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]*U_f_h[t]
+            // da_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]*U_f_h[t] (72)
             const real da_f_each_t = dsigmoid_in_f_t * W_f_x_t * U_f_h_t;
-            // dp_f_each[t] = dsigmoid_in_f[t]*U_f_h[t]
+            // dp_f_each[t] = dsigmoid_in_f[t]*U_f_h[t] (75)
             const real dp_f_each_t = dsigmoid_in_f_t * U_f_h_t;
-            // dq_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]
+            // dq_f_each[t] = dsigmoid_in_f[t]*W_f_x[t] (76)
             const real dq_f_each_t = dsigmoid_in_f_t * W_f_x_t;
-            // da_g_each[t] = dtanh_in_g[t]*W_g_x[t]*U_g_h[t]
+            // da_g_each[t] = dtanh_in_g[t]*W_g_x[t]*U_g_h[t] (78)
             const real da_g_each_t = dtanh_in_g_t * W_g_x_t * U_g_h_t;
-            // dp_g_each[t] = dtanh_in_g[t]*U_g_h[t]
+            // dp_g_each[t] = dtanh_in_g[t]*U_g_h[t] (81)
             const real dp_g_each_t = dtanh_in_g_t * U_g_h_t;
-            // dq_g_each[t] = dtanh_in_g[t]*W_g_x[t]
+            // dq_g_each[t] = dtanh_in_g[t]*W_g_x[t] (82)
             const real dq_g_each_t = dtanh_in_g_t * W_g_x_t;
-            // da_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]*U_o_h[t]
+            // da_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]*U_o_h[t] (84)
             const real da_o_each_t = dsigmoid_in_o_t * W_o_x_t * U_o_h_t;
-            // dp_o_each[t] = dsigmoid_in_o[t]*U_o_h[t]
+            // dp_o_each[t] = dsigmoid_in_o[t]*U_o_h[t] (87)
             const real dp_o_each_t = dsigmoid_in_o_t * U_o_h_t;
-            // dq_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]
+            // dq_o_each[t] = dsigmoid_in_o[t]*W_o_x[t] (88)
             const real dq_o_each_t = dsigmoid_in_o_t * W_o_x_t;
             dW_i_x_to_dW_o_x_t_row[3*H + unit] = dW_o_x_t;
             dW_i_x_to_dW_o_x_t_row[2*H + unit] = dW_g_x_t;
@@ -2174,10 +2180,10 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_i_x[t] = W_i @ x[t]
-            // W_f_x[t] = W_f @ x[t]
-            // W_g_x[t] = W_g @ x[t]
-            // W_o_x[t] = W_o @ x[t]
+            // W_i_x[t] = W_i @ x[t] (16)
+            // W_f_x[t] = W_f @ x[t] (18)
+            // W_g_x[t] = W_g @ x[t] (20)
+            // W_o_x[t] = W_o @ x[t] (22)
             multiply(
                 a->W_i_x_W_f_x_W_g_x_W_o_x + first*4*a->H, 4*a->H, a->x + first*a->D, a->D,
                 call->packed_W_i_to_W_o, rows, a->D, 4*a->H, 0);
@@ -2193,10 +2199,10 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_i_h[t] = U_i @ h[t-1]
-                // U_f_h[t] = U_f @ h[t-1]
-                // U_g_h[t] = U_g @ h[t-1]
-                // U_o_h[t] = U_o @ h[t-1]
+                // U_i_h[t] = U_i @ h[t-1] (16)
+                // U_f_h[t] = U_f @ h[t-1] (18)
+                // U_g_h[t] = U_g @ h[t-1] (20)
+                // U_o_h[t] = U_o @ h[t-1] (22)
                 multiply(
                     a->U_i_h_U_f_h_U_g_h_U_o_h + (a->kept_0[t] + first)*4*a->H, 4*a->H,
                     a->h + (a->starts_1[t] + first)*a->H, a->H, call->packed_U_i_to_U_o, rows, a->H, 4*a->H, 0);
@@ -2329,7 +2335,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dc_via + (a->ring_1[t + 1] + first)*a->H,
                     a->dU_i_h_to_dU_o_h + (a->starts_0[t] - base + first)*4*a->H, a->c + (a->starts_1[t] + first)*a->H,
                     a->dc_via + (a->ring_1[t] + first)*a->H, a->dtanh_in_g + (a->starts_0[t] - base + first)*a->H);
-                // dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t]
+                // dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t] (47)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->dU_i_h_to_dU_o_h + (a->starts_0[t] - base + first)*4*a->H, 4*a->H, call->packed_U_i_to_U_o,
@@ -2339,10 +2345,10 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(4*a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_i = sum of outer(dU_i_h[t], h[t-1])
-            // dU_f = sum of outer(dU_f_h[t], h[t-1])
-            // dU_g = sum of outer(dU_g_h[t], h[t-1])
-            // dU_o = sum of outer(dU_o_h[t], h[t-1])
+            // dU_i = sum of outer(dU_i_h[t], h[t-1]) (68)
+            // dU_f = sum of outer(dU_f_h[t], h[t-1]) (74)
+            // dU_g = sum of outer(dU_g_h[t], h[t-1]) (80)
+            // dU_o = sum of outer(dU_o_h[t], h[t-1]) (86)
             gradient(
                 a->U_i_, a->H, a->dU_i_h_to_dU_o_h, 4*a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H,
                 a->past_1_0, base, total, lo, hi, number > 0, a->H, scratch);
@@ -2362,25 +2368,25 @@ static void run_backward_part(void *given, struct member *me) {
         }
         meet(me);
         share(4*a->H, me, &lo, &hi);
-        // da_i = sum of da_i_each[t]
-        // da_f = sum of da_f_each[t]
-        // da_g = sum of da_g_each[t]
-        // da_o = sum of da_o_each[t]
+        // da_i = sum of da_i_each[t] (66)
+        // da_f = sum of da_f_each[t] (72)
+        // da_g = sum of da_g_each[t] (78)
+        // da_o = sum of da_o_each[t] (84)
         sums(a->a_i_, a->da_i_each_to_da_o_each, 4*a->H, NULL, 0, total, lo, hi, number > 0);
         share(4*a->H, me, &lo, &hi);
-        // dp_i = sum of dp_i_each[t]
-        // dp_f = sum of dp_f_each[t]
-        // dp_g = sum of dp_g_each[t]
-        // dp_o = sum of dp_o_each[t]
+        // dp_i = sum of dp_i_each[t] (69)
+        // dp_f = sum of dp_f_each[t] (75)
+        // dp_g = sum of dp_g_each[t] (81)
+        // dp_o = sum of dp_o_each[t] (87)
         sums(a->p_i_, a->dp_i_each_to_dp_o_each, 4*a->H, NULL, 0, total, lo, hi, number > 0);
         share(4*a->H, me, &lo, &hi);
-        // dq_i = sum of dq_i_each[t]
-        // dq_f = sum of dq_f_each[t]
-        // dq_g = sum of dq_g_each[t]
-        // dq_o = sum of dq_o_each[t]
+        // dq_i = sum of dq_i_each[t] (70)
+        // dq_f = sum of dq_f_each[t] (76)
+        // dq_g = sum of dq_g_each[t] (82)
+        // dq_o = sum of dq_o_each[t] (88)
         sums(a->q_i_, a->dq_i_each_to_dq_o_each, 4*a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // db_g = sum of dtanh_in_g[t]
+        // db_g = sum of dtanh_in_g[t] (83)
         sums(a->b_g_, a->dtanh_in_g, a->H, NULL, 0, total, lo, hi, number > 0);
         share(total, me, &lo, &hi);
         lo += base;
@@ -2388,7 +2394,7 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t]
+                // dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t] (58)
                 multiply(
                     a->dx + first*a->D, a->D, a->dW_i_x_to_dW_o_x + (first - base)*4*a->H, 4*a->H,
                     call->packed_W_i_to_W_o, rows, 4*a->H, a->D, 0);
@@ -2396,20 +2402,20 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(4*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_i = sum of outer(dW_i_x[t], x[t])
-            // dW_f = sum of outer(dW_f_x[t], x[t])
-            // dW_g = sum of outer(dW_g_x[t], x[t])
-            // dW_o = sum of outer(dW_o_x[t], x[t])
+            // dW_i = sum of outer(dW_i_x[t], x[t]) (67)
+            // dW_f = sum of outer(dW_f_x[t], x[t]) (73)
+            // dW_g = sum of outer(dW_g_x[t], x[t]) (79)
+            // dW_o = sum of outer(dW_o_x[t], x[t]) (85)
             gradient(
                 a->W_i_, a->D, a->dW_i_x_to_dW_o_x, 4*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
         }
         share(2*a->H, me, &lo, &hi);
-        // db_i = sum of dsigmoid_in_i[t]
-        // db_f = sum of dsigmoid_in_f[t]
+        // db_i = sum of dsigmoid_in_i[t] (71)
+        // db_f = sum of dsigmoid_in_f[t] (77)
         sums(a->b_i_, a->dsigmoid_in_i_to_dsigmoid_in_o, 3*a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // db_o = sum of dsigmoid_in_o[t]
+        // db_o = sum of dsigmoid_in_o[t] (89)
         sums(
             a->b_o_, a->dsigmoid_in_i_to_dsigmoid_in_o + 2*a->H, 3*a->H, NULL, 0, total, lo, hi, number > 0);
     }
@@ -2475,10 +2481,10 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_i_x[t] = W_i @ x[t]
-        // W_f_x[t] = W_f @ x[t]
-        // W_g_x[t] = W_g @ x[t]
-        // W_o_x[t] = W_o @ x[t]
+        // W_i_x[t] = W_i @ x[t] (16)
+        // W_f_x[t] = W_f @ x[t] (18)
+        // W_g_x[t] = W_g @ x[t] (20)
+        // W_o_x[t] = W_o @ x[t] (22)
         multiply_plain(
             a->W_i_x_W_f_x_W_g_x_W_o_x + first*4*a->H, 4*a->H, a->x + first*a->D, a->D, a->W_i, 1, a->D, rows,
             a->D, 4*a->H, 0);
@@ -2491,10 +2497,10 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_i_h[t] = U_i @ h[t-1]
-        // U_f_h[t] = U_f @ h[t-1]
-        // U_g_h[t] = U_g @ h[t-1]
-        // U_o_h[t] = U_o @ h[t-1]
+        // U_i_h[t] = U_i @ h[t-1] (16)
+        // U_f_h[t] = U_f @ h[t-1] (18)
+        // U_g_h[t] = U_g @ h[t-1] (20)
+        // U_o_h[t] = U_o @ h[t-1] (22)
         multiply_plain(
             a->U_i_h_U_f_h_U_g_h_U_o_h + first*4*a->H, 4*a->H, a->h_1 + first*a->H, a->H, a->U_i, 1, a->H,
             rows, a->H, 4*a->H, 0);

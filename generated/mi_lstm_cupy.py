@@ -5,7 +5,7 @@ general form in each gate. It starts with all coefficients 1 and biases 0, the f
 
 The cell mi_lstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mi_lstm``.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "700327de71d82450"
+STAMP = "74bd33508e50beb7"
 
 
 class Params(Mapping[str, Any]):
@@ -434,16 +434,16 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     U_i_to_U_o_T = params.stack("U_i", "U_o").T
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_g_x[t] = W_g @ x[t]
-    # W_o_x[t] = W_o @ x[t]
+    # W_i_x[t] = W_i @ x[t] (16)
+    # W_f_x[t] = W_f @ x[t] (18)
+    # W_g_x[t] = W_g @ x[t] (20)
+    # W_o_x[t] = W_o @ x[t] (22)
     W_i_x_to_W_o_x = W_i_x_W_f_x_W_g_x_W_o_x
     cp.matmul(x_rows, W_i_to_W_o_T, out=W_i_x_to_W_o_x)
-    # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i
-    # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f
-    # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g
-    # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o
+    # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i (16)
+    # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f (18)
+    # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g (20)
+    # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o (22)
     _launch_units(
         kernels.forward_1, pack.size, H, H, W_i_x_W_f_x_W_g_x_W_o_x, q_i, b_i,
         sigmoid_in_i_in_to_sigmoid_in_o_in, q_f, b_f, q_g, b_g, q_o, b_o,
@@ -456,24 +456,24 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (16)
+        # U_f_h[t] = U_f @ h[t-1] (18)
+        # U_g_h[t] = U_g @ h[t-1] (20)
+        # U_o_h[t] = U_o @ h[t-1] (22)
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[kept_0[t]]
         cp.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
-        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t]
-        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t]
-        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t]
-        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t]
-        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
-        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
-        # g[t] = tanh(tanh_in_g[t]) (candidate)
-        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
-        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
-        # tanh_c[t] = tanh(c[t])
-        # h[t] = o[t]*tanh_c[t] (hidden state)
+        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t] (16)
+        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t] (18)
+        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t] (20)
+        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t] (22)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (17)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (19)
+        # g[t] = tanh(tanh_in_g[t]) (candidate) (21)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (23)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
+        # tanh_c[t] = tanh(c[t]) (11)
+        # h[t] = o[t]*tanh_c[t] (hidden state) (11)
         _launch_units(
             kernels.forward_2, n, H, H, a_i, W_i_x_W_f_x_W_g_x_W_o_x, at_0[t].start, U_i_h_U_f_h_U_g_h_U_o_h,
             kept_0[t].start, p_i, sigmoid_in_i_in_to_sigmoid_in_o_in, at_0[t].start, a_f, p_f, a_g, p_g, a_o, p_o,
@@ -606,31 +606,31 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + W_i_x[t]*q_i + U_i_h[t]*p_i + b_i
-        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + W_f_x[t]*q_f + U_f_h[t]*p_f + b_f
-        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + W_g_x[t]*q_g + U_g_h[t]*p_g + b_g
-        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + W_o_x[t]*q_o + U_o_h[t]*p_o + b_o
-        # tanh_c[t] = tanh(c[t])
-        # dh[t] = dy[t] + dh_back[t+1]
-        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
-        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
-        # g[t] = tanh(tanh_in_g[t]) (candidate)
-        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
-        # do[t] = dh[t]*tanh_c[t]
-        # dtanh_c[t] = dh[t]*o[t]
-        # dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t])
-        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
-        # dU_o_h[t] = dsigmoid_in_o[t]*(a_o*W_o_x[t] + p_o)
-        # dg[t] = dc[t]*i[t]
-        # df[t] = dc[t]*c[t-1]
-        # di[t] = dc[t]*g[t]
-        # dc_via[t] = dc[t]*f[t]
-        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
-        # dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t])
-        # dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t])
-        # dU_g_h[t] = dtanh_in_g[t]*(a_g*W_g_x[t] + p_g)
-        # dU_f_h[t] = dsigmoid_in_f[t]*(a_f*W_f_x[t] + p_f)
-        # dU_i_h[t] = dsigmoid_in_i[t]*(a_i*W_i_x[t] + p_i)
+        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + W_i_x[t]*q_i + U_i_h[t]*p_i + b_i (16)
+        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + W_f_x[t]*q_f + U_f_h[t]*p_f + b_f (18)
+        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + W_g_x[t]*q_g + U_g_h[t]*p_g + b_g (20)
+        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + W_o_x[t]*q_o + U_o_h[t]*p_o + b_o (22)
+        # tanh_c[t] = tanh(c[t]) (11)
+        # dh[t] = dy[t] + dh_back[t+1] (47)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (17)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (19)
+        # g[t] = tanh(tanh_in_g[t]) (candidate) (21)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (23)
+        # do[t] = dh[t]*tanh_c[t] (50)
+        # dtanh_c[t] = dh[t]*o[t] (49)
+        # dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t]) (51)
+        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (49)
+        # dU_o_h[t] = dsigmoid_in_o[t]*(a_o*W_o_x[t] + p_o) (47)
+        # dg[t] = dc[t]*i[t] (52)
+        # df[t] = dc[t]*c[t-1] (54)
+        # di[t] = dc[t]*g[t] (56)
+        # dc_via[t] = dc[t]*f[t] (49)
+        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2) (53)
+        # dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t]) (55)
+        # dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t]) (57)
+        # dU_g_h[t] = dtanh_in_g[t]*(a_g*W_g_x[t] + p_g) (47)
+        # dU_f_h[t] = dsigmoid_in_f[t]*(a_f*W_f_x[t] + p_f) (47)
+        # dU_i_h[t] = dsigmoid_in_i[t]*(a_i*W_i_x[t] + p_i) (47)
         _launch_units(
             kernels.backward_1, n, H, H, a_i, W_i_x_W_f_x_W_g_x_W_o_x, at_0[t].start, U_i_h_U_f_h_U_g_h_U_o_h,
             at_0[t].start, q_i, p_i, b_i, a_f, q_f, p_f, b_f, a_g, q_g, p_g, b_g, a_o, q_o, p_o, b_o, c,
@@ -638,68 +638,68 @@ def _backward_sweep(
             at_0[t].start, dc_via, ring_1[t].start, dU_i_h_to_dU_o_h, at_0[t].start, c, at_1_0[t].start, dc_via,
             ring_1_0[t].start, dtanh_in_g, at_0[t].start,
         )
-        # dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t]
+        # dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t] (47)
         dU_i_h_to_dU_o_h_t = dU_i_h_to_dU_o_h[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(dU_i_h_to_dU_o_h_t, U_i_to_U_o, out=dh_back_t)
 
-    # dU_i = sum of outer(dU_i_h[t], h[t-1])
-    # dU_f = sum of outer(dU_f_h[t], h[t-1])
-    # dU_g = sum of outer(dU_g_h[t], h[t-1])
-    # dU_o = sum of outer(dU_o_h[t], h[t-1])
+    # dU_i = sum of outer(dU_i_h[t], h[t-1]) (68)
+    # dU_f = sum of outer(dU_f_h[t], h[t-1]) (74)
+    # dU_g = sum of outer(dU_g_h[t], h[t-1]) (80)
+    # dU_o = sum of outer(dU_o_h[t], h[t-1]) (86)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(dU_i_h_to_dU_o_h.T, h_t1, out=dU_i_to_dU_o)
-    # dW_o_x[t] = dsigmoid_in_o[t]*(a_o*U_o_h[t] + q_o)
-    # dW_g_x[t] = dtanh_in_g[t]*(a_g*U_g_h[t] + q_g)
-    # dW_f_x[t] = dsigmoid_in_f[t]*(a_f*U_f_h[t] + q_f)
-    # dW_i_x[t] = dsigmoid_in_i[t]*(a_i*U_i_h[t] + q_i)
-    # da_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]*U_i_h[t]
-    # dp_i_each[t] = dsigmoid_in_i[t]*U_i_h[t]
-    # dq_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]
-    # da_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]*U_f_h[t]
-    # dp_f_each[t] = dsigmoid_in_f[t]*U_f_h[t]
-    # dq_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]
-    # da_g_each[t] = dtanh_in_g[t]*W_g_x[t]*U_g_h[t]
-    # dp_g_each[t] = dtanh_in_g[t]*U_g_h[t]
-    # dq_g_each[t] = dtanh_in_g[t]*W_g_x[t]
-    # da_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]*U_o_h[t]
-    # dp_o_each[t] = dsigmoid_in_o[t]*U_o_h[t]
-    # dq_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]
+    # dW_o_x[t] = dsigmoid_in_o[t]*(a_o*U_o_h[t] + q_o) (58)
+    # dW_g_x[t] = dtanh_in_g[t]*(a_g*U_g_h[t] + q_g) (58)
+    # dW_f_x[t] = dsigmoid_in_f[t]*(a_f*U_f_h[t] + q_f) (58)
+    # dW_i_x[t] = dsigmoid_in_i[t]*(a_i*U_i_h[t] + q_i) (58)
+    # da_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]*U_i_h[t] (66)
+    # dp_i_each[t] = dsigmoid_in_i[t]*U_i_h[t] (69)
+    # dq_i_each[t] = dsigmoid_in_i[t]*W_i_x[t] (70)
+    # da_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]*U_f_h[t] (72)
+    # dp_f_each[t] = dsigmoid_in_f[t]*U_f_h[t] (75)
+    # dq_f_each[t] = dsigmoid_in_f[t]*W_f_x[t] (76)
+    # da_g_each[t] = dtanh_in_g[t]*W_g_x[t]*U_g_h[t] (78)
+    # dp_g_each[t] = dtanh_in_g[t]*U_g_h[t] (81)
+    # dq_g_each[t] = dtanh_in_g[t]*W_g_x[t] (82)
+    # da_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]*U_o_h[t] (84)
+    # dp_o_each[t] = dsigmoid_in_o[t]*U_o_h[t] (87)
+    # dq_o_each[t] = dsigmoid_in_o[t]*W_o_x[t] (88)
     _launch_units(
         kernels.backward_2, pack.size, H, H, dsigmoid_in_i_to_dsigmoid_in_o, a_o, U_i_h_U_f_h_U_g_h_U_o_h, q_o,
         dW_i_x_to_dW_o_x, dtanh_in_g, a_g, q_g, a_f, q_f, a_i, q_i, W_i_x_W_f_x_W_g_x_W_o_x,
         da_i_each_to_da_o_each, dp_i_each_to_dp_o_each, dq_i_each_to_dq_o_each,
     )
-    # da_i = sum of da_i_each[t]
-    # da_f = sum of da_f_each[t]
-    # da_g = sum of da_g_each[t]
-    # da_o = sum of da_o_each[t]
+    # da_i = sum of da_i_each[t] (66)
+    # da_f = sum of da_f_each[t] (72)
+    # da_g = sum of da_g_each[t] (78)
+    # da_o = sum of da_o_each[t] (84)
     cp.matmul(ones, da_i_each_to_da_o_each, out=da_i_to_da_o.reshape(1, -1))
-    # dp_i = sum of dp_i_each[t]
-    # dp_f = sum of dp_f_each[t]
-    # dp_g = sum of dp_g_each[t]
-    # dp_o = sum of dp_o_each[t]
+    # dp_i = sum of dp_i_each[t] (69)
+    # dp_f = sum of dp_f_each[t] (75)
+    # dp_g = sum of dp_g_each[t] (81)
+    # dp_o = sum of dp_o_each[t] (87)
     cp.matmul(ones, dp_i_each_to_dp_o_each, out=dp_i_to_dp_o.reshape(1, -1))
-    # dq_i = sum of dq_i_each[t]
-    # dq_f = sum of dq_f_each[t]
-    # dq_g = sum of dq_g_each[t]
-    # dq_o = sum of dq_o_each[t]
+    # dq_i = sum of dq_i_each[t] (70)
+    # dq_f = sum of dq_f_each[t] (76)
+    # dq_g = sum of dq_g_each[t] (82)
+    # dq_o = sum of dq_o_each[t] (88)
     cp.matmul(ones, dq_i_each_to_dq_o_each, out=dq_i_to_dq_o.reshape(1, -1))
-    # db_g = sum of dtanh_in_g[t]
+    # db_g = sum of dtanh_in_g[t] (83)
     cp.matmul(ones, dtanh_in_g, out=db_g.reshape(1, -1))
     if need_x:
-        # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t]
+        # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t] (58)
         cp.matmul(dW_i_x_to_dW_o_x, W_i_to_W_o, out=dx_)
-    # dW_i = sum of outer(dW_i_x[t], x[t])
-    # dW_f = sum of outer(dW_f_x[t], x[t])
-    # dW_g = sum of outer(dW_g_x[t], x[t])
-    # dW_o = sum of outer(dW_o_x[t], x[t])
+    # dW_i = sum of outer(dW_i_x[t], x[t]) (67)
+    # dW_f = sum of outer(dW_f_x[t], x[t]) (73)
+    # dW_g = sum of outer(dW_g_x[t], x[t]) (79)
+    # dW_o = sum of outer(dW_o_x[t], x[t]) (85)
     cp.matmul(dW_i_x_to_dW_o_x.T, x_, out=dW_i_to_dW_o)
-    # db_i = sum of dsigmoid_in_i[t]
-    # db_f = sum of dsigmoid_in_f[t]
+    # db_i = sum of dsigmoid_in_i[t] (71)
+    # db_f = sum of dsigmoid_in_f[t] (77)
     dsigmoid_in_i_to_dsigmoid_in_f = dsigmoid_in_i_to_dsigmoid_in_o[:, : 2*H]
     cp.matmul(ones, dsigmoid_in_i_to_dsigmoid_in_f, out=db_i_to_db_f.reshape(1, -1))
-    # db_o = sum of dsigmoid_in_o[t]
+    # db_o = sum of dsigmoid_in_o[t] (89)
     dsigmoid_in_o = dsigmoid_in_i_to_dsigmoid_in_o[:, 2*H :]
     cp.matmul(ones, dsigmoid_in_o, out=db_o.reshape(1, -1))
 
@@ -762,37 +762,37 @@ def step(
     U_i_to_U_o_T = params.stack("U_i", "U_o").T
     c_t1 = c_before[0]
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_g_x[t] = W_g @ x[t]
-    # W_o_x[t] = W_o @ x[t]
+    # W_i_x[t] = W_i @ x[t] (16)
+    # W_f_x[t] = W_f @ x[t] (18)
+    # W_g_x[t] = W_g @ x[t] (20)
+    # W_o_x[t] = W_o @ x[t] (22)
     W_i_x_to_W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x
     cp.matmul(x_t_, W_i_to_W_o_T, out=W_i_x_to_W_o_x_t)
-    # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i
-    # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f
-    # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g
-    # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o
+    # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i (16)
+    # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f (18)
+    # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g (20)
+    # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o (22)
     _launch_units(
         kernels.forward_1, batch, H, H, W_i_x_W_f_x_W_g_x_W_o_x, q_i, b_i, sigmoid_in_i_in_to_sigmoid_in_o_in,
         q_f, b_f, q_g, b_g, q_o, b_o,
     )
-    # U_i_h[t] = U_i @ h[t-1]
-    # U_f_h[t] = U_f @ h[t-1]
-    # U_g_h[t] = U_g @ h[t-1]
-    # U_o_h[t] = U_o @ h[t-1]
+    # U_i_h[t] = U_i @ h[t-1] (16)
+    # U_f_h[t] = U_f @ h[t-1] (18)
+    # U_g_h[t] = U_g @ h[t-1] (20)
+    # U_o_h[t] = U_o @ h[t-1] (22)
     U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h
     cp.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
-    # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t]
-    # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t]
-    # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t]
-    # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t]
-    # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
-    # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
-    # g[t] = tanh(tanh_in_g[t]) (candidate)
-    # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
-    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
-    # tanh_c[t] = tanh(c[t])
-    # h[t] = o[t]*tanh_c[t] (hidden state)
+    # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t] (16)
+    # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t] (18)
+    # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t] (20)
+    # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t] (22)
+    # i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (17)
+    # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (19)
+    # g[t] = tanh(tanh_in_g[t]) (candidate) (21)
+    # o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (23)
+    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
+    # tanh_c[t] = tanh(c[t]) (11)
+    # h[t] = o[t]*tanh_c[t] (hidden state) (11)
     _launch_units(
         kernels.forward_2, batch, H, H, a_i, W_i_x_W_f_x_W_g_x_W_o_x, 0, U_i_h_U_f_h_U_g_h_U_o_h, 0, p_i,
         sigmoid_in_i_in_to_sigmoid_in_o_in, 0, a_f, p_f, a_g, p_g, a_o, p_o, c_t1, 0, c, 0, h, 0,
@@ -965,11 +965,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -982,7 +988,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1161,13 +1167,13 @@ __device__ inline void forward_1_unit(
     const real* q_o,
     const real* b_o,
     const forward_1_in& in) {
-    // sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i
+    // sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i (16)
     const real sigmoid_in_i_in_t = in.W_i_x_t * in.q_i + in.b_i;
-    // sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f
+    // sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f (18)
     const real sigmoid_in_f_in_t = in.W_f_x_t * in.q_f + in.b_f;
-    // tanh_in_g_in[t] = W_g_x[t]*q_g + b_g
+    // tanh_in_g_in[t] = W_g_x[t]*q_g + b_g (20)
     const real tanh_in_g_in_t = in.W_g_x_t * in.q_g + in.b_g;
-    // sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o
+    // sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o (22)
     const real sigmoid_in_o_in_t = in.W_o_x_t * in.q_o + in.b_o;
     sigmoid_in_i_in_to_sigmoid_in_o_in_t_rows[row * (4*H) + unit] = sigmoid_in_i_in_t;
     sigmoid_in_i_in_to_sigmoid_in_o_in_t_rows[row * (4*H) + H + unit] = sigmoid_in_f_in_t;
@@ -1243,27 +1249,27 @@ __device__ inline void forward_2_unit(
     real* c_t_rows,
     real* h_t_rows,
     const forward_2_in& in) {
-    // sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t]
+    // sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t] (16)
     const real sigmoid_in_i_t = in.a_i * in.W_i_x_t * in.U_i_h_t + in.U_i_h_t * in.p_i + in.sigmoid_in_i_in_t;
-    // sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t]
+    // sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t] (18)
     const real sigmoid_in_f_t = in.a_f * in.W_f_x_t * in.U_f_h_t + in.U_f_h_t * in.p_f + in.sigmoid_in_f_in_t;
-    // tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t]
+    // tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t] (20)
     const real tanh_in_g_t = in.a_g * in.W_g_x_t * in.U_g_h_t + in.U_g_h_t * in.p_g + in.tanh_in_g_in_t;
-    // sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t]
+    // sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t] (22)
     const real sigmoid_in_o_t = in.a_o * in.W_o_x_t * in.U_o_h_t + in.U_o_h_t * in.p_o + in.sigmoid_in_o_in_t;
-    // i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+    // i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (17)
     const real i_t = sigmoid(sigmoid_in_i_t);
-    // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+    // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (19)
     const real f_t = sigmoid(sigmoid_in_f_t);
-    // g[t] = tanh(tanh_in_g[t]) (candidate)
+    // g[t] = tanh(tanh_in_g[t]) (candidate) (21)
     const real g_t = tanh(tanh_in_g_t);
-    // o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+    // o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (23)
     const real o_t = sigmoid(sigmoid_in_o_t);
-    // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+    // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
     const real c_t = f_t * in.c_t1 + i_t * g_t;
-    // tanh_c[t] = tanh(c[t])
+    // tanh_c[t] = tanh(c[t]) (11)
     const real tanh_c_t = tanh(c_t);
-    // h[t] = o[t]*tanh_c[t] (hidden state)
+    // h[t] = o[t]*tanh_c[t] (hidden state) (11)
     const real h_t = o_t * tanh_c_t;
     c_t_rows[row * H + unit] = c_t;
     h_t_rows[row * H + unit] = h_t;
@@ -1371,55 +1377,55 @@ __device__ inline void backward_1_unit(
     real* dc_via_t_rows,
     real* dtanh_in_g_t_rows,
     const backward_1_in& in) {
-    // sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + W_i_x[t]*q_i + U_i_h[t]*p_i + b_i
+    // sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + W_i_x[t]*q_i + U_i_h[t]*p_i + b_i (16)
     const real sigmoid_in_i_t = in.a_i * in.W_i_x_t * in.U_i_h_t + in.W_i_x_t * in.q_i + in.U_i_h_t * in.p_i + in.b_i;
-    // sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + W_f_x[t]*q_f + U_f_h[t]*p_f + b_f
+    // sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + W_f_x[t]*q_f + U_f_h[t]*p_f + b_f (18)
     const real sigmoid_in_f_t = in.a_f * in.W_f_x_t * in.U_f_h_t + in.W_f_x_t * in.q_f + in.U_f_h_t * in.p_f + in.b_f;
-    // tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + W_g_x[t]*q_g + U_g_h[t]*p_g + b_g
+    // tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + W_g_x[t]*q_g + U_g_h[t]*p_g + b_g (20)
     const real tanh_in_g_t = in.a_g * in.W_g_x_t * in.U_g_h_t + in.W_g_x_t * in.q_g + in.U_g_h_t * in.p_g + in.b_g;
-    // sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + W_o_x[t]*q_o + U_o_h[t]*p_o + b_o
+    // sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + W_o_x[t]*q_o + U_o_h[t]*p_o + b_o (22)
     const real sigmoid_in_o_t = in.a_o * in.W_o_x_t * in.U_o_h_t + in.W_o_x_t * in.q_o + in.U_o_h_t * in.p_o + in.b_o;
-    // tanh_c[t] = tanh(c[t])
+    // tanh_c[t] = tanh(c[t]) (11)
     const real tanh_c_t = tanh(in.c_t);
-    // dh[t] = dy[t] + dh_back[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] (47)
     const real dh_t = in.dy_t + in.dh_back_next;
-    // i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+    // i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (17)
     const real i_t = sigmoid(sigmoid_in_i_t);
-    // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+    // f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (19)
     const real f_t = sigmoid(sigmoid_in_f_t);
-    // g[t] = tanh(tanh_in_g[t]) (candidate)
+    // g[t] = tanh(tanh_in_g[t]) (candidate) (21)
     const real g_t = tanh(tanh_in_g_t);
-    // o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+    // o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (23)
     const real o_t = sigmoid(sigmoid_in_o_t);
-    // do[t] = dh[t]*tanh_c[t]
+    // do[t] = dh[t]*tanh_c[t] (50)
     const real do_t = dh_t * tanh_c_t;
-    // dtanh_c[t] = dh[t]*o[t]
+    // dtanh_c[t] = dh[t]*o[t] (49)
     const real dtanh_c_t = dh_t * o_t;
-    // dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t])
+    // dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t]) (51)
     const real dsigmoid_in_o_t = do_t * o_t * (1 - o_t);
-    // dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+    // dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (49)
     const real dc_t = dtanh_c_t * (1 - tanh_c_t * tanh_c_t) + in.dc_via_next;
-    // dU_o_h[t] = dsigmoid_in_o[t]*(a_o*W_o_x[t] + p_o)
+    // dU_o_h[t] = dsigmoid_in_o[t]*(a_o*W_o_x[t] + p_o) (47)
     const real dU_o_h_t = dsigmoid_in_o_t * (in.a_o * in.W_o_x_t + in.p_o);
-    // dg[t] = dc[t]*i[t]
+    // dg[t] = dc[t]*i[t] (52)
     const real dg_t = dc_t * i_t;
-    // df[t] = dc[t]*c[t-1]
+    // df[t] = dc[t]*c[t-1] (54)
     const real df_t = dc_t * in.c_t1;
-    // di[t] = dc[t]*g[t]
+    // di[t] = dc[t]*g[t] (56)
     const real di_t = dc_t * g_t;
-    // dc_via[t] = dc[t]*f[t]
+    // dc_via[t] = dc[t]*f[t] (49)
     const real dc_via_t = dc_t * f_t;
-    // dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
+    // dtanh_in_g[t] = dg[t]*(1 - g[t]**2) (53)
     const real dtanh_in_g_t = dg_t * (1 - g_t * g_t);
-    // dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t])
+    // dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t]) (55)
     const real dsigmoid_in_f_t = df_t * f_t * (1 - f_t);
-    // dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t])
+    // dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t]) (57)
     const real dsigmoid_in_i_t = di_t * i_t * (1 - i_t);
-    // dU_g_h[t] = dtanh_in_g[t]*(a_g*W_g_x[t] + p_g)
+    // dU_g_h[t] = dtanh_in_g[t]*(a_g*W_g_x[t] + p_g) (47)
     const real dU_g_h_t = dtanh_in_g_t * (in.a_g * in.W_g_x_t + in.p_g);
-    // dU_f_h[t] = dsigmoid_in_f[t]*(a_f*W_f_x[t] + p_f)
+    // dU_f_h[t] = dsigmoid_in_f[t]*(a_f*W_f_x[t] + p_f) (47)
     const real dU_f_h_t = dsigmoid_in_f_t * (in.a_f * in.W_f_x_t + in.p_f);
-    // dU_i_h[t] = dsigmoid_in_i[t]*(a_i*W_i_x[t] + p_i)
+    // dU_i_h[t] = dsigmoid_in_i[t]*(a_i*W_i_x[t] + p_i) (47)
     const real dU_i_h_t = dsigmoid_in_i_t * (in.a_i * in.W_i_x_t + in.p_i);
     dsigmoid_in_i_to_dsigmoid_in_o_t_rows[row * (3*H) + 2*H + unit] = dsigmoid_in_o_t;
     dU_i_h_to_dU_o_h_t_rows[row * (4*H) + 3*H + unit] = dU_o_h_t;
@@ -1503,37 +1509,37 @@ __device__ inline void backward_2_unit(
     real* dp_i_each_to_dp_o_each_t_rows,
     real* dq_i_each_to_dq_o_each_t_rows,
     const backward_2_in& in) {
-    // dW_o_x[t] = dsigmoid_in_o[t]*(a_o*U_o_h[t] + q_o)
+    // dW_o_x[t] = dsigmoid_in_o[t]*(a_o*U_o_h[t] + q_o) (58)
     const real dW_o_x_t = in.dsigmoid_in_o_t * (in.a_o * in.U_o_h_t + in.q_o);
-    // dW_g_x[t] = dtanh_in_g[t]*(a_g*U_g_h[t] + q_g)
+    // dW_g_x[t] = dtanh_in_g[t]*(a_g*U_g_h[t] + q_g) (58)
     const real dW_g_x_t = in.dtanh_in_g_t * (in.a_g * in.U_g_h_t + in.q_g);
-    // dW_f_x[t] = dsigmoid_in_f[t]*(a_f*U_f_h[t] + q_f)
+    // dW_f_x[t] = dsigmoid_in_f[t]*(a_f*U_f_h[t] + q_f) (58)
     const real dW_f_x_t = in.dsigmoid_in_f_t * (in.a_f * in.U_f_h_t + in.q_f);
-    // dW_i_x[t] = dsigmoid_in_i[t]*(a_i*U_i_h[t] + q_i)
+    // dW_i_x[t] = dsigmoid_in_i[t]*(a_i*U_i_h[t] + q_i) (58)
     const real dW_i_x_t = in.dsigmoid_in_i_t * (in.a_i * in.U_i_h_t + in.q_i);
-    // da_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]*U_i_h[t]
+    // da_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]*U_i_h[t] (66)
     const real da_i_each_t = in.dsigmoid_in_i_t * in.W_i_x_t * in.U_i_h_t;
-    // dp_i_each[t] = dsigmoid_in_i[t]*U_i_h[t]
+    // dp_i_each[t] = dsigmoid_in_i[t]*U_i_h[t] (69)
     const real dp_i_each_t = in.dsigmoid_in_i_t * in.U_i_h_t;
-    // dq_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]
+    // dq_i_each[t] = dsigmoid_in_i[t]*W_i_x[t] (70)
     const real dq_i_each_t = in.dsigmoid_in_i_t * in.W_i_x_t;
-    // da_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]*U_f_h[t]
+    // da_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]*U_f_h[t] (72)
     const real da_f_each_t = in.dsigmoid_in_f_t * in.W_f_x_t * in.U_f_h_t;
-    // dp_f_each[t] = dsigmoid_in_f[t]*U_f_h[t]
+    // dp_f_each[t] = dsigmoid_in_f[t]*U_f_h[t] (75)
     const real dp_f_each_t = in.dsigmoid_in_f_t * in.U_f_h_t;
-    // dq_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]
+    // dq_f_each[t] = dsigmoid_in_f[t]*W_f_x[t] (76)
     const real dq_f_each_t = in.dsigmoid_in_f_t * in.W_f_x_t;
-    // da_g_each[t] = dtanh_in_g[t]*W_g_x[t]*U_g_h[t]
+    // da_g_each[t] = dtanh_in_g[t]*W_g_x[t]*U_g_h[t] (78)
     const real da_g_each_t = in.dtanh_in_g_t * in.W_g_x_t * in.U_g_h_t;
-    // dp_g_each[t] = dtanh_in_g[t]*U_g_h[t]
+    // dp_g_each[t] = dtanh_in_g[t]*U_g_h[t] (81)
     const real dp_g_each_t = in.dtanh_in_g_t * in.U_g_h_t;
-    // dq_g_each[t] = dtanh_in_g[t]*W_g_x[t]
+    // dq_g_each[t] = dtanh_in_g[t]*W_g_x[t] (82)
     const real dq_g_each_t = in.dtanh_in_g_t * in.W_g_x_t;
-    // da_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]*U_o_h[t]
+    // da_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]*U_o_h[t] (84)
     const real da_o_each_t = in.dsigmoid_in_o_t * in.W_o_x_t * in.U_o_h_t;
-    // dp_o_each[t] = dsigmoid_in_o[t]*U_o_h[t]
+    // dp_o_each[t] = dsigmoid_in_o[t]*U_o_h[t] (87)
     const real dp_o_each_t = in.dsigmoid_in_o_t * in.U_o_h_t;
-    // dq_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]
+    // dq_o_each[t] = dsigmoid_in_o[t]*W_o_x[t] (88)
     const real dq_o_each_t = in.dsigmoid_in_o_t * in.W_o_x_t;
     dW_i_x_to_dW_o_x_t_rows[row * (4*H) + 3*H + unit] = dW_o_x_t;
     dW_i_x_to_dW_o_x_t_rows[row * (4*H) + 2*H + unit] = dW_g_x_t;
@@ -2218,10 +2224,10 @@ extern "C" __global__ void BOUNDS forward_steps(
                         p_i, sigmoid_in_i_in_to_sigmoid_in_o_in_t_ahead, a_f, p_f, a_g, p_g, a_o, p_o, c_t1_ahead,
                         c_t_ahead, h_t_ahead);
             }
-            // U_i_h[t] = U_i @ h[t-1]
-            // U_f_h[t] = U_f @ h[t-1]
-            // U_g_h[t] = U_g @ h[t-1]
-            // U_o_h[t] = U_o @ h[t-1]
+            // U_i_h[t] = U_i @ h[t-1] (16)
+            // U_f_h[t] = U_f @ h[t-1] (18)
+            // U_g_h[t] = U_g @ h[t-1] (20)
+            // U_o_h[t] = U_o @ h[t-1] (22)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -2473,7 +2479,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t]
+            // dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t] (47)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, dU_i_h_to_dU_o_h + (sequence.whole(0, t) +
                 first)*4*H, 4*H, (int)rows);
             __syncthreads();

@@ -5,7 +5,7 @@ general form in each gate. It starts with all coefficients 1 and biases 0, the f
 
 The cell mi_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mi_lstm``.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "32dc5f8157551d96"
+STAMP = "2f5b7acead445662"
 
 
 class Params(Mapping[str, Any]):
@@ -422,16 +422,16 @@ def _forward_sweep(
     U_o_h = U_i_h_U_f_h_U_g_h_U_o_h[:, 3*H :]
     sigmoid_in_o_in = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 3*H :]
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_g_x[t] = W_g @ x[t]
-    # W_o_x[t] = W_o @ x[t]
+    # W_i_x[t] = W_i @ x[t] (16)
+    # W_f_x[t] = W_f @ x[t] (18)
+    # W_g_x[t] = W_g @ x[t] (20)
+    # W_o_x[t] = W_o @ x[t] (22)
     W_i_x_to_W_o_x = W_i_x_W_f_x_W_g_x_W_o_x
     np.matmul(x_rows, W_i_to_W_o_T, out=W_i_x_to_W_o_x)
-    # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i
-    # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f
-    # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g
-    # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o
+    # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i (16)
+    # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f (18)
+    # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g (20)
+    # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o (22)
     np.multiply(W_i_x_to_W_o_x, q_i_to_q_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
     np.add(sigmoid_in_i_in_to_sigmoid_in_o_in, b_i_to_b_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
 
@@ -445,14 +445,14 @@ def _forward_sweep(
             i_t = sigmoid_in_i_t
             g_t = tanh_in_g_t
             tanh_c_t = tanh_c[:n]
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (16)
+        # U_f_h[t] = U_f @ h[t-1] (18)
+        # U_g_h[t] = U_g @ h[t-1] (20)
+        # U_o_h[t] = U_o @ h[t-1] (22)
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[kept_0[t]]
         np.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
-        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t]
+        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t] (16)
         W_i_x_t = W_i_x[at_0[t]]
         U_i_h_t = U_i_h[kept_0[t]]
         sigmoid_in_i_in_t = sigmoid_in_i_in[at_0[t]]
@@ -461,7 +461,7 @@ def _forward_sweep(
         np.multiply(U_i_h_t, p_i, out=work1_t)
         np.add(sigmoid_in_i_t, work1_t, out=sigmoid_in_i_t)
         np.add(sigmoid_in_i_t, sigmoid_in_i_in_t, out=sigmoid_in_i_t)
-        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t]
+        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t] (18)
         W_f_x_t = W_f_x[at_0[t]]
         U_f_h_t = U_f_h[kept_0[t]]
         sigmoid_in_f_in_t = sigmoid_in_f_in[at_0[t]]
@@ -471,7 +471,7 @@ def _forward_sweep(
         np.multiply(U_f_h_t, p_f, out=work1_t)
         np.add(sigmoid_in_f_t, work1_t, out=sigmoid_in_f_t)
         np.add(sigmoid_in_f_t, sigmoid_in_f_in_t, out=sigmoid_in_f_t)
-        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t]
+        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t] (20)
         W_g_x_t = W_g_x[at_0[t]]
         U_g_h_t = U_g_h[kept_0[t]]
         tanh_in_g_in_t = tanh_in_g_in[at_0[t]]
@@ -480,7 +480,7 @@ def _forward_sweep(
         np.multiply(U_g_h_t, p_g, out=work1_t)
         np.add(tanh_in_g_t, work1_t, out=tanh_in_g_t)
         np.add(tanh_in_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
-        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t]
+        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t] (22)
         W_o_x_t = W_o_x[at_0[t]]
         U_o_h_t = U_o_h[kept_0[t]]
         sigmoid_in_o_in_t = sigmoid_in_o_in[at_0[t]]
@@ -490,34 +490,34 @@ def _forward_sweep(
         np.multiply(U_o_h_t, p_o, out=work1_t)
         np.add(sigmoid_in_o_t, work1_t, out=sigmoid_in_o_t)
         np.add(sigmoid_in_o_t, sigmoid_in_o_in_t, out=sigmoid_in_o_t)
-        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (17)
         np.subtract(0, sigmoid_in_i_t, out=i_t)
         np.exp(i_t, out=i_t)
         np.add(i_t, 1, out=i_t)
         np.divide(1, i_t, out=i_t)
-        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (19)
         f_t = sigmoid_in_f_t
         np.subtract(0, sigmoid_in_f_t, out=f_t)
         np.exp(f_t, out=f_t)
         np.add(f_t, 1, out=f_t)
         np.divide(1, f_t, out=f_t)
-        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        # g[t] = tanh(tanh_in_g[t]) (candidate) (21)
         np.tanh(tanh_in_g_t, out=g_t)
-        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (23)
         o_t = sigmoid_in_o_t
         np.subtract(0, sigmoid_in_o_t, out=o_t)
         np.exp(o_t, out=o_t)
         np.add(o_t, 1, out=o_t)
         np.divide(1, o_t, out=o_t)
-        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
         c_t1 = c[kept_1_0[t]]
         c_t = sigmoid_in_f_t
         np.multiply(f_t, c_t1, out=c_t)
         np.multiply(i_t, g_t, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
-        # tanh_c[t] = tanh(c[t])
+        # tanh_c[t] = tanh(c[t]) (11)
         np.tanh(c_t, out=tanh_c_t)
-        # h[t] = o[t]*tanh_c[t] (hidden state)
+        # h[t] = o[t]*tanh_c[t] (hidden state) (11)
         h_t = sigmoid_in_o_t
         np.multiply(o_t, tanh_c_t, out=h_t)
 
@@ -681,7 +681,7 @@ def _backward_sweep(
             dc_t = dtanh_c_t
             i_t = sigmoid_in_i_t
             f_t = sigmoid_in_f_t
-        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + W_i_x[t]*q_i + U_i_h[t]*p_i + b_i
+        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + W_i_x[t]*q_i + U_i_h[t]*p_i + b_i (16)
         W_i_x_t = W_i_x[at_0[t]]
         U_i_h_t = U_i_h[at_0[t]]
         np.multiply(a_i, W_i_x_t, out=sigmoid_in_i_t)
@@ -691,7 +691,7 @@ def _backward_sweep(
         np.multiply(U_i_h_t, p_i, out=work1_t)
         np.add(sigmoid_in_i_t, work1_t, out=sigmoid_in_i_t)
         np.add(sigmoid_in_i_t, b_i, out=sigmoid_in_i_t)
-        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + W_f_x[t]*q_f + U_f_h[t]*p_f + b_f
+        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + W_f_x[t]*q_f + U_f_h[t]*p_f + b_f (18)
         W_f_x_t = W_f_x[at_0[t]]
         U_f_h_t = U_f_h[at_0[t]]
         np.multiply(a_f, W_f_x_t, out=sigmoid_in_f_t)
@@ -701,7 +701,7 @@ def _backward_sweep(
         np.multiply(U_f_h_t, p_f, out=work1_t)
         np.add(sigmoid_in_f_t, work1_t, out=sigmoid_in_f_t)
         np.add(sigmoid_in_f_t, b_f, out=sigmoid_in_f_t)
-        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + W_g_x[t]*q_g + U_g_h[t]*p_g + b_g
+        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + W_g_x[t]*q_g + U_g_h[t]*p_g + b_g (20)
         W_g_x_t = W_g_x[at_0[t]]
         U_g_h_t = U_g_h[at_0[t]]
         np.multiply(a_g, W_g_x_t, out=tanh_in_g_t)
@@ -711,7 +711,7 @@ def _backward_sweep(
         np.multiply(U_g_h_t, p_g, out=work1_t)
         np.add(tanh_in_g_t, work1_t, out=tanh_in_g_t)
         np.add(tanh_in_g_t, b_g, out=tanh_in_g_t)
-        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + W_o_x[t]*q_o + U_o_h[t]*p_o + b_o
+        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + W_o_x[t]*q_o + U_o_h[t]*p_o + b_o (22)
         W_o_x_t = W_o_x[at_0[t]]
         U_o_h_t = U_o_h[at_0[t]]
         np.multiply(a_o, W_o_x_t, out=sigmoid_in_o_t)
@@ -721,181 +721,181 @@ def _backward_sweep(
         np.multiply(U_o_h_t, p_o, out=work1_t)
         np.add(sigmoid_in_o_t, work1_t, out=sigmoid_in_o_t)
         np.add(sigmoid_in_o_t, b_o, out=sigmoid_in_o_t)
-        # tanh_c[t] = tanh(c[t])
+        # tanh_c[t] = tanh(c[t]) (11)
         c_t = c[at_1[t]]
         np.tanh(c_t, out=tanh_c_t)
-        # dh[t] = dy[t] + dh_back[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] (47)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
-        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        # g[t] = tanh(tanh_in_g[t]) (candidate) (21)
         np.tanh(tanh_in_g_t, out=g_t)
-        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
-        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
-        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (17)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (23)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (19)
         np.subtract(0, sigmoid_in_i_to_sigmoid_in_f_t, out=i_to_f_t)
         np.exp(i_to_f_t, out=i_to_f_t)
         np.add(i_to_f_t, 1, out=i_to_f_t)
         np.divide(1, i_to_f_t, out=i_to_f_t)
-        # do[t] = dh[t]*tanh_c[t]
+        # do[t] = dh[t]*tanh_c[t] (50)
         do_t = dsigmoid_in_o[at_0[t]]
         np.multiply(dh_t, tanh_c_t, out=do_t)
-        # dtanh_c[t] = dh[t]*o[t]
+        # dtanh_c[t] = dh[t]*o[t] (49)
         np.multiply(dh_t, o_t, out=dtanh_c_t)
-        # dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t])
+        # dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t]) (51)
         dsigmoid_in_o_t = do_t
         np.multiply(do_t, o_t, out=dsigmoid_in_o_t)
         np.subtract(1, o_t, out=work1_t)
         np.multiply(dsigmoid_in_o_t, work1_t, out=dsigmoid_in_o_t)
-        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (49)
         dc_via_next = dc_via[ring_1[t]]
         np.square(tanh_c_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dtanh_c_t, work1_t, out=dc_t)
         np.add(dc_t, dc_via_next, out=dc_t)
-        # dU_o_h[t] = dsigmoid_in_o[t]*(a_o*W_o_x[t] + p_o)
+        # dU_o_h[t] = dsigmoid_in_o[t]*(a_o*W_o_x[t] + p_o) (47)
         dU_o_h_t = dU_o_h[at_0[t]]
         np.multiply(a_o, W_o_x_t, out=dU_o_h_t)
         np.add(dU_o_h_t, p_o, out=dU_o_h_t)
         np.multiply(dsigmoid_in_o_t, dU_o_h_t, out=dU_o_h_t)
-        # dg[t] = dc[t]*i[t]
+        # dg[t] = dc[t]*i[t] (52)
         dg_t = dtanh_in_g[at_0[t]]
         np.multiply(dc_t, i_t, out=dg_t)
-        # df[t] = dc[t]*c[t-1]
+        # df[t] = dc[t]*c[t-1] (54)
         c_t1 = c[at_1_0[t]]
         df_t = dsigmoid_in_f[at_0[t]]
         np.multiply(dc_t, c_t1, out=df_t)
-        # di[t] = dc[t]*g[t]
+        # di[t] = dc[t]*g[t] (56)
         di_t = dsigmoid_in_i[at_0[t]]
         np.multiply(dc_t, g_t, out=di_t)
-        # dc_via[t] = dc[t]*f[t]
+        # dc_via[t] = dc[t]*f[t] (49)
         dc_via_t = dc_via[ring_1_0[t]]
         np.multiply(dc_t, f_t, out=dc_via_t)
-        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2)
+        # dtanh_in_g[t] = dg[t]*(1 - g[t]**2) (53)
         dtanh_in_g_t = dg_t
         np.square(g_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dg_t, work1_t, out=dtanh_in_g_t)
-        # dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t])
+        # dsigmoid_in_f[t] = df[t]*f[t]*(1 - f[t]) (55)
         dsigmoid_in_f_t = df_t
         np.multiply(df_t, f_t, out=dsigmoid_in_f_t)
         np.subtract(1, f_t, out=work1_t)
         np.multiply(dsigmoid_in_f_t, work1_t, out=dsigmoid_in_f_t)
-        # dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t])
+        # dsigmoid_in_i[t] = di[t]*i[t]*(1 - i[t]) (57)
         dsigmoid_in_i_t = di_t
         np.multiply(di_t, i_t, out=dsigmoid_in_i_t)
         np.subtract(1, i_t, out=work1_t)
         np.multiply(dsigmoid_in_i_t, work1_t, out=dsigmoid_in_i_t)
-        # dU_g_h[t] = dtanh_in_g[t]*(a_g*W_g_x[t] + p_g)
+        # dU_g_h[t] = dtanh_in_g[t]*(a_g*W_g_x[t] + p_g) (47)
         dU_g_h_t = dU_g_h[at_0[t]]
         np.multiply(a_g, W_g_x_t, out=dU_g_h_t)
         np.add(dU_g_h_t, p_g, out=dU_g_h_t)
         np.multiply(dtanh_in_g_t, dU_g_h_t, out=dU_g_h_t)
-        # dU_i_h[t] = dsigmoid_in_i[t]*(a_i*W_i_x[t] + p_i)
-        # dU_f_h[t] = dsigmoid_in_f[t]*(a_f*W_f_x[t] + p_f)
+        # dU_i_h[t] = dsigmoid_in_i[t]*(a_i*W_i_x[t] + p_i) (47)
+        # dU_f_h[t] = dsigmoid_in_f[t]*(a_f*W_f_x[t] + p_f) (47)
         dsigmoid_in_i_to_dsigmoid_in_f_t = dsigmoid_in_i_to_dsigmoid_in_f[at_0[t]]
         W_i_x_to_W_f_x_t = W_i_x_to_W_f_x[at_0[t]]
         dU_i_h_to_dU_f_h_t = dU_i_h_to_dU_f_h[at_0[t]]
         np.multiply(a_i_to_a_f, W_i_x_to_W_f_x_t, out=dU_i_h_to_dU_f_h_t)
         np.add(dU_i_h_to_dU_f_h_t, p_i_to_p_f, out=dU_i_h_to_dU_f_h_t)
         np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_t, dU_i_h_to_dU_f_h_t, out=dU_i_h_to_dU_f_h_t)
-        # dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t]
+        # dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t] (47)
         dU_i_h_to_dU_o_h_t = dU_i_h_to_dU_o_h[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(dU_i_h_to_dU_o_h_t, U_i_to_U_o, out=dh_back_t)
 
-    # dU_i = sum of outer(dU_i_h[t], h[t-1])
-    # dU_f = sum of outer(dU_f_h[t], h[t-1])
-    # dU_g = sum of outer(dU_g_h[t], h[t-1])
-    # dU_o = sum of outer(dU_o_h[t], h[t-1])
+    # dU_i = sum of outer(dU_i_h[t], h[t-1]) (68)
+    # dU_f = sum of outer(dU_f_h[t], h[t-1]) (74)
+    # dU_g = sum of outer(dU_g_h[t], h[t-1]) (80)
+    # dU_o = sum of outer(dU_o_h[t], h[t-1]) (86)
     h_t1 = h[pack.past(1, 0)]
     np.matmul(dU_i_h_to_dU_o_h.T, h_t1, out=dU_i_to_dU_o)
-    # dW_o_x[t] = dsigmoid_in_o[t]*(a_o*U_o_h[t] + q_o)
+    # dW_o_x[t] = dsigmoid_in_o[t]*(a_o*U_o_h[t] + q_o) (58)
     dsigmoid_in_o_ = dsigmoid_in_i_to_dsigmoid_in_o[:, 2*H :]
     U_o_h_ = U_i_h_U_f_h_U_g_h_U_o_h[:, 3*H :]
     dW_o_x = dW_i_x_to_dW_o_x[:, 3*H :]
     np.multiply(a_o, U_o_h_, out=dW_o_x)
     np.add(dW_o_x, q_o, out=dW_o_x)
     np.multiply(dsigmoid_in_o_, dW_o_x, out=dW_o_x)
-    # dW_i_x[t] = dsigmoid_in_i[t]*(a_i*U_i_h[t] + q_i)
-    # dW_f_x[t] = dsigmoid_in_f[t]*(a_f*U_f_h[t] + q_f)
+    # dW_i_x[t] = dsigmoid_in_i[t]*(a_i*U_i_h[t] + q_i) (58)
+    # dW_f_x[t] = dsigmoid_in_f[t]*(a_f*U_f_h[t] + q_f) (58)
     dsigmoid_in_i_to_dsigmoid_in_f_ = dsigmoid_in_i_to_dsigmoid_in_o[:, : 2*H]
     U_i_h_to_U_f_h = U_i_h_U_f_h_U_g_h_U_o_h[:, : 2*H]
     dW_i_x_to_dW_f_x = dW_i_x_to_dW_o_x[:, : 2*H]
     np.multiply(a_i_to_a_f, U_i_h_to_U_f_h, out=dW_i_x_to_dW_f_x)
     np.add(dW_i_x_to_dW_f_x, q_i_to_q_f, out=dW_i_x_to_dW_f_x)
     np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, dW_i_x_to_dW_f_x, out=dW_i_x_to_dW_f_x)
-    # db_i = sum of dsigmoid_in_i[t]
-    # db_f = sum of dsigmoid_in_f[t]
+    # db_i = sum of dsigmoid_in_i[t] (71)
+    # db_f = sum of dsigmoid_in_f[t] (77)
     np.matmul(ones, dsigmoid_in_i_to_dsigmoid_in_f_, out=db_i_to_db_f.reshape(1, -1))
-    # db_o = sum of dsigmoid_in_o[t]
+    # db_o = sum of dsigmoid_in_o[t] (89)
     np.matmul(ones, dsigmoid_in_o_, out=db_o.reshape(1, -1))
-    # dW_g_x[t] = dtanh_in_g[t]*(a_g*U_g_h[t] + q_g)
+    # dW_g_x[t] = dtanh_in_g[t]*(a_g*U_g_h[t] + q_g) (58)
     U_g_h_ = U_i_h_U_f_h_U_g_h_U_o_h[:, 2*H : 3*H]
     dW_g_x = dW_i_x_to_dW_o_x[:, 2*H : 3*H]
     np.multiply(a_g, U_g_h_, out=dW_g_x)
     np.add(dW_g_x, q_g, out=dW_g_x)
     np.multiply(dtanh_in_g, dW_g_x, out=dW_g_x)
     if need_x:
-        # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t]
+        # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t] (58)
         np.matmul(dW_i_x_to_dW_o_x, W_i_to_W_o, out=dx_)
-    # dW_i = sum of outer(dW_i_x[t], x[t])
-    # dW_f = sum of outer(dW_f_x[t], x[t])
-    # dW_g = sum of outer(dW_g_x[t], x[t])
-    # dW_o = sum of outer(dW_o_x[t], x[t])
+    # dW_i = sum of outer(dW_i_x[t], x[t]) (67)
+    # dW_f = sum of outer(dW_f_x[t], x[t]) (73)
+    # dW_g = sum of outer(dW_g_x[t], x[t]) (79)
+    # dW_o = sum of outer(dW_o_x[t], x[t]) (85)
     np.matmul(dW_i_x_to_dW_o_x.T, x_, out=dW_i_to_dW_o)
-    # db_g = sum of dtanh_in_g[t]
+    # db_g = sum of dtanh_in_g[t] (83)
     np.matmul(ones, dtanh_in_g, out=db_g.reshape(1, -1))
-    # da_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]*U_i_h[t]
-    # da_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]*U_f_h[t]
+    # da_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]*U_i_h[t] (66)
+    # da_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]*U_f_h[t] (72)
     W_i_x_to_W_f_x_ = W_i_x_W_f_x_W_g_x_W_o_x[:, : 2*H]
     da_i_each_to_da_f_each = da_i_each_to_da_o_each[:, : 2*H]
     np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, W_i_x_to_W_f_x_, out=da_i_each_to_da_f_each)
     np.multiply(da_i_each_to_da_f_each, U_i_h_to_U_f_h, out=da_i_each_to_da_f_each)
-    # da_g_each[t] = dtanh_in_g[t]*W_g_x[t]*U_g_h[t]
+    # da_g_each[t] = dtanh_in_g[t]*W_g_x[t]*U_g_h[t] (78)
     W_g_x_ = W_i_x_W_f_x_W_g_x_W_o_x[:, 2*H : 3*H]
     da_g_each = da_i_each_to_da_o_each[:, 2*H : 3*H]
     np.multiply(dtanh_in_g, W_g_x_, out=da_g_each)
     np.multiply(da_g_each, U_g_h_, out=da_g_each)
-    # da_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]*U_o_h[t]
+    # da_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]*U_o_h[t] (84)
     W_o_x_ = W_i_x_W_f_x_W_g_x_W_o_x[:, 3*H :]
     da_o_each = da_i_each_to_da_o_each[:, 3*H :]
     np.multiply(dsigmoid_in_o_, W_o_x_, out=da_o_each)
     np.multiply(da_o_each, U_o_h_, out=da_o_each)
-    # da_i = sum of da_i_each[t]
-    # da_f = sum of da_f_each[t]
-    # da_g = sum of da_g_each[t]
-    # da_o = sum of da_o_each[t]
+    # da_i = sum of da_i_each[t] (66)
+    # da_f = sum of da_f_each[t] (72)
+    # da_g = sum of da_g_each[t] (78)
+    # da_o = sum of da_o_each[t] (84)
     np.matmul(ones, da_i_each_to_da_o_each, out=da_i_to_da_o.reshape(1, -1))
-    # dp_i_each[t] = dsigmoid_in_i[t]*U_i_h[t]
-    # dp_f_each[t] = dsigmoid_in_f[t]*U_f_h[t]
+    # dp_i_each[t] = dsigmoid_in_i[t]*U_i_h[t] (69)
+    # dp_f_each[t] = dsigmoid_in_f[t]*U_f_h[t] (75)
     dp_i_each_to_dp_f_each = dp_i_each_to_dp_o_each[:, : 2*H]
     np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, U_i_h_to_U_f_h, out=dp_i_each_to_dp_f_each)
-    # dp_g_each[t] = dtanh_in_g[t]*U_g_h[t]
+    # dp_g_each[t] = dtanh_in_g[t]*U_g_h[t] (81)
     dp_g_each = dp_i_each_to_dp_o_each[:, 2*H : 3*H]
     np.multiply(dtanh_in_g, U_g_h_, out=dp_g_each)
-    # dp_o_each[t] = dsigmoid_in_o[t]*U_o_h[t]
+    # dp_o_each[t] = dsigmoid_in_o[t]*U_o_h[t] (87)
     dp_o_each = dp_i_each_to_dp_o_each[:, 3*H :]
     np.multiply(dsigmoid_in_o_, U_o_h_, out=dp_o_each)
-    # dp_i = sum of dp_i_each[t]
-    # dp_f = sum of dp_f_each[t]
-    # dp_g = sum of dp_g_each[t]
-    # dp_o = sum of dp_o_each[t]
+    # dp_i = sum of dp_i_each[t] (69)
+    # dp_f = sum of dp_f_each[t] (75)
+    # dp_g = sum of dp_g_each[t] (81)
+    # dp_o = sum of dp_o_each[t] (87)
     np.matmul(ones, dp_i_each_to_dp_o_each, out=dp_i_to_dp_o.reshape(1, -1))
-    # dq_i_each[t] = dsigmoid_in_i[t]*W_i_x[t]
-    # dq_f_each[t] = dsigmoid_in_f[t]*W_f_x[t]
+    # dq_i_each[t] = dsigmoid_in_i[t]*W_i_x[t] (70)
+    # dq_f_each[t] = dsigmoid_in_f[t]*W_f_x[t] (76)
     dq_i_each_to_dq_f_each = dq_i_each_to_dq_o_each[:, : 2*H]
     np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, W_i_x_to_W_f_x_, out=dq_i_each_to_dq_f_each)
-    # dq_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]
+    # dq_o_each[t] = dsigmoid_in_o[t]*W_o_x[t] (88)
     dq_o_each = dq_i_each_to_dq_o_each[:, 3*H :]
     np.multiply(dsigmoid_in_o_, W_o_x_, out=dq_o_each)
-    # dq_g_each[t] = dtanh_in_g[t]*W_g_x[t]
+    # dq_g_each[t] = dtanh_in_g[t]*W_g_x[t] (82)
     dq_g_each = dq_i_each_to_dq_o_each[:, 2*H : 3*H]
     np.multiply(dtanh_in_g, W_g_x_, out=dq_g_each)
-    # dq_i = sum of dq_i_each[t]
-    # dq_f = sum of dq_f_each[t]
-    # dq_g = sum of dq_g_each[t]
-    # dq_o = sum of dq_o_each[t]
+    # dq_i = sum of dq_i_each[t] (70)
+    # dq_f = sum of dq_f_each[t] (76)
+    # dq_g = sum of dq_g_each[t] (82)
+    # dq_o = sum of dq_o_each[t] (88)
     np.matmul(ones, dq_i_each_to_dq_o_each, out=dq_i_to_dq_o.reshape(1, -1))
 
     dh_first = dh_back[pack.first(1)]
@@ -1004,25 +1004,25 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_i_x[t] = W_i @ x[t]
-        # W_f_x[t] = W_f @ x[t]
-        # W_g_x[t] = W_g @ x[t]
-        # W_o_x[t] = W_o @ x[t]
+        # W_i_x[t] = W_i @ x[t] (16)
+        # W_f_x[t] = W_f @ x[t] (18)
+        # W_g_x[t] = W_g @ x[t] (20)
+        # W_o_x[t] = W_o @ x[t] (22)
         W_i_x_to_W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x
         np.matmul(x_t_, W_i_to_W_o_T, out=W_i_x_to_W_o_x_t)
-        # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i
-        # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f
-        # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g
-        # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o
+        # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i (16)
+        # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f (18)
+        # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g (20)
+        # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o (22)
         np.multiply(W_i_x_to_W_o_x_t, q_i_to_q_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
         np.add(sigmoid_in_i_in_to_sigmoid_in_o_in, b_i_to_b_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (16)
+        # U_f_h[t] = U_f @ h[t-1] (18)
+        # U_g_h[t] = U_g @ h[t-1] (20)
+        # U_o_h[t] = U_o @ h[t-1] (22)
         U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h
         np.matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
-        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t]
+        # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t] (16)
         W_i_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, : H]
         U_i_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, : H]
         sigmoid_in_i_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, : H]
@@ -1032,7 +1032,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(U_i_h_t, p_i, out=work1)
         np.add(sigmoid_in_i_t, work1, out=sigmoid_in_i_t)
         np.add(sigmoid_in_i_t, sigmoid_in_i_in_t, out=sigmoid_in_i_t)
-        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t]
+        # sigmoid_in_f[t] = a_f*W_f_x[t]*U_f_h[t] + U_f_h[t]*p_f + sigmoid_in_f_in[t] (18)
         W_f_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, H : 2*H]
         U_f_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, H : 2*H]
         sigmoid_in_f_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, H : 2*H]
@@ -1042,7 +1042,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(U_f_h_t, p_f, out=work1)
         np.add(sigmoid_in_f_t, work1, out=sigmoid_in_f_t)
         np.add(sigmoid_in_f_t, sigmoid_in_f_in_t, out=sigmoid_in_f_t)
-        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t]
+        # tanh_in_g[t] = a_g*W_g_x[t]*U_g_h[t] + U_g_h[t]*p_g + tanh_in_g_in[t] (20)
         W_g_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, 2*H : 3*H]
         U_g_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, 2*H : 3*H]
         tanh_in_g_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 2*H : 3*H]
@@ -1052,7 +1052,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(U_g_h_t, p_g, out=work1)
         np.add(tanh_in_g_t, work1, out=tanh_in_g_t)
         np.add(tanh_in_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
-        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t]
+        # sigmoid_in_o[t] = a_o*W_o_x[t]*U_o_h[t] + U_o_h[t]*p_o + sigmoid_in_o_in[t] (22)
         W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, 3*H :]
         U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, 3*H :]
         sigmoid_in_o_in_t = sigmoid_in_i_in_to_sigmoid_in_o_in[:, 3*H :]
@@ -1062,35 +1062,35 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(U_o_h_t, p_o, out=work1)
         np.add(sigmoid_in_o_t, work1, out=sigmoid_in_o_t)
         np.add(sigmoid_in_o_t, sigmoid_in_o_in_t, out=sigmoid_in_o_t)
-        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate)
+        # i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (17)
         i_t = sigmoid_in_i_t
         np.subtract(0, sigmoid_in_i_t, out=i_t)
         np.exp(i_t, out=i_t)
         np.add(i_t, 1, out=i_t)
         np.divide(1, i_t, out=i_t)
-        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate)
+        # f[t] = sigmoid(sigmoid_in_f[t]) (forget gate) (19)
         f_t = sigmoid_in_f_t
         np.subtract(0, sigmoid_in_f_t, out=f_t)
         np.exp(f_t, out=f_t)
         np.add(f_t, 1, out=f_t)
         np.divide(1, f_t, out=f_t)
-        # g[t] = tanh(tanh_in_g[t]) (candidate)
+        # g[t] = tanh(tanh_in_g[t]) (candidate) (21)
         g_t = tanh_in_g_t
         np.tanh(tanh_in_g_t, out=g_t)
-        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate)
+        # o[t] = sigmoid(sigmoid_in_o[t]) (output gate) (23)
         o_t = sigmoid_in_o_t
         np.subtract(0, sigmoid_in_o_t, out=o_t)
         np.exp(o_t, out=o_t)
         np.add(o_t, 1, out=o_t)
         np.divide(1, o_t, out=o_t)
-        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
         c_t = sigmoid_in_f_t
         np.multiply(f_t, c_t1, out=c_t)
         np.multiply(i_t, g_t, out=work1)
         np.add(c_t, work1, out=c_t)
-        # tanh_c[t] = tanh(c[t])
+        # tanh_c[t] = tanh(c[t]) (11)
         np.tanh(c_t, out=tanh_c)
-        # h[t] = o[t]*tanh_c[t] (hidden state)
+        # h[t] = o[t]*tanh_c[t] (hidden state) (11)
         h_t = sigmoid_in_o_t
         np.multiply(o_t, tanh_c, out=h_t)
 
@@ -1274,11 +1274,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1291,7 +1297,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -5,7 +5,7 @@ Feng, Tung, Ahmed, Bengio & Hajimirsadeghi (2024), Were RNNs all we needed?, sec
 The cell mingru as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mingru``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "18846d8ba0ed6e6f"
+STAMP = "31335d2baf6a8a86"
 
 
 class Params(Mapping[str, Any]):
@@ -694,11 +694,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -711,7 +717,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1589,11 +1595,11 @@ static void forward_1(
         for (long long unit = 0; unit < H; ++unit) {
             const real W_z_x_t = n_z_t_row[H + unit];
             const real W_n_x_t = n_z_t_row[unit];
-            // a_z[t] = W_z_x[t] + b_z
+            // a_z[t] = W_z_x[t] + b_z (10)
             const real a_z_t = W_z_x_t + b_z[unit];
-            // n[t] = W_n_x[t] + b_n (candidate)
+            // n[t] = W_n_x[t] + b_n (candidate) (6)
             const real n_t = W_n_x_t + b_n[unit];
-            // z[t] = sigmoid(a_z[t]) (update gate)
+            // z[t] = sigmoid(a_z[t]) (update gate) (11)
             const real z_t = sigmoid(a_z_t);
             n_z_t_row[unit] = n_t;
             n_z_t_row[H + unit] = z_t;
@@ -1616,7 +1622,7 @@ static void forward_2(
             const real z_t = n_z_t_row[H + unit];
             const real h_t1 = h_t1_row[unit];
             const real n_t = n_z_t_row[unit];
-            // h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state)
+            // h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state) (7)
             const real h_t = (1 - z_t) * h_t1 + z_t * n_t;
             h_t_row[unit] = h_t;
         }
@@ -1642,9 +1648,9 @@ static void backward_1(
             const real dy_t = dy_t_row[unit];
             const real dh_via_next = dh_via_next_row[unit];
             const real z_t = n_z_t_row[H + unit];
-            // dh[t] = dy[t] + dh_via[t+1]
+            // dh[t] = dy[t] + dh_via[t+1] (22)
             const real dh_t = dy_t + dh_via_next;
-            // dh_via[t] = dh[t]*(1 - z[t])
+            // dh_via[t] = dh[t]*(1 - z[t]) (22)
             const real dh_via_t = dh_t * (1 - z_t);
             dh_t_row[unit] = dh_t;
             dh_via_t_row[unit] = dh_via_t;
@@ -1670,11 +1676,11 @@ static void backward_2(
             const real z_t = n_z_t_row[H + unit];
             const real h_t1 = h_t1_row[unit];
             const real n_t = n_z_t_row[unit];
-            // dn[t] = dh[t]*z[t]
+            // dn[t] = dh[t]*z[t] (23)
             const real dn_t = dh_t * z_t;
-            // dz[t] = dh[t]*(-h[t-1] + n[t])
+            // dz[t] = dh[t]*(-h[t-1] + n[t]) (24)
             const real dz_t = dh_t * (-h_t1 + n_t);
-            // da_z[t] = dz[t]*z[t]*(1 - z[t])
+            // da_z[t] = dz[t]*z[t]*(1 - z[t]) (25)
             const real da_z_t = dz_t * z_t * (1 - z_t);
             dn_da_z_t_row[unit] = dn_t;
             dn_da_z_t_row[H + unit] = da_z_t;
@@ -1713,8 +1719,8 @@ static void run_forward_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_n_x[t] = W_n @ x[t]
-        // W_z_x[t] = W_z @ x[t]
+        // W_n_x[t] = W_n @ x[t] (6)
+        // W_z_x[t] = W_z @ x[t] (10)
         multiply(
             a->n_z + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, call->packed_W_n_to_W_z, rows, a->D,
             2*a->H, 0);
@@ -1817,7 +1823,7 @@ static void run_backward_part(void *given, struct member *me) {
                 rows, a->H, a->dh + (first - base)*a->H, a->n_z + first*2*a->H, a->dn_da_z + (first - base)*2*a->H,
                 a->h + (a->starts_1[t] - a->starts_0[t] + first)*a->H);
             if (a->need_x) {
-                // dx[t] = W_z.T @ da_z[t] + W_n.T @ dn[t]
+                // dx[t] = W_z.T @ da_z[t] + W_n.T @ dn[t] (26)
                 multiply(
                     a->dx + first*a->D, a->D, a->dn_da_z + (first - base)*2*a->H, 2*a->H, call->packed_W_n_to_W_z,
                     rows, 2*a->H, a->D, 0);
@@ -1826,15 +1832,15 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(2*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_n = sum of outer(dn[t], x[t])
-            // dW_z = sum of outer(da_z[t], x[t])
+            // dW_n = sum of outer(dn[t], x[t]) (35)
+            // dW_z = sum of outer(da_z[t], x[t]) (33)
             gradient(
                 a->W_n_, a->D, a->dn_da_z, 2*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi, number > 0,
                 a->D, scratch);
         }
         share(2*a->H, me, &lo, &hi);
-        // db_n = sum of dn[t]
-        // db_z = sum of da_z[t]
+        // db_n = sum of dn[t] (36)
+        // db_z = sum of da_z[t] (34)
         sums(a->b_n, a->dn_da_z, 2*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -1877,8 +1883,8 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_n_x[t] = W_n @ x[t]
-        // W_z_x[t] = W_z @ x[t]
+        // W_n_x[t] = W_n @ x[t] (6)
+        // W_z_x[t] = W_z @ x[t] (10)
         multiply_plain(
             a->n_z + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, a->W_n, 1, a->D, rows, a->D, 2*a->H, 0);
         forward_1(rows, a->H, a->n_z + first*2*a->H, a->b_z, a->b_n);

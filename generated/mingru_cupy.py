@@ -4,7 +4,7 @@ Feng, Tung, Ahmed, Bengio & Hajimirsadeghi (2024), Were RNNs all we needed?, sec
 
 The cell mingru as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mingru``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "8a80fca978e37284"
+STAMP = "6852311779ff73cd"
 
 
 class Params(Mapping[str, Any]):
@@ -331,13 +331,13 @@ def _forward_sweep(
     W_n_to_W_z_T = params.stack("W_n", "W_z").T
     kernels = _kernels(dtype)
 
-    # W_n_x[t] = W_n @ x[t]
-    # W_z_x[t] = W_z @ x[t]
+    # W_n_x[t] = W_n @ x[t] (6)
+    # W_z_x[t] = W_z @ x[t] (10)
     W_n_x_to_W_z_x = n_z
     cp.matmul(x_rows, W_n_to_W_z_T, out=W_n_x_to_W_z_x)
-    # a_z[t] = W_z_x[t] + b_z
-    # n[t] = W_n_x[t] + b_n (candidate)
-    # z[t] = sigmoid(a_z[t]) (update gate)
+    # a_z[t] = W_z_x[t] + b_z (10)
+    # n[t] = W_n_x[t] + b_n (candidate) (6)
+    # z[t] = sigmoid(a_z[t]) (update gate) (11)
     _launch_units(kernels.forward_1, pack.size, H, H, n_z, b_z, b_n)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -346,7 +346,7 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state)
+        # h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state) (7)
         _launch_units(kernels.forward_2, n, H, H, n_z, at_0[t].start, h, at_1_0[t].start, h, at_1[t].start)
 
     h_last = h[pack.last(1, 1, True)]
@@ -434,28 +434,28 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dh[t] = dy[t] + dh_via[t+1]
-        # dh_via[t] = dh[t]*(1 - z[t])
+        # dh[t] = dy[t] + dh_via[t+1] (22)
+        # dh_via[t] = dh[t]*(1 - z[t]) (22)
         _launch_units(
             kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dh_via, ring_1[t].start, dh, at_0[t].start, n_z,
             at_0[t].start, dh_via, ring_1_0[t].start,
         )
 
-    # dn[t] = dh[t]*z[t]
-    # dz[t] = dh[t]*(-h[t-1] + n[t])
-    # da_z[t] = dz[t]*z[t]*(1 - z[t])
+    # dn[t] = dh[t]*z[t] (23)
+    # dz[t] = dh[t]*(-h[t-1] + n[t]) (24)
+    # da_z[t] = dz[t]*z[t]*(1 - z[t]) (25)
     h_t1 = h[pack.past(1, 0)]
     _launch_units(kernels.backward_2, pack.size, H, H, dh, n_z, dn_da_z, h_t1)
     if need_x:
-        # dx[t] = W_z.T @ da_z[t] + W_n.T @ dn[t]
+        # dx[t] = W_z.T @ da_z[t] + W_n.T @ dn[t] (26)
         dn_to_da_z = dn_da_z
         cp.matmul(dn_to_da_z, W_n_to_W_z, out=dx_)
-    # dW_n = sum of outer(dn[t], x[t])
-    # dW_z = sum of outer(da_z[t], x[t])
+    # dW_n = sum of outer(dn[t], x[t]) (35)
+    # dW_z = sum of outer(da_z[t], x[t]) (33)
     dn_to_da_z_ = dn_da_z
     cp.matmul(dn_to_da_z_.T, x_, out=dW_n_to_dW_z)
-    # db_n = sum of dn[t]
-    # db_z = sum of da_z[t]
+    # db_n = sum of dn[t] (36)
+    # db_z = sum of da_z[t] (34)
     cp.matmul(ones, dn_to_da_z_, out=db_n_to_db_z.reshape(1, -1))
 
     dh_first = dh_via[pack.first(1)]
@@ -495,15 +495,15 @@ def step(
     kernels = _kernels(dtype)
     h_t1 = h_before[0]
 
-    # W_n_x[t] = W_n @ x[t]
-    # W_z_x[t] = W_z @ x[t]
+    # W_n_x[t] = W_n @ x[t] (6)
+    # W_z_x[t] = W_z @ x[t] (10)
     W_n_x_to_W_z_x_t = n_z
     cp.matmul(x_t_, W_n_to_W_z_T, out=W_n_x_to_W_z_x_t)
-    # a_z[t] = W_z_x[t] + b_z
-    # n[t] = W_n_x[t] + b_n (candidate)
-    # z[t] = sigmoid(a_z[t]) (update gate)
+    # a_z[t] = W_z_x[t] + b_z (10)
+    # n[t] = W_n_x[t] + b_n (candidate) (6)
+    # z[t] = sigmoid(a_z[t]) (update gate) (11)
     _launch_units(kernels.forward_1, batch, H, H, n_z, b_z, b_n)
-    # h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state)
+    # h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state) (7)
     _launch_units(kernels.forward_2, batch, H, H, n_z, 0, h_t1, 0, h, 0)
 
     state = {
@@ -672,11 +672,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -689,7 +695,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -846,11 +852,11 @@ __device__ inline void forward_1_unit(
     const real* b_z,
     const real* b_n,
     const forward_1_in& in) {
-    // a_z[t] = W_z_x[t] + b_z
+    // a_z[t] = W_z_x[t] + b_z (10)
     const real a_z_t = in.W_z_x_t + in.b_z;
-    // n[t] = W_n_x[t] + b_n (candidate)
+    // n[t] = W_n_x[t] + b_n (candidate) (6)
     const real n_t = in.W_n_x_t + in.b_n;
-    // z[t] = sigmoid(a_z[t]) (update gate)
+    // z[t] = sigmoid(a_z[t]) (update gate) (11)
     const real z_t = sigmoid(a_z_t);
     n_z_t_rows[row * (2*H) + unit] = n_t;
     n_z_t_rows[row * (2*H) + H + unit] = z_t;
@@ -883,7 +889,7 @@ __device__ inline void forward_2_unit(
     const real* h_t1_rows,
     real* h_t_rows,
     const forward_2_in& in) {
-    // h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state)
+    // h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state) (7)
     const real h_t = (1 - in.z_t) * in.h_t1 + in.z_t * in.n_t;
     h_t_rows[row * H + unit] = h_t;
 }
@@ -919,9 +925,9 @@ __device__ inline void backward_1_unit(
     const real* n_z_t_rows,
     real* dh_via_t_rows,
     const backward_1_in& in) {
-    // dh[t] = dy[t] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_via[t+1] (22)
     const real dh_t = in.dy_t + in.dh_via_next;
-    // dh_via[t] = dh[t]*(1 - z[t])
+    // dh_via[t] = dh[t]*(1 - z[t]) (22)
     const real dh_via_t = dh_t * (1 - in.z_t);
     dh_t_rows[row * H + unit] = dh_t;
     dh_via_t_rows[row * H + unit] = dh_via_t;
@@ -957,11 +963,11 @@ __device__ inline void backward_2_unit(
     real* dn_da_z_t_rows,
     const real* h_t1_rows,
     const backward_2_in& in) {
-    // dn[t] = dh[t]*z[t]
+    // dn[t] = dh[t]*z[t] (23)
     const real dn_t = in.dh_t * in.z_t;
-    // dz[t] = dh[t]*(-h[t-1] + n[t])
+    // dz[t] = dh[t]*(-h[t-1] + n[t]) (24)
     const real dz_t = in.dh_t * (-in.h_t1 + in.n_t);
-    // da_z[t] = dz[t]*z[t]*(1 - z[t])
+    // da_z[t] = dz[t]*z[t]*(1 - z[t]) (25)
     const real da_z_t = dz_t * in.z_t * (1 - in.z_t);
     dn_da_z_t_rows[row * (2*H) + unit] = dn_t;
     dn_da_z_t_rows[row * (2*H) + H + unit] = da_z_t;

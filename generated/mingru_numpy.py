@@ -4,7 +4,7 @@ Feng, Tung, Ahmed, Bengio & Hajimirsadeghi (2024), Were RNNs all we needed?, sec
 
 The cell mingru as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mingru``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "d2c6bb2ffd11b89f"
+STAMP = "e9cf5362d4e058ed"
 
 
 class Params(Mapping[str, Any]):
@@ -312,15 +312,15 @@ def _forward_sweep(
     z_ = n_z[:, H :]
     n_ = n_z[:, : H]
 
-    # W_n_x[t] = W_n @ x[t]
-    # W_z_x[t] = W_z @ x[t]
+    # W_n_x[t] = W_n @ x[t] (6)
+    # W_z_x[t] = W_z @ x[t] (10)
     W_n_x_to_W_z_x = n_z
     np.matmul(x_rows, W_n_to_W_z_T, out=W_n_x_to_W_z_x)
-    # n[t] = W_n_x[t] + b_n (candidate)
-    # a_z[t] = W_z_x[t] + b_z
+    # n[t] = W_n_x[t] + b_n (candidate) (6)
+    # a_z[t] = W_z_x[t] + b_z (10)
     n_to_a_z = W_n_x_to_W_z_x
     np.add(W_n_x_to_W_z_x, b_n_to_b_z, out=n_to_a_z)
-    # z[t] = sigmoid(a_z[t]) (update gate)
+    # z[t] = sigmoid(a_z[t]) (update gate) (11)
     a_z = n_z[:, H :]
     z = a_z
     np.subtract(0, a_z, out=z)
@@ -333,7 +333,7 @@ def _forward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state)
+        # h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state) (7)
         z_t = z_[at_0[t]]
         h_t1 = h[at_1_0[t]]
         n_t = n_[at_0[t]]
@@ -425,42 +425,42 @@ def _backward_sweep(
     ones = np.ones((1, pack.size), dtype)
 
     for t in reversed(range(len(pack.counts))):
-        # dh[t] = dy[t] + dh_via[t+1]
+        # dh[t] = dy[t] + dh_via[t+1] (22)
         dy_t = dy_rows[at_0[t]]
         dh_via_next = dh_via[ring_1[t]]
         dh_t = dh[at_0[t]]
         np.add(dy_t, dh_via_next, out=dh_t)
-        # dh_via[t] = dh[t]*(1 - z[t])
+        # dh_via[t] = dh[t]*(1 - z[t]) (22)
         z_t = z[at_0[t]]
         dh_via_t = dh_via[ring_1_0[t]]
         np.subtract(1, z_t, out=dh_via_t)
         np.multiply(dh_t, dh_via_t, out=dh_via_t)
 
-    # dn[t] = dh[t]*z[t]
+    # dn[t] = dh[t]*z[t] (23)
     z_ = n_z[:, H :]
     dn = dn_da_z[:, : H]
     np.multiply(dh, z_, out=dn)
-    # dz[t] = dh[t]*(-h[t-1] + n[t])
+    # dz[t] = dh[t]*(-h[t-1] + n[t]) (24)
     h_t1 = h[pack.past(1, 0)]
     n_ = n_z[:, : H]
     dz = dn_da_z[:, H :]
     np.subtract(n_, h_t1, out=dz)
     np.multiply(dh, dz, out=dz)
-    # da_z[t] = dz[t]*z[t]*(1 - z[t])
+    # da_z[t] = dz[t]*z[t]*(1 - z[t]) (25)
     da_z = dz
     np.multiply(dz, z_, out=da_z)
     np.subtract(1, z_, out=work1)
     np.multiply(da_z, work1, out=da_z)
     if need_x:
-        # dx[t] = W_z.T @ da_z[t] + W_n.T @ dn[t]
+        # dx[t] = W_z.T @ da_z[t] + W_n.T @ dn[t] (26)
         dn_to_da_z = dn_da_z
         np.matmul(dn_to_da_z, W_n_to_W_z, out=dx_)
-    # dW_n = sum of outer(dn[t], x[t])
-    # dW_z = sum of outer(da_z[t], x[t])
+    # dW_n = sum of outer(dn[t], x[t]) (35)
+    # dW_z = sum of outer(da_z[t], x[t]) (33)
     dn_to_da_z_ = dn_da_z
     np.matmul(dn_to_da_z_.T, x_, out=dW_n_to_dW_z)
-    # db_n = sum of dn[t]
-    # db_z = sum of da_z[t]
+    # db_n = sum of dn[t] (36)
+    # db_z = sum of da_z[t] (34)
     np.matmul(ones, dn_to_da_z_, out=db_n_to_db_z.reshape(1, -1))
 
     dh_first = dh_via[pack.first(1)]
@@ -549,22 +549,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_n_x[t] = W_n @ x[t]
-        # W_z_x[t] = W_z @ x[t]
+        # W_n_x[t] = W_n @ x[t] (6)
+        # W_z_x[t] = W_z @ x[t] (10)
         W_n_x_to_W_z_x_t = n_z
         np.matmul(x_t_, W_n_to_W_z_T, out=W_n_x_to_W_z_x_t)
-        # n[t] = W_n_x[t] + b_n (candidate)
-        # a_z[t] = W_z_x[t] + b_z
+        # n[t] = W_n_x[t] + b_n (candidate) (6)
+        # a_z[t] = W_z_x[t] + b_z (10)
         n_to_a_z_t = W_n_x_to_W_z_x_t
         np.add(W_n_x_to_W_z_x_t, b_n_to_b_z, out=n_to_a_z_t)
-        # z[t] = sigmoid(a_z[t]) (update gate)
+        # z[t] = sigmoid(a_z[t]) (update gate) (11)
         a_z_t = n_z[:, H :]
         z_t = a_z_t
         np.subtract(0, a_z_t, out=z_t)
         np.exp(z_t, out=z_t)
         np.add(z_t, 1, out=z_t)
         np.divide(1, z_t, out=z_t)
-        # h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state)
+        # h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state) (7)
         n_t = n_z[:, : H]
         np.subtract(1, z_t, out=h)
         np.multiply(h, h_t1, out=h)
@@ -749,11 +749,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -766,7 +772,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -6,7 +6,7 @@ that they add up to 1.
 The cell minlstm as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive minlstm``.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "3fb60dfad5d69994"
+STAMP = "a30fade386b504c6"
 
 
 class Params(Mapping[str, Any]):
@@ -717,11 +717,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -734,7 +740,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1614,15 +1620,15 @@ static void forward_1(
             const real W_f_x_t = n_f_i_t_row[H + unit];
             const real W_i_x_t = n_f_i_t_row[2*H + unit];
             const real W_n_x_t = n_f_i_t_row[unit];
-            // a_f[t] = W_f_x[t] + b_f
+            // a_f[t] = W_f_x[t] + b_f (11)
             const real a_f_t = W_f_x_t + b_f[unit];
-            // a_i[t] = W_i_x[t] + b_i
+            // a_i[t] = W_i_x[t] + b_i (13)
             const real a_i_t = W_i_x_t + b_i[unit];
-            // n[t] = W_n_x[t] + b_n (candidate)
+            // n[t] = W_n_x[t] + b_n (candidate) (7)
             const real n_t = W_n_x_t + b_n[unit];
-            // f[t] = sigmoid(a_f[t]) (forget gate)
+            // f[t] = sigmoid(a_f[t]) (forget gate) (12)
             const real f_t = sigmoid(a_f_t);
-            // i[t] = sigmoid(a_i[t]) (input gate)
+            // i[t] = sigmoid(a_i[t]) (input gate) (14)
             const real i_t = sigmoid(a_i_t);
             n_f_i_t_row[unit] = n_t;
             n_f_i_t_row[H + unit] = f_t;
@@ -1647,7 +1653,7 @@ static void forward_2(
             const real h_t1 = h_t1_row[unit];
             const real i_t = n_f_i_t_row[2*H + unit];
             const real n_t = n_f_i_t_row[unit];
-            // h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state)
+            // h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state) (8)
             const real h_t = (f_t * h_t1 + i_t * n_t) / (f_t + i_t);
             h_t_row[unit] = h_t;
         }
@@ -1674,9 +1680,9 @@ static void backward_1(
             const real dh_via_next = dh_via_next_row[unit];
             const real f_t = n_f_i_t_row[H + unit];
             const real i_t = n_f_i_t_row[2*H + unit];
-            // dh[t] = dy[t] + dh_via[t+1]
+            // dh[t] = dy[t] + dh_via[t+1] (28)
             const real dh_t = dy_t + dh_via_next;
-            // dh_via[t] = dh[t]*f[t]/(f[t] + i[t])
+            // dh_via[t] = dh[t]*f[t]/(f[t] + i[t]) (28)
             const real dh_via_t = dh_t * f_t / (f_t + i_t);
             dh_t_row[unit] = dh_t;
             dh_via_t_row[unit] = dh_via_t;
@@ -1703,15 +1709,15 @@ static void backward_2(
             const real f_t = n_f_i_t_row[H + unit];
             const real h_t1 = h_t1_row[unit];
             const real n_t = n_f_i_t_row[unit];
-            // dn[t] = dh[t]*i[t]/(f[t] + i[t])
+            // dn[t] = dh[t]*i[t]/(f[t] + i[t]) (29)
             const real dn_t = dh_t * i_t / (f_t + i_t);
-            // di[t] = dh[t]*(-(f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2 + n[t]/(f[t] + i[t]))
+            // di[t] = dh[t]*(-(f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2 + n[t]/(f[t] + i[t])) (30)
             const real di_t = dh_t * (-(f_t * h_t1 + i_t * n_t) / ((f_t + i_t) * (f_t + i_t)) + n_t / (f_t + i_t));
-            // df[t] = dh[t]*(h[t-1]/(f[t] + i[t]) - (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2)
+            // df[t] = dh[t]*(h[t-1]/(f[t] + i[t]) - (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2) (32)
             const real df_t = dh_t * (h_t1 / (f_t + i_t) - (f_t * h_t1 + i_t * n_t) / ((f_t + i_t) * (f_t + i_t)));
-            // da_i[t] = di[t]*i[t]*(1 - i[t])
+            // da_i[t] = di[t]*i[t]*(1 - i[t]) (31)
             const real da_i_t = di_t * i_t * (1 - i_t);
-            // da_f[t] = df[t]*f[t]*(1 - f[t])
+            // da_f[t] = df[t]*f[t]*(1 - f[t]) (33)
             const real da_f_t = df_t * f_t * (1 - f_t);
             dn_da_f_da_i_t_row[unit] = dn_t;
             dn_da_f_da_i_t_row[2*H + unit] = da_i_t;
@@ -1752,9 +1758,9 @@ static void run_forward_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_n_x[t] = W_n @ x[t]
-        // W_f_x[t] = W_f @ x[t]
-        // W_i_x[t] = W_i @ x[t]
+        // W_n_x[t] = W_n @ x[t] (7)
+        // W_f_x[t] = W_f @ x[t] (11)
+        // W_i_x[t] = W_i @ x[t] (13)
         multiply(
             a->n_f_i + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, call->packed_W_n_to_W_i, rows, a->D,
             3*a->H, 0);
@@ -1857,7 +1863,7 @@ static void run_backward_part(void *given, struct member *me) {
                 rows, a->H, a->dh + (first - base)*a->H, a->n_f_i + first*3*a->H,
                 a->dn_da_f_da_i + (first - base)*3*a->H, a->h + (a->starts_1[t] - a->starts_0[t] + first)*a->H);
             if (a->need_x) {
-                // dx[t] = W_f.T @ da_f[t] + W_i.T @ da_i[t] + W_n.T @ dn[t]
+                // dx[t] = W_f.T @ da_f[t] + W_i.T @ da_i[t] + W_n.T @ dn[t] (34)
                 multiply(
                     a->dx + first*a->D, a->D, a->dn_da_f_da_i + (first - base)*3*a->H, 3*a->H, call->packed_W_n_to_W_i,
                     rows, 3*a->H, a->D, 0);
@@ -1866,17 +1872,17 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(3*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_n = sum of outer(dn[t], x[t])
-            // dW_f = sum of outer(da_f[t], x[t])
-            // dW_i = sum of outer(da_i[t], x[t])
+            // dW_n = sum of outer(dn[t], x[t]) (45)
+            // dW_f = sum of outer(da_f[t], x[t]) (41)
+            // dW_i = sum of outer(da_i[t], x[t]) (43)
             gradient(
                 a->W_n_, a->D, a->dn_da_f_da_i, 3*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi, number > 0,
                 a->D, scratch);
         }
         share(3*a->H, me, &lo, &hi);
-        // db_n = sum of dn[t]
-        // db_f = sum of da_f[t]
-        // db_i = sum of da_i[t]
+        // db_n = sum of dn[t] (46)
+        // db_f = sum of da_f[t] (42)
+        // db_i = sum of da_i[t] (44)
         sums(a->b_n, a->dn_da_f_da_i, 3*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -1920,9 +1926,9 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_n_x[t] = W_n @ x[t]
-        // W_f_x[t] = W_f @ x[t]
-        // W_i_x[t] = W_i @ x[t]
+        // W_n_x[t] = W_n @ x[t] (7)
+        // W_f_x[t] = W_f @ x[t] (11)
+        // W_i_x[t] = W_i @ x[t] (13)
         multiply_plain(
             a->n_f_i + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, a->W_n, 1, a->D, rows, a->D, 3*a->H, 0);
         forward_1(rows, a->H, a->n_f_i + first*3*a->H, a->b_f, a->b_i, a->b_n);

@@ -5,7 +5,7 @@ that they add up to 1.
 
 The cell minlstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive minlstm``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "6833321f4407c79b"
+STAMP = "9a9a6595231f68c1"
 
 
 class Params(Mapping[str, Any]):
@@ -353,16 +353,16 @@ def _forward_sweep(
     W_n_to_W_i_T = params.stack("W_n", "W_i").T
     kernels = _kernels(dtype)
 
-    # W_n_x[t] = W_n @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_i_x[t] = W_i @ x[t]
+    # W_n_x[t] = W_n @ x[t] (7)
+    # W_f_x[t] = W_f @ x[t] (11)
+    # W_i_x[t] = W_i @ x[t] (13)
     W_n_x_to_W_i_x = n_f_i
     cp.matmul(x_rows, W_n_to_W_i_T, out=W_n_x_to_W_i_x)
-    # a_f[t] = W_f_x[t] + b_f
-    # a_i[t] = W_i_x[t] + b_i
-    # n[t] = W_n_x[t] + b_n (candidate)
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # i[t] = sigmoid(a_i[t]) (input gate)
+    # a_f[t] = W_f_x[t] + b_f (11)
+    # a_i[t] = W_i_x[t] + b_i (13)
+    # n[t] = W_n_x[t] + b_n (candidate) (7)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (12)
+    # i[t] = sigmoid(a_i[t]) (input gate) (14)
     _launch_units(kernels.forward_1, pack.size, H, H, n_f_i, b_f, b_i, b_n)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -371,7 +371,7 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state)
+        # h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state) (8)
         _launch_units(kernels.forward_2, n, H, H, n_f_i, at_0[t].start, h, at_1_0[t].start, h, at_1[t].start)
 
     h_last = h[pack.last(1, 1, True)]
@@ -459,32 +459,32 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dh[t] = dy[t] + dh_via[t+1]
-        # dh_via[t] = dh[t]*f[t]/(f[t] + i[t])
+        # dh[t] = dy[t] + dh_via[t+1] (28)
+        # dh_via[t] = dh[t]*f[t]/(f[t] + i[t]) (28)
         _launch_units(
             kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dh_via, ring_1[t].start, dh, at_0[t].start, n_f_i,
             at_0[t].start, dh_via, ring_1_0[t].start,
         )
 
-    # dn[t] = dh[t]*i[t]/(f[t] + i[t])
-    # di[t] = dh[t]*(-(f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2 + n[t]/(f[t] + i[t]))
-    # df[t] = dh[t]*(h[t-1]/(f[t] + i[t]) - (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2)
-    # da_i[t] = di[t]*i[t]*(1 - i[t])
-    # da_f[t] = df[t]*f[t]*(1 - f[t])
+    # dn[t] = dh[t]*i[t]/(f[t] + i[t]) (29)
+    # di[t] = dh[t]*(-(f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2 + n[t]/(f[t] + i[t])) (30)
+    # df[t] = dh[t]*(h[t-1]/(f[t] + i[t]) - (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2) (32)
+    # da_i[t] = di[t]*i[t]*(1 - i[t]) (31)
+    # da_f[t] = df[t]*f[t]*(1 - f[t]) (33)
     h_t1 = h[pack.past(1, 0)]
     _launch_units(kernels.backward_2, pack.size, H, H, dh, n_f_i, dn_da_f_da_i, h_t1)
     if need_x:
-        # dx[t] = W_f.T @ da_f[t] + W_i.T @ da_i[t] + W_n.T @ dn[t]
+        # dx[t] = W_f.T @ da_f[t] + W_i.T @ da_i[t] + W_n.T @ dn[t] (34)
         dn_to_da_i = dn_da_f_da_i
         cp.matmul(dn_to_da_i, W_n_to_W_i, out=dx_)
-    # dW_n = sum of outer(dn[t], x[t])
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_i = sum of outer(da_i[t], x[t])
+    # dW_n = sum of outer(dn[t], x[t]) (45)
+    # dW_f = sum of outer(da_f[t], x[t]) (41)
+    # dW_i = sum of outer(da_i[t], x[t]) (43)
     dn_to_da_i_ = dn_da_f_da_i
     cp.matmul(dn_to_da_i_.T, x_, out=dW_n_to_dW_i)
-    # db_n = sum of dn[t]
-    # db_f = sum of da_f[t]
-    # db_i = sum of da_i[t]
+    # db_n = sum of dn[t] (46)
+    # db_f = sum of da_f[t] (42)
+    # db_i = sum of da_i[t] (44)
     cp.matmul(ones, dn_to_da_i_, out=db_n_to_db_i.reshape(1, -1))
 
     dh_first = dh_via[pack.first(1)]
@@ -525,18 +525,18 @@ def step(
     kernels = _kernels(dtype)
     h_t1 = h_before[0]
 
-    # W_n_x[t] = W_n @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_i_x[t] = W_i @ x[t]
+    # W_n_x[t] = W_n @ x[t] (7)
+    # W_f_x[t] = W_f @ x[t] (11)
+    # W_i_x[t] = W_i @ x[t] (13)
     W_n_x_to_W_i_x_t = n_f_i
     cp.matmul(x_t_, W_n_to_W_i_T, out=W_n_x_to_W_i_x_t)
-    # a_f[t] = W_f_x[t] + b_f
-    # a_i[t] = W_i_x[t] + b_i
-    # n[t] = W_n_x[t] + b_n (candidate)
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # i[t] = sigmoid(a_i[t]) (input gate)
+    # a_f[t] = W_f_x[t] + b_f (11)
+    # a_i[t] = W_i_x[t] + b_i (13)
+    # n[t] = W_n_x[t] + b_n (candidate) (7)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (12)
+    # i[t] = sigmoid(a_i[t]) (input gate) (14)
     _launch_units(kernels.forward_1, batch, H, H, n_f_i, b_f, b_i, b_n)
-    # h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state)
+    # h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state) (8)
     _launch_units(kernels.forward_2, batch, H, H, n_f_i, 0, h_t1, 0, h, 0)
 
     state = {
@@ -705,11 +705,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -722,7 +728,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -883,15 +889,15 @@ __device__ inline void forward_1_unit(
     const real* b_i,
     const real* b_n,
     const forward_1_in& in) {
-    // a_f[t] = W_f_x[t] + b_f
+    // a_f[t] = W_f_x[t] + b_f (11)
     const real a_f_t = in.W_f_x_t + in.b_f;
-    // a_i[t] = W_i_x[t] + b_i
+    // a_i[t] = W_i_x[t] + b_i (13)
     const real a_i_t = in.W_i_x_t + in.b_i;
-    // n[t] = W_n_x[t] + b_n (candidate)
+    // n[t] = W_n_x[t] + b_n (candidate) (7)
     const real n_t = in.W_n_x_t + in.b_n;
-    // f[t] = sigmoid(a_f[t]) (forget gate)
+    // f[t] = sigmoid(a_f[t]) (forget gate) (12)
     const real f_t = sigmoid(a_f_t);
-    // i[t] = sigmoid(a_i[t]) (input gate)
+    // i[t] = sigmoid(a_i[t]) (input gate) (14)
     const real i_t = sigmoid(a_i_t);
     n_f_i_t_rows[row * (3*H) + unit] = n_t;
     n_f_i_t_rows[row * (3*H) + H + unit] = f_t;
@@ -926,7 +932,7 @@ __device__ inline void forward_2_unit(
     const real* h_t1_rows,
     real* h_t_rows,
     const forward_2_in& in) {
-    // h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state)
+    // h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state) (8)
     const real h_t = (in.f_t * in.h_t1 + in.i_t * in.n_t) / (in.f_t + in.i_t);
     h_t_rows[row * H + unit] = h_t;
 }
@@ -963,9 +969,9 @@ __device__ inline void backward_1_unit(
     const real* n_f_i_t_rows,
     real* dh_via_t_rows,
     const backward_1_in& in) {
-    // dh[t] = dy[t] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_via[t+1] (28)
     const real dh_t = in.dy_t + in.dh_via_next;
-    // dh_via[t] = dh[t]*f[t]/(f[t] + i[t])
+    // dh_via[t] = dh[t]*f[t]/(f[t] + i[t]) (28)
     const real dh_via_t = dh_t * in.f_t / (in.f_t + in.i_t);
     dh_t_rows[row * H + unit] = dh_t;
     dh_via_t_rows[row * H + unit] = dh_via_t;
@@ -1002,17 +1008,17 @@ __device__ inline void backward_2_unit(
     real* dn_da_f_da_i_t_rows,
     const real* h_t1_rows,
     const backward_2_in& in) {
-    // dn[t] = dh[t]*i[t]/(f[t] + i[t])
+    // dn[t] = dh[t]*i[t]/(f[t] + i[t]) (29)
     const real dn_t = in.dh_t * in.i_t / (in.f_t + in.i_t);
-    // di[t] = dh[t]*(-(f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2 + n[t]/(f[t] + i[t]))
+    // di[t] = dh[t]*(-(f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2 + n[t]/(f[t] + i[t])) (30)
     const real di_t = in.dh_t * (-(in.f_t * in.h_t1 + in.i_t * in.n_t) / ((in.f_t + in.i_t) * (in.f_t + in.i_t)) +
         in.n_t / (in.f_t + in.i_t));
-    // df[t] = dh[t]*(h[t-1]/(f[t] + i[t]) - (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2)
+    // df[t] = dh[t]*(h[t-1]/(f[t] + i[t]) - (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2) (32)
     const real df_t = in.dh_t * (in.h_t1 / (in.f_t + in.i_t) - (in.f_t * in.h_t1 + in.i_t * in.n_t) / ((in.f_t + in.i_t)
         * (in.f_t + in.i_t)));
-    // da_i[t] = di[t]*i[t]*(1 - i[t])
+    // da_i[t] = di[t]*i[t]*(1 - i[t]) (31)
     const real da_i_t = di_t * in.i_t * (1 - in.i_t);
-    // da_f[t] = df[t]*f[t]*(1 - f[t])
+    // da_f[t] = df[t]*f[t]*(1 - f[t]) (33)
     const real da_f_t = df_t * in.f_t * (1 - in.f_t);
     dn_da_f_da_i_t_rows[row * (3*H) + unit] = dn_t;
     dn_da_f_da_i_t_rows[row * (3*H) + 2*H + unit] = da_i_t;

@@ -5,7 +5,7 @@ that they add up to 1.
 
 The cell minlstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive minlstm``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "d2024213cc6195f3"
+STAMP = "09ff12a735e65289"
 
 
 class Params(Mapping[str, Any]):
@@ -334,18 +334,18 @@ def _forward_sweep(
     i = n_f_i[:, 2*H :]
     n_ = n_f_i[:, : H]
 
-    # W_n_x[t] = W_n @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_i_x[t] = W_i @ x[t]
+    # W_n_x[t] = W_n @ x[t] (7)
+    # W_f_x[t] = W_f @ x[t] (11)
+    # W_i_x[t] = W_i @ x[t] (13)
     W_n_x_to_W_i_x = n_f_i
     np.matmul(x_rows, W_n_to_W_i_T, out=W_n_x_to_W_i_x)
-    # n[t] = W_n_x[t] + b_n (candidate)
-    # a_f[t] = W_f_x[t] + b_f
-    # a_i[t] = W_i_x[t] + b_i
+    # n[t] = W_n_x[t] + b_n (candidate) (7)
+    # a_f[t] = W_f_x[t] + b_f (11)
+    # a_i[t] = W_i_x[t] + b_i (13)
     n_to_a_i = W_n_x_to_W_i_x
     np.add(W_n_x_to_W_i_x, b_n_to_b_i, out=n_to_a_i)
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # i[t] = sigmoid(a_i[t]) (input gate)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (12)
+    # i[t] = sigmoid(a_i[t]) (input gate) (14)
     a_f_to_a_i = n_f_i[:, H :]
     f_to_i = a_f_to_a_i
     np.subtract(0, a_f_to_a_i, out=f_to_i)
@@ -358,7 +358,7 @@ def _forward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state)
+        # h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state) (8)
         f_t = f[at_0[t]]
         h_t1 = h[at_1_0[t]]
         i_t = i[at_0[t]]
@@ -461,12 +461,12 @@ def _backward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # dh[t] = dy[t] + dh_via[t+1]
+        # dh[t] = dy[t] + dh_via[t+1] (28)
         dy_t = dy_rows[at_0[t]]
         dh_via_next = dh_via[ring_1[t]]
         dh_t = dh[at_0[t]]
         np.add(dy_t, dh_via_next, out=dh_t)
-        # dh_via[t] = dh[t]*f[t]/(f[t] + i[t])
+        # dh_via[t] = dh[t]*f[t]/(f[t] + i[t]) (28)
         f_t = f[at_0[t]]
         i_t = i[at_0[t]]
         dh_via_t = dh_via[ring_1_0[t]]
@@ -474,14 +474,14 @@ def _backward_sweep(
         np.add(f_t, i_t, out=work1_t)
         np.divide(dh_via_t, work1_t, out=dh_via_t)
 
-    # dn[t] = dh[t]*i[t]/(f[t] + i[t])
+    # dn[t] = dh[t]*i[t]/(f[t] + i[t]) (29)
     f_ = n_f_i[:, H : 2*H]
     i_ = n_f_i[:, 2*H :]
     dn = dn_da_f_da_i[:, : H]
     np.multiply(dh, i_, out=dn)
     np.add(f_, i_, out=work1_)
     np.divide(dn, work1_, out=dn)
-    # di[t] = dh[t]*(-(f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2 + n[t]/(f[t] + i[t]))
+    # di[t] = dh[t]*(-(f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2 + n[t]/(f[t] + i[t])) (30)
     h_t1 = h[pack.past(1, 0)]
     n_ = n_f_i[:, : H]
     di = dn_da_f_da_i[:, 2*H :]
@@ -495,7 +495,7 @@ def _backward_sweep(
     np.divide(n_, work1_, out=work1_)
     np.subtract(work1_, di, out=di)
     np.multiply(dh, di, out=di)
-    # df[t] = dh[t]*(h[t-1]/(f[t] + i[t]) - (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2)
+    # df[t] = dh[t]*(h[t-1]/(f[t] + i[t]) - (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2) (32)
     df = dn_da_f_da_i[:, H : 2*H]
     np.add(f_, i_, out=df)
     np.divide(h_t1, df, out=df)
@@ -507,8 +507,8 @@ def _backward_sweep(
     np.divide(work1_, work2, out=work1_)
     np.subtract(df, work1_, out=df)
     np.multiply(dh, df, out=df)
-    # da_f[t] = df[t]*f[t]*(1 - f[t])
-    # da_i[t] = di[t]*i[t]*(1 - i[t])
+    # da_f[t] = df[t]*f[t]*(1 - f[t]) (33)
+    # da_i[t] = di[t]*i[t]*(1 - i[t]) (31)
     df_to_di = dn_da_f_da_i[:, H :]
     f_to_i = n_f_i[:, H :]
     da_f_to_da_i = df_to_di
@@ -516,17 +516,17 @@ def _backward_sweep(
     np.subtract(1, f_to_i, out=work1_2)
     np.multiply(da_f_to_da_i, work1_2, out=da_f_to_da_i)
     if need_x:
-        # dx[t] = W_f.T @ da_f[t] + W_i.T @ da_i[t] + W_n.T @ dn[t]
+        # dx[t] = W_f.T @ da_f[t] + W_i.T @ da_i[t] + W_n.T @ dn[t] (34)
         dn_to_da_i = dn_da_f_da_i
         np.matmul(dn_to_da_i, W_n_to_W_i, out=dx_)
-    # dW_n = sum of outer(dn[t], x[t])
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_i = sum of outer(da_i[t], x[t])
+    # dW_n = sum of outer(dn[t], x[t]) (45)
+    # dW_f = sum of outer(da_f[t], x[t]) (41)
+    # dW_i = sum of outer(da_i[t], x[t]) (43)
     dn_to_da_i_ = dn_da_f_da_i
     np.matmul(dn_to_da_i_.T, x_, out=dW_n_to_dW_i)
-    # db_n = sum of dn[t]
-    # db_f = sum of da_f[t]
-    # db_i = sum of da_i[t]
+    # db_n = sum of dn[t] (46)
+    # db_f = sum of da_f[t] (42)
+    # db_i = sum of da_i[t] (44)
     np.matmul(ones, dn_to_da_i_, out=db_n_to_db_i.reshape(1, -1))
 
     dh_first = dh_via[pack.first(1)]
@@ -615,25 +615,25 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_n_x[t] = W_n @ x[t]
-        # W_f_x[t] = W_f @ x[t]
-        # W_i_x[t] = W_i @ x[t]
+        # W_n_x[t] = W_n @ x[t] (7)
+        # W_f_x[t] = W_f @ x[t] (11)
+        # W_i_x[t] = W_i @ x[t] (13)
         W_n_x_to_W_i_x_t = n_f_i
         np.matmul(x_t_, W_n_to_W_i_T, out=W_n_x_to_W_i_x_t)
-        # n[t] = W_n_x[t] + b_n (candidate)
-        # a_f[t] = W_f_x[t] + b_f
-        # a_i[t] = W_i_x[t] + b_i
+        # n[t] = W_n_x[t] + b_n (candidate) (7)
+        # a_f[t] = W_f_x[t] + b_f (11)
+        # a_i[t] = W_i_x[t] + b_i (13)
         n_to_a_i_t = W_n_x_to_W_i_x_t
         np.add(W_n_x_to_W_i_x_t, b_n_to_b_i, out=n_to_a_i_t)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # i[t] = sigmoid(a_i[t]) (input gate)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (12)
+        # i[t] = sigmoid(a_i[t]) (input gate) (14)
         a_f_to_a_i_t = n_f_i[:, H :]
         f_to_i_t = a_f_to_a_i_t
         np.subtract(0, a_f_to_a_i_t, out=f_to_i_t)
         np.exp(f_to_i_t, out=f_to_i_t)
         np.add(f_to_i_t, 1, out=f_to_i_t)
         np.divide(1, f_to_i_t, out=f_to_i_t)
-        # h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state)
+        # h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state) (8)
         f_t = n_f_i[:, H : 2*H]
         i_t = n_f_i[:, 2*H :]
         n_t = n_f_i[:, : H]
@@ -821,11 +821,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -838,7 +844,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

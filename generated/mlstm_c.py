@@ -8,7 +8,7 @@ part of W_k and b_k; the block around the cell (projections, convolution, norm) 
 The cell mlstm as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mlstm``.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "5f177bbb43d6c4df"
+STAMP = "fd9dc3a6dd8bc3ba"
 
 
 class Params(Mapping[str, Any]):
@@ -825,11 +825,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -842,7 +848,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1751,9 +1757,9 @@ static void forward_1(
         for (long long unit = 0; unit < K; ++unit) {
             const real W_q_x_t = w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + unit];
             const real W_k_x_t = w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + unit];
-            // q[t] = W_q_x[t] + b_q (query)
+            // q[t] = W_q_x[t] + b_q (query) (7)
             const real q_t = W_q_x_t + b_q[unit];
-            // k[t] = W_k_x[t] + b_k (key)
+            // k[t] = W_k_x[t] + b_k (key) (8)
             const real k_t = W_k_x_t + b_k[unit];
             w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + unit] = q_t;
             w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + unit] = k_t;
@@ -1774,11 +1780,11 @@ static void forward_2(
         for (long long unit = 0; unit < H; ++unit) {
             const real W_v_x_t = w_f_x_v_o_w_i_x_k_q_t_row[1 + unit];
             const real W_o_x_t = w_f_x_v_o_w_i_x_k_q_t_row[H + 1 + unit];
-            // v[t] = W_v_x[t] + b_v (value)
+            // v[t] = W_v_x[t] + b_v (value) (9)
             const real v_t = W_v_x_t + b_v[unit];
-            // a_o[t] = W_o_x[t] + b_o
+            // a_o[t] = W_o_x[t] + b_o (27)
             const real a_o_t = W_o_x_t + b_o[unit];
-            // o[t] = sigmoid(a_o[t]) (output gate)
+            // o[t] = sigmoid(a_o[t]) (output gate) (27)
             const real o_t = sigmoid(a_o_t);
             w_f_x_v_o_w_i_x_k_q_t_row[1 + unit] = v_t;
             w_f_x_v_o_w_i_x_k_q_t_row[H + 1 + unit] = o_t;
@@ -1805,13 +1811,13 @@ static void forward_3(
         for (long long unit = 0; unit < 1; ++unit) {
             const real w_i_x_t = w_f_x_v_o_w_i_x_k_q_t_row[2*H + 1];
             const real w_f_x_t = w_f_x_v_o_w_i_x_k_q_t_row[0];
-            // a[t] = w_i_x[t] + b_i (logarithm of the input gate)
+            // a[t] = w_i_x[t] + b_i (logarithm of the input gate) (10)
             const real a_t = w_i_x_t + b_i[0];
-            // a_l[t] = -w_f_x[t] - b_f
+            // a_l[t] = -w_f_x[t] - b_f (25)
             const real a_l_t = -w_f_x_t - b_f[0];
-            // softplus_a_l[t] = softplus(a_l[t])
+            // softplus_a_l[t] = softplus(a_l[t]) (25)
             const real softplus_a_l_t = softplus(a_l_t);
-            // l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+            // l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
             const real l_t = -softplus_a_l_t;
             a_t_row[0] = a_t;
             a_l_t_row[0] = a_l_t;
@@ -1846,17 +1852,17 @@ static void forward_4(
         const real l_t = l_t_row[0];
         const real m_t1 = m_t1_row[0];
         const real a_t = a_t_row[0];
-        // a_m[t] = l[t] + m[t-1]
+        // a_m[t] = l[t] + m[t-1] (29)
         const real a_m_t = l_t + m_t1;
-        // m[t] = maximum(a_m[t], a[t]) (stabiliser)
+        // m[t] = maximum(a_m[t], a[t]) (stabiliser) (29)
         const real m_t = maximum(a_m_t, a_t);
-        // a_i[t] = a[t] - m[t]
+        // a_i[t] = a[t] - m[t] (31)
         const real a_i_t = a_t - m_t;
-        // a_f[t] = l[t] + m[t-1] - m[t]
+        // a_f[t] = l[t] + m[t-1] - m[t] (33)
         const real a_f_t = l_t + m_t1 - m_t;
-        // i[t] = exp(a_i[t]) (stabilised input gate)
+        // i[t] = exp(a_i[t]) (stabilised input gate) (31)
         const real i_t = exp(a_i_t);
-        // f[t] = exp(a_f[t]) (stabilised forget gate)
+        // f[t] = exp(a_f[t]) (stabilised forget gate) (33)
         const real f_t = exp(a_f_t);
         m_t_row[0] = m_t;
         for (long long i = 0; i < H; ++i)
@@ -1866,7 +1872,7 @@ static void forward_4(
             const real C_t1 = C_t1_row[unit];
             const real v_t_i = w_f_x_v_o_w_i_x_k_q_t_row[1 + i];
             const real k_t_j = w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + j];
-            // C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory)
+            // C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory) (16)
             const real C_t = f_t * C_t1 + i_t * v_t_i * k_t_j;
             C_t_row[unit] = C_t;
         }
@@ -1874,7 +1880,7 @@ static void forward_4(
         for (long long unit = 0; unit < K; ++unit) {
             const real n_t1 = n_t1_row[unit];
             const real k_t = w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + unit];
-            // n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser)
+            // n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser) (17)
             const real n_t = f_t * n_t1 + i_t * k_t;
             n_t_row[unit] = n_t;
         }
@@ -1901,12 +1907,12 @@ static void forward_5(
         real* dot_n_t_row = dot_n_t_rows + row;
         real* h_t_row = h_t_rows + row * H;
         const real m_t = m_t_row[0];
-        // a_h[t] = -m[t]
+        // a_h[t] = -m[t] (37)
         const real a_h_t = -m_t;
-        // exp_a_h[t] = exp(a_h[t])
+        // exp_a_h[t] = exp(a_h[t]) (37)
         const real exp_a_h_t = exp(a_h_t);
         for (long long unit = 0; unit < H; ++unit) {
-            // C_q[t] = C[t] @ q[t]
+            // C_q[t] = C[t] @ q[t] (37)
             real C_q_t = 0;
             _Pragma("omp simd reduction(+: C_q_t)") for (int k =
                 0; k < K; ++k) C_q_t += C_t_row[unit*K + k] * w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + k];
@@ -1917,22 +1923,22 @@ static void forward_5(
         for (long long unit = 0; unit < K; ++unit) {
             const real n_t = n_t_row[unit];
             const real q_t = w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + unit];
-            // product_n[t] = n[t]*q[t]
+            // product_n[t] = n[t]*q[t] (37)
             const real product_n_t = n_t * q_t;
             partial_dot_n += product_n_t;
         }
-        // dot_n[t] = sum(product_n[t])
+        // dot_n[t] = sum(product_n[t]) (37)
         const real dot_n_t = partial_dot_n;
         dot_n_t_row[0] = dot_n_t;
-        // abs_dot_n[t] = abs(dot_n[t])
+        // abs_dot_n[t] = abs(dot_n[t]) (37)
         const real abs_dot_n_t = fabs(dot_n_t);
-        // maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t])
+        // maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
         const real maximum_abs_dot_n_t = maximum(abs_dot_n_t, exp_a_h_t);
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real o_t = w_f_x_v_o_w_i_x_k_q_t_row[H + 1 + unit];
             const real C_q_t = C_q_t_row[unit];
-            // h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state)
+            // h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state) (37)
             const real h_t = o_t * C_q_t / maximum_abs_dot_n_t;
             h_t_row[unit] = h_t;
         }
@@ -1968,13 +1974,13 @@ static void backward_1(
         const real* n_t_row = n_t_rows + row * K;
         const real dot_n_t = dot_n_t_row[0];
         const real m_t = m_t_row[0];
-        // abs_dot_n[t] = abs(dot_n[t])
+        // abs_dot_n[t] = abs(dot_n[t]) (37)
         const real abs_dot_n_t = fabs(dot_n_t);
-        // a_h[t] = -m[t]
+        // a_h[t] = -m[t] (37)
         const real a_h_t = -m_t;
-        // exp_a_h[t] = exp(a_h[t])
+        // exp_a_h[t] = exp(a_h[t]) (37)
         const real exp_a_h_t = exp(a_h_t);
-        // maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t])
+        // maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
         const real maximum_abs_dot_n_t = maximum(abs_dot_n_t, exp_a_h_t);
         real partial_dmaximum_abs_dot_n_sum = 0;
         #pragma omp simd reduction(+: partial_dmaximum_abs_dot_n_sum)
@@ -1982,43 +1988,43 @@ static void backward_1(
             const real dy_t = dy_t_row[unit];
             const real o_t = w_f_x_v_o_w_i_x_k_q_t_row[H + 1 + unit];
             const real C_q_t = C_q_t_row[unit];
-            // dmaximum_abs_dot_n_each[t] = dy[t]*o[t]*C_q[t]
+            // dmaximum_abs_dot_n_each[t] = dy[t]*o[t]*C_q[t] (82)
             const real dmaximum_abs_dot_n_each_t = dy_t * o_t * C_q_t;
-            // dC_q[t] = dy[t]*o[t]/maximum_abs_dot_n[t]
+            // dC_q[t] = dy[t]*o[t]/maximum_abs_dot_n[t] (84)
             const real dC_q_t = dy_t * o_t / maximum_abs_dot_n_t;
-            // do[t] = dy[t]*C_q[t]/maximum_abs_dot_n[t]
+            // do[t] = dy[t]*C_q[t]/maximum_abs_dot_n[t] (92)
             const real do_t = dy_t * C_q_t / maximum_abs_dot_n_t;
-            // da_o[t] = do[t]*o[t]*(1 - o[t])
+            // da_o[t] = do[t]*o[t]*(1 - o[t]) (100)
             const real da_o_t = do_t * o_t * (1 - o_t);
             partial_dmaximum_abs_dot_n_sum += dmaximum_abs_dot_n_each_t;
             dC_q_t_row[unit] = dC_q_t;
             dw_f_x_dv_da_o_da_dk_dq_t_row[H + 1 + unit] = da_o_t;
         }
-        // dmaximum_abs_dot_n_sum[t] = sum(dmaximum_abs_dot_n_each[t])
+        // dmaximum_abs_dot_n_sum[t] = sum(dmaximum_abs_dot_n_each[t]) (82)
         const real dmaximum_abs_dot_n_sum_t = partial_dmaximum_abs_dot_n_sum;
-        // dmaximum_abs_dot_n[t] = -dmaximum_abs_dot_n_sum[t]/maximum_abs_dot_n[t]**2
+        // dmaximum_abs_dot_n[t] = -dmaximum_abs_dot_n_sum[t]/maximum_abs_dot_n[t]**2 (82)
         const real dmaximum_abs_dot_n_t = -dmaximum_abs_dot_n_sum_t / (maximum_abs_dot_n_t * maximum_abs_dot_n_t);
         // dexp_a_h[t] = dmaximum_abs_dot_n[t]*(greater(exp_a_h[t], abs_dot_n[t])/2 + greater_equal(exp_a_h[t],
-        //     abs_dot_n[t])/2)
+        //     abs_dot_n[t])/2) (90)
         const real dexp_a_h_t =
             dmaximum_abs_dot_n_t * ((real)(exp_a_h_t > abs_dot_n_t) / 2 + (real)(exp_a_h_t >= abs_dot_n_t) / 2);
         // dabs_dot_n[t] = dmaximum_abs_dot_n[t]*(greater(abs_dot_n[t], exp_a_h[t])/2 + greater_equal(abs_dot_n[t],
-        //     exp_a_h[t])/2)
+        //     exp_a_h[t])/2) (82)
         const real dabs_dot_n_t =
             dmaximum_abs_dot_n_t * ((real)(abs_dot_n_t > exp_a_h_t) / 2 + (real)(abs_dot_n_t >= exp_a_h_t) / 2);
-        // da_h[t] = dexp_a_h[t]*exp_a_h[t]
+        // da_h[t] = dexp_a_h[t]*exp_a_h[t] (90)
         const real da_h_t = dexp_a_h_t * exp_a_h_t;
-        // ddot_n[t] = dabs_dot_n[t]*sign(dot_n[t])
+        // ddot_n[t] = dabs_dot_n[t]*sign(dot_n[t]) (82)
         const real ddot_n_t = dabs_dot_n_t * sign(dot_n_t);
         da_h_t_row[0] = da_h_t;
         ddot_n_t_row[0] = ddot_n_t;
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
             const real n_t = n_t_row[unit];
-            // dq_back[t] = C[t].T @ dC_q[t]
+            // dq_back[t] = C[t].T @ dC_q[t] (99)
             real dq_back_t = 0;
             for (int k = 0; k < H; ++k) dq_back_t += C_t_row[k*K + unit] * dC_q_t_row[k];
-            // dq[t] = ddot_n[t]*n[t] + dq_back[t]
+            // dq[t] = ddot_n[t]*n[t] + dq_back[t] (99)
             const real dq_t = ddot_n_t * n_t + dq_back_t;
             dw_f_x_dv_da_o_da_dk_dq_t_row[2*H + K + 2 + unit] = dq_t;
         }
@@ -2083,19 +2089,19 @@ static void backward_2(
         const real m_t = m_t_row[0];
         const real m_t1 = m_t1_row[0];
         const real ddot_n_t = ddot_n_t_row[0];
-        // softplus_a_l[t] = softplus(a_l[t])
+        // softplus_a_l[t] = softplus(a_l[t]) (25)
         const real softplus_a_l_t = softplus(a_l_t);
-        // a_i[t] = a[t] - m[t]
+        // a_i[t] = a[t] - m[t] (31)
         const real a_i_t = a_t - m_t;
-        // l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+        // l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
         const real l_t = -softplus_a_l_t;
-        // i[t] = exp(a_i[t]) (stabilised input gate)
+        // i[t] = exp(a_i[t]) (stabilised input gate) (31)
         const real i_t = exp(a_i_t);
-        // a_m[t] = l[t] + m[t-1]
+        // a_m[t] = l[t] + m[t-1] (29)
         const real a_m_t = l_t + m_t1;
-        // a_f[t] = l[t] + m[t-1] - m[t]
+        // a_f[t] = l[t] + m[t-1] - m[t] (33)
         const real a_f_t = l_t + m_t1 - m_t;
-        // f[t] = exp(a_f[t]) (stabilised forget gate)
+        // f[t] = exp(a_f[t]) (stabilised forget gate) (33)
         const real f_t = exp(a_f_t);
         i_t_row[0] = i_t;
         a_m_t_row[0] = a_m_t;
@@ -2107,22 +2113,22 @@ static void backward_2(
             const real dn_via_next = dn_via_next_row[unit];
             const real n_t1 = n_t1_row[unit];
             const real k_t = w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + unit];
-            // dn[t] = ddot_n[t]*q[t] + dn_via[t+1]
+            // dn[t] = ddot_n[t]*q[t] + dn_via[t+1] (82)
             const real dn_t = ddot_n_t * q_t + dn_via_next;
-            // df_each_2[t] = dn[t]*n[t-1]
+            // df_each_2[t] = dn[t]*n[t-1] (85)
             const real df_each_2_t = dn_t * n_t1;
-            // di_each_2[t] = dn[t]*k[t]
+            // di_each_2[t] = dn[t]*k[t] (87)
             const real di_each_2_t = dn_t * k_t;
-            // dn_via[t] = dn[t]*f[t]
+            // dn_via[t] = dn[t]*f[t] (82)
             const real dn_via_t = dn_t * f_t;
             partial_df_sum_2 += df_each_2_t;
             partial_di_sum_2 += di_each_2_t;
             dn_t_row[unit] = dn_t;
             dn_via_t_row[unit] = dn_via_t;
         }
-        // df_sum_2[t] = sum(df_each_2[t])
+        // df_sum_2[t] = sum(df_each_2[t]) (85)
         const real df_sum_2_t = partial_df_sum_2;
-        // di_sum_2[t] = sum(di_each_2[t])
+        // di_sum_2[t] = sum(di_each_2[t]) (87)
         const real di_sum_2_t = partial_di_sum_2;
         real partial_df_sum = 0;
         for (long long i = 0; i < H; ++i)
@@ -2133,48 +2139,48 @@ static void backward_2(
             const real q_t_j = w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + j];
             const real dC_via_next = dC_via_next_row[unit];
             const real C_t1 = C_t1_row[unit];
-            // dC[t] = dC_q[t][:,None]*q[t][None,:] + dC_via[t+1]
+            // dC[t] = dC_q[t][:,None]*q[t][None,:] + dC_via[t+1] (84)
             const real dC_t = dC_q_t_i * q_t_j + dC_via_next;
-            // df_each[t] = dC[t]*C[t-1]
+            // df_each[t] = dC[t]*C[t-1] (85)
             const real df_each_t = dC_t * C_t1;
-            // dC_via[t] = dC[t]*f[t]
+            // dC_via[t] = dC[t]*f[t] (84)
             const real dC_via_t = dC_t * f_t;
             partial_df_sum += df_each_t;
             dC_t_row[unit] = dC_t;
             dC_via_t_row[unit] = dC_via_t;
         }
-        // df_sum[t] = sum(df_each[t])
+        // df_sum[t] = sum(df_each[t]) (85)
         const real df_sum_t = partial_df_sum;
-        // df[t] = df_sum[t] + df_sum_2[t]
+        // df[t] = df_sum[t] + df_sum_2[t] (85)
         const real df_t = df_sum_t + df_sum_2_t;
-        // da_f[t] = df[t]*f[t]
+        // da_f[t] = df[t]*f[t] (90)
         const real da_f_t = df_t * f_t;
         da_i_da_f_t_row[1] = da_f_t;
         real partial_di_sum = 0;
         for (long long unit = 0; unit < H; ++unit) {
             const real v_t = w_f_x_v_o_w_i_x_k_q_t_row[1 + unit];
-            // di_along[t] = dC[t] @ k[t]
+            // di_along[t] = dC[t] @ k[t] (97)
             real di_along_t = 0;
             _Pragma("omp simd reduction(+: di_along_t)") for (int k =
                 0; k < K; ++k) di_along_t += dC_t_row[unit*K + k] * w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + k];
-            // di_each[t] = di_along[t]*v[t]
+            // di_each[t] = di_along[t]*v[t] (87)
             const real di_each_t = di_along_t * v_t;
             partial_di_sum += di_each_t;
             di_along_t_row[unit] = di_along_t;
         }
-        // di_sum[t] = sum(di_each[t])
+        // di_sum[t] = sum(di_each[t]) (87)
         const real di_sum_t = partial_di_sum;
         const real da_h_t = da_h_t_row[0];
         const real dm_via_next = dm_via_next_row[0];
-        // di[t] = di_sum[t] + di_sum_2[t]
+        // di[t] = di_sum[t] + di_sum_2[t] (87)
         const real di_t = di_sum_t + di_sum_2_t;
-        // da_i[t] = di[t]*i[t]
+        // da_i[t] = di[t]*i[t] (90)
         const real da_i_t = di_t * i_t;
-        // dm[t] = -da_i[t] - da_f[t] - da_h[t] + dm_via[t+1]
+        // dm[t] = -da_i[t] - da_f[t] - da_h[t] + dm_via[t+1] (90)
         const real dm_t = -da_i_t - da_f_t - da_h_t + dm_via_next;
-        // da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2)
+        // da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2) (94)
         const real da_m_t = dm_t * ((real)(a_m_t > a_t) / 2 + (real)(a_m_t >= a_t) / 2);
-        // dm_via[t] = da_m[t] + da_f[t]
+        // dm_via[t] = da_m[t] + da_f[t] (90)
         const real dm_via_t = da_m_t + da_f_t;
         da_i_da_f_t_row[0] = da_i_t;
         dm_t_row[0] = dm_t;
@@ -2211,15 +2217,15 @@ static void backward_3(
             const real a_m_t = a_m_t_row[0];
             const real da_i_t = da_i_da_f_t_row[0];
             const real a_l_t = a_l_t_row[0];
-            // dl[t] = da_m[t] + da_f[t]
+            // dl[t] = da_m[t] + da_f[t] (94)
             const real dl_t = da_m_t + da_f_t;
-            // da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t]
+            // da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t] (96)
             const real da_t = dm_t * ((real)(a_t > a_m_t) / 2 + (real)(a_t >= a_m_t) / 2) + da_i_t;
-            // dsoftplus_a_l[t] = -dl[t]
+            // dsoftplus_a_l[t] = -dl[t] (100)
             const real dsoftplus_a_l_t = -dl_t;
-            // da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t])
+            // da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t]) (100)
             const real da_l_t = dsoftplus_a_l_t * sigmoid(a_l_t);
-            // dw_f_x[t] = -da_l[t]
+            // dw_f_x[t] = -da_l[t] (100)
             const real dw_f_x_t = -da_l_t;
             dw_f_x_dv_da_o_da_dk_dq_t_row[2*H + 1] = da_t;
             dw_f_x_dv_da_o_da_dk_dq_t_row[0] = dw_f_x_t;
@@ -2242,7 +2248,7 @@ static void backward_4(
         for (long long unit = 0; unit < H; ++unit) {
             const real di_along_t = di_along_t_row[unit];
             const real i_t = i_t_row[0];
-            // dv[t] = di_along[t]*i[t]
+            // dv[t] = di_along[t]*i[t] (97)
             const real dv_t = di_along_t * i_t;
             dw_f_x_dv_da_o_da_dk_dq_t_row[1 + unit] = dv_t;
         }
@@ -2268,10 +2274,10 @@ static void backward_5(
         for (long long unit = 0; unit < K; ++unit) {
             const real i_t = i_t_row[0];
             const real dn_t = dn_t_row[unit];
-            // dk_along[t] = dC[t].T @ v[t]
+            // dk_along[t] = dC[t].T @ v[t] (98)
             real dk_along_t = 0;
             for (int k = 0; k < H; ++k) dk_along_t += dC_t_row[k*K + unit] * w_f_x_v_o_w_i_x_k_q_t_row[1 + k];
-            // dk[t] = dk_along[t]*i[t] + dn[t]*i[t]
+            // dk[t] = dk_along[t]*i[t] + dn[t]*i[t] (98)
             const real dk_t = dk_along_t * i_t + dn_t * i_t;
             dw_f_x_dv_da_o_da_dk_dq_t_row[2*H + 2 + unit] = dk_t;
         }
@@ -2333,12 +2339,12 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // w_f_x[t] = w_f @ x[t]
-            // W_v_x[t] = W_v @ x[t]
-            // W_o_x[t] = W_o @ x[t]
-            // w_i_x[t] = w_i @ x[t]
-            // W_k_x[t] = W_k @ x[t]
-            // W_q_x[t] = W_q @ x[t]
+            // w_f_x[t] = w_f @ x[t] (25)
+            // W_v_x[t] = W_v @ x[t] (9)
+            // W_o_x[t] = W_o @ x[t] (27)
+            // w_i_x[t] = w_i @ x[t] (10)
+            // W_k_x[t] = W_k @ x[t] (8)
+            // W_q_x[t] = W_q @ x[t] (7)
             multiply(
                 a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), 2*a->H + 2*a->K + 2, a->x + first*a->D, a->D,
                 call->packed_w_f_to_W_q, rows, a->D, 2*a->H + 2*a->K + 2, 0);
@@ -2509,7 +2515,7 @@ static void run_backward_part(void *given, struct member *me) {
         }
         meet(me);
         share(1, me, &lo, &hi);
-        // db_f = sum of dw_f_x[t]
+        // db_f = sum of dw_f_x[t] (118)
         sums(a->b_f, a->dw_f_x_dv_da_o_da_dk_dq, 2*a->H + 2*a->K + 2, NULL, 0, total, lo, hi, number > 0);
         share(total, me, &lo, &hi);
         lo += base;
@@ -2525,7 +2531,7 @@ static void run_backward_part(void *given, struct member *me) {
                 a->dn + (first - base)*a->K, a->dw_f_x_dv_da_o_da_dk_dq + (first - base)*(2*a->H + 2*a->K + 2));
             if (a->need_x) {
                 // dx[t] = W_q.T @ dq[t] + W_k.T @ dk[t] + W_v.T @ dv[t] + w_i.T @ da[t] + w_f.T @ dw_f_x[t] + W_o.T @
-                //     da_o[t]
+                //     da_o[t] (100)
                 multiply(
                     a->dx + first*a->D, a->D, a->dw_f_x_dv_da_o_da_dk_dq + (first - base)*(2*a->H + 2*a->K + 2),
                     2*a->H + 2*a->K + 2, call->packed_w_f_to_W_q, rows, 2*a->H + 2*a->K + 2, a->D, 0);
@@ -2534,26 +2540,26 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(2*a->H + 2*a->K + 2, me, &lo, &hi);
         if (scratch) {
-            // dw_f = sum of outer(dw_f_x[t], x[t])
-            // dW_v = sum of outer(dv[t], x[t])
-            // dW_o = sum of outer(da_o[t], x[t])
-            // dw_i = sum of outer(da[t], x[t])
-            // dW_k = sum of outer(dk[t], x[t])
-            // dW_q = sum of outer(dq[t], x[t])
+            // dw_f = sum of outer(dw_f_x[t], x[t]) (117)
+            // dW_v = sum of outer(dv[t], x[t]) (113)
+            // dW_o = sum of outer(da_o[t], x[t]) (119)
+            // dw_i = sum of outer(da[t], x[t]) (115)
+            // dW_k = sum of outer(dk[t], x[t]) (111)
+            // dW_q = sum of outer(dq[t], x[t]) (109)
             gradient(
                 a->w_f_, a->D, a->dw_f_x_dv_da_o_da_dk_dq, 2*a->H + 2*a->K + 2, NULL, 0, a->x, a->D, NULL, base,
                 total, lo, hi, number > 0, a->D, scratch);
         }
         share(2*a->K, me, &lo, &hi);
-        // db_k = sum of dk[t]
-        // db_q = sum of dq[t]
+        // db_k = sum of dk[t] (112)
+        // db_q = sum of dq[t] (110)
         sums(
             a->b_k, a->dw_f_x_dv_da_o_da_dk_dq + 2*a->H + 2, 2*a->H + 2*a->K + 2, NULL, 0, total, lo, hi,
             number > 0);
         share(2*a->H + 1, me, &lo, &hi);
-        // db_v = sum of dv[t]
-        // db_o = sum of da_o[t]
-        // db_i = sum of da[t]
+        // db_v = sum of dv[t] (114)
+        // db_o = sum of da_o[t] (120)
+        // db_i = sum of da[t] (116)
         sums(
             a->b_v, a->dw_f_x_dv_da_o_da_dk_dq + 1, 2*a->H + 2*a->K + 2, NULL, 0, total, lo, hi, number > 0);
     }
@@ -2612,12 +2618,12 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // w_f_x[t] = w_f @ x[t]
-        // W_v_x[t] = W_v @ x[t]
-        // W_o_x[t] = W_o @ x[t]
-        // w_i_x[t] = w_i @ x[t]
-        // W_k_x[t] = W_k @ x[t]
-        // W_q_x[t] = W_q @ x[t]
+        // w_f_x[t] = w_f @ x[t] (25)
+        // W_v_x[t] = W_v @ x[t] (9)
+        // W_o_x[t] = W_o @ x[t] (27)
+        // w_i_x[t] = w_i @ x[t] (10)
+        // W_k_x[t] = W_k @ x[t] (8)
+        // W_q_x[t] = W_q @ x[t] (7)
         multiply_plain(
             a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), 2*a->H + 2*a->K + 2, a->x + first*a->D, a->D,
             a->w_f, 1, a->D, rows, a->D, 2*a->H + 2*a->K + 2, 0);

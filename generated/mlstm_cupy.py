@@ -7,7 +7,7 @@ part of W_k and b_k; the block around the cell (projections, convolution, norm) 
 
 The cell mlstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mlstm``.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "41292adf3b91d546"
+STAMP = "9ef16882c5fb71d8"
 
 
 class Params(Mapping[str, Any]):
@@ -390,25 +390,25 @@ def _forward_sweep(
     w_f_to_W_q_T = params.stack("w_f", "W_q").T
     kernels = _kernels(dtype)
 
-    # w_f_x[t] = w_f @ x[t]
-    # W_v_x[t] = W_v @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # w_i_x[t] = w_i @ x[t]
-    # W_k_x[t] = W_k @ x[t]
-    # W_q_x[t] = W_q @ x[t]
+    # w_f_x[t] = w_f @ x[t] (25)
+    # W_v_x[t] = W_v @ x[t] (9)
+    # W_o_x[t] = W_o @ x[t] (27)
+    # w_i_x[t] = w_i @ x[t] (10)
+    # W_k_x[t] = W_k @ x[t] (8)
+    # W_q_x[t] = W_q @ x[t] (7)
     w_f_x_to_W_q_x = w_f_x_v_o_w_i_x_k_q
     cp.matmul(x_rows, w_f_to_W_q_T, out=w_f_x_to_W_q_x)
-    # q[t] = W_q_x[t] + b_q (query)
-    # k[t] = W_k_x[t] + b_k (key)
+    # q[t] = W_q_x[t] + b_q (query) (7)
+    # k[t] = W_k_x[t] + b_k (key) (8)
     _launch_units(kernels.forward_1, pack.size, K, H, K, w_f_x_v_o_w_i_x_k_q, b_q, b_k)
-    # v[t] = W_v_x[t] + b_v (value)
-    # a_o[t] = W_o_x[t] + b_o
-    # o[t] = sigmoid(a_o[t]) (output gate)
+    # v[t] = W_v_x[t] + b_v (value) (9)
+    # a_o[t] = W_o_x[t] + b_o (27)
+    # o[t] = sigmoid(a_o[t]) (output gate) (27)
     _launch_units(kernels.forward_2, pack.size, H, H, K, w_f_x_v_o_w_i_x_k_q, b_v, b_o)
-    # a[t] = w_i_x[t] + b_i (logarithm of the input gate)
-    # a_l[t] = -w_f_x[t] - b_f
-    # softplus_a_l[t] = softplus(a_l[t])
-    # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+    # a[t] = w_i_x[t] + b_i (logarithm of the input gate) (10)
+    # a_l[t] = -w_f_x[t] - b_f (25)
+    # softplus_a_l[t] = softplus(a_l[t]) (25)
+    # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
     _launch_units(kernels.forward_3, pack.size, 1, H, K, w_f_x_v_o_w_i_x_k_q, b_i, a, b_f, a_l, l)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -417,28 +417,28 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # a_m[t] = l[t] + m[t-1]
-        # m[t] = maximum(a_m[t], a[t]) (stabiliser)
-        # a_i[t] = a[t] - m[t]
-        # a_f[t] = l[t] + m[t-1] - m[t]
-        # i[t] = exp(a_i[t]) (stabilised input gate)
-        # f[t] = exp(a_f[t]) (stabilised forget gate)
-        # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory)
-        # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser)
+        # a_m[t] = l[t] + m[t-1] (29)
+        # m[t] = maximum(a_m[t], a[t]) (stabiliser) (29)
+        # a_i[t] = a[t] - m[t] (31)
+        # a_f[t] = l[t] + m[t-1] - m[t] (33)
+        # i[t] = exp(a_i[t]) (stabilised input gate) (31)
+        # f[t] = exp(a_f[t]) (stabilised forget gate) (33)
+        # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory) (16)
+        # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser) (17)
         _launch_rows(
             kernels.forward_4, n, max(H*K, K), 1024, H, K, l, at_0[t].start, m, at_1_0[t].start, a, at_0[t].start,
             m, at_1[t].start, C, at_1_0[t].start, w_f_x_v_o_w_i_x_k_q, at_0[t].start, C, at_1[t].start, n_,
             at_1_0[t].start, n_, at_1[t].start,
         )
 
-    # a_h[t] = -m[t]
-    # exp_a_h[t] = exp(a_h[t])
-    # C_q[t] = C[t] @ q[t]
-    # product_n[t] = n[t]*q[t]
-    # dot_n[t] = sum(product_n[t])
-    # abs_dot_n[t] = abs(dot_n[t])
-    # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t])
-    # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state)
+    # a_h[t] = -m[t] (37)
+    # exp_a_h[t] = exp(a_h[t]) (37)
+    # C_q[t] = C[t] @ q[t] (37)
+    # product_n[t] = n[t]*q[t] (37)
+    # dot_n[t] = sum(product_n[t]) (37)
+    # abs_dot_n[t] = abs(dot_n[t]) (37)
+    # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
+    # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state) (37)
     _launch_rows(
         kernels.forward_5, pack.size, max(32*H, K, H), 256, H, K, m, 1 * batch, C, 1 * batch,
         w_f_x_v_o_w_i_x_k_q, C_q, n_, 1 * batch, dot_n, h,
@@ -557,24 +557,24 @@ def _backward_sweep(
     kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
-    # abs_dot_n[t] = abs(dot_n[t])
-    # a_h[t] = -m[t]
-    # exp_a_h[t] = exp(a_h[t])
-    # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t])
-    # dmaximum_abs_dot_n_each[t] = dy[t]*o[t]*C_q[t]
-    # dC_q[t] = dy[t]*o[t]/maximum_abs_dot_n[t]
-    # do[t] = dy[t]*C_q[t]/maximum_abs_dot_n[t]
-    # da_o[t] = do[t]*o[t]*(1 - o[t])
-    # dmaximum_abs_dot_n_sum[t] = sum(dmaximum_abs_dot_n_each[t])
-    # dmaximum_abs_dot_n[t] = -dmaximum_abs_dot_n_sum[t]/maximum_abs_dot_n[t]**2
+    # abs_dot_n[t] = abs(dot_n[t]) (37)
+    # a_h[t] = -m[t] (37)
+    # exp_a_h[t] = exp(a_h[t]) (37)
+    # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
+    # dmaximum_abs_dot_n_each[t] = dy[t]*o[t]*C_q[t] (82)
+    # dC_q[t] = dy[t]*o[t]/maximum_abs_dot_n[t] (84)
+    # do[t] = dy[t]*C_q[t]/maximum_abs_dot_n[t] (92)
+    # da_o[t] = do[t]*o[t]*(1 - o[t]) (100)
+    # dmaximum_abs_dot_n_sum[t] = sum(dmaximum_abs_dot_n_each[t]) (82)
+    # dmaximum_abs_dot_n[t] = -dmaximum_abs_dot_n_sum[t]/maximum_abs_dot_n[t]**2 (82)
     # dexp_a_h[t] = dmaximum_abs_dot_n[t]*(greater(exp_a_h[t], abs_dot_n[t])/2 + greater_equal(exp_a_h[t],
-    #     abs_dot_n[t])/2)
+    #     abs_dot_n[t])/2) (90)
     # dabs_dot_n[t] = dmaximum_abs_dot_n[t]*(greater(abs_dot_n[t], exp_a_h[t])/2 + greater_equal(abs_dot_n[t],
-    #     exp_a_h[t])/2)
-    # da_h[t] = dexp_a_h[t]*exp_a_h[t]
-    # ddot_n[t] = dabs_dot_n[t]*sign(dot_n[t])
-    # dq_back[t] = C[t].T @ dC_q[t]
-    # dq[t] = ddot_n[t]*n[t] + dq_back[t]
+    #     exp_a_h[t])/2) (82)
+    # da_h[t] = dexp_a_h[t]*exp_a_h[t] (90)
+    # ddot_n[t] = dabs_dot_n[t]*sign(dot_n[t]) (82)
+    # dq_back[t] = C[t].T @ dC_q[t] (99)
+    # dq[t] = ddot_n[t]*n[t] + dq_back[t] (99)
     _launch_rows(
         kernels.backward_1, pack.size, max(H, K), 256, H, K, dot_n, m, 1 * batch, dy_rows, w_f_x_v_o_w_i_x_k_q,
         C_q, dC_q, dw_f_x_dv_da_o_da_dk_dq, da_h, ddot_n, C, 1 * batch, n_, 1 * batch,
@@ -587,33 +587,33 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # softplus_a_l[t] = softplus(a_l[t])
-        # a_i[t] = a[t] - m[t]
-        # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
-        # i[t] = exp(a_i[t]) (stabilised input gate)
-        # a_m[t] = l[t] + m[t-1]
-        # a_f[t] = l[t] + m[t-1] - m[t]
-        # f[t] = exp(a_f[t]) (stabilised forget gate)
-        # dn[t] = ddot_n[t]*q[t] + dn_via[t+1]
-        # df_each_2[t] = dn[t]*n[t-1]
-        # di_each_2[t] = dn[t]*k[t]
-        # dn_via[t] = dn[t]*f[t]
-        # df_sum_2[t] = sum(df_each_2[t])
-        # di_sum_2[t] = sum(di_each_2[t])
-        # dC[t] = dC_q[t][:,None]*q[t][None,:] + dC_via[t+1]
-        # df_each[t] = dC[t]*C[t-1]
-        # dC_via[t] = dC[t]*f[t]
-        # df_sum[t] = sum(df_each[t])
-        # df[t] = df_sum[t] + df_sum_2[t]
-        # da_f[t] = df[t]*f[t]
-        # di_along[t] = dC[t] @ k[t]
-        # di_each[t] = di_along[t]*v[t]
-        # di_sum[t] = sum(di_each[t])
-        # di[t] = di_sum[t] + di_sum_2[t]
-        # da_i[t] = di[t]*i[t]
-        # dm[t] = -da_i[t] - da_f[t] - da_h[t] + dm_via[t+1]
-        # da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2)
-        # dm_via[t] = da_m[t] + da_f[t]
+        # softplus_a_l[t] = softplus(a_l[t]) (25)
+        # a_i[t] = a[t] - m[t] (31)
+        # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
+        # i[t] = exp(a_i[t]) (stabilised input gate) (31)
+        # a_m[t] = l[t] + m[t-1] (29)
+        # a_f[t] = l[t] + m[t-1] - m[t] (33)
+        # f[t] = exp(a_f[t]) (stabilised forget gate) (33)
+        # dn[t] = ddot_n[t]*q[t] + dn_via[t+1] (82)
+        # df_each_2[t] = dn[t]*n[t-1] (85)
+        # di_each_2[t] = dn[t]*k[t] (87)
+        # dn_via[t] = dn[t]*f[t] (82)
+        # df_sum_2[t] = sum(df_each_2[t]) (85)
+        # di_sum_2[t] = sum(di_each_2[t]) (87)
+        # dC[t] = dC_q[t][:,None]*q[t][None,:] + dC_via[t+1] (84)
+        # df_each[t] = dC[t]*C[t-1] (85)
+        # dC_via[t] = dC[t]*f[t] (84)
+        # df_sum[t] = sum(df_each[t]) (85)
+        # df[t] = df_sum[t] + df_sum_2[t] (85)
+        # da_f[t] = df[t]*f[t] (90)
+        # di_along[t] = dC[t] @ k[t] (97)
+        # di_each[t] = di_along[t]*v[t] (87)
+        # di_sum[t] = sum(di_each[t]) (87)
+        # di[t] = di_sum[t] + di_sum_2[t] (87)
+        # da_i[t] = di[t]*i[t] (90)
+        # dm[t] = -da_i[t] - da_f[t] - da_h[t] + dm_via[t+1] (90)
+        # da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2) (94)
+        # dm_via[t] = da_m[t] + da_f[t] (90)
         _launch_rows(
             kernels.backward_2, n, max(K, H*K, 32*H, 1), 1024, H, K, a_l, at_0[t].start, a, at_0[t].start, m,
             at_1[t].start, i, at_0[t].start, m, at_1_0[t].start, a_m, at_0[t].start, ddot_n, at_0[t].start,
@@ -624,43 +624,44 @@ def _backward_sweep(
             ring_1_0[t].start,
         )
 
-    # dl[t] = da_m[t] + da_f[t]
-    # da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t]
-    # dsoftplus_a_l[t] = -dl[t]
-    # da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t])
-    # dw_f_x[t] = -da_l[t]
+    # dl[t] = da_m[t] + da_f[t] (94)
+    # da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t] (96)
+    # dsoftplus_a_l[t] = -dl[t] (100)
+    # da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t]) (100)
+    # dw_f_x[t] = -da_l[t] (100)
     _launch_units(
         kernels.backward_3, pack.size, 1, H, K, da_m, da_i_da_f, dm, a, a_m, dw_f_x_dv_da_o_da_dk_dq, a_l,
     )
-    # db_f = sum of dw_f_x[t]
+    # db_f = sum of dw_f_x[t] (118)
     dw_f_x = dw_f_x_dv_da_o_da_dk_dq[:, : 1]
     cp.matmul(ones, dw_f_x, out=db_f.reshape(1, -1))
-    # dv[t] = di_along[t]*i[t]
+    # dv[t] = di_along[t]*i[t] (97)
     _launch_units(kernels.backward_4, pack.size, H, H, K, di_along, i, dw_f_x_dv_da_o_da_dk_dq)
-    # dk_along[t] = dC[t].T @ v[t]
-    # dk[t] = dk_along[t]*i[t] + dn[t]*i[t]
+    # dk_along[t] = dC[t].T @ v[t] (98)
+    # dk[t] = dk_along[t]*i[t] + dn[t]*i[t] (98)
     _launch_units(
         kernels.backward_5, pack.size, K, H, K, dC, w_f_x_v_o_w_i_x_k_q, i, dn, dw_f_x_dv_da_o_da_dk_dq,
     )
     if need_x:
         # dx[t] = W_q.T @ dq[t] + W_k.T @ dk[t] + W_v.T @ dv[t] + w_i.T @ da[t] + w_f.T @ dw_f_x[t] + W_o.T @ da_o[t]
+        #     (100)
         dw_f_x_to_dq = dw_f_x_dv_da_o_da_dk_dq
         cp.matmul(dw_f_x_to_dq, w_f_to_W_q, out=dx_)
-    # dw_f = sum of outer(dw_f_x[t], x[t])
-    # dW_v = sum of outer(dv[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dw_i = sum of outer(da[t], x[t])
-    # dW_k = sum of outer(dk[t], x[t])
-    # dW_q = sum of outer(dq[t], x[t])
+    # dw_f = sum of outer(dw_f_x[t], x[t]) (117)
+    # dW_v = sum of outer(dv[t], x[t]) (113)
+    # dW_o = sum of outer(da_o[t], x[t]) (119)
+    # dw_i = sum of outer(da[t], x[t]) (115)
+    # dW_k = sum of outer(dk[t], x[t]) (111)
+    # dW_q = sum of outer(dq[t], x[t]) (109)
     dw_f_x_to_dq_ = dw_f_x_dv_da_o_da_dk_dq
     cp.matmul(dw_f_x_to_dq_.T, x_, out=dw_f_to_dW_q)
-    # db_k = sum of dk[t]
-    # db_q = sum of dq[t]
+    # db_k = sum of dk[t] (112)
+    # db_q = sum of dq[t] (110)
     dk_to_dq = dw_f_x_dv_da_o_da_dk_dq[:, 2*H + 2 :]
     cp.matmul(ones, dk_to_dq, out=db_k_to_db_q.reshape(1, -1))
-    # db_v = sum of dv[t]
-    # db_o = sum of da_o[t]
-    # db_i = sum of da[t]
+    # db_v = sum of dv[t] (114)
+    # db_o = sum of da_o[t] (120)
+    # db_i = sum of da[t] (116)
     dv_to_da = dw_f_x_dv_da_o_da_dk_dq[:, 1 : 2*H + 2]
     cp.matmul(ones, dv_to_da, out=db_v_to_db_i.reshape(1, -1))
 
@@ -722,46 +723,46 @@ def step(
     C_t1 = C_before[0]
     n_t1 = n_before[0]
 
-    # w_f_x[t] = w_f @ x[t]
-    # W_v_x[t] = W_v @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # w_i_x[t] = w_i @ x[t]
-    # W_k_x[t] = W_k @ x[t]
-    # W_q_x[t] = W_q @ x[t]
+    # w_f_x[t] = w_f @ x[t] (25)
+    # W_v_x[t] = W_v @ x[t] (9)
+    # W_o_x[t] = W_o @ x[t] (27)
+    # w_i_x[t] = w_i @ x[t] (10)
+    # W_k_x[t] = W_k @ x[t] (8)
+    # W_q_x[t] = W_q @ x[t] (7)
     w_f_x_to_W_q_x_t = w_f_x_v_o_w_i_x_k_q
     cp.matmul(x_t_, w_f_to_W_q_T, out=w_f_x_to_W_q_x_t)
-    # q[t] = W_q_x[t] + b_q (query)
-    # k[t] = W_k_x[t] + b_k (key)
+    # q[t] = W_q_x[t] + b_q (query) (7)
+    # k[t] = W_k_x[t] + b_k (key) (8)
     _launch_units(kernels.forward_1, batch, K, H, K, w_f_x_v_o_w_i_x_k_q, b_q, b_k)
-    # v[t] = W_v_x[t] + b_v (value)
-    # a_o[t] = W_o_x[t] + b_o
-    # o[t] = sigmoid(a_o[t]) (output gate)
+    # v[t] = W_v_x[t] + b_v (value) (9)
+    # a_o[t] = W_o_x[t] + b_o (27)
+    # o[t] = sigmoid(a_o[t]) (output gate) (27)
     _launch_units(kernels.forward_2, batch, H, H, K, w_f_x_v_o_w_i_x_k_q, b_v, b_o)
-    # a[t] = w_i_x[t] + b_i (logarithm of the input gate)
-    # a_l[t] = -w_f_x[t] - b_f
-    # softplus_a_l[t] = softplus(a_l[t])
-    # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+    # a[t] = w_i_x[t] + b_i (logarithm of the input gate) (10)
+    # a_l[t] = -w_f_x[t] - b_f (25)
+    # softplus_a_l[t] = softplus(a_l[t]) (25)
+    # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
     _launch_units(kernels.forward_3, batch, 1, H, K, w_f_x_v_o_w_i_x_k_q, b_i, a, b_f, a_l, l)
-    # a_m[t] = l[t] + m[t-1]
-    # m[t] = maximum(a_m[t], a[t]) (stabiliser)
-    # a_i[t] = a[t] - m[t]
-    # a_f[t] = l[t] + m[t-1] - m[t]
-    # i[t] = exp(a_i[t]) (stabilised input gate)
-    # f[t] = exp(a_f[t]) (stabilised forget gate)
-    # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory)
-    # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser)
+    # a_m[t] = l[t] + m[t-1] (29)
+    # m[t] = maximum(a_m[t], a[t]) (stabiliser) (29)
+    # a_i[t] = a[t] - m[t] (31)
+    # a_f[t] = l[t] + m[t-1] - m[t] (33)
+    # i[t] = exp(a_i[t]) (stabilised input gate) (31)
+    # f[t] = exp(a_f[t]) (stabilised forget gate) (33)
+    # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory) (16)
+    # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser) (17)
     _launch_rows(
         kernels.forward_4, batch, max(H*K, K), 1024, H, K, l, 0, m_t1, 0, a, 0, m, 0, C_t1, 0,
         w_f_x_v_o_w_i_x_k_q, 0, C, 0, n_t1, 0, n_, 0,
     )
-    # a_h[t] = -m[t]
-    # exp_a_h[t] = exp(a_h[t])
-    # C_q[t] = C[t] @ q[t]
-    # product_n[t] = n[t]*q[t]
-    # dot_n[t] = sum(product_n[t])
-    # abs_dot_n[t] = abs(dot_n[t])
-    # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t])
-    # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state)
+    # a_h[t] = -m[t] (37)
+    # exp_a_h[t] = exp(a_h[t]) (37)
+    # C_q[t] = C[t] @ q[t] (37)
+    # product_n[t] = n[t]*q[t] (37)
+    # dot_n[t] = sum(product_n[t]) (37)
+    # abs_dot_n[t] = abs(dot_n[t]) (37)
+    # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
+    # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state) (37)
     _launch_rows(
         kernels.forward_5, batch, max(32*H, K, H), 256, H, K, m, 0, C, 0, w_f_x_v_o_w_i_x_k_q, C_q, n_, 0,
         dot_n, h,
@@ -936,11 +937,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -953,7 +960,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1145,9 +1152,9 @@ __device__ inline void forward_1_unit(
     const real* b_q,
     const real* b_k,
     const forward_1_in& in) {
-    // q[t] = W_q_x[t] + b_q (query)
+    // q[t] = W_q_x[t] + b_q (query) (7)
     const real q_t = in.W_q_x_t + in.b_q;
-    // k[t] = W_k_x[t] + b_k (key)
+    // k[t] = W_k_x[t] + b_k (key) (8)
     const real k_t = in.W_k_x_t + in.b_k;
     w_f_x_v_o_w_i_x_k_q_t_rows[row * (2*H + 2*K + 2) + 2*H + K + 2 + unit] = q_t;
     w_f_x_v_o_w_i_x_k_q_t_rows[row * (2*H + 2*K + 2) + 2*H + 2 + unit] = k_t;
@@ -1183,11 +1190,11 @@ __device__ inline void forward_2_unit(
     const real* b_v,
     const real* b_o,
     const forward_2_in& in) {
-    // v[t] = W_v_x[t] + b_v (value)
+    // v[t] = W_v_x[t] + b_v (value) (9)
     const real v_t = in.W_v_x_t + in.b_v;
-    // a_o[t] = W_o_x[t] + b_o
+    // a_o[t] = W_o_x[t] + b_o (27)
     const real a_o_t = in.W_o_x_t + in.b_o;
-    // o[t] = sigmoid(a_o[t]) (output gate)
+    // o[t] = sigmoid(a_o[t]) (output gate) (27)
     const real o_t = sigmoid(a_o_t);
     w_f_x_v_o_w_i_x_k_q_t_rows[row * (2*H + 2*K + 2) + 1 + unit] = v_t;
     w_f_x_v_o_w_i_x_k_q_t_rows[row * (2*H + 2*K + 2) + H + 1 + unit] = o_t;
@@ -1227,13 +1234,13 @@ __device__ inline void forward_3_unit(
     real* a_l_t_rows,
     real* l_t_rows,
     const forward_3_in& in) {
-    // a[t] = w_i_x[t] + b_i (logarithm of the input gate)
+    // a[t] = w_i_x[t] + b_i (logarithm of the input gate) (10)
     const real a_t = in.w_i_x_t + b_i[0];
-    // a_l[t] = -w_f_x[t] - b_f
+    // a_l[t] = -w_f_x[t] - b_f (25)
     const real a_l_t = -in.w_f_x_t - b_f[0];
-    // softplus_a_l[t] = softplus(a_l[t])
+    // softplus_a_l[t] = softplus(a_l[t]) (25)
     const real softplus_a_l_t = softplus(a_l_t);
-    // l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+    // l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
     const real l_t = -softplus_a_l_t;
     a_t_rows[row + 0] = a_t;
     a_l_t_rows[row + 0] = a_l_t;
@@ -1265,17 +1272,17 @@ __device__ inline void forward_4_row(
     const real l_t = l_t_row[0];
     const real m_t1 = m_t1_row[0];
     const real a_t = a_t_row[0];
-    // a_m[t] = l[t] + m[t-1]
+    // a_m[t] = l[t] + m[t-1] (29)
     const real a_m_t = l_t + m_t1;
-    // m[t] = maximum(a_m[t], a[t]) (stabiliser)
+    // m[t] = maximum(a_m[t], a[t]) (stabiliser) (29)
     const real m_t = maximum(a_m_t, a_t);
-    // a_i[t] = a[t] - m[t]
+    // a_i[t] = a[t] - m[t] (31)
     const real a_i_t = a_t - m_t;
-    // a_f[t] = l[t] + m[t-1] - m[t]
+    // a_f[t] = l[t] + m[t-1] - m[t] (33)
     const real a_f_t = l_t + m_t1 - m_t;
-    // i[t] = exp(a_i[t]) (stabilised input gate)
+    // i[t] = exp(a_i[t]) (stabilised input gate) (31)
     const real i_t = exp(a_i_t);
-    // f[t] = exp(a_f[t]) (stabilised forget gate)
+    // f[t] = exp(a_f[t]) (stabilised forget gate) (33)
     const real f_t = exp(a_f_t);
     if (threadIdx.x == 0) m_t_row[0] = m_t;
     for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
@@ -1284,14 +1291,14 @@ __device__ inline void forward_4_row(
         const real C_t1 = C_t1_row[unit];
         const real v_t_i = w_f_x_v_o_w_i_x_k_q_t_row[1 + i];
         const real k_t_j = w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + j];
-        // C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory)
+        // C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory) (16)
         const real C_t = f_t * C_t1 + i_t * v_t_i * k_t_j;
         C_t_row[unit] = C_t;
     }
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real n_t1 = n_t1_row[unit];
         const real k_t = w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + unit];
-        // n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser)
+        // n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser) (17)
         const real n_t = f_t * n_t1 + i_t * k_t;
         n_t_row[unit] = n_t;
     }
@@ -1317,12 +1324,12 @@ __device__ inline void forward_5_row(
     real* dot_n_t_row = dot_n_t_rows + row;
     real* h_t_row = h_t_rows + row * H;
     const real m_t = m_t_row[0];
-    // a_h[t] = -m[t]
+    // a_h[t] = -m[t] (37)
     const real a_h_t = -m_t;
-    // exp_a_h[t] = exp(a_h[t])
+    // exp_a_h[t] = exp(a_h[t]) (37)
     const real exp_a_h_t = exp(a_h_t);
     for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
-        // C_q[t] = C[t] @ q[t]
+        // C_q[t] = C[t] @ q[t] (37)
         real C_q_t = 0;
         for (int k = lane; k < K; k += 32) C_q_t += C_t_row[unit*K + k] * w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + k];
         C_q_t = warp_sum(C_q_t);
@@ -1334,21 +1341,21 @@ __device__ inline void forward_5_row(
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real n_t = n_t_row[unit];
         const real q_t = w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + unit];
-        // product_n[t] = n[t]*q[t]
+        // product_n[t] = n[t]*q[t] (37)
         const real product_n_t = n_t * q_t;
         partial_dot_n += product_n_t;
     }
-    // dot_n[t] = sum(product_n[t])
+    // dot_n[t] = sum(product_n[t]) (37)
     const real dot_n_t = block_sum(partial_dot_n);
     if (threadIdx.x == 0) dot_n_t_row[0] = dot_n_t;
-    // abs_dot_n[t] = abs(dot_n[t])
+    // abs_dot_n[t] = abs(dot_n[t]) (37)
     const real abs_dot_n_t = fabs(dot_n_t);
-    // maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t])
+    // maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
     const real maximum_abs_dot_n_t = maximum(abs_dot_n_t, exp_a_h_t);
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real o_t = w_f_x_v_o_w_i_x_k_q_t_row[H + 1 + unit];
         const real C_q_t = C_q_t_row[unit];
-        // h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state)
+        // h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state) (37)
         const real h_t = o_t * C_q_t / maximum_abs_dot_n_t;
         h_t_row[unit] = h_t;
     }
@@ -1382,56 +1389,56 @@ __device__ inline void backward_1_row(
     const real* n_t_row = n_t_rows + row * K;
     const real dot_n_t = dot_n_t_row[0];
     const real m_t = m_t_row[0];
-    // abs_dot_n[t] = abs(dot_n[t])
+    // abs_dot_n[t] = abs(dot_n[t]) (37)
     const real abs_dot_n_t = fabs(dot_n_t);
-    // a_h[t] = -m[t]
+    // a_h[t] = -m[t] (37)
     const real a_h_t = -m_t;
-    // exp_a_h[t] = exp(a_h[t])
+    // exp_a_h[t] = exp(a_h[t]) (37)
     const real exp_a_h_t = exp(a_h_t);
-    // maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t])
+    // maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
     const real maximum_abs_dot_n_t = maximum(abs_dot_n_t, exp_a_h_t);
     real partial_dmaximum_abs_dot_n_sum = 0;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real dy_t = dy_t_row[unit];
         const real o_t = w_f_x_v_o_w_i_x_k_q_t_row[H + 1 + unit];
         const real C_q_t = C_q_t_row[unit];
-        // dmaximum_abs_dot_n_each[t] = dy[t]*o[t]*C_q[t]
+        // dmaximum_abs_dot_n_each[t] = dy[t]*o[t]*C_q[t] (82)
         const real dmaximum_abs_dot_n_each_t = dy_t * o_t * C_q_t;
-        // dC_q[t] = dy[t]*o[t]/maximum_abs_dot_n[t]
+        // dC_q[t] = dy[t]*o[t]/maximum_abs_dot_n[t] (84)
         const real dC_q_t = dy_t * o_t / maximum_abs_dot_n_t;
-        // do[t] = dy[t]*C_q[t]/maximum_abs_dot_n[t]
+        // do[t] = dy[t]*C_q[t]/maximum_abs_dot_n[t] (92)
         const real do_t = dy_t * C_q_t / maximum_abs_dot_n_t;
-        // da_o[t] = do[t]*o[t]*(1 - o[t])
+        // da_o[t] = do[t]*o[t]*(1 - o[t]) (100)
         const real da_o_t = do_t * o_t * (1 - o_t);
         partial_dmaximum_abs_dot_n_sum += dmaximum_abs_dot_n_each_t;
         dC_q_t_row[unit] = dC_q_t;
         dw_f_x_dv_da_o_da_dk_dq_t_row[H + 1 + unit] = da_o_t;
     }
-    // dmaximum_abs_dot_n_sum[t] = sum(dmaximum_abs_dot_n_each[t])
+    // dmaximum_abs_dot_n_sum[t] = sum(dmaximum_abs_dot_n_each[t]) (82)
     const real dmaximum_abs_dot_n_sum_t = block_sum(partial_dmaximum_abs_dot_n_sum);
     __syncthreads();
-    // dmaximum_abs_dot_n[t] = -dmaximum_abs_dot_n_sum[t]/maximum_abs_dot_n[t]**2
+    // dmaximum_abs_dot_n[t] = -dmaximum_abs_dot_n_sum[t]/maximum_abs_dot_n[t]**2 (82)
     const real dmaximum_abs_dot_n_t = -dmaximum_abs_dot_n_sum_t / (maximum_abs_dot_n_t * maximum_abs_dot_n_t);
     // dexp_a_h[t] = dmaximum_abs_dot_n[t]*(greater(exp_a_h[t], abs_dot_n[t])/2 + greater_equal(exp_a_h[t],
-    //     abs_dot_n[t])/2)
+    //     abs_dot_n[t])/2) (90)
     const real dexp_a_h_t =
         dmaximum_abs_dot_n_t * ((real)(exp_a_h_t > abs_dot_n_t) / 2 + (real)(exp_a_h_t >= abs_dot_n_t) / 2);
     // dabs_dot_n[t] = dmaximum_abs_dot_n[t]*(greater(abs_dot_n[t], exp_a_h[t])/2 + greater_equal(abs_dot_n[t],
-    //     exp_a_h[t])/2)
+    //     exp_a_h[t])/2) (82)
     const real dabs_dot_n_t =
         dmaximum_abs_dot_n_t * ((real)(abs_dot_n_t > exp_a_h_t) / 2 + (real)(abs_dot_n_t >= exp_a_h_t) / 2);
-    // da_h[t] = dexp_a_h[t]*exp_a_h[t]
+    // da_h[t] = dexp_a_h[t]*exp_a_h[t] (90)
     const real da_h_t = dexp_a_h_t * exp_a_h_t;
-    // ddot_n[t] = dabs_dot_n[t]*sign(dot_n[t])
+    // ddot_n[t] = dabs_dot_n[t]*sign(dot_n[t]) (82)
     const real ddot_n_t = dabs_dot_n_t * sign(dot_n_t);
     if (threadIdx.x == 0) da_h_t_row[0] = da_h_t;
     if (threadIdx.x == 0) ddot_n_t_row[0] = ddot_n_t;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real n_t = n_t_row[unit];
-        // dq_back[t] = C[t].T @ dC_q[t]
+        // dq_back[t] = C[t].T @ dC_q[t] (99)
         real dq_back_t = 0;
         for (int k = 0; k < H; ++k) dq_back_t += C_t_row[k*K + unit] * dC_q_t_row[k];
-        // dq[t] = ddot_n[t]*n[t] + dq_back[t]
+        // dq[t] = ddot_n[t]*n[t] + dq_back[t] (99)
         const real dq_t = ddot_n_t * n_t + dq_back_t;
         dw_f_x_dv_da_o_da_dk_dq_t_row[2*H + K + 2 + unit] = dq_t;
     }
@@ -1495,19 +1502,19 @@ __device__ inline void backward_2_row(
     const real m_t = m_t_row[0];
     const real m_t1 = m_t1_row[0];
     const real ddot_n_t = ddot_n_t_row[0];
-    // softplus_a_l[t] = softplus(a_l[t])
+    // softplus_a_l[t] = softplus(a_l[t]) (25)
     const real softplus_a_l_t = softplus(a_l_t);
-    // a_i[t] = a[t] - m[t]
+    // a_i[t] = a[t] - m[t] (31)
     const real a_i_t = a_t - m_t;
-    // l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+    // l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
     const real l_t = -softplus_a_l_t;
-    // i[t] = exp(a_i[t]) (stabilised input gate)
+    // i[t] = exp(a_i[t]) (stabilised input gate) (31)
     const real i_t = exp(a_i_t);
-    // a_m[t] = l[t] + m[t-1]
+    // a_m[t] = l[t] + m[t-1] (29)
     const real a_m_t = l_t + m_t1;
-    // a_f[t] = l[t] + m[t-1] - m[t]
+    // a_f[t] = l[t] + m[t-1] - m[t] (33)
     const real a_f_t = l_t + m_t1 - m_t;
-    // f[t] = exp(a_f[t]) (stabilised forget gate)
+    // f[t] = exp(a_f[t]) (stabilised forget gate) (33)
     const real f_t = exp(a_f_t);
     if (threadIdx.x == 0) i_t_row[0] = i_t;
     if (threadIdx.x == 0) a_m_t_row[0] = a_m_t;
@@ -1518,22 +1525,22 @@ __device__ inline void backward_2_row(
         const real dn_via_next = dn_via_next_row[unit];
         const real n_t1 = n_t1_row[unit];
         const real k_t = w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + unit];
-        // dn[t] = ddot_n[t]*q[t] + dn_via[t+1]
+        // dn[t] = ddot_n[t]*q[t] + dn_via[t+1] (82)
         const real dn_t = ddot_n_t * q_t + dn_via_next;
-        // df_each_2[t] = dn[t]*n[t-1]
+        // df_each_2[t] = dn[t]*n[t-1] (85)
         const real df_each_2_t = dn_t * n_t1;
-        // di_each_2[t] = dn[t]*k[t]
+        // di_each_2[t] = dn[t]*k[t] (87)
         const real di_each_2_t = dn_t * k_t;
-        // dn_via[t] = dn[t]*f[t]
+        // dn_via[t] = dn[t]*f[t] (82)
         const real dn_via_t = dn_t * f_t;
         partial_df_sum_2 += df_each_2_t;
         partial_di_sum_2 += di_each_2_t;
         dn_t_row[unit] = dn_t;
         dn_via_t_row[unit] = dn_via_t;
     }
-    // df_sum_2[t] = sum(df_each_2[t])
+    // df_sum_2[t] = sum(df_each_2[t]) (85)
     const real df_sum_2_t = block_sum(partial_df_sum_2);
-    // di_sum_2[t] = sum(di_each_2[t])
+    // di_sum_2[t] = sum(di_each_2[t]) (87)
     const real di_sum_2_t = block_sum(partial_di_sum_2);
     real partial_df_sum = 0;
     for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
@@ -1543,51 +1550,51 @@ __device__ inline void backward_2_row(
         const real q_t_j = w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + j];
         const real dC_via_next = dC_via_next_row[unit];
         const real C_t1 = C_t1_row[unit];
-        // dC[t] = dC_q[t][:,None]*q[t][None,:] + dC_via[t+1]
+        // dC[t] = dC_q[t][:,None]*q[t][None,:] + dC_via[t+1] (84)
         const real dC_t = dC_q_t_i * q_t_j + dC_via_next;
-        // df_each[t] = dC[t]*C[t-1]
+        // df_each[t] = dC[t]*C[t-1] (85)
         const real df_each_t = dC_t * C_t1;
-        // dC_via[t] = dC[t]*f[t]
+        // dC_via[t] = dC[t]*f[t] (84)
         const real dC_via_t = dC_t * f_t;
         partial_df_sum += df_each_t;
         dC_t_row[unit] = dC_t;
         dC_via_t_row[unit] = dC_via_t;
     }
-    // df_sum[t] = sum(df_each[t])
+    // df_sum[t] = sum(df_each[t]) (85)
     const real df_sum_t = block_sum(partial_df_sum);
     __syncthreads();
-    // df[t] = df_sum[t] + df_sum_2[t]
+    // df[t] = df_sum[t] + df_sum_2[t] (85)
     const real df_t = df_sum_t + df_sum_2_t;
-    // da_f[t] = df[t]*f[t]
+    // da_f[t] = df[t]*f[t] (90)
     const real da_f_t = df_t * f_t;
     if (threadIdx.x == 0) da_i_da_f_t_row[1] = da_f_t;
     real partial_di_sum = 0;
     for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
         const real v_t = w_f_x_v_o_w_i_x_k_q_t_row[1 + unit];
-        // di_along[t] = dC[t] @ k[t]
+        // di_along[t] = dC[t] @ k[t] (97)
         real di_along_t = 0;
         for (int k = lane; k < K; k += 32) di_along_t += dC_t_row[unit*K + k] * w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + k];
         di_along_t = warp_sum(di_along_t);
-        // di_each[t] = di_along[t]*v[t]
+        // di_each[t] = di_along[t]*v[t] (87)
         const real di_each_t = di_along_t * v_t;
         __syncwarp();
         if (lane == 0) partial_di_sum += di_each_t;
         if (lane == 0) di_along_t_row[unit] = di_along_t;
     }
-    // di_sum[t] = sum(di_each[t])
+    // di_sum[t] = sum(di_each[t]) (87)
     const real di_sum_t = block_sum(partial_di_sum);
     __syncthreads();
     const real da_h_t = da_h_t_row[0];
     const real dm_via_next = dm_via_next_row[0];
-    // di[t] = di_sum[t] + di_sum_2[t]
+    // di[t] = di_sum[t] + di_sum_2[t] (87)
     const real di_t = di_sum_t + di_sum_2_t;
-    // da_i[t] = di[t]*i[t]
+    // da_i[t] = di[t]*i[t] (90)
     const real da_i_t = di_t * i_t;
-    // dm[t] = -da_i[t] - da_f[t] - da_h[t] + dm_via[t+1]
+    // dm[t] = -da_i[t] - da_f[t] - da_h[t] + dm_via[t+1] (90)
     const real dm_t = -da_i_t - da_f_t - da_h_t + dm_via_next;
-    // da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2)
+    // da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2) (94)
     const real da_m_t = dm_t * ((real)(a_m_t > a_t) / 2 + (real)(a_m_t >= a_t) / 2);
-    // dm_via[t] = da_m[t] + da_f[t]
+    // dm_via[t] = da_m[t] + da_f[t] (90)
     const real dm_via_t = da_m_t + da_f_t;
     if (threadIdx.x == 0) da_i_da_f_t_row[0] = da_i_t;
     if (threadIdx.x == 0) dm_t_row[0] = dm_t;
@@ -1636,15 +1643,15 @@ __device__ inline void backward_3_unit(
     real* dw_f_x_dv_da_o_da_dk_dq_t_rows,
     const real* a_l_t_rows,
     const backward_3_in& in) {
-    // dl[t] = da_m[t] + da_f[t]
+    // dl[t] = da_m[t] + da_f[t] (94)
     const real dl_t = in.da_m_t + in.da_f_t;
-    // da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t]
+    // da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t] (96)
     const real da_t = in.dm_t * ((real)(in.a_t > in.a_m_t) / 2 + (real)(in.a_t >= in.a_m_t) / 2) + in.da_i_t;
-    // dsoftplus_a_l[t] = -dl[t]
+    // dsoftplus_a_l[t] = -dl[t] (100)
     const real dsoftplus_a_l_t = -dl_t;
-    // da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t])
+    // da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t]) (100)
     const real da_l_t = dsoftplus_a_l_t * sigmoid(in.a_l_t);
-    // dw_f_x[t] = -da_l[t]
+    // dw_f_x[t] = -da_l[t] (100)
     const real dw_f_x_t = -da_l_t;
     dw_f_x_dv_da_o_da_dk_dq_t_rows[row * (2*H + 2*K + 2) + 2*H + 1] = da_t;
     dw_f_x_dv_da_o_da_dk_dq_t_rows[row * (2*H + 2*K + 2) + 0] = dw_f_x_t;
@@ -1678,7 +1685,7 @@ __device__ inline void backward_4_unit(
     const real* i_t_rows,
     real* dw_f_x_dv_da_o_da_dk_dq_t_rows,
     const backward_4_in& in) {
-    // dv[t] = di_along[t]*i[t]
+    // dv[t] = di_along[t]*i[t] (97)
     const real dv_t = in.di_along_t * in.i_t;
     dw_f_x_dv_da_o_da_dk_dq_t_rows[row * (2*H + 2*K + 2) + 1 + unit] = dv_t;
 }
@@ -1715,11 +1722,11 @@ __device__ inline void backward_5_unit(
     const real* dn_t_rows,
     real* dw_f_x_dv_da_o_da_dk_dq_t_rows,
     const backward_5_in& in) {
-    // dk_along[t] = dC[t].T @ v[t]
+    // dk_along[t] = dC[t].T @ v[t] (98)
     real dk_along_t = 0;
     for (int k = 0; k < H; ++k) dk_along_t += dC_t_rows[row * (H*K) + k*K + unit] * w_f_x_v_o_w_i_x_k_q_t_rows[row *
         (2*H + 2*K + 2) + 1 + k];
-    // dk[t] = dk_along[t]*i[t] + dn[t]*i[t]
+    // dk[t] = dk_along[t]*i[t] + dn[t]*i[t] (98)
     const real dk_t = dk_along_t * in.i_t + in.dn_t * in.i_t;
     dw_f_x_dv_da_o_da_dk_dq_t_rows[row * (2*H + 2*K + 2) + 2*H + 2 + unit] = dk_t;
 }

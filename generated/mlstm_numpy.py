@@ -7,7 +7,7 @@ part of W_k and b_k; the block around the cell (projections, convolution, norm) 
 
 The cell mlstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mlstm``.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "ecfb38def6651a68"
+STAMP = "654f8c5c1a8177ec"
 
 
 class Params(Mapping[str, Any]):
@@ -380,44 +380,44 @@ def _forward_sweep(
     k_1xK = a_l_v_o_a_k_q[:, 2*H + 2 : 2*H + K + 2].reshape(-1, 1, K)
     k = a_l_v_o_a_k_q[:, 2*H + 2 : 2*H + K + 2]
 
-    # w_f_x[t] = w_f @ x[t]
-    # W_v_x[t] = W_v @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # w_i_x[t] = w_i @ x[t]
-    # W_k_x[t] = W_k @ x[t]
-    # W_q_x[t] = W_q @ x[t]
+    # w_f_x[t] = w_f @ x[t] (25)
+    # W_v_x[t] = W_v @ x[t] (9)
+    # W_o_x[t] = W_o @ x[t] (27)
+    # w_i_x[t] = w_i @ x[t] (10)
+    # W_k_x[t] = W_k @ x[t] (8)
+    # W_q_x[t] = W_q @ x[t] (7)
     w_f_x_to_W_q_x = a_l_v_o_a_k_q
     np.matmul(x_rows, w_f_to_W_q_T, out=w_f_x_to_W_q_x)
-    # k[t] = W_k_x[t] + b_k (key)
-    # q[t] = W_q_x[t] + b_q (query)
+    # k[t] = W_k_x[t] + b_k (key) (8)
+    # q[t] = W_q_x[t] + b_q (query) (7)
     W_k_x_to_W_q_x = a_l_v_o_a_k_q[:, 2*H + 2 :]
     k_to_q = W_k_x_to_W_q_x
     np.add(W_k_x_to_W_q_x, b_k_to_b_q, out=k_to_q)
-    # v[t] = W_v_x[t] + b_v (value)
-    # a_o[t] = W_o_x[t] + b_o
+    # v[t] = W_v_x[t] + b_v (value) (9)
+    # a_o[t] = W_o_x[t] + b_o (27)
     W_v_x_to_W_o_x = a_l_v_o_a_k_q[:, 1 : 2*H + 1]
     v_to_a_o = W_v_x_to_W_o_x
     np.add(W_v_x_to_W_o_x, b_v_to_b_o, out=v_to_a_o)
-    # a[t] = w_i_x[t] + b_i (logarithm of the input gate)
+    # a[t] = w_i_x[t] + b_i (logarithm of the input gate) (10)
     w_i_x = a_l_v_o_a_k_q[:, 2*H + 1 : 2*H + 2]
     a = w_i_x
     np.add(w_i_x, b_i, out=a)
-    # a_l[t] = -w_f_x[t] - b_f
+    # a_l[t] = -w_f_x[t] - b_f (25)
     w_f_x = a_l_v_o_a_k_q[:, : 1]
     a_l = w_f_x
     np.add(w_f_x, b_f, out=a_l)
     np.multiply(a_l, -1, out=a_l)
-    # o[t] = sigmoid(a_o[t]) (output gate)
+    # o[t] = sigmoid(a_o[t]) (output gate) (27)
     a_o = a_l_v_o_a_k_q[:, H + 1 : 2*H + 1]
     o = a_o
     np.subtract(0, a_o, out=o)
     np.exp(o, out=o)
     np.add(o, 1, out=o)
     np.divide(1, o, out=o)
-    # softplus_a_l[t] = softplus(a_l[t])
+    # softplus_a_l[t] = softplus(a_l[t]) (25)
     softplus_a_l = l
     _in_parts(_softplus, a_l, softplus_a_l)
-    # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+    # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
     l_ = softplus_a_l
     np.multiply(softplus_a_l, -1, out=l_)
 
@@ -436,23 +436,23 @@ def _forward_sweep(
             f_t_ = a_f_t
             i_t_ = a_i_t
             work1_t_ = work1_[:n]
-        # a_m[t] = l[t] + m[t-1]
+        # a_m[t] = l[t] + m[t-1] (29)
         l_t = l[at_0[t]]
         m_t1 = m[at_1_0[t]]
         np.add(l_t, m_t1, out=a_m_t)
-        # m[t] = maximum(a_m[t], a[t]) (stabiliser)
+        # m[t] = maximum(a_m[t], a[t]) (stabiliser) (29)
         a_t = a_[at_0[t]]
         m_t = m[at_1[t]]
         np.maximum(a_m_t, a_t, out=m_t)
-        # a_i[t] = a[t] - m[t]
+        # a_i[t] = a[t] - m[t] (31)
         np.subtract(a_t, m_t, out=a_i_t)
-        # a_f[t] = l[t] + m[t-1] - m[t]
+        # a_f[t] = l[t] + m[t-1] - m[t] (33)
         np.add(l_t, m_t1, out=a_f_t)
         np.subtract(a_f_t, m_t, out=a_f_t)
-        # i[t] = exp(a_i[t]) (stabilised input gate)
-        # f[t] = exp(a_f[t]) (stabilised forget gate)
+        # i[t] = exp(a_i[t]) (stabilised input gate) (31)
+        # f[t] = exp(a_f[t]) (stabilised forget gate) (33)
         np.exp(a_i_to_a_f_t, out=i_to_f_t)
-        # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory)
+        # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory) (16)
         C_t1 = C_HxK[at_1_0[t]]
         v_t = v_Hx1[at_0[t]]
         k_t = k_1xK[at_0[t]]
@@ -461,7 +461,7 @@ def _forward_sweep(
         np.multiply(i_t, v_t, out=work1_t)
         np.multiply(work1_t, k_t, out=work1_t)
         np.add(C_t, work1_t, out=C_t)
-        # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser)
+        # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser) (17)
         n_t1 = n_[at_1_0[t]]
         k_t_ = k[at_0[t]]
         n_t = n_[at_1[t]]
@@ -469,29 +469,29 @@ def _forward_sweep(
         np.multiply(i_t_, k_t_, out=work1_t_)
         np.add(n_t, work1_t_, out=n_t)
 
-    # C_q[t] = C[t] @ q[t]
+    # C_q[t] = C[t] @ q[t] (37)
     C_q_ = C_q.reshape(-1, H, 1)
     C_ = C[batch :].reshape(-1, H, K)
     q = a_l_v_o_a_k_q[:, 2*H + K + 2 :].reshape(-1, K, 1)
     np.matmul(C_, q, out=C_q_)
-    # product_n[t] = n[t]*q[t]
+    # product_n[t] = n[t]*q[t] (37)
     n_2 = n_[batch :]
     q_ = a_l_v_o_a_k_q[:, 2*H + K + 2 :]
     np.multiply(n_2, q_, out=product_n)
-    # dot_n[t] = sum(product_n[t])
+    # dot_n[t] = sum(product_n[t]) (37)
     np.add.reduce(product_n, axis=1, keepdims=True, out=dot_n)
-    # a_h[t] = -m[t]
+    # a_h[t] = -m[t] (37)
     m_ = m[batch :]
     a_h = exp_a_h
     np.multiply(m_, -1, out=a_h)
-    # exp_a_h[t] = exp(a_h[t])
+    # exp_a_h[t] = exp(a_h[t]) (37)
     exp_a_h_ = a_h
     np.exp(a_h, out=exp_a_h_)
-    # abs_dot_n[t] = abs(dot_n[t])
+    # abs_dot_n[t] = abs(dot_n[t]) (37)
     np.absolute(dot_n, out=abs_dot_n)
-    # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t])
+    # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
     np.maximum(abs_dot_n, exp_a_h_, out=maximum_abs_dot_n)
-    # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state)
+    # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state) (37)
     o_ = a_l_v_o_a_k_q[:, H + 1 : 2*H + 1]
     np.multiply(o_, C_q, out=h)
     np.divide(h, maximum_abs_dot_n, out=h)
@@ -642,36 +642,36 @@ def _backward_sweep(
     da_i = da_i_da_f[:, : 1]
     ones = np.ones((1, pack.size), dtype)
 
-    # abs_dot_n[t] = abs(dot_n[t])
+    # abs_dot_n[t] = abs(dot_n[t]) (37)
     np.absolute(dot_n, out=abs_dot_n)
-    # a_h[t] = -m[t]
+    # a_h[t] = -m[t] (37)
     m_ = m[batch :]
     a_h = exp_a_h
     np.multiply(m_, -1, out=a_h)
-    # exp_a_h[t] = exp(a_h[t])
+    # exp_a_h[t] = exp(a_h[t]) (37)
     exp_a_h_ = a_h
     np.exp(a_h, out=exp_a_h_)
-    # dmaximum_abs_dot_n_each[t] = dy[t]*o[t]*C_q[t]
+    # dmaximum_abs_dot_n_each[t] = dy[t]*o[t]*C_q[t] (82)
     o = a_l_v_o_a_k_q[:, H + 1 : 2*H + 1]
     np.multiply(dy_rows, o, out=dmaximum_abs_dot_n_each)
     np.multiply(dmaximum_abs_dot_n_each, C_q, out=dmaximum_abs_dot_n_each)
-    # dmaximum_abs_dot_n_sum[t] = sum(dmaximum_abs_dot_n_each[t])
+    # dmaximum_abs_dot_n_sum[t] = sum(dmaximum_abs_dot_n_each[t]) (82)
     np.add.reduce(dmaximum_abs_dot_n_each, axis=1, keepdims=True, out=dmaximum_abs_dot_n_sum)
-    # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t])
+    # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
     np.maximum(abs_dot_n, exp_a_h_, out=maximum_abs_dot_n)
-    # dmaximum_abs_dot_n[t] = -dmaximum_abs_dot_n_sum[t]/maximum_abs_dot_n[t]**2
+    # dmaximum_abs_dot_n[t] = -dmaximum_abs_dot_n_sum[t]/maximum_abs_dot_n[t]**2 (82)
     np.square(maximum_abs_dot_n, out=dmaximum_abs_dot_n)
     np.divide(dmaximum_abs_dot_n_sum, dmaximum_abs_dot_n, out=dmaximum_abs_dot_n)
     np.multiply(dmaximum_abs_dot_n, -1, out=dmaximum_abs_dot_n)
-    # dC_q[t] = dy[t]*o[t]/maximum_abs_dot_n[t]
+    # dC_q[t] = dy[t]*o[t]/maximum_abs_dot_n[t] (84)
     np.multiply(dy_rows, o, out=dC_q)
     np.divide(dC_q, maximum_abs_dot_n, out=dC_q)
-    # do[t] = dy[t]*C_q[t]/maximum_abs_dot_n[t]
+    # do[t] = dy[t]*C_q[t]/maximum_abs_dot_n[t] (92)
     do = dw_f_x_dv_da_o_da_dk_dq[:, H + 1 : 2*H + 1]
     np.multiply(dy_rows, C_q, out=do)
     np.divide(do, maximum_abs_dot_n, out=do)
     # dexp_a_h[t] = dmaximum_abs_dot_n[t]*(greater(exp_a_h[t], abs_dot_n[t])/2 + greater_equal(exp_a_h[t],
-    #     abs_dot_n[t])/2)
+    #     abs_dot_n[t])/2) (90)
     dexp_a_h = da_h
     np.greater(exp_a_h_, abs_dot_n, out=dexp_a_h)
     np.divide(dexp_a_h, 2, out=dexp_a_h)
@@ -680,7 +680,7 @@ def _backward_sweep(
     np.add(dexp_a_h, work1, out=dexp_a_h)
     np.multiply(dmaximum_abs_dot_n, dexp_a_h, out=dexp_a_h)
     # dabs_dot_n[t] = dmaximum_abs_dot_n[t]*(greater(abs_dot_n[t], exp_a_h[t])/2 + greater_equal(abs_dot_n[t],
-    #     exp_a_h[t])/2)
+    #     exp_a_h[t])/2) (82)
     dabs_dot_n = ddot_n
     np.greater(abs_dot_n, exp_a_h_, out=dabs_dot_n)
     np.divide(dabs_dot_n, 2, out=dabs_dot_n)
@@ -688,24 +688,24 @@ def _backward_sweep(
     np.divide(work1, 2, out=work1)
     np.add(dabs_dot_n, work1, out=dabs_dot_n)
     np.multiply(dmaximum_abs_dot_n, dabs_dot_n, out=dabs_dot_n)
-    # da_h[t] = dexp_a_h[t]*exp_a_h[t]
+    # da_h[t] = dexp_a_h[t]*exp_a_h[t] (90)
     da_h_ = dexp_a_h
     np.multiply(dexp_a_h, exp_a_h_, out=da_h_)
-    # dq_back[t] = C[t].T @ dC_q[t]
+    # dq_back[t] = C[t].T @ dC_q[t] (99)
     dq_back = dw_f_x_dv_da_o_da_dk_dq[:, 2*H + K + 2 :].reshape(-1, K, 1)
     C_ = C[batch :].reshape(-1, H, K)
     dC_q_ = dC_q.reshape(-1, H, 1)
     np.matmul(C_.transpose(0, 2, 1), dC_q_, out=dq_back)
-    # da_o[t] = do[t]*o[t]*(1 - o[t])
+    # da_o[t] = do[t]*o[t]*(1 - o[t]) (100)
     da_o = do
     np.multiply(do, o, out=da_o)
     np.subtract(1, o, out=work1_)
     np.multiply(da_o, work1_, out=da_o)
-    # ddot_n[t] = dabs_dot_n[t]*sign(dot_n[t])
+    # ddot_n[t] = dabs_dot_n[t]*sign(dot_n[t]) (82)
     ddot_n_ = dabs_dot_n
     np.sign(dot_n, out=work1)
     np.multiply(dabs_dot_n, work1, out=ddot_n_)
-    # dq[t] = ddot_n[t]*n[t] + dq_back[t]
+    # dq[t] = ddot_n[t]*n[t] + dq_back[t] (99)
     dq_back_ = dw_f_x_dv_da_o_da_dk_dq[:, 2*H + K + 2 :]
     n_2 = n_[batch :]
     dq = dq_back_
@@ -729,94 +729,94 @@ def _backward_sweep(
             f_t = a_f_t
             di_sum_t = df_sum_to_di_sum[:n, 3 :]
             work1_t = work1_3[:n]
-        # softplus_a_l[t] = softplus(a_l[t])
+        # softplus_a_l[t] = softplus(a_l[t]) (25)
         a_l_t = a_l[at_0[t]]
         _in_parts(_softplus, a_l_t, softplus_a_l_t)
-        # a_i[t] = a[t] - m[t]
+        # a_i[t] = a[t] - m[t] (31)
         a_t = a[at_0[t]]
         m_t = m[at_1[t]]
         a_i_t = i[at_0[t]]
         np.subtract(a_t, m_t, out=a_i_t)
-        # dn[t] = ddot_n[t]*q[t] + dn_via[t+1]
+        # dn[t] = ddot_n[t]*q[t] + dn_via[t+1] (82)
         ddot_n_t = ddot_n[at_0[t]]
         dn_via_next = dn_via[ring_1[t]]
         q_t = q[at_0[t]]
         dn_t = dn[at_0[t]]
         np.multiply(ddot_n_t, q_t, out=dn_t)
         np.add(dn_t, dn_via_next, out=dn_t)
-        # dC[t] = dC_q[t][:,None]*q[t][None,:] + dC_via[t+1]
+        # dC[t] = dC_q[t][:,None]*q[t][None,:] + dC_via[t+1] (84)
         dC_q_t = dC_q_Hx1[at_0[t]]
         q_t_ = q_1xK[at_0[t]]
         dC_via_next = dC_via_HxK[ring_1[t]]
         dC_t = dC_HxK[at_0[t]]
         np.multiply(dC_q_t, q_t_, out=dC_t)
         np.add(dC_t, dC_via_next, out=dC_t)
-        # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+        # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
         np.multiply(softplus_a_l_t, -1, out=l_t)
-        # i[t] = exp(a_i[t]) (stabilised input gate)
+        # i[t] = exp(a_i[t]) (stabilised input gate) (31)
         i_t = a_i_t
         np.exp(a_i_t, out=i_t)
-        # df_each_2[t] = dn[t]*n[t-1]
+        # df_each_2[t] = dn[t]*n[t-1] (85)
         n_t1 = n_[at_1_0[t]]
         np.multiply(dn_t, n_t1, out=df_each_2_t)
-        # di_each_2[t] = dn[t]*k[t]
+        # di_each_2[t] = dn[t]*k[t] (87)
         k_t = k[at_0[t]]
         np.multiply(dn_t, k_t, out=di_each_2_t)
-        # df_each[t] = dC[t]*C[t-1]
+        # df_each[t] = dC[t]*C[t-1] (85)
         dC_t_ = dC[at_0[t]]
         C_t1 = C[at_1_0[t]]
         np.multiply(dC_t_, C_t1, out=df_each_t)
-        # di_along[t] = dC[t] @ k[t]
+        # di_along[t] = dC[t] @ k[t] (97)
         di_along_t = di_along_Hx1[at_0[t]]
         k_t_ = k_Kx1[at_0[t]]
         np.matmul(dC_t, k_t_, out=di_along_t)
-        # a_m[t] = l[t] + m[t-1]
+        # a_m[t] = l[t] + m[t-1] (29)
         m_t1 = m[at_1_0[t]]
         a_m_t = a_m[at_0[t]]
         np.add(l_t, m_t1, out=a_m_t)
-        # a_f[t] = l[t] + m[t-1] - m[t]
+        # a_f[t] = l[t] + m[t-1] - m[t] (33)
         np.add(l_t, m_t1, out=a_f_t)
         np.subtract(a_f_t, m_t, out=a_f_t)
-        # df_sum_2[t] = sum(df_each_2[t])
+        # df_sum_2[t] = sum(df_each_2[t]) (85)
         np.add.reduce(df_each_2_t, axis=1, keepdims=True, out=df_sum_2_t)
-        # di_sum_2[t] = sum(di_each_2[t])
+        # di_sum_2[t] = sum(di_each_2[t]) (87)
         np.add.reduce(di_each_2_t, axis=1, keepdims=True, out=di_sum_2_t)
-        # df_sum[t] = sum(df_each[t])
+        # df_sum[t] = sum(df_each[t]) (85)
         np.add.reduce(df_each_t, axis=1, keepdims=True, out=df_sum_t)
-        # di_each[t] = di_along[t]*v[t]
+        # di_each[t] = di_along[t]*v[t] (87)
         di_along_t_ = di_along[at_0[t]]
         v_t = v[at_0[t]]
         np.multiply(di_along_t_, v_t, out=di_each_t)
-        # f[t] = exp(a_f[t]) (stabilised forget gate)
+        # f[t] = exp(a_f[t]) (stabilised forget gate) (33)
         np.exp(a_f_t, out=f_t)
-        # df[t] = df_sum[t] + df_sum_2[t]
+        # df[t] = df_sum[t] + df_sum_2[t] (85)
         df_t = da_f[at_0[t]]
         np.add(df_sum_t, df_sum_2_t, out=df_t)
-        # di_sum[t] = sum(di_each[t])
+        # di_sum[t] = sum(di_each[t]) (87)
         np.add.reduce(di_each_t, axis=1, keepdims=True, out=di_sum_t)
-        # dC_via[t] = dC[t]*f[t]
+        # dC_via[t] = dC[t]*f[t] (84)
         dC_via_t = dC_via[ring_1_0[t]]
         np.multiply(dC_t_, f_t, out=dC_via_t)
-        # dn_via[t] = dn[t]*f[t]
+        # dn_via[t] = dn[t]*f[t] (82)
         dn_via_t = dn_via[ring_1_0[t]]
         np.multiply(dn_t, f_t, out=dn_via_t)
-        # da_f[t] = df[t]*f[t]
+        # da_f[t] = df[t]*f[t] (90)
         da_f_t = df_t
         np.multiply(df_t, f_t, out=da_f_t)
-        # di[t] = di_sum[t] + di_sum_2[t]
+        # di[t] = di_sum[t] + di_sum_2[t] (87)
         di_t = da_i[at_0[t]]
         np.add(di_sum_t, di_sum_2_t, out=di_t)
-        # da_i[t] = di[t]*i[t]
+        # da_i[t] = di[t]*i[t] (90)
         da_i_t = di_t
         np.multiply(di_t, i_t, out=da_i_t)
-        # dm[t] = -da_i[t] - da_f[t] - da_h[t] + dm_via[t+1]
+        # dm[t] = -da_i[t] - da_f[t] - da_h[t] + dm_via[t+1] (90)
         da_h_t = da_h[at_0[t]]
         dm_via_next = dm_via[ring_1[t]]
         dm_t = dm[at_0[t]]
         np.subtract(dm_via_next, da_i_t, out=dm_t)
         np.subtract(dm_t, da_f_t, out=dm_t)
         np.subtract(dm_t, da_h_t, out=dm_t)
-        # da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2)
+        # da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2) (94)
         da_m_t = da_m[at_0[t]]
         np.greater(a_m_t, a_t, out=da_m_t)
         np.divide(da_m_t, 2, out=da_m_t)
@@ -824,15 +824,15 @@ def _backward_sweep(
         np.divide(work1_t, 2, out=work1_t)
         np.add(da_m_t, work1_t, out=da_m_t)
         np.multiply(dm_t, da_m_t, out=da_m_t)
-        # dm_via[t] = da_m[t] + da_f[t]
+        # dm_via[t] = da_m[t] + da_f[t] (90)
         dm_via_t = dm_via[ring_1_0[t]]
         np.add(da_m_t, da_f_t, out=dm_via_t)
 
-    # dl[t] = da_m[t] + da_f[t]
+    # dl[t] = da_m[t] + da_f[t] (94)
     da_f_ = da_i_da_f[:, 1 :]
     dl = dw_f_x_dv_da_o_da_dk_dq[:, : 1]
     np.add(da_m, da_f_, out=dl)
-    # da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t]
+    # da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t] (96)
     da_i_ = da_i_da_f[:, : 1]
     a_ = a_l_v_o_a_k_q[:, 2*H + 1 : 2*H + 2]
     da = dw_f_x_dv_da_o_da_dk_dq[:, 2*H + 1 : 2*H + 2]
@@ -843,15 +843,15 @@ def _backward_sweep(
     np.add(da, work1, out=da)
     np.multiply(dm, da, out=da)
     np.add(da, da_i_, out=da)
-    # dk_along[t] = dC[t].T @ v[t]
+    # dk_along[t] = dC[t].T @ v[t] (98)
     dk_along = dw_f_x_dv_da_o_da_dk_dq[:, 2*H + 2 : 2*H + K + 2].reshape(-1, K, 1)
     dC_ = dC.reshape(-1, H, K)
     v_ = a_l_v_o_a_k_q[:, 1 : H + 1].reshape(-1, H, 1)
     np.matmul(dC_.transpose(0, 2, 1), v_, out=dk_along)
-    # dsoftplus_a_l[t] = -dl[t]
+    # dsoftplus_a_l[t] = -dl[t] (100)
     dsoftplus_a_l = dl
     np.multiply(dl, -1, out=dsoftplus_a_l)
-    # da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t])
+    # da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t]) (100)
     a_l_ = a_l_v_o_a_k_q[:, : 1]
     da_l = dl
     np.subtract(0, a_l_, out=work1)
@@ -859,15 +859,15 @@ def _backward_sweep(
     np.add(work1, 1, out=work1)
     np.divide(1, work1, out=work1)
     np.multiply(dsoftplus_a_l, work1, out=da_l)
-    # dw_f_x[t] = -da_l[t]
+    # dw_f_x[t] = -da_l[t] (100)
     dw_f_x = dl
     np.multiply(da_l, -1, out=dw_f_x)
-    # db_f = sum of dw_f_x[t]
+    # db_f = sum of dw_f_x[t] (118)
     np.matmul(ones, dw_f_x, out=db_f.reshape(1, -1))
-    # dv[t] = di_along[t]*i[t]
+    # dv[t] = di_along[t]*i[t] (97)
     dv = dw_f_x_dv_da_o_da_dk_dq[:, 1 : H + 1]
     np.multiply(di_along, i, out=dv)
-    # dk[t] = dk_along[t]*i[t] + dn[t]*i[t]
+    # dk[t] = dk_along[t]*i[t] + dn[t]*i[t] (98)
     dk_along_ = dw_f_x_dv_da_o_da_dk_dq[:, 2*H + 2 : 2*H + K + 2]
     dk = dk_along_
     np.multiply(dk_along_, i, out=dk)
@@ -875,23 +875,24 @@ def _backward_sweep(
     np.add(dk, work1_2, out=dk)
     if need_x:
         # dx[t] = W_q.T @ dq[t] + W_k.T @ dk[t] + W_v.T @ dv[t] + w_i.T @ da[t] + w_f.T @ dw_f_x[t] + W_o.T @ da_o[t]
+        #     (100)
         dw_f_x_to_dq = dw_f_x_dv_da_o_da_dk_dq
         np.matmul(dw_f_x_to_dq, w_f_to_W_q, out=dx_)
-    # dw_f = sum of outer(dw_f_x[t], x[t])
-    # dW_v = sum of outer(dv[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dw_i = sum of outer(da[t], x[t])
-    # dW_k = sum of outer(dk[t], x[t])
-    # dW_q = sum of outer(dq[t], x[t])
+    # dw_f = sum of outer(dw_f_x[t], x[t]) (117)
+    # dW_v = sum of outer(dv[t], x[t]) (113)
+    # dW_o = sum of outer(da_o[t], x[t]) (119)
+    # dw_i = sum of outer(da[t], x[t]) (115)
+    # dW_k = sum of outer(dk[t], x[t]) (111)
+    # dW_q = sum of outer(dq[t], x[t]) (109)
     dw_f_x_to_dq_ = dw_f_x_dv_da_o_da_dk_dq
     np.matmul(dw_f_x_to_dq_.T, x_, out=dw_f_to_dW_q)
-    # db_k = sum of dk[t]
-    # db_q = sum of dq[t]
+    # db_k = sum of dk[t] (112)
+    # db_q = sum of dq[t] (110)
     dk_to_dq = dw_f_x_dv_da_o_da_dk_dq[:, 2*H + 2 :]
     np.matmul(ones, dk_to_dq, out=db_k_to_db_q.reshape(1, -1))
-    # db_v = sum of dv[t]
-    # db_o = sum of da_o[t]
-    # db_i = sum of da[t]
+    # db_v = sum of dv[t] (114)
+    # db_o = sum of da_o[t] (120)
+    # db_i = sum of da[t] (116)
     dv_to_da = dw_f_x_dv_da_o_da_dk_dq[:, 1 : 2*H + 2]
     np.matmul(ones, dv_to_da, out=db_v_to_db_i.reshape(1, -1))
 
@@ -1006,63 +1007,63 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # w_f_x[t] = w_f @ x[t]
-        # W_v_x[t] = W_v @ x[t]
-        # W_o_x[t] = W_o @ x[t]
-        # w_i_x[t] = w_i @ x[t]
-        # W_k_x[t] = W_k @ x[t]
-        # W_q_x[t] = W_q @ x[t]
+        # w_f_x[t] = w_f @ x[t] (25)
+        # W_v_x[t] = W_v @ x[t] (9)
+        # W_o_x[t] = W_o @ x[t] (27)
+        # w_i_x[t] = w_i @ x[t] (10)
+        # W_k_x[t] = W_k @ x[t] (8)
+        # W_q_x[t] = W_q @ x[t] (7)
         w_f_x_to_W_q_x_t = a_l_v_o_a_k_q
         np.matmul(x_t_, w_f_to_W_q_T, out=w_f_x_to_W_q_x_t)
-        # k[t] = W_k_x[t] + b_k (key)
-        # q[t] = W_q_x[t] + b_q (query)
+        # k[t] = W_k_x[t] + b_k (key) (8)
+        # q[t] = W_q_x[t] + b_q (query) (7)
         W_k_x_to_W_q_x_t = a_l_v_o_a_k_q[:, 2*H + 2 :]
         k_to_q_t = W_k_x_to_W_q_x_t
         np.add(W_k_x_to_W_q_x_t, b_k_to_b_q, out=k_to_q_t)
-        # v[t] = W_v_x[t] + b_v (value)
-        # a_o[t] = W_o_x[t] + b_o
+        # v[t] = W_v_x[t] + b_v (value) (9)
+        # a_o[t] = W_o_x[t] + b_o (27)
         W_v_x_to_W_o_x_t = a_l_v_o_a_k_q[:, 1 : 2*H + 1]
         v_to_a_o_t = W_v_x_to_W_o_x_t
         np.add(W_v_x_to_W_o_x_t, b_v_to_b_o, out=v_to_a_o_t)
-        # a[t] = w_i_x[t] + b_i (logarithm of the input gate)
+        # a[t] = w_i_x[t] + b_i (logarithm of the input gate) (10)
         w_i_x_t = a_l_v_o_a_k_q[:, 2*H + 1 : 2*H + 2]
         a_t = w_i_x_t
         np.add(w_i_x_t, b_i, out=a_t)
-        # a_l[t] = -w_f_x[t] - b_f
+        # a_l[t] = -w_f_x[t] - b_f (25)
         w_f_x_t = a_l_v_o_a_k_q[:, : 1]
         a_l_t = w_f_x_t
         np.add(w_f_x_t, b_f, out=a_l_t)
         np.multiply(a_l_t, -1, out=a_l_t)
-        # o[t] = sigmoid(a_o[t]) (output gate)
+        # o[t] = sigmoid(a_o[t]) (output gate) (27)
         a_o_t = a_l_v_o_a_k_q[:, H + 1 : 2*H + 1]
         o_t = a_o_t
         np.subtract(0, a_o_t, out=o_t)
         np.exp(o_t, out=o_t)
         np.add(o_t, 1, out=o_t)
         np.divide(1, o_t, out=o_t)
-        # softplus_a_l[t] = softplus(a_l[t])
+        # softplus_a_l[t] = softplus(a_l[t]) (25)
         softplus_a_l_t = l
         _in_parts(_softplus, a_l_t, softplus_a_l_t)
-        # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+        # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
         l_t = softplus_a_l_t
         np.multiply(softplus_a_l_t, -1, out=l_t)
-        # a_m[t] = l[t] + m[t-1]
+        # a_m[t] = l[t] + m[t-1] (29)
         np.add(l_t, m_t1, out=a_m)
-        # m[t] = maximum(a_m[t], a[t]) (stabiliser)
+        # m[t] = maximum(a_m[t], a[t]) (stabiliser) (29)
         np.maximum(a_m, a_t, out=m)
-        # a_i[t] = a[t] - m[t]
+        # a_i[t] = a[t] - m[t] (31)
         a_i_t = i_f[:, : 1]
         np.subtract(a_t, m, out=a_i_t)
-        # a_f[t] = l[t] + m[t-1] - m[t]
+        # a_f[t] = l[t] + m[t-1] - m[t] (33)
         a_f_t = i_f[:, 1 :]
         np.add(l_t, m_t1, out=a_f_t)
         np.subtract(a_f_t, m, out=a_f_t)
-        # i[t] = exp(a_i[t]) (stabilised input gate)
-        # f[t] = exp(a_f[t]) (stabilised forget gate)
+        # i[t] = exp(a_i[t]) (stabilised input gate) (31)
+        # f[t] = exp(a_f[t]) (stabilised forget gate) (33)
         a_i_to_a_f_t = i_f
         i_to_f_t = a_i_to_a_f_t
         np.exp(a_i_to_a_f_t, out=i_to_f_t)
-        # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory)
+        # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory) (16)
         f_t = i_f[:, 1 :].reshape(-1, 1, 1)
         C_t1_ = C_t1.reshape(-1, H, K)
         i_t = i_f[:, : 1].reshape(-1, 1, 1)
@@ -1074,33 +1075,33 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(i_t, v_t, out=work1_t)
         np.multiply(work1_t, k_t, out=work1_t)
         np.add(C_t, work1_t, out=C_t)
-        # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser)
+        # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser) (17)
         f_t_ = a_f_t
         i_t_ = a_i_t
         k_t_ = a_l_v_o_a_k_q[:, 2*H + 2 : 2*H + K + 2]
         np.multiply(f_t_, n_t1, out=n_)
         np.multiply(i_t_, k_t_, out=work1_)
         np.add(n_, work1_, out=n_)
-        # C_q[t] = C[t] @ q[t]
+        # C_q[t] = C[t] @ q[t] (37)
         C_q_t = C_q.reshape(-1, H, 1)
         q_t = a_l_v_o_a_k_q[:, 2*H + K + 2 :].reshape(-1, K, 1)
         np.matmul(C_t, q_t, out=C_q_t)
-        # product_n[t] = n[t]*q[t]
+        # product_n[t] = n[t]*q[t] (37)
         q_t_ = a_l_v_o_a_k_q[:, 2*H + K + 2 :]
         np.multiply(n_, q_t_, out=product_n)
-        # dot_n[t] = sum(product_n[t])
+        # dot_n[t] = sum(product_n[t]) (37)
         np.add.reduce(product_n, axis=1, keepdims=True, out=dot_n)
-        # a_h[t] = -m[t]
+        # a_h[t] = -m[t] (37)
         a_h_t = exp_a_h
         np.multiply(m, -1, out=a_h_t)
-        # exp_a_h[t] = exp(a_h[t])
+        # exp_a_h[t] = exp(a_h[t]) (37)
         exp_a_h_t = a_h_t
         np.exp(a_h_t, out=exp_a_h_t)
-        # abs_dot_n[t] = abs(dot_n[t])
+        # abs_dot_n[t] = abs(dot_n[t]) (37)
         np.absolute(dot_n, out=abs_dot_n)
-        # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t])
+        # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
         np.maximum(abs_dot_n, exp_a_h_t, out=maximum_abs_dot_n)
-        # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state)
+        # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state) (37)
         np.multiply(o_t, C_q, out=h)
         np.divide(h, maximum_abs_dot_n, out=h)
 
@@ -1287,11 +1288,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1304,7 +1311,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -6,7 +6,7 @@ Navab & Hager (2018), Analyzing and exploiting NARX recurrent neural networks fo
 The cell narx as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive narx``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "b8b2ec2bb52da54b"
+STAMP = "0264959d739002f8"
 
 
 class Params(Mapping[str, Any]):
@@ -717,11 +717,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -734,7 +740,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1640,7 +1646,7 @@ static void forward_1(
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real W_x_t = a_h_in_t_row[unit];
-            // a_h_in[t] = W_x[t] + b
+            // a_h_in[t] = W_x[t] + b (8)
             const real a_h_in_t = W_x_t + b[unit];
             a_h_in_t_row[unit] = a_h_in_t;
         }
@@ -1662,9 +1668,9 @@ static void forward_2(
             const real U_1_h_t = h_t_row[unit];
             const real U_3_h_t = U_3_h_t_row[unit];
             const real a_h_in_t = a_h_in_t_row[unit];
-            // a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t]
+            // a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t] (8)
             const real a_h_t = U_1_h_t + U_3_h_t + a_h_in_t;
-            // h[t] = tanh(a_h[t]) (hidden state)
+            // h[t] = tanh(a_h[t]) (hidden state) (9)
             const real h_t = tanh(a_h_t);
             h_t_row[unit] = h_t;
         }
@@ -1691,9 +1697,9 @@ static void backward_1(
             const real dh_back_next = dh_back_next_row[unit];
             const real dh_back3_next3 = dh_back3_next3_row[unit];
             const real h_t = h_t_row[unit];
-            // dh[t] = dy[t] + dh_back[t+1] + dh_back3[t+3]
+            // dh[t] = dy[t] + dh_back[t+1] + dh_back3[t+3] (18)
             const real dh_t = dy_t + dh_back_next + dh_back3_next3;
-            // da_h[t] = dh[t]*(1 - h[t]**2)
+            // da_h[t] = dh[t]*(1 - h[t]**2) (19)
             const real da_h_t = dh_t * (1 - h_t * h_t);
             da_h_t_row[unit] = da_h_t;
         }
@@ -1749,7 +1755,7 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_x[t] = W @ x[t]
+            // W_x[t] = W @ x[t] (8)
             multiply(
                 a->a_h_in + (first - base)*a->H, a->H, a->x + first*a->D, a->D, call->packed_W, rows, a->D, a->H,
                 0);
@@ -1762,11 +1768,11 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_1_h[t] = U_1 @ h[t-1]
+                // U_1_h[t] = U_1 @ h[t-1] (8)
                 multiply(
                     a->h + (a->starts_3[t + 3] + first)*a->H, a->H, a->h + (a->starts_3[t + 2] + first)*a->H, a->H,
                     call->packed_U_1, rows, a->H, a->H, 0);
-                // U_3_h[t] = U_3 @ h[t-3]
+                // U_3_h[t] = U_3 @ h[t-3] (8)
                 multiply(
                     a->U_3_h + first*a->H, a->H, a->h + (a->starts_3[t] + first)*a->H, a->H, call->packed_U_3, rows,
                     a->H, a->H, 0);
@@ -1871,11 +1877,11 @@ static void run_backward_part(void *given, struct member *me) {
                     rows, a->H, a->dy + (a->starts_0[t] + first)*a->H, a->dh_back + (a->ring_1[t + 1] + first)*a->H,
                     a->dh_back3 + (a->ring_3[t + 3] + first)*a->H, a->h + (a->starts_3[t + 3] + first)*a->H,
                     a->da_h + (a->starts_0[t] - base + first)*a->H);
-                // dh_back[t] = U_1.T @ da_h[t]
+                // dh_back[t] = U_1.T @ da_h[t] (18)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H, a->da_h + (a->starts_0[t] - base + first)*a->H,
                     a->H, call->packed_U_1, rows, a->H, a->H, 0);
-                // dh_back3[t] = U_3.T @ da_h[t]
+                // dh_back3[t] = U_3.T @ da_h[t] (18)
                 multiply(
                     a->dh_back3 + (a->ring_3[t] + first)*a->H, a->H, a->da_h + (a->starts_0[t] - base + first)*a->H,
                     a->H, call->packed_U_3, rows, a->H, a->H, 0);
@@ -1888,34 +1894,34 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W.T @ da_h[t]
+                // dx[t] = W.T @ da_h[t] (20)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_h + (first - base)*a->H, a->H, call->packed_W, rows, a->H, a->D, 0);
             }
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dW = sum of outer(da_h[t], x[t])
+            // dW = sum of outer(da_h[t], x[t]) (27)
             gradient(
                 a->W_, a->D, a->da_h, a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi, number > 0, a->D,
                 scratch);
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_1 = sum of outer(da_h[t], h[t-1])
+            // dU_1 = sum of outer(da_h[t], h[t-1]) (28)
             gradient(
                 a->vU_1_, a->H, a->da_h, a->H, NULL, 0, a->h + a->past_3_2_first*a->H, a->H, a->past_3_2, base,
                 total, lo, hi, number > 0, a->H, scratch);
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_3 = sum of outer(da_h[t], h[t-3])
+            // dU_3 = sum of outer(da_h[t], h[t-3]) (29)
             gradient(
                 a->vU_3_, a->H, a->da_h, a->H, NULL, 0, a->h + a->past_3_0_first*a->H, a->H, a->past_3_0, base,
                 total, lo, hi, number > 0, a->H, scratch);
         }
         share(a->H, me, &lo, &hi);
-        // db = sum of da_h[t]
+        // db = sum of da_h[t] (30)
         sums(a->b, a->da_h, a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -1967,7 +1973,7 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_x[t] = W @ x[t]
+        // W_x[t] = W @ x[t] (8)
         multiply_plain(
             a->a_h_in + first*a->H, a->H, a->x + first*a->D, a->D, a->W, 1, a->D, rows, a->D, a->H, 0);
         forward_1(rows, a->H, a->a_h_in + first*a->H, a->b);
@@ -1976,10 +1982,10 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_1_h[t] = U_1 @ h[t-1]
+        // U_1_h[t] = U_1 @ h[t-1] (8)
         multiply_plain(
             a->h + first*a->H, a->H, a->h_1 + first*a->H, a->H, a->vU_1, 1, a->H, rows, a->H, a->H, 0);
-        // U_3_h[t] = U_3 @ h[t-3]
+        // U_3_h[t] = U_3 @ h[t-3] (8)
         multiply_plain(
             a->U_3_h + first*a->H, a->H, a->h_3 + first*a->H, a->H, a->vU_3, 1, a->H, rows, a->H, a->H, 0);
         forward_2(rows, a->H, a->h + first*a->H, a->U_3_h + first*a->H, a->a_h_in + first*a->H);

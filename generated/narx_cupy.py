@@ -5,7 +5,7 @@ Navab & Hager (2018), Analyzing and exploiting NARX recurrent neural networks fo
 
 The cell narx as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive narx``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "a2812c807478f46d"
+STAMP = "51bdc7deb20e2db4"
 
 
 class Params(Mapping[str, Any]):
@@ -337,10 +337,10 @@ def _forward_sweep(
     U_1_T = U_1.T
     U_3_T = U_3.T
 
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (8)
     W_x = a_h_in
     cp.matmul(x_rows, W_T, out=W_x)
-    # a_h_in[t] = W_x[t] + b
+    # a_h_in[t] = W_x[t] + b (8)
     _launch_units(kernels.forward_1, pack.size, H, H, a_h_in, b)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -353,15 +353,15 @@ def _forward_sweep(
         if n != samples:
             samples = n
             U_3_h_t = U_3_h[:n]
-        # U_1_h[t] = U_1 @ h[t-1]
+        # U_1_h[t] = U_1 @ h[t-1] (8)
         h_t1 = h[at_3_2[t]]
         U_1_h_t = h[at_3[t]]
         cp.matmul(h_t1, U_1_T, out=U_1_h_t)
-        # U_3_h[t] = U_3 @ h[t-3]
+        # U_3_h[t] = U_3 @ h[t-3] (8)
         h_t3 = h[at_3_0[t]]
         cp.matmul(h_t3, U_3_T, out=U_3_h_t)
-        # a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t]
-        # h[t] = tanh(a_h[t]) (hidden state)
+        # a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t] (8)
+        # h[t] = tanh(a_h[t]) (hidden state) (9)
         _launch_units(kernels.forward_2, n, H, H, h, at_3[t].start, U_3_h, a_h_in, at_0[t].start)
 
     h_last = h[pack.last(3, 3, True)]
@@ -454,32 +454,32 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dh[t] = dy[t] + dh_back[t+1] + dh_back3[t+3]
-        # da_h[t] = dh[t]*(1 - h[t]**2)
+        # dh[t] = dy[t] + dh_back[t+1] + dh_back3[t+3] (18)
+        # da_h[t] = dh[t]*(1 - h[t]**2) (19)
         _launch_units(
             kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dh_back, ring_1[t].start, dh_back3,
             ring_3[t].start, h, at_3[t].start, da_h, at_0[t].start,
         )
-        # dh_back[t] = U_1.T @ da_h[t]
+        # dh_back[t] = U_1.T @ da_h[t] (18)
         da_h_t = da_h[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_h_t, U_1, out=dh_back_t)
-        # dh_back3[t] = U_3.T @ da_h[t]
+        # dh_back3[t] = U_3.T @ da_h[t] (18)
         dh_back3_t = dh_back3[ring_3_0[t]]
         cp.matmul(da_h_t, U_3, out=dh_back3_t)
 
     if need_x:
-        # dx[t] = W.T @ da_h[t]
+        # dx[t] = W.T @ da_h[t] (20)
         cp.matmul(da_h, W, out=dx_)
-    # dW = sum of outer(da_h[t], x[t])
+    # dW = sum of outer(da_h[t], x[t]) (27)
     cp.matmul(da_h.T, x_, out=dW)
-    # dU_1 = sum of outer(da_h[t], h[t-1])
+    # dU_1 = sum of outer(da_h[t], h[t-1]) (28)
     h_t1 = h[pack.past(3, 2)]
     cp.matmul(da_h.T, h_t1, out=dU_1)
-    # dU_3 = sum of outer(da_h[t], h[t-3])
+    # dU_3 = sum of outer(da_h[t], h[t-3]) (29)
     h_t3 = h[pack.past(3, 0)]
     cp.matmul(da_h.T, h_t3, out=dU_3)
-    # db = sum of da_h[t]
+    # db = sum of da_h[t] (30)
     cp.matmul(ones, da_h, out=db.reshape(1, -1))
 
     dh_first = cp.zeros((3, batch, H), dtype)
@@ -524,18 +524,18 @@ def step(
     h_t3 = h_before[0]
     U_3_T = params.stack("U_3", "U_3").T
 
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (8)
     W_x_t = a_h_in
     cp.matmul(x_t_, W_T, out=W_x_t)
-    # a_h_in[t] = W_x[t] + b
+    # a_h_in[t] = W_x[t] + b (8)
     _launch_units(kernels.forward_1, batch, H, H, a_h_in, b)
-    # U_1_h[t] = U_1 @ h[t-1]
+    # U_1_h[t] = U_1 @ h[t-1] (8)
     U_1_h_t = h
     cp.matmul(h_t1, U_1_T, out=U_1_h_t)
-    # U_3_h[t] = U_3 @ h[t-3]
+    # U_3_h[t] = U_3 @ h[t-3] (8)
     cp.matmul(h_t3, U_3_T, out=U_3_h)
-    # a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t]
-    # h[t] = tanh(a_h[t]) (hidden state)
+    # a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t] (8)
+    # h[t] = tanh(a_h[t]) (hidden state) (9)
     _launch_units(kernels.forward_2, batch, H, H, h, 0, U_3_h, a_h_in, 0)
     h_t = U_1_h_t
 
@@ -705,11 +705,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -722,7 +728,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -876,7 +882,7 @@ __device__ inline void forward_1_unit(
     real* a_h_in_t_rows,
     const real* b,
     const forward_1_in& in) {
-    // a_h_in[t] = W_x[t] + b
+    // a_h_in[t] = W_x[t] + b (8)
     const real a_h_in_t = in.W_x_t + in.b;
     a_h_in_t_rows[row * H + unit] = a_h_in_t;
 }
@@ -908,9 +914,9 @@ __device__ inline void forward_2_unit(
     const real* U_3_h_t_rows,
     const real* a_h_in_t_rows,
     const forward_2_in& in) {
-    // a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t]
+    // a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t] (8)
     const real a_h_t = in.U_1_h_t + in.U_3_h_t + in.a_h_in_t;
-    // h[t] = tanh(a_h[t]) (hidden state)
+    // h[t] = tanh(a_h[t]) (hidden state) (9)
     const real h_t = tanh(a_h_t);
     h_t_rows[row * H + unit] = h_t;
 }
@@ -947,9 +953,9 @@ __device__ inline void backward_1_unit(
     const real* h_t_rows,
     real* da_h_t_rows,
     const backward_1_in& in) {
-    // dh[t] = dy[t] + dh_back[t+1] + dh_back3[t+3]
+    // dh[t] = dy[t] + dh_back[t+1] + dh_back3[t+3] (18)
     const real dh_t = in.dy_t + in.dh_back_next + in.dh_back3_next3;
-    // da_h[t] = dh[t]*(1 - h[t]**2)
+    // da_h[t] = dh[t]*(1 - h[t]**2) (19)
     const real da_h_t = dh_t * (1 - in.h_t * in.h_t);
     da_h_t_rows[row * H + unit] = da_h_t;
 }
@@ -1452,11 +1458,11 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && first + row < following)
                     forward_2_ahead(row, unit, H, h_t_ahead, U_3_h_t, a_h_in_t_ahead);
             }
-            // U_1_h[t] = U_1 @ h[t-1]
+            // U_1_h[t] = U_1 @ h[t-1] (8)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(3, t + 2) + first)*H, H,
                 (int)rows);
             __syncthreads();
-            // U_3_h[t] = U_3 @ h[t-3]
+            // U_3_h[t] = U_3 @ h[t-3] (8)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, h + (sequence.whole(3, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1579,14 +1585,14 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_1.T @ da_h[t]
+            // dh_back[t] = U_1.T @ da_h[t] (18)
             PRODUCT_3::multiply(shared + PARTIAL_3, shared + WEIGHTS_3, da_h + (sequence.whole(0, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
             PRODUCT_3::put<false>(dh_back + (sequence.ring(1, t) + first)*H, H, shared + PARTIAL_3, (int)rows, me, 0, 1,
                 (int)H);
             __syncthreads();
-            // dh_back3[t] = U_3.T @ da_h[t]
+            // dh_back3[t] = U_3.T @ da_h[t] (18)
             PRODUCT_4::multiply(shared + PARTIAL_4, shared + WEIGHTS_4, da_h + (sequence.whole(0, t) + first)*H, H,
                 (int)rows);
             __syncthreads();

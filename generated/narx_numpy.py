@@ -5,7 +5,7 @@ Navab & Hager (2018), Analyzing and exploiting NARX recurrent neural networks fo
 
 The cell narx as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive narx``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "851c2dea9370c5b2"
+STAMP = "308735d014b5c5cd"
 
 
 class Params(Mapping[str, Any]):
@@ -314,10 +314,10 @@ def _forward_sweep(
     U_1_T = params.stack("U_1", "U_1").T
     U_3_T = params.stack("U_3", "U_3").T
 
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (8)
     W_x = a_h_in
     np.matmul(x_rows, W_T, out=W_x)
-    # a_h_in[t] = W_x[t] + b
+    # a_h_in[t] = W_x[t] + b (8)
     a_h_in_ = W_x
     np.add(W_x, b, out=a_h_in_)
 
@@ -326,19 +326,19 @@ def _forward_sweep(
         if n != samples:
             samples = n
             U_3_h_t = U_3_h[:n]
-        # U_1_h[t] = U_1 @ h[t-1]
+        # U_1_h[t] = U_1 @ h[t-1] (8)
         h_t1 = h[at_3_2[t]]
         U_1_h_t = h[at_3[t]]
         np.matmul(h_t1, U_1_T, out=U_1_h_t)
-        # U_3_h[t] = U_3 @ h[t-3]
+        # U_3_h[t] = U_3 @ h[t-3] (8)
         h_t3 = h[at_3_0[t]]
         np.matmul(h_t3, U_3_T, out=U_3_h_t)
-        # a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t]
+        # a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t] (8)
         a_h_in_t = a_h_in[at_0[t]]
         a_h_t = U_1_h_t
         np.add(U_1_h_t, U_3_h_t, out=a_h_t)
         np.add(a_h_t, a_h_in_t, out=a_h_t)
-        # h[t] = tanh(a_h[t]) (hidden state)
+        # h[t] = tanh(a_h[t]) (hidden state) (9)
         h_t = U_1_h_t
         np.tanh(a_h_t, out=h_t)
 
@@ -432,38 +432,38 @@ def _backward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # dh[t] = dy[t] + dh_back[t+1] + dh_back3[t+3]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_back3[t+3] (18)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_back3_next3 = dh_back3[ring_3[t]]
         dh_t = da_h[at_0[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
         np.add(dh_t, dh_back3_next3, out=dh_t)
-        # da_h[t] = dh[t]*(1 - h[t]**2)
+        # da_h[t] = dh[t]*(1 - h[t]**2) (19)
         h_t = h[at_3[t]]
         da_h_t = dh_t
         np.square(h_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dh_t, work1_t, out=da_h_t)
-        # dh_back[t] = U_1.T @ da_h[t]
+        # dh_back[t] = U_1.T @ da_h[t] (18)
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_h_t, U_1, out=dh_back_t)
-        # dh_back3[t] = U_3.T @ da_h[t]
+        # dh_back3[t] = U_3.T @ da_h[t] (18)
         dh_back3_t = dh_back3[ring_3_0[t]]
         np.matmul(da_h_t, U_3, out=dh_back3_t)
 
     if need_x:
-        # dx[t] = W.T @ da_h[t]
+        # dx[t] = W.T @ da_h[t] (20)
         np.matmul(da_h, W, out=dx_)
-    # dW = sum of outer(da_h[t], x[t])
+    # dW = sum of outer(da_h[t], x[t]) (27)
     np.matmul(da_h.T, x_, out=dW)
-    # dU_1 = sum of outer(da_h[t], h[t-1])
+    # dU_1 = sum of outer(da_h[t], h[t-1]) (28)
     h_t1 = h[pack.past(3, 2)]
     np.matmul(da_h.T, h_t1, out=dU_1)
-    # dU_3 = sum of outer(da_h[t], h[t-3])
+    # dU_3 = sum of outer(da_h[t], h[t-3]) (29)
     h_t3 = h[pack.past(3, 0)]
     np.matmul(da_h.T, h_t3, out=dU_3)
-    # db = sum of da_h[t]
+    # db = sum of da_h[t] (30)
     np.matmul(ones, da_h, out=db.reshape(1, -1))
 
     dh_first = np.zeros((3, batch, H), dtype)
@@ -557,22 +557,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_x[t] = W @ x[t]
+        # W_x[t] = W @ x[t] (8)
         W_x_t = a_h_in
         np.matmul(x_t_, W_T, out=W_x_t)
-        # a_h_in[t] = W_x[t] + b
+        # a_h_in[t] = W_x[t] + b (8)
         a_h_in_t = W_x_t
         np.add(W_x_t, b, out=a_h_in_t)
-        # U_1_h[t] = U_1 @ h[t-1]
+        # U_1_h[t] = U_1 @ h[t-1] (8)
         U_1_h_t = h
         np.matmul(h_t1, U_1_T, out=U_1_h_t)
-        # U_3_h[t] = U_3 @ h[t-3]
+        # U_3_h[t] = U_3 @ h[t-3] (8)
         np.matmul(h_t3, U_3_T, out=U_3_h)
-        # a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t]
+        # a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t] (8)
         a_h_t = U_1_h_t
         np.add(U_1_h_t, U_3_h, out=a_h_t)
         np.add(a_h_t, a_h_in_t, out=a_h_t)
-        # h[t] = tanh(a_h[t]) (hidden state)
+        # h[t] = tanh(a_h[t]) (hidden state) (9)
         h_t = U_1_h_t
         np.tanh(a_h_t, out=h_t)
 
@@ -754,11 +754,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -771,7 +777,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -6,7 +6,7 @@ projection and biases.
 The cell nas as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive nas``.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "56d561055be3e9ff"
+STAMP = "69670b7d6114ed59"
 
 
 class Params(Mapping[str, Any]):
@@ -774,11 +774,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -791,7 +797,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1725,67 +1731,67 @@ static void forward_1(
             const real W_7_x_t = W_4_x_to_W_3_x_t_row[5*H + unit];
             const real U_7_h_t = U_3_h_to_a_a1_t_row[6*H + unit];
             const real c_t1 = c_t1_row[unit];
-            // a_a0[t] = W_0_x[t] + U_0_h[t]
+            // a_a0[t] = W_0_x[t] + U_0_h[t] (25)
             const real a_a0_t = W_0_x_t + U_0_h_t;
-            // a_a1[t] = W_1_x[t] + U_1_h[t]
+            // a_a1[t] = W_1_x[t] + U_1_h[t] (27)
             const real a_a1_t = W_1_x_t + U_1_h_t;
-            // a_a2[t] = W_2_x[t] + U_2_h[t]
+            // a_a2[t] = W_2_x[t] + U_2_h[t] (29)
             const real a_a2_t = W_2_x_t + U_2_h_t;
-            // a_a3[t] = W_3_x[t]*U_3_h[t]
+            // a_a3[t] = W_3_x[t]*U_3_h[t] (33)
             const real a_a3_t = W_3_x_t * U_3_h_t;
-            // a_a4[t] = W_4_x[t] + U_4_h[t]
+            // a_a4[t] = W_4_x[t] + U_4_h[t] (34)
             const real a_a4_t = W_4_x_t + U_4_h_t;
-            // a_a5[t] = W_5_x[t] + U_5_h[t]
+            // a_a5[t] = W_5_x[t] + U_5_h[t] (36)
             const real a_a5_t = W_5_x_t + U_5_h_t;
-            // a_a6[t] = W_6_x[t] + U_6_h[t]
+            // a_a6[t] = W_6_x[t] + U_6_h[t] (38)
             const real a_a6_t = W_6_x_t + U_6_h_t;
-            // a_a7[t] = W_7_x[t] + U_7_h[t]
+            // a_a7[t] = W_7_x[t] + U_7_h[t] (40)
             const real a_a7_t = W_7_x_t + U_7_h_t;
-            // a0[t] = sigmoid(a_a0[t]) (first layer, node 0)
+            // a0[t] = sigmoid(a_a0[t]) (first layer, node 0) (26)
             const real a0_t = sigmoid(a_a0_t);
-            // a1[t] = relu(a_a1[t]) (first layer, node 1)
+            // a1[t] = relu(a_a1[t]) (first layer, node 1) (28)
             const real a1_t = relu(a_a1_t);
-            // a2[t] = sigmoid(a_a2[t]) (first layer, node 2)
+            // a2[t] = sigmoid(a_a2[t]) (first layer, node 2) (30)
             const real a2_t = sigmoid(a_a2_t);
-            // a3[t] = relu(a_a3[t]) (first layer, node 3)
+            // a3[t] = relu(a_a3[t]) (first layer, node 3) (33)
             const real a3_t = relu(a_a3_t);
-            // a4[t] = tanh(a_a4[t]) (first layer, node 4)
+            // a4[t] = tanh(a_a4[t]) (first layer, node 4) (35)
             const real a4_t = tanh(a_a4_t);
-            // a5[t] = sigmoid(a_a5[t]) (first layer, node 5)
+            // a5[t] = sigmoid(a_a5[t]) (first layer, node 5) (37)
             const real a5_t = sigmoid(a_a5_t);
-            // a6[t] = tanh(a_a6[t]) (first layer, node 6)
+            // a6[t] = tanh(a_a6[t]) (first layer, node 6) (39)
             const real a6_t = tanh(a_a6_t);
-            // a7[t] = sigmoid(a_a7[t]) (first layer, node 7)
+            // a7[t] = sigmoid(a_a7[t]) (first layer, node 7) (41)
             const real a7_t = sigmoid(a_a7_t);
-            // a_s0[t] = a0[t]*a1[t]
+            // a_s0[t] = a0[t]*a1[t] (14)
             const real a_s0_t = a0_t * a1_t;
-            // a_s1[t] = a2[t] + a3[t]
+            // a_s1[t] = a2[t] + a3[t] (42)
             const real a_s1_t = a2_t + a3_t;
-            // a_s2[t] = a4[t]*a5[t]
+            // a_s2[t] = a4[t]*a5[t] (16)
             const real a_s2_t = a4_t * a5_t;
-            // a_s3[t] = a6[t] + a7[t]
+            // a_s3[t] = a6[t] + a7[t] (44)
             const real a_s3_t = a6_t + a7_t;
-            // s0[t] = tanh(a_s0[t]) (second layer, node 0)
+            // s0[t] = tanh(a_s0[t]) (second layer, node 0) (14)
             const real s0_t = tanh(a_s0_t);
-            // s1[t] = tanh(a_s1[t]) (second layer, node 1)
+            // s1[t] = tanh(a_s1[t]) (second layer, node 1) (43)
             const real s1_t = tanh(a_s1_t);
-            // s2[t] = tanh(a_s2[t]) (second layer, node 2)
+            // s2[t] = tanh(a_s2[t]) (second layer, node 2) (16)
             const real s2_t = tanh(a_s2_t);
-            // s3[t] = sigmoid(a_s3[t]) (second layer, node 3)
+            // s3[t] = sigmoid(a_s3[t]) (second layer, node 3) (45)
             const real s3_t = sigmoid(a_s3_t);
-            // a_c[t] = s0[t] + c[t-1]
+            // a_c[t] = s0[t] + c[t-1] (46)
             const real a_c_t = s0_t + c_t1;
-            // a_h[t] = s2[t] + s3[t]
+            // a_h[t] = s2[t] + s3[t] (48)
             const real a_h_t = s2_t + s3_t;
-            // tanh_a_c[t] = tanh(a_c[t])
+            // tanh_a_c[t] = tanh(a_c[t]) (47)
             const real tanh_a_c_t = tanh(a_c_t);
-            // tanh_a_h[t] = tanh(a_h[t])
+            // tanh_a_h[t] = tanh(a_h[t]) (49)
             const real tanh_a_h_t = tanh(a_h_t);
-            // c[t] = tanh_a_c[t]*s1[t] (cell state)
+            // c[t] = tanh_a_c[t]*s1[t] (cell state) (47)
             const real c_t = tanh_a_c_t * s1_t;
-            // tanh_in_h[t] = c[t]*tanh_a_h[t]
+            // tanh_in_h[t] = c[t]*tanh_a_h[t] (49)
             const real tanh_in_h_t = c_t * tanh_a_h_t;
-            // h[t] = tanh(tanh_in_h[t]) (hidden state)
+            // h[t] = tanh(tanh_in_h[t]) (hidden state) (49)
             const real h_t = tanh(tanh_in_h_t);
             U_3_h_to_a_a1_t_row[7*H + unit] = a_a1_t;
             U_3_h_to_a_a1_t_row[3*H + unit] = a0_t;
@@ -1841,85 +1847,85 @@ static void backward_1(
             const real a2_t = U_3_h_to_a_a1_t_row[4*H + unit];
             const real tanh_a_c_t = tanh_a_c_t_row[unit];
             const real dc_via_next = dc_via_next_row[unit];
-            // a1[t] = relu(a_a1[t]) (first layer, node 1)
+            // a1[t] = relu(a_a1[t]) (first layer, node 1) (28)
             const real a1_t = relu(a_a1_t);
-            // a_a3[t] = W_3_x[t]*U_3_h[t]
+            // a_a3[t] = W_3_x[t]*U_3_h[t] (33)
             const real a_a3_t = W_3_x_t * U_3_h_t;
-            // a_s2[t] = a4[t]*a5[t]
+            // a_s2[t] = a4[t]*a5[t] (16)
             const real a_s2_t = a4_t * a5_t;
-            // a_s3[t] = a6[t] + a7[t]
+            // a_s3[t] = a6[t] + a7[t] (44)
             const real a_s3_t = a6_t + a7_t;
-            // dh[t] = dy[t] + dh_back[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] (99)
             const real dh_t = dy_t + dh_back_next;
-            // a3[t] = relu(a_a3[t]) (first layer, node 3)
+            // a3[t] = relu(a_a3[t]) (first layer, node 3) (33)
             const real a3_t = relu(a_a3_t);
-            // a_s0[t] = a0[t]*a1[t]
+            // a_s0[t] = a0[t]*a1[t] (14)
             const real a_s0_t = a0_t * a1_t;
-            // s2[t] = tanh(a_s2[t]) (second layer, node 2)
+            // s2[t] = tanh(a_s2[t]) (second layer, node 2) (16)
             const real s2_t = tanh(a_s2_t);
-            // s3[t] = sigmoid(a_s3[t]) (second layer, node 3)
+            // s3[t] = sigmoid(a_s3[t]) (second layer, node 3) (45)
             const real s3_t = sigmoid(a_s3_t);
-            // dtanh_in_h[t] = dh[t]*(1 - h[t]**2)
+            // dtanh_in_h[t] = dh[t]*(1 - h[t]**2) (102)
             const real dtanh_in_h_t = dh_t * (1 - h_t * h_t);
-            // s0[t] = tanh(a_s0[t]) (second layer, node 0)
+            // s0[t] = tanh(a_s0[t]) (second layer, node 0) (14)
             const real s0_t = tanh(a_s0_t);
-            // a_s1[t] = a2[t] + a3[t]
+            // a_s1[t] = a2[t] + a3[t] (42)
             const real a_s1_t = a2_t + a3_t;
-            // a_h[t] = s2[t] + s3[t]
+            // a_h[t] = s2[t] + s3[t] (48)
             const real a_h_t = s2_t + s3_t;
-            // s1[t] = tanh(a_s1[t]) (second layer, node 1)
+            // s1[t] = tanh(a_s1[t]) (second layer, node 1) (43)
             const real s1_t = tanh(a_s1_t);
-            // tanh_a_h[t] = tanh(a_h[t])
+            // tanh_a_h[t] = tanh(a_h[t]) (49)
             const real tanh_a_h_t = tanh(a_h_t);
-            // c[t] = tanh_a_c[t]*s1[t] (cell state)
+            // c[t] = tanh_a_c[t]*s1[t] (cell state) (47)
             const real c_t = tanh_a_c_t * s1_t;
-            // dc[t] = dtanh_in_h[t]*tanh_a_h[t] + dc_via[t+1]
+            // dc[t] = dtanh_in_h[t]*tanh_a_h[t] + dc_via[t+1] (102)
             const real dc_t = dtanh_in_h_t * tanh_a_h_t + dc_via_next;
-            // dtanh_a_h[t] = dtanh_in_h[t]*c[t]
+            // dtanh_a_h[t] = dtanh_in_h[t]*c[t] (100)
             const real dtanh_a_h_t = dtanh_in_h_t * c_t;
-            // dtanh_a_c[t] = dc[t]*s1[t]
+            // dtanh_a_c[t] = dc[t]*s1[t] (103)
             const real dtanh_a_c_t = dc_t * s1_t;
-            // ds1[t] = dc[t]*tanh_a_c[t]
+            // ds1[t] = dc[t]*tanh_a_c[t] (107)
             const real ds1_t = dc_t * tanh_a_c_t;
-            // da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2)
+            // da_h[t] = dtanh_a_h[t]*(1 - tanh_a_h[t]**2) (100)
             const real da_h_t = dtanh_a_h_t * (1 - tanh_a_h_t * tanh_a_h_t);
-            // da_c[t] = dtanh_a_c[t]*(1 - tanh_a_c[t]**2)
+            // da_c[t] = dtanh_a_c[t]*(1 - tanh_a_c[t]**2) (103)
             const real da_c_t = dtanh_a_c_t * (1 - tanh_a_c_t * tanh_a_c_t);
-            // da_s1[t] = ds1[t]*(1 - s1[t]**2)
+            // da_s1[t] = ds1[t]*(1 - s1[t]**2) (108)
             const real da_s1_t = ds1_t * (1 - s1_t * s1_t);
-            // da_s3[t] = da_h[t]*s3[t]*(1 - s3[t])
+            // da_s3[t] = da_h[t]*s3[t]*(1 - s3[t]) (105)
             const real da_s3_t = da_h_t * s3_t * (1 - s3_t);
-            // da_s2[t] = da_h[t]*(1 - s2[t]**2)
+            // da_s2[t] = da_h[t]*(1 - s2[t]**2) (114)
             const real da_s2_t = da_h_t * (1 - s2_t * s2_t);
-            // da_s0[t] = da_c[t]*(1 - s0[t]**2)
+            // da_s0[t] = da_c[t]*(1 - s0[t]**2) (123)
             const real da_s0_t = da_c_t * (1 - s0_t * s0_t);
-            // da_a3[t] = da_s1[t]*greater(a_a3[t], 0)
+            // da_a3[t] = da_s1[t]*greater(a_a3[t], 0) (119)
             const real da_a3_t = da_s1_t * (real)(a_a3_t > 0);
-            // da_a2[t] = da_s1[t]*a2[t]*(1 - a2[t])
+            // da_a2[t] = da_s1[t]*a2[t]*(1 - a2[t]) (122)
             const real da_a2_t = da_s1_t * a2_t * (1 - a2_t);
-            // dc_via[t] = da_c[t]
+            // dc_via[t] = da_c[t] (102)
             const real dc_via_t = da_c_t;
-            // da_a7[t] = da_s3[t]*a7[t]*(1 - a7[t])
+            // da_a7[t] = da_s3[t]*a7[t]*(1 - a7[t]) (111)
             const real da_a7_t = da_s3_t * a7_t * (1 - a7_t);
-            // da_a6[t] = da_s3[t]*(1 - a6[t]**2)
+            // da_a6[t] = da_s3[t]*(1 - a6[t]**2) (113)
             const real da_a6_t = da_s3_t * (1 - a6_t * a6_t);
-            // da5[t] = da_s2[t]*a4[t]
+            // da5[t] = da_s2[t]*a4[t] (114)
             const real da5_t = da_s2_t * a4_t;
-            // da4[t] = da_s2[t]*a5[t]
+            // da4[t] = da_s2[t]*a5[t] (116)
             const real da4_t = da_s2_t * a5_t;
-            // dU_3_h[t] = da_a3[t]*W_3_x[t]
+            // dU_3_h[t] = da_a3[t]*W_3_x[t] (119)
             const real dU_3_h_t = da_a3_t * W_3_x_t;
-            // da1[t] = da_s0[t]*a0[t]
+            // da1[t] = da_s0[t]*a0[t] (123)
             const real da1_t = da_s0_t * a0_t;
-            // da0[t] = da_s0[t]*a1[t]
+            // da0[t] = da_s0[t]*a1[t] (125)
             const real da0_t = da_s0_t * a1_t;
-            // da_a5[t] = da5[t]*a5[t]*(1 - a5[t])
+            // da_a5[t] = da5[t]*a5[t]*(1 - a5[t]) (115)
             const real da_a5_t = da5_t * a5_t * (1 - a5_t);
-            // da_a4[t] = da4[t]*(1 - a4[t]**2)
+            // da_a4[t] = da4[t]*(1 - a4[t]**2) (117)
             const real da_a4_t = da4_t * (1 - a4_t * a4_t);
-            // da_a1[t] = da1[t]*greater(a_a1[t], 0)
+            // da_a1[t] = da1[t]*greater(a_a1[t], 0) (124)
             const real da_a1_t = da1_t * (real)(a_a1_t > 0);
-            // da_a0[t] = da0[t]*a0[t]*(1 - a0[t])
+            // da_a0[t] = da0[t]*a0[t]*(1 - a0[t]) (126)
             const real da_a0_t = da0_t * a0_t * (1 - a0_t);
             da_a3_t_row[unit] = da_a3_t;
             dU_3_h_to_dW_3_x_t_row[4*H + unit] = da_a2_t;
@@ -1949,7 +1955,7 @@ static void backward_2(
         for (long long unit = 0; unit < H; ++unit) {
             const real da_a3_t = da_a3_t_row[unit];
             const real U_3_h_t = U_3_h_to_a_a1_t_row[unit];
-            // dW_3_x[t] = da_a3[t]*U_3_h[t]
+            // dW_3_x[t] = da_a3[t]*U_3_h[t] (120)
             const real dW_3_x_t = da_a3_t * U_3_h_t;
             dU_3_h_to_dW_3_x_t_row[8*H + unit] = dW_3_x_t;
         }
@@ -1994,14 +2000,14 @@ static void run_forward_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_4_x[t] = W_4 @ x[t]
-        // W_6_x[t] = W_6 @ x[t]
-        // W_0_x[t] = W_0 @ x[t]
-        // W_2_x[t] = W_2 @ x[t]
-        // W_5_x[t] = W_5 @ x[t]
-        // W_7_x[t] = W_7 @ x[t]
-        // W_1_x[t] = W_1 @ x[t]
-        // W_3_x[t] = W_3 @ x[t]
+        // W_4_x[t] = W_4 @ x[t] (34)
+        // W_6_x[t] = W_6 @ x[t] (38)
+        // W_0_x[t] = W_0 @ x[t] (25)
+        // W_2_x[t] = W_2 @ x[t] (29)
+        // W_5_x[t] = W_5 @ x[t] (36)
+        // W_7_x[t] = W_7 @ x[t] (40)
+        // W_1_x[t] = W_1 @ x[t] (27)
+        // W_3_x[t] = W_3 @ x[t] (31)
         multiply(
             a->W_4_x_to_W_3_x + first*8*a->H, 8*a->H, a->x + first*a->D, a->D, call->packed_W_4_to_W_3, rows,
             a->D, 8*a->H, 0);
@@ -2012,14 +2018,14 @@ static void run_forward_part(void *given, struct member *me) {
         const long long last = smaller(a->counts[t], hi);
         for (long long first = lo, rows; first < last; first += rows) {
             rows = smaller(PIECE, last - first);
-            // U_3_h[t] = U_3 @ h[t-1]
-            // U_4_h[t] = U_4 @ h[t-1]
-            // U_6_h[t] = U_6 @ h[t-1]
-            // U_0_h[t] = U_0 @ h[t-1]
-            // U_2_h[t] = U_2 @ h[t-1]
-            // U_5_h[t] = U_5 @ h[t-1]
-            // U_7_h[t] = U_7 @ h[t-1]
-            // U_1_h[t] = U_1 @ h[t-1]
+            // U_3_h[t] = U_3 @ h[t-1] (32)
+            // U_4_h[t] = U_4 @ h[t-1] (34)
+            // U_6_h[t] = U_6 @ h[t-1] (38)
+            // U_0_h[t] = U_0 @ h[t-1] (25)
+            // U_2_h[t] = U_2 @ h[t-1] (29)
+            // U_5_h[t] = U_5 @ h[t-1] (36)
+            // U_7_h[t] = U_7 @ h[t-1] (40)
+            // U_1_h[t] = U_1 @ h[t-1] (27)
             multiply(
                 a->U_3_h_to_a_a1 + (a->kept_0[t] + first)*8*a->H, 8*a->H, a->h + (a->starts_1[t] + first)*a->H,
                 a->H, call->packed_U_3_to_U_1, rows, a->H, 8*a->H, 0);
@@ -2122,7 +2128,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dU_3_h_to_dW_3_x + (a->starts_0[t] - base + first)*9*a->H,
                     a->dc_via + (a->ring_1[t] + first)*a->H);
                 // dh_back[t] = U_0.T @ da_a0[t] + U_1.T @ da_a1[t] + U_2.T @ da_a2[t] + U_3.T @ dU_3_h[t] + U_4.T @
-                //     da_a4[t] + U_5.T @ da_a5[t] + U_6.T @ da_a6[t] + U_7.T @ da_a7[t]
+                //     da_a4[t] + U_5.T @ da_a5[t] + U_6.T @ da_a6[t] + U_7.T @ da_a7[t] (99)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->dU_3_h_to_dW_3_x + (a->starts_0[t] - base + first)*9*a->H, 9*a->H, call->packed_U_3_to_U_1,
@@ -2140,7 +2146,7 @@ static void run_backward_part(void *given, struct member *me) {
                 a->dU_3_h_to_dW_3_x + (first - base)*9*a->H);
             if (a->need_x) {
                 // dx[t] = W_0.T @ da_a0[t] + W_1.T @ da_a1[t] + W_2.T @ da_a2[t] + W_3.T @ dW_3_x[t] + W_4.T @ da_a4[t]
-                //     + W_5.T @ da_a5[t] + W_6.T @ da_a6[t] + W_7.T @ da_a7[t]
+                //     + W_5.T @ da_a5[t] + W_6.T @ da_a6[t] + W_7.T @ da_a7[t] (127)
                 multiply(
                     a->dx + first*a->D, a->D, a->dU_3_h_to_dW_3_x + (first - base)*9*a->H + a->H, 9*a->H,
                     call->packed_W_4_to_W_3, rows, 8*a->H, a->D, 0);
@@ -2149,28 +2155,28 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(8*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_4 = sum of outer(da_a4[t], x[t])
-            // dW_6 = sum of outer(da_a6[t], x[t])
-            // dW_0 = sum of outer(da_a0[t], x[t])
-            // dW_2 = sum of outer(da_a2[t], x[t])
-            // dW_5 = sum of outer(da_a5[t], x[t])
-            // dW_7 = sum of outer(da_a7[t], x[t])
-            // dW_1 = sum of outer(da_a1[t], x[t])
-            // dW_3 = sum of outer(dW_3_x[t], x[t])
+            // dW_4 = sum of outer(da_a4[t], x[t]) (143)
+            // dW_6 = sum of outer(da_a6[t], x[t]) (147)
+            // dW_0 = sum of outer(da_a0[t], x[t]) (135)
+            // dW_2 = sum of outer(da_a2[t], x[t]) (139)
+            // dW_5 = sum of outer(da_a5[t], x[t]) (145)
+            // dW_7 = sum of outer(da_a7[t], x[t]) (149)
+            // dW_1 = sum of outer(da_a1[t], x[t]) (137)
+            // dW_3 = sum of outer(dW_3_x[t], x[t]) (141)
             gradient(
                 a->vW_4_, a->D, a->dU_3_h_to_dW_3_x + a->H, 9*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
         }
         share(8*a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_3 = sum of outer(dU_3_h[t], h[t-1])
-            // dU_4 = sum of outer(da_a4[t], h[t-1])
-            // dU_6 = sum of outer(da_a6[t], h[t-1])
-            // dU_0 = sum of outer(da_a0[t], h[t-1])
-            // dU_2 = sum of outer(da_a2[t], h[t-1])
-            // dU_5 = sum of outer(da_a5[t], h[t-1])
-            // dU_7 = sum of outer(da_a7[t], h[t-1])
-            // dU_1 = sum of outer(da_a1[t], h[t-1])
+            // dU_3 = sum of outer(dU_3_h[t], h[t-1]) (142)
+            // dU_4 = sum of outer(da_a4[t], h[t-1]) (144)
+            // dU_6 = sum of outer(da_a6[t], h[t-1]) (148)
+            // dU_0 = sum of outer(da_a0[t], h[t-1]) (136)
+            // dU_2 = sum of outer(da_a2[t], h[t-1]) (140)
+            // dU_5 = sum of outer(da_a5[t], h[t-1]) (146)
+            // dU_7 = sum of outer(da_a7[t], h[t-1]) (150)
+            // dU_1 = sum of outer(da_a1[t], h[t-1]) (138)
             gradient(
                 a->vU_3_, a->H, a->dU_3_h_to_dW_3_x, 9*a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H,
                 a->past_1_0, base, total, lo, hi, number > 0, a->H, scratch);
@@ -2222,14 +2228,14 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_4_x[t] = W_4 @ x[t]
-        // W_6_x[t] = W_6 @ x[t]
-        // W_0_x[t] = W_0 @ x[t]
-        // W_2_x[t] = W_2 @ x[t]
-        // W_5_x[t] = W_5 @ x[t]
-        // W_7_x[t] = W_7 @ x[t]
-        // W_1_x[t] = W_1 @ x[t]
-        // W_3_x[t] = W_3 @ x[t]
+        // W_4_x[t] = W_4 @ x[t] (34)
+        // W_6_x[t] = W_6 @ x[t] (38)
+        // W_0_x[t] = W_0 @ x[t] (25)
+        // W_2_x[t] = W_2 @ x[t] (29)
+        // W_5_x[t] = W_5 @ x[t] (36)
+        // W_7_x[t] = W_7 @ x[t] (40)
+        // W_1_x[t] = W_1 @ x[t] (27)
+        // W_3_x[t] = W_3 @ x[t] (31)
         multiply_plain(
             a->W_4_x_to_W_3_x + first*8*a->H, 8*a->H, a->x + first*a->D, a->D, a->vW_4, 1, a->D, rows, a->D,
             8*a->H, 0);
@@ -2238,14 +2244,14 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_3_h[t] = U_3 @ h[t-1]
-        // U_4_h[t] = U_4 @ h[t-1]
-        // U_6_h[t] = U_6 @ h[t-1]
-        // U_0_h[t] = U_0 @ h[t-1]
-        // U_2_h[t] = U_2 @ h[t-1]
-        // U_5_h[t] = U_5 @ h[t-1]
-        // U_7_h[t] = U_7 @ h[t-1]
-        // U_1_h[t] = U_1 @ h[t-1]
+        // U_3_h[t] = U_3 @ h[t-1] (32)
+        // U_4_h[t] = U_4 @ h[t-1] (34)
+        // U_6_h[t] = U_6 @ h[t-1] (38)
+        // U_0_h[t] = U_0 @ h[t-1] (25)
+        // U_2_h[t] = U_2 @ h[t-1] (29)
+        // U_5_h[t] = U_5 @ h[t-1] (36)
+        // U_7_h[t] = U_7 @ h[t-1] (40)
+        // U_1_h[t] = U_1 @ h[t-1] (27)
         multiply_plain(
             a->U_3_h_to_a_a1 + first*8*a->H, 8*a->H, a->h_1 + first*a->H, a->H, a->vU_3, 1, a->H, rows, a->H,
             8*a->H, 0);

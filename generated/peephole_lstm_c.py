@@ -6,7 +6,7 @@ recurrent neural networks: the gates see the cell state through one weight per u
 The cell peephole_lstm as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive peephole_lstm``.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                                         # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "50c94ffa66cdb766"
+STAMP = "ba88c0757ffbd2a8"
 
 
 class Params(Mapping[str, Any]):
@@ -789,11 +789,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -806,7 +812,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1720,13 +1726,13 @@ static void forward_1(
             const real W_f_x_t = a_i_in_to_a_g_in_t_row[H + unit];
             const real W_g_x_t = a_i_in_to_a_g_in_t_row[3*H + unit];
             const real W_o_x_t = a_i_in_to_a_g_in_t_row[2*H + unit];
-            // a_i_in[t] = W_i_x[t] + b_i
+            // a_i_in[t] = W_i_x[t] + b_i (16)
             const real a_i_in_t = W_i_x_t + b_i[unit];
-            // a_f_in[t] = W_f_x[t] + b_f
+            // a_f_in[t] = W_f_x[t] + b_f (18)
             const real a_f_in_t = W_f_x_t + b_f[unit];
-            // a_g_in[t] = W_g_x[t] + b_g
+            // a_g_in[t] = W_g_x[t] + b_g (20)
             const real a_g_in_t = W_g_x_t + b_g[unit];
-            // a_o_in[t] = W_o_x[t] + b_o
+            // a_o_in[t] = W_o_x[t] + b_o (22)
             const real a_o_in_t = W_o_x_t + b_o[unit];
             a_i_in_to_a_g_in_t_row[unit] = a_i_in_t;
             a_i_in_to_a_g_in_t_row[H + unit] = a_f_in_t;
@@ -1764,27 +1770,27 @@ static void forward_2(
             const real a_g_in_t = a_i_in_to_a_g_in_t_row[3*H + unit];
             const real U_o_h_t = i_f_o_g_t_row[2*H + unit];
             const real a_o_in_t = a_i_in_to_a_g_in_t_row[2*H + unit];
-            // a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
+            // a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (16)
             const real a_i_t = U_i_h_t + p_i[unit] * c_t1 + a_i_in_t;
-            // a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
+            // a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t] (18)
             const real a_f_t = U_f_h_t + p_f[unit] * c_t1 + a_f_in_t;
-            // a_g[t] = U_g_h[t] + a_g_in[t]
+            // a_g[t] = U_g_h[t] + a_g_in[t] (20)
             const real a_g_t = U_g_h_t + a_g_in_t;
-            // i[t] = sigmoid(a_i[t]) (input gate)
+            // i[t] = sigmoid(a_i[t]) (input gate) (17)
             const real i_t = sigmoid(a_i_t);
-            // f[t] = sigmoid(a_f[t]) (forget gate)
+            // f[t] = sigmoid(a_f[t]) (forget gate) (19)
             const real f_t = sigmoid(a_f_t);
-            // g[t] = tanh(a_g[t]) (candidate)
+            // g[t] = tanh(a_g[t]) (candidate) (21)
             const real g_t = tanh(a_g_t);
-            // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+            // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (9)
             const real c_t = f_t * c_t1 + i_t * g_t;
-            // a_o[t] = U_o_h[t] + p_o*c[t] + a_o_in[t]
+            // a_o[t] = U_o_h[t] + p_o*c[t] + a_o_in[t] (22)
             const real a_o_t = U_o_h_t + p_o[unit] * c_t + a_o_in_t;
-            // tanh_c[t] = tanh(c[t])
+            // tanh_c[t] = tanh(c[t]) (11)
             const real tanh_c_t = tanh(c_t);
-            // o[t] = sigmoid(a_o[t]) (output gate)
+            // o[t] = sigmoid(a_o[t]) (output gate) (23)
             const real o_t = sigmoid(a_o_t);
-            // h[t] = o[t]*tanh_c[t] (hidden state)
+            // h[t] = o[t]*tanh_c[t] (hidden state) (11)
             const real h_t = o_t * tanh_c_t;
             i_f_o_g_t_row[unit] = i_t;
             i_f_o_g_t_row[H + unit] = f_t;
@@ -1830,31 +1836,31 @@ static void backward_1(
             const real c_t1 = c_t1_row[unit];
             const real g_t = i_f_o_g_t_row[3*H + unit];
             const real f_t = i_f_o_g_t_row[H + unit];
-            // tanh_c[t] = tanh(c[t])
+            // tanh_c[t] = tanh(c[t]) (11)
             const real tanh_c_t = tanh(c_t);
-            // dh[t] = dy[t] + dh_back[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] (50)
             const real dh_t = dy_t + dh_back_next;
-            // dtanh_c[t] = dh[t]*o[t]
+            // dtanh_c[t] = dh[t]*o[t] (54)
             const real dtanh_c_t = dh_t * o_t;
-            // do[t] = dh[t]*tanh_c[t]
+            // do[t] = dh[t]*tanh_c[t] (51)
             const real do_t = dh_t * tanh_c_t;
-            // da_o[t] = do[t]*o[t]*(1 - o[t])
+            // da_o[t] = do[t]*o[t]*(1 - o[t]) (52)
             const real da_o_t = do_t * o_t * (1 - o_t);
-            // dc[t] = da_o[t]*p_o + dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+            // dc[t] = da_o[t]*p_o + dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (54)
             const real dc_t = da_o_t * p_o[unit] + dtanh_c_t * (1 - tanh_c_t * tanh_c_t) + dc_via_next;
-            // dg[t] = dc[t]*i[t]
+            // dg[t] = dc[t]*i[t] (55)
             const real dg_t = dc_t * i_t;
-            // df[t] = dc[t]*c[t-1]
+            // df[t] = dc[t]*c[t-1] (57)
             const real df_t = dc_t * c_t1;
-            // di[t] = dc[t]*g[t]
+            // di[t] = dc[t]*g[t] (59)
             const real di_t = dc_t * g_t;
-            // da_g[t] = dg[t]*(1 - g[t]**2)
+            // da_g[t] = dg[t]*(1 - g[t]**2) (56)
             const real da_g_t = dg_t * (1 - g_t * g_t);
-            // da_f[t] = df[t]*f[t]*(1 - f[t])
+            // da_f[t] = df[t]*f[t]*(1 - f[t]) (58)
             const real da_f_t = df_t * f_t * (1 - f_t);
-            // da_i[t] = di[t]*i[t]*(1 - i[t])
+            // da_i[t] = di[t]*i[t]*(1 - i[t]) (60)
             const real da_i_t = di_t * i_t * (1 - i_t);
-            // dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dc[t]*f[t]
+            // dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dc[t]*f[t] (54)
             const real dc_via_t = da_i_t * p_i[unit] + da_f_t * p_f[unit] + dc_t * f_t;
             da_i_da_f_da_o_da_g_t_row[2*H + unit] = da_o_t;
             da_i_da_f_da_o_da_g_t_row[3*H + unit] = da_g_t;
@@ -1886,11 +1892,11 @@ static void backward_2(
             const real da_f_t = da_i_da_f_da_o_da_g_t_row[H + unit];
             const real da_o_t = da_i_da_f_da_o_da_g_t_row[2*H + unit];
             const real c_t = c_t_row[unit];
-            // dp_i_each[t] = da_i[t]*c[t-1]
+            // dp_i_each[t] = da_i[t]*c[t-1] (71)
             const real dp_i_each_t = da_i_t * c_t1;
-            // dp_f_each[t] = da_f[t]*c[t-1]
+            // dp_f_each[t] = da_f[t]*c[t-1] (75)
             const real dp_f_each_t = da_f_t * c_t1;
-            // dp_o_each[t] = da_o[t]*c[t]
+            // dp_o_each[t] = da_o[t]*c[t] (82)
             const real dp_o_each_t = da_o_t * c_t;
             dp_i_each_dp_f_each_t_row[unit] = dp_i_each_t;
             dp_i_each_dp_f_each_t_row[H + unit] = dp_f_each_t;
@@ -1953,10 +1959,10 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_i_x[t] = W_i @ x[t]
-            // W_f_x[t] = W_f @ x[t]
-            // W_o_x[t] = W_o @ x[t]
-            // W_g_x[t] = W_g @ x[t]
+            // W_i_x[t] = W_i @ x[t] (16)
+            // W_f_x[t] = W_f @ x[t] (18)
+            // W_o_x[t] = W_o @ x[t] (22)
+            // W_g_x[t] = W_g @ x[t] (20)
             multiply(
                 a->a_i_in_to_a_g_in + (first - base)*4*a->H, 4*a->H, a->x + first*a->D, a->D,
                 call->packed_W_i_to_W_g, rows, a->D, 4*a->H, 0);
@@ -1969,10 +1975,10 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_i_h[t] = U_i @ h[t-1]
-                // U_f_h[t] = U_f @ h[t-1]
-                // U_o_h[t] = U_o @ h[t-1]
-                // U_g_h[t] = U_g @ h[t-1]
+                // U_i_h[t] = U_i @ h[t-1] (16)
+                // U_f_h[t] = U_f @ h[t-1] (18)
+                // U_o_h[t] = U_o @ h[t-1] (22)
+                // U_g_h[t] = U_g @ h[t-1] (20)
                 multiply(
                     a->i_f_o_g + (a->kept_0[t] + first)*4*a->H, 4*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_i_to_U_g, rows, a->H, 4*a->H, 0);
@@ -2082,7 +2088,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->da_i_da_f_da_o_da_g + (a->starts_0[t] - base + first)*4*a->H, a->p_o,
                     a->dc_via + (a->ring_1[t + 1] + first)*a->H, a->c + (a->starts_1[t] + first)*a->H, a->p_i, a->p_f,
                     a->dc_via + (a->ring_1[t] + first)*a->H);
-                // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+                // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (50)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->da_i_da_f_da_o_da_g + (a->starts_0[t] - base + first)*4*a->H, 4*a->H, call->packed_U_i_to_U_g,
@@ -2103,11 +2109,11 @@ static void run_backward_part(void *given, struct member *me) {
         }
         meet(me);
         share(2*a->H, me, &lo, &hi);
-        // dp_i = sum of dp_i_each[t]
-        // dp_f = sum of dp_f_each[t]
+        // dp_i = sum of dp_i_each[t] (71)
+        // dp_f = sum of dp_f_each[t] (75)
         sums(a->p_i_, a->dp_i_each_dp_f_each, 2*a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // dp_o = sum of dp_o_each[t]
+        // dp_o = sum of dp_o_each[t] (82)
         sums(a->p_o_, a->dp_o_each, a->H, NULL, 0, total, lo, hi, number > 0);
         share(total, me, &lo, &hi);
         lo += base;
@@ -2115,7 +2121,7 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+                // dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (61)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_i_da_f_da_o_da_g + (first - base)*4*a->H, 4*a->H,
                     call->packed_W_i_to_W_g, rows, 4*a->H, a->D, 0);
@@ -2123,33 +2129,33 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(4*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_i = sum of outer(da_i[t], x[t])
-            // dW_f = sum of outer(da_f[t], x[t])
-            // dW_o = sum of outer(da_o[t], x[t])
-            // dW_g = sum of outer(da_g[t], x[t])
+            // dW_i = sum of outer(da_i[t], x[t]) (69)
+            // dW_f = sum of outer(da_f[t], x[t]) (73)
+            // dW_o = sum of outer(da_o[t], x[t]) (80)
+            // dW_g = sum of outer(da_g[t], x[t]) (77)
             gradient(
                 a->W_i_, a->D, a->da_i_da_f_da_o_da_g, 4*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
         }
         share(4*a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_i = sum of outer(da_i[t], h[t-1])
-            // dU_f = sum of outer(da_f[t], h[t-1])
-            // dU_o = sum of outer(da_o[t], h[t-1])
-            // dU_g = sum of outer(da_g[t], h[t-1])
+            // dU_i = sum of outer(da_i[t], h[t-1]) (70)
+            // dU_f = sum of outer(da_f[t], h[t-1]) (74)
+            // dU_o = sum of outer(da_o[t], h[t-1]) (81)
+            // dU_g = sum of outer(da_g[t], h[t-1]) (78)
             gradient(
                 a->U_i_, a->H, a->da_i_da_f_da_o_da_g, 4*a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H,
                 a->past_1_0, base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(2*a->H, me, &lo, &hi);
-        // db_i = sum of da_i[t]
-        // db_f = sum of da_f[t]
+        // db_i = sum of da_i[t] (72)
+        // db_f = sum of da_f[t] (76)
         sums(a->b_i, a->da_i_da_f_da_o_da_g, 4*a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // db_g = sum of da_g[t]
+        // db_g = sum of da_g[t] (79)
         sums(a->b_g, a->da_i_da_f_da_o_da_g + 3*a->H, 4*a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // db_o = sum of da_o[t]
+        // db_o = sum of da_o[t] (83)
         sums(a->b_o, a->da_i_da_f_da_o_da_g + 2*a->H, 4*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2204,10 +2210,10 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_i_x[t] = W_i @ x[t]
-        // W_f_x[t] = W_f @ x[t]
-        // W_o_x[t] = W_o @ x[t]
-        // W_g_x[t] = W_g @ x[t]
+        // W_i_x[t] = W_i @ x[t] (16)
+        // W_f_x[t] = W_f @ x[t] (18)
+        // W_o_x[t] = W_o @ x[t] (22)
+        // W_g_x[t] = W_g @ x[t] (20)
         multiply_plain(
             a->a_i_in_to_a_g_in + first*4*a->H, 4*a->H, a->x + first*a->D, a->D, a->W_i, 1, a->D, rows, a->D,
             4*a->H, 0);
@@ -2217,10 +2223,10 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_i_h[t] = U_i @ h[t-1]
-        // U_f_h[t] = U_f @ h[t-1]
-        // U_o_h[t] = U_o @ h[t-1]
-        // U_g_h[t] = U_g @ h[t-1]
+        // U_i_h[t] = U_i @ h[t-1] (16)
+        // U_f_h[t] = U_f @ h[t-1] (18)
+        // U_o_h[t] = U_o @ h[t-1] (22)
+        // U_g_h[t] = U_g @ h[t-1] (20)
         multiply_plain(
             a->i_f_o_g + first*4*a->H, 4*a->H, a->h_1 + first*a->H, a->H, a->U_i, 1, a->H, rows, a->H, 4*a->H,
             0);

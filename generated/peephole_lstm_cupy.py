@@ -5,7 +5,7 @@ recurrent neural networks: the gates see the cell state through one weight per u
 
 The cell peephole_lstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive peephole_lstm``.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                                         # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "ecd5445bb8ce8391"
+STAMP = "9c52b33a01bae2a8"
 
 
 class Params(Mapping[str, Any]):
@@ -385,16 +385,16 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_i_x[t] = W_i @ x[t] (16)
+    # W_f_x[t] = W_f @ x[t] (18)
+    # W_o_x[t] = W_o @ x[t] (22)
+    # W_g_x[t] = W_g @ x[t] (20)
     W_i_x_to_W_g_x = a_i_in_to_a_g_in
     cp.matmul(x_rows, W_i_to_W_g_T, out=W_i_x_to_W_g_x)
-    # a_i_in[t] = W_i_x[t] + b_i
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_g_in[t] = W_g_x[t] + b_g
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_i_in[t] = W_i_x[t] + b_i (16)
+    # a_f_in[t] = W_f_x[t] + b_f (18)
+    # a_g_in[t] = W_g_x[t] + b_g (20)
+    # a_o_in[t] = W_o_x[t] + b_o (22)
     _launch_units(kernels.forward_1, pack.size, H, H, a_i_in_to_a_g_in, b_i, b_f, b_g, b_o)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -404,24 +404,24 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (16)
+        # U_f_h[t] = U_f @ h[t-1] (18)
+        # U_o_h[t] = U_o @ h[t-1] (22)
+        # U_g_h[t] = U_g @ h[t-1] (20)
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_g_h_t = i_f_o_g[kept_0[t]]
         cp.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
-        # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
-        # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
-        # a_g[t] = U_g_h[t] + a_g_in[t]
-        # i[t] = sigmoid(a_i[t]) (input gate)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # g[t] = tanh(a_g[t]) (candidate)
-        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
-        # a_o[t] = U_o_h[t] + p_o*c[t] + a_o_in[t]
-        # tanh_c[t] = tanh(c[t])
-        # o[t] = sigmoid(a_o[t]) (output gate)
-        # h[t] = o[t]*tanh_c[t] (hidden state)
+        # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (16)
+        # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t] (18)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (20)
+        # i[t] = sigmoid(a_i[t]) (input gate) (17)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (19)
+        # g[t] = tanh(a_g[t]) (candidate) (21)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (9)
+        # a_o[t] = U_o_h[t] + p_o*c[t] + a_o_in[t] (22)
+        # tanh_c[t] = tanh(c[t]) (11)
+        # o[t] = sigmoid(a_o[t]) (output gate) (23)
+        # h[t] = o[t]*tanh_c[t] (hidden state) (11)
         _launch_units(
             kernels.forward_2, n, H, H, i_f_o_g, kept_0[t].start, p_i, c, kept_1_0[t].start, a_i_in_to_a_g_in,
             at_0[t].start, p_f, c, kept_1[t].start, p_o, h, at_1[t].start,
@@ -532,67 +532,67 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # tanh_c[t] = tanh(c[t])
-        # dh[t] = dy[t] + dh_back[t+1]
-        # dtanh_c[t] = dh[t]*o[t]
-        # do[t] = dh[t]*tanh_c[t]
-        # da_o[t] = do[t]*o[t]*(1 - o[t])
-        # dc[t] = da_o[t]*p_o + dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
-        # dg[t] = dc[t]*i[t]
-        # df[t] = dc[t]*c[t-1]
-        # di[t] = dc[t]*g[t]
-        # da_g[t] = dg[t]*(1 - g[t]**2)
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
-        # da_i[t] = di[t]*i[t]*(1 - i[t])
-        # dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dc[t]*f[t]
+        # tanh_c[t] = tanh(c[t]) (11)
+        # dh[t] = dy[t] + dh_back[t+1] (50)
+        # dtanh_c[t] = dh[t]*o[t] (54)
+        # do[t] = dh[t]*tanh_c[t] (51)
+        # da_o[t] = do[t]*o[t]*(1 - o[t]) (52)
+        # dc[t] = da_o[t]*p_o + dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (54)
+        # dg[t] = dc[t]*i[t] (55)
+        # df[t] = dc[t]*c[t-1] (57)
+        # di[t] = dc[t]*g[t] (59)
+        # da_g[t] = dg[t]*(1 - g[t]**2) (56)
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (58)
+        # da_i[t] = di[t]*i[t]*(1 - i[t]) (60)
+        # dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dc[t]*f[t] (54)
         _launch_units(
             kernels.backward_1, n, H, H, c, at_1[t].start, dy_rows, at_0[t].start, dh_back, ring_1[t].start,
             i_f_o_g, at_0[t].start, da_i_da_f_da_o_da_g, at_0[t].start, p_o, dc_via, ring_1[t].start, c,
             at_1_0[t].start, p_i, p_f, dc_via, ring_1_0[t].start,
         )
-        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (50)
         da_i_to_da_g_t = da_i_da_f_da_o_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_i_to_da_g_t, U_i_to_U_g, out=dh_back_t)
 
-    # dp_i_each[t] = da_i[t]*c[t-1]
-    # dp_f_each[t] = da_f[t]*c[t-1]
-    # dp_o_each[t] = da_o[t]*c[t]
+    # dp_i_each[t] = da_i[t]*c[t-1] (71)
+    # dp_f_each[t] = da_f[t]*c[t-1] (75)
+    # dp_o_each[t] = da_o[t]*c[t] (82)
     c_t1 = c[pack.past(1, 0)]
     _launch_units(
         kernels.backward_2, pack.size, H, H, da_i_da_f_da_o_da_g, c_t1, dp_i_each_dp_f_each, c, 1 * batch,
         dp_o_each,
     )
-    # dp_i = sum of dp_i_each[t]
-    # dp_f = sum of dp_f_each[t]
+    # dp_i = sum of dp_i_each[t] (71)
+    # dp_f = sum of dp_f_each[t] (75)
     dp_i_each_to_dp_f_each = dp_i_each_dp_f_each
     cp.matmul(ones, dp_i_each_to_dp_f_each, out=dp_i_to_dp_f.reshape(1, -1))
-    # dp_o = sum of dp_o_each[t]
+    # dp_o = sum of dp_o_each[t] (82)
     cp.matmul(ones, dp_o_each, out=dp_o.reshape(1, -1))
     if need_x:
-        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (61)
         da_i_to_da_g = da_i_da_f_da_o_da_g
         cp.matmul(da_i_to_da_g, W_i_to_W_g, out=dx_)
-    # dW_i = sum of outer(da_i[t], x[t])
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_g = sum of outer(da_g[t], x[t])
+    # dW_i = sum of outer(da_i[t], x[t]) (69)
+    # dW_f = sum of outer(da_f[t], x[t]) (73)
+    # dW_o = sum of outer(da_o[t], x[t]) (80)
+    # dW_g = sum of outer(da_g[t], x[t]) (77)
     da_i_to_da_g_ = da_i_da_f_da_o_da_g
     cp.matmul(da_i_to_da_g_.T, x_, out=dW_i_to_dW_g)
-    # dU_i = sum of outer(da_i[t], h[t-1])
-    # dU_f = sum of outer(da_f[t], h[t-1])
-    # dU_o = sum of outer(da_o[t], h[t-1])
-    # dU_g = sum of outer(da_g[t], h[t-1])
+    # dU_i = sum of outer(da_i[t], h[t-1]) (70)
+    # dU_f = sum of outer(da_f[t], h[t-1]) (74)
+    # dU_o = sum of outer(da_o[t], h[t-1]) (81)
+    # dU_g = sum of outer(da_g[t], h[t-1]) (78)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(da_i_to_da_g_.T, h_t1, out=dU_i_to_dU_g)
-    # db_i = sum of da_i[t]
-    # db_f = sum of da_f[t]
+    # db_i = sum of da_i[t] (72)
+    # db_f = sum of da_f[t] (76)
     da_i_to_da_f = da_i_da_f_da_o_da_g[:, : 2*H]
     cp.matmul(ones, da_i_to_da_f, out=db_i_to_db_f.reshape(1, -1))
-    # db_g = sum of da_g[t]
+    # db_g = sum of da_g[t] (79)
     da_g = da_i_da_f_da_o_da_g[:, 3*H :]
     cp.matmul(ones, da_g, out=db_g.reshape(1, -1))
-    # db_o = sum of da_o[t]
+    # db_o = sum of da_o[t] (83)
     da_o = da_i_da_f_da_o_da_g[:, 2*H : 3*H]
     cp.matmul(ones, da_o, out=db_o.reshape(1, -1))
 
@@ -645,34 +645,34 @@ def step(
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
     c_t1 = c_before[0]
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_i_x[t] = W_i @ x[t] (16)
+    # W_f_x[t] = W_f @ x[t] (18)
+    # W_o_x[t] = W_o @ x[t] (22)
+    # W_g_x[t] = W_g @ x[t] (20)
     W_i_x_to_W_g_x_t = a_i_in_to_a_g_in
     cp.matmul(x_t_, W_i_to_W_g_T, out=W_i_x_to_W_g_x_t)
-    # a_i_in[t] = W_i_x[t] + b_i
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_g_in[t] = W_g_x[t] + b_g
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_i_in[t] = W_i_x[t] + b_i (16)
+    # a_f_in[t] = W_f_x[t] + b_f (18)
+    # a_g_in[t] = W_g_x[t] + b_g (20)
+    # a_o_in[t] = W_o_x[t] + b_o (22)
     _launch_units(kernels.forward_1, batch, H, H, a_i_in_to_a_g_in, b_i, b_f, b_g, b_o)
-    # U_i_h[t] = U_i @ h[t-1]
-    # U_f_h[t] = U_f @ h[t-1]
-    # U_o_h[t] = U_o @ h[t-1]
-    # U_g_h[t] = U_g @ h[t-1]
+    # U_i_h[t] = U_i @ h[t-1] (16)
+    # U_f_h[t] = U_f @ h[t-1] (18)
+    # U_o_h[t] = U_o @ h[t-1] (22)
+    # U_g_h[t] = U_g @ h[t-1] (20)
     U_i_h_to_U_g_h_t = i_f_o_g
     cp.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
-    # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
-    # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
-    # a_g[t] = U_g_h[t] + a_g_in[t]
-    # i[t] = sigmoid(a_i[t]) (input gate)
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # g[t] = tanh(a_g[t]) (candidate)
-    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
-    # a_o[t] = U_o_h[t] + p_o*c[t] + a_o_in[t]
-    # tanh_c[t] = tanh(c[t])
-    # o[t] = sigmoid(a_o[t]) (output gate)
-    # h[t] = o[t]*tanh_c[t] (hidden state)
+    # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (16)
+    # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t] (18)
+    # a_g[t] = U_g_h[t] + a_g_in[t] (20)
+    # i[t] = sigmoid(a_i[t]) (input gate) (17)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (19)
+    # g[t] = tanh(a_g[t]) (candidate) (21)
+    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (9)
+    # a_o[t] = U_o_h[t] + p_o*c[t] + a_o_in[t] (22)
+    # tanh_c[t] = tanh(c[t]) (11)
+    # o[t] = sigmoid(a_o[t]) (output gate) (23)
+    # h[t] = o[t]*tanh_c[t] (hidden state) (11)
     _launch_units(
         kernels.forward_2, batch, H, H, i_f_o_g, 0, p_i, c_t1, 0, a_i_in_to_a_g_in, 0, p_f, c, 0, p_o, h, 0,
     )
@@ -844,11 +844,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -861,7 +867,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1026,13 +1032,13 @@ __device__ inline void forward_1_unit(
     const real* b_g,
     const real* b_o,
     const forward_1_in& in) {
-    // a_i_in[t] = W_i_x[t] + b_i
+    // a_i_in[t] = W_i_x[t] + b_i (16)
     const real a_i_in_t = in.W_i_x_t + in.b_i;
-    // a_f_in[t] = W_f_x[t] + b_f
+    // a_f_in[t] = W_f_x[t] + b_f (18)
     const real a_f_in_t = in.W_f_x_t + in.b_f;
-    // a_g_in[t] = W_g_x[t] + b_g
+    // a_g_in[t] = W_g_x[t] + b_g (20)
     const real a_g_in_t = in.W_g_x_t + in.b_g;
-    // a_o_in[t] = W_o_x[t] + b_o
+    // a_o_in[t] = W_o_x[t] + b_o (22)
     const real a_o_in_t = in.W_o_x_t + in.b_o;
     a_i_in_to_a_g_in_t_rows[row * (4*H) + unit] = a_i_in_t;
     a_i_in_to_a_g_in_t_rows[row * (4*H) + H + unit] = a_f_in_t;
@@ -1086,27 +1092,27 @@ __device__ inline void forward_2_unit(
     const real* p_o,
     real* h_t_rows,
     const forward_2_in& in) {
-    // a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
+    // a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (16)
     const real a_i_t = in.U_i_h_t + in.p_i * in.c_t1 + in.a_i_in_t;
-    // a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
+    // a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t] (18)
     const real a_f_t = in.U_f_h_t + in.p_f * in.c_t1 + in.a_f_in_t;
-    // a_g[t] = U_g_h[t] + a_g_in[t]
+    // a_g[t] = U_g_h[t] + a_g_in[t] (20)
     const real a_g_t = in.U_g_h_t + in.a_g_in_t;
-    // i[t] = sigmoid(a_i[t]) (input gate)
+    // i[t] = sigmoid(a_i[t]) (input gate) (17)
     const real i_t = sigmoid(a_i_t);
-    // f[t] = sigmoid(a_f[t]) (forget gate)
+    // f[t] = sigmoid(a_f[t]) (forget gate) (19)
     const real f_t = sigmoid(a_f_t);
-    // g[t] = tanh(a_g[t]) (candidate)
+    // g[t] = tanh(a_g[t]) (candidate) (21)
     const real g_t = tanh(a_g_t);
-    // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+    // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (9)
     const real c_t = f_t * in.c_t1 + i_t * g_t;
-    // a_o[t] = U_o_h[t] + p_o*c[t] + a_o_in[t]
+    // a_o[t] = U_o_h[t] + p_o*c[t] + a_o_in[t] (22)
     const real a_o_t = in.U_o_h_t + in.p_o * c_t + in.a_o_in_t;
-    // tanh_c[t] = tanh(c[t])
+    // tanh_c[t] = tanh(c[t]) (11)
     const real tanh_c_t = tanh(c_t);
-    // o[t] = sigmoid(a_o[t]) (output gate)
+    // o[t] = sigmoid(a_o[t]) (output gate) (23)
     const real o_t = sigmoid(a_o_t);
-    // h[t] = o[t]*tanh_c[t] (hidden state)
+    // h[t] = o[t]*tanh_c[t] (hidden state) (11)
     const real h_t = o_t * tanh_c_t;
     i_f_o_g_t_rows[row * (4*H) + unit] = i_t;
     i_f_o_g_t_rows[row * (4*H) + H + unit] = f_t;
@@ -1168,31 +1174,31 @@ __device__ inline void backward_1_unit(
     const real* p_f,
     real* dc_via_t_rows,
     const backward_1_in& in) {
-    // tanh_c[t] = tanh(c[t])
+    // tanh_c[t] = tanh(c[t]) (11)
     const real tanh_c_t = tanh(in.c_t);
-    // dh[t] = dy[t] + dh_back[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] (50)
     const real dh_t = in.dy_t + in.dh_back_next;
-    // dtanh_c[t] = dh[t]*o[t]
+    // dtanh_c[t] = dh[t]*o[t] (54)
     const real dtanh_c_t = dh_t * in.o_t;
-    // do[t] = dh[t]*tanh_c[t]
+    // do[t] = dh[t]*tanh_c[t] (51)
     const real do_t = dh_t * tanh_c_t;
-    // da_o[t] = do[t]*o[t]*(1 - o[t])
+    // da_o[t] = do[t]*o[t]*(1 - o[t]) (52)
     const real da_o_t = do_t * in.o_t * (1 - in.o_t);
-    // dc[t] = da_o[t]*p_o + dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+    // dc[t] = da_o[t]*p_o + dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (54)
     const real dc_t = da_o_t * in.p_o + dtanh_c_t * (1 - tanh_c_t * tanh_c_t) + in.dc_via_next;
-    // dg[t] = dc[t]*i[t]
+    // dg[t] = dc[t]*i[t] (55)
     const real dg_t = dc_t * in.i_t;
-    // df[t] = dc[t]*c[t-1]
+    // df[t] = dc[t]*c[t-1] (57)
     const real df_t = dc_t * in.c_t1;
-    // di[t] = dc[t]*g[t]
+    // di[t] = dc[t]*g[t] (59)
     const real di_t = dc_t * in.g_t;
-    // da_g[t] = dg[t]*(1 - g[t]**2)
+    // da_g[t] = dg[t]*(1 - g[t]**2) (56)
     const real da_g_t = dg_t * (1 - in.g_t * in.g_t);
-    // da_f[t] = df[t]*f[t]*(1 - f[t])
+    // da_f[t] = df[t]*f[t]*(1 - f[t]) (58)
     const real da_f_t = df_t * in.f_t * (1 - in.f_t);
-    // da_i[t] = di[t]*i[t]*(1 - i[t])
+    // da_i[t] = di[t]*i[t]*(1 - i[t]) (60)
     const real da_i_t = di_t * in.i_t * (1 - in.i_t);
-    // dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dc[t]*f[t]
+    // dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dc[t]*f[t] (54)
     const real dc_via_t = da_i_t * in.p_i + da_f_t * in.p_f + dc_t * in.f_t;
     da_i_da_f_da_o_da_g_t_rows[row * (4*H) + 2*H + unit] = da_o_t;
     da_i_da_f_da_o_da_g_t_rows[row * (4*H) + 3*H + unit] = da_g_t;
@@ -1234,11 +1240,11 @@ __device__ inline void backward_2_unit(
     const real* c_t_rows,
     real* dp_o_each_t_rows,
     const backward_2_in& in) {
-    // dp_i_each[t] = da_i[t]*c[t-1]
+    // dp_i_each[t] = da_i[t]*c[t-1] (71)
     const real dp_i_each_t = in.da_i_t * in.c_t1;
-    // dp_f_each[t] = da_f[t]*c[t-1]
+    // dp_f_each[t] = da_f[t]*c[t-1] (75)
     const real dp_f_each_t = in.da_f_t * in.c_t1;
-    // dp_o_each[t] = da_o[t]*c[t]
+    // dp_o_each[t] = da_o[t]*c[t] (82)
     const real dp_o_each_t = in.da_o_t * in.c_t;
     dp_i_each_dp_f_each_t_rows[row * (2*H) + unit] = dp_i_each_t;
     dp_i_each_dp_f_each_t_rows[row * (2*H) + H + unit] = dp_f_each_t;
@@ -1817,10 +1823,10 @@ extern "C" __global__ void BOUNDS forward_steps(
                     forward_2_ahead(row, unit, H, i_f_o_g_t_ahead, p_i, c_t1_ahead, a_i_in_to_a_g_in_t_ahead, p_f,
                         c_t_ahead, p_o, h_t_ahead);
             }
-            // U_i_h[t] = U_i @ h[t-1]
-            // U_f_h[t] = U_f @ h[t-1]
-            // U_o_h[t] = U_o @ h[t-1]
-            // U_g_h[t] = U_g @ h[t-1]
+            // U_i_h[t] = U_i @ h[t-1] (16)
+            // U_f_h[t] = U_f @ h[t-1] (18)
+            // U_o_h[t] = U_o @ h[t-1] (22)
+            // U_g_h[t] = U_g @ h[t-1] (20)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1980,7 +1986,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+            // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (50)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, da_i_da_f_da_o_da_g + (sequence.whole(0, t) +
                 first)*4*H, 4*H, (int)rows);
             __syncthreads();

@@ -7,7 +7,7 @@ to 0 for use); the time of each step is an input, the phase of each unit s.
 The cell phased_lstm as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive phased_lstm``.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "528c30c0bb75dc24"
+STAMP = "8102ba2cd51c4dbd"
 
 
 class Params(Mapping[str, Any]):
@@ -400,7 +400,7 @@ def _forward_sweep(
     kept_1 = np.array(pack.starts(1, keep_tape), np.int64)
     starts_0 = np.array(pack.starts(0, True), np.int64)
 
-    # exp_rho = exp(rho)
+    # exp_rho = exp(rho) (21)
     np.exp(rho, out=exp_rho)
     # in C: a_phi … h (32)
     _Call(
@@ -529,7 +529,7 @@ def _backward_sweep(
     ring_1 = np.array(pack.starts(1, False), np.int64)
     past_1_0 = _past(pack, 1, 0)
 
-    # exp_rho = exp(rho)
+    # exp_rho = exp(rho) (21)
     np.exp(rho, out=exp_rho)
     # in C: a_phi … db_o (57)
     _Call(
@@ -543,7 +543,7 @@ def _backward_sweep(
         ],
         pack.size * (16*D*H + 119*H + 16*H*H + 2),
     )()
-    # drho = dexp_rho*exp_rho
+    # drho = dexp_rho*exp_rho (98)
     np.multiply(dexp_rho, exp_rho, out=drho)
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -660,7 +660,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # exp_rho = exp(rho)
+        # exp_rho = exp(rho) (21)
         np.exp(rho, out=exp_rho)
         # in C: a_phi … h (32)
         run_step()
@@ -850,11 +850,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -867,7 +873,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1784,22 +1790,22 @@ static void forward_1(
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real time_t = time_t_row[0];
-            // a_phi[t] = time[t] - s
+            // a_phi[t] = time[t] - s (20)
             const real a_phi_t = time_t - s[unit];
-            // mod_a_phi[t] = mod(a_phi[t], exp_rho)
+            // mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
             const real mod_a_phi_t = mod(a_phi_t, exp_rho[unit]);
-            // phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
+            // phi[t] = mod_a_phi[t]/exp_rho (phase within the period) (21)
             const real phi_t = mod_a_phi_t / exp_rho[unit];
-            // a_j[t] = 2 - 2*phi[t]/r_on
+            // a_j[t] = 2 - 2*phi[t]/r_on (22)
             const real a_j_t = 2 - 2 * phi_t / r_on;
-            // where_in_j[t] = alpha*phi[t]
+            // where_in_j[t] = alpha*phi[t] (23)
             const real where_in_j_t = alpha * phi_t;
-            // a_k[t] = 2*phi[t]/r_on
+            // a_k[t] = 2*phi[t]/r_on (8)
             const real a_k_t = 2 * phi_t / r_on;
-            // j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
-            const real j_t = (r_on > phi_t ? a_j_t : where_in_j_t);
-            // k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
-            const real k_t = ((r_on / 2) > phi_t ? a_k_t : j_t);
+            // j[t] = where(phi[t] < r_on, a_j[t], where_in_j[t]) (time gate, closing or closed) (23)
+            const real j_t = (phi_t < r_on ? a_j_t : where_in_j_t);
+            // k[t] = where(phi[t] < r_on/2, a_k[t], j[t]) (time gate) (8)
+            const real k_t = (phi_t < (r_on / 2) ? a_k_t : j_t);
             k_t_row[unit] = k_t;
         }
     }
@@ -1821,13 +1827,13 @@ static void forward_2(
             const real W_f_x_t = a_i_in_to_a_d_in_t_row[H + unit];
             const real W_c_x_t = a_i_in_to_a_d_in_t_row[3*H + unit];
             const real W_o_x_t = a_i_in_to_a_d_in_t_row[2*H + unit];
-            // a_i_in[t] = W_i_x[t] + b_i
+            // a_i_in[t] = W_i_x[t] + b_i (24)
             const real a_i_in_t = W_i_x_t + b_i[unit];
-            // a_f_in[t] = W_f_x[t] + b_f
+            // a_f_in[t] = W_f_x[t] + b_f (26)
             const real a_f_in_t = W_f_x_t + b_f[unit];
-            // a_d_in[t] = W_c_x[t] + b_c
+            // a_d_in[t] = W_c_x[t] + b_c (28)
             const real a_d_in_t = W_c_x_t + b_c[unit];
-            // a_o_in[t] = W_o_x[t] + b_o
+            // a_o_in[t] = W_o_x[t] + b_o (30)
             const real a_o_in_t = W_o_x_t + b_o[unit];
             a_i_in_to_a_d_in_t_row[unit] = a_i_in_t;
             a_i_in_to_a_d_in_t_row[H + unit] = a_f_in_t;
@@ -1871,29 +1877,29 @@ static void forward_3(
             const real U_o_h_t = i_f_o_tanh_a_d_t_row[2*H + unit];
             const real a_o_in_t = a_i_in_to_a_d_in_t_row[2*H + unit];
             const real h_t1 = h_t1_row[unit];
-            // a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
+            // a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (24)
             const real a_i_t = U_i_h_t + p_i[unit] * c_t1 + a_i_in_t;
-            // a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
+            // a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t] (26)
             const real a_f_t = U_f_h_t + p_f[unit] * c_t1 + a_f_in_t;
-            // a_d[t] = U_c_h[t] + a_d_in[t]
+            // a_d[t] = U_c_h[t] + a_d_in[t] (28)
             const real a_d_t = U_c_h_t + a_d_in_t;
-            // i[t] = sigmoid(a_i[t]) (input gate)
+            // i[t] = sigmoid(a_i[t]) (input gate) (25)
             const real i_t = sigmoid(a_i_t);
-            // f[t] = sigmoid(a_f[t]) (forget gate)
+            // f[t] = sigmoid(a_f[t]) (forget gate) (27)
             const real f_t = sigmoid(a_f_t);
-            // tanh_a_d[t] = tanh(a_d[t])
+            // tanh_a_d[t] = tanh(a_d[t]) (29)
             const real tanh_a_d_t = tanh(a_d_t);
-            // d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
+            // d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state) (29)
             const real d_t = f_t * c_t1 + i_t * tanh_a_d_t;
-            // c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state)
+            // c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state) (12)
             const real c_t = k_t * d_t + (1 - k_t) * c_t1;
-            // a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t]
+            // a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t] (30)
             const real a_o_t = U_o_h_t + p_o[unit] * d_t + a_o_in_t;
-            // tanh_d[t] = tanh(d[t])
+            // tanh_d[t] = tanh(d[t]) (14)
             const real tanh_d_t = tanh(d_t);
-            // o[t] = sigmoid(a_o[t]) (output gate)
+            // o[t] = sigmoid(a_o[t]) (output gate) (31)
             const real o_t = sigmoid(a_o_t);
-            // h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state)
+            // h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state) (14)
             const real h_t = k_t * o_t * tanh_d_t + (1 - k_t) * h_t1;
             i_f_o_tanh_a_d_t_row[unit] = i_t;
             i_f_o_tanh_a_d_t_row[H + unit] = f_t;
@@ -1962,53 +1968,53 @@ static void backward_1(
             const real dh_via_next = dh_via_next_row[unit];
             const real dc_via_next = dc_via_next_row[unit];
             const real o_t = i_f_o_tanh_a_d_t_row[2*H + unit];
-            // a_phi[t] = time[t] - s
+            // a_phi[t] = time[t] - s (20)
             const real a_phi_t = time_t - s[unit];
-            // d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
+            // d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state) (29)
             const real d_t = f_t * c_t1 + i_t * tanh_a_d_t;
-            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (72)
             const real dh_t = dy_t + dh_back_next + dh_via_next;
-            // dc[t] = dc_via[t+1]
+            // dc[t] = dc_via[t+1] (76)
             const real dc_t = dc_via_next;
-            // mod_a_phi[t] = mod(a_phi[t], exp_rho)
+            // mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
             const real mod_a_phi_t = mod(a_phi_t, exp_rho[unit]);
-            // tanh_d[t] = tanh(d[t])
+            // tanh_d[t] = tanh(d[t]) (14)
             const real tanh_d_t = tanh(d_t);
-            // phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
+            // phi[t] = mod_a_phi[t]/exp_rho (phase within the period) (21)
             const real phi_t = mod_a_phi_t / exp_rho[unit];
-            // a_j[t] = 2 - 2*phi[t]/r_on
+            // a_j[t] = 2 - 2*phi[t]/r_on (22)
             const real a_j_t = 2 - 2 * phi_t / r_on;
-            // where_in_j[t] = alpha*phi[t]
+            // where_in_j[t] = alpha*phi[t] (23)
             const real where_in_j_t = alpha * phi_t;
-            // a_k[t] = 2*phi[t]/r_on
+            // a_k[t] = 2*phi[t]/r_on (8)
             const real a_k_t = 2 * phi_t / r_on;
-            // j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
-            const real j_t = (r_on > phi_t ? a_j_t : where_in_j_t);
-            // k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
-            const real k_t = ((r_on / 2) > phi_t ? a_k_t : j_t);
-            // dtanh_d[t] = dh[t]*k[t]*o[t]
+            // j[t] = where(phi[t] < r_on, a_j[t], where_in_j[t]) (time gate, closing or closed) (23)
+            const real j_t = (phi_t < r_on ? a_j_t : where_in_j_t);
+            // k[t] = where(phi[t] < r_on/2, a_k[t], j[t]) (time gate) (8)
+            const real k_t = (phi_t < (r_on / 2) ? a_k_t : j_t);
+            // dtanh_d[t] = dh[t]*k[t]*o[t] (77)
             const real dtanh_d_t = dh_t * k_t * o_t;
-            // do[t] = dh[t]*k[t]*tanh_d[t]
+            // do[t] = dh[t]*k[t]*tanh_d[t] (73)
             const real do_t = dh_t * k_t * tanh_d_t;
-            // dh_via[t] = dh[t]*(1 - k[t])
+            // dh_via[t] = dh[t]*(1 - k[t]) (72)
             const real dh_via_t = dh_t * (1 - k_t);
-            // da_o[t] = do[t]*o[t]*(1 - o[t])
+            // da_o[t] = do[t]*o[t]*(1 - o[t]) (74)
             const real da_o_t = do_t * o_t * (1 - o_t);
-            // dd[t] = dc[t]*k[t] + da_o[t]*p_o + dtanh_d[t]*(1 - tanh_d[t]**2)
+            // dd[t] = dc[t]*k[t] + da_o[t]*p_o + dtanh_d[t]*(1 - tanh_d[t]**2) (77)
             const real dd_t = dc_t * k_t + da_o_t * p_o[unit] + dtanh_d_t * (1 - tanh_d_t * tanh_d_t);
-            // dtanh_a_d[t] = dd[t]*i[t]
+            // dtanh_a_d[t] = dd[t]*i[t] (78)
             const real dtanh_a_d_t = dd_t * i_t;
-            // df[t] = dd[t]*c[t-1]
+            // df[t] = dd[t]*c[t-1] (79)
             const real df_t = dd_t * c_t1;
-            // di[t] = dd[t]*tanh_a_d[t]
+            // di[t] = dd[t]*tanh_a_d[t] (81)
             const real di_t = dd_t * tanh_a_d_t;
-            // da_d[t] = dtanh_a_d[t]*(1 - tanh_a_d[t]**2)
+            // da_d[t] = dtanh_a_d[t]*(1 - tanh_a_d[t]**2) (78)
             const real da_d_t = dtanh_a_d_t * (1 - tanh_a_d_t * tanh_a_d_t);
-            // da_f[t] = df[t]*f[t]*(1 - f[t])
+            // da_f[t] = df[t]*f[t]*(1 - f[t]) (80)
             const real da_f_t = df_t * f_t * (1 - f_t);
-            // da_i[t] = di[t]*i[t]*(1 - i[t])
+            // da_i[t] = di[t]*i[t]*(1 - i[t]) (82)
             const real da_i_t = di_t * i_t * (1 - i_t);
-            // dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dd[t]*f[t] + dc[t]*(1 - k[t])
+            // dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dd[t]*f[t] + dc[t]*(1 - k[t]) (76)
             const real dc_via_t = da_i_t * p_i[unit] + da_f_t * p_f[unit] + dd_t * f_t + dc_t * (1 - k_t);
             a_phi_t_row[unit] = a_phi_t;
             d_t_row[unit] = d_t;
@@ -2082,30 +2088,31 @@ static void backward_2(
             const real phi_t = phi_t_row[unit];
             const real a_phi_t = a_phi_t_row[unit];
             const real mod_a_phi_t = mod_a_phi_t_row[unit];
-            // dk[t] = dc[t]*(d[t] - c[t-1]) + dh[t]*(o[t]*tanh_d[t] - h[t-1])
+            // dk[t] = dc[t]*(d[t] - c[t-1]) + dh[t]*(o[t]*tanh_d[t] - h[t-1]) (83)
             const real dk_t = dc_t * (d_t - c_t1) + dh_t * (o_t * tanh_d_t - h_t1);
-            // dp_i_each[t] = da_i[t]*c[t-1]
+            // dp_i_each[t] = da_i[t]*c[t-1] (101)
             const real dp_i_each_t = da_i_t * c_t1;
-            // dp_f_each[t] = da_f[t]*c[t-1]
+            // dp_f_each[t] = da_f[t]*c[t-1] (105)
             const real dp_f_each_t = da_f_t * c_t1;
-            // dp_o_each[t] = da_o[t]*d[t]
+            // dp_o_each[t] = da_o[t]*d[t] (112)
             const real dp_o_each_t = da_o_t * d_t;
-            // da_k[t] = dk[t]*greater(r_on/2, phi[t])
-            const real da_k_t = dk_t * (real)((r_on / 2) > phi_t);
-            // dj[t] = dk[t]*(1 - greater(r_on/2, phi[t]))
-            const real dj_t = dk_t * (1 - (real)((r_on / 2) > phi_t));
-            // dwhere_in_j[t] = dj[t]*(1 - greater(r_on, phi[t]))
-            const real dwhere_in_j_t = dj_t * (1 - (real)(r_on > phi_t));
-            // da_j[t] = dj[t]*greater(r_on, phi[t])
-            const real da_j_t = dj_t * (real)(r_on > phi_t);
-            // dphi[t] = -2*da_j[t]/r_on + alpha*dwhere_in_j[t] + 2*da_k[t]/r_on
+            // da_k[t] = dk[t]*less(phi[t], r_on/2) (86)
+            const real da_k_t = dk_t * (real)(phi_t < (r_on / 2));
+            // dj[t] = dk[t]*(1 - less(phi[t], r_on/2)) (84)
+            const real dj_t = dk_t * (1 - (real)(phi_t < (r_on / 2)));
+            // dwhere_in_j[t] = dj[t]*(1 - less(phi[t], r_on)) (86)
+            const real dwhere_in_j_t = dj_t * (1 - (real)(phi_t < r_on));
+            // da_j[t] = dj[t]*less(phi[t], r_on) (85)
+            const real da_j_t = dj_t * (real)(phi_t < r_on);
+            // dphi[t] = -2*da_j[t]/r_on + alpha*dwhere_in_j[t] + 2*da_k[t]/r_on (86)
             const real dphi_t = -2 * da_j_t / r_on + alpha * dwhere_in_j_t + 2 * da_k_t / r_on;
-            // dmod_a_phi[t] = dphi[t]/exp_rho
+            // dmod_a_phi[t] = dphi[t]/exp_rho (89)
             const real dmod_a_phi_t = dphi_t / exp_rho[unit];
             // dexp_rho_each[t] = dmod_a_phi[t]*(-a_phi[t] + mod_a_phi[t])/exp_rho - dphi[t]*mod_a_phi[t]/exp_rho**2
+            //     (98)
             const real dexp_rho_each_t = dmod_a_phi_t * (-a_phi_t + mod_a_phi_t) / exp_rho[unit] - dphi_t * mod_a_phi_t
                 / (exp_rho[unit] * exp_rho[unit]);
-            // ds_each[t] = -dmod_a_phi[t]
+            // ds_each[t] = -dmod_a_phi[t] (97)
             const real ds_each_t = -dmod_a_phi_t;
             partial_dtime_sum += dmod_a_phi_t;
             dp_i_each_dp_f_each_t_row[unit] = dp_i_each_t;
@@ -2114,9 +2121,9 @@ static void backward_2(
             dexp_rho_each_t_row[unit] = dexp_rho_each_t;
             ds_each_t_row[unit] = ds_each_t;
         }
-        // dtime_sum[t] = sum(dmod_a_phi[t])
+        // dtime_sum[t] = sum(dmod_a_phi[t]) (89)
         const real dtime_sum_t = partial_dtime_sum;
-        // dtime[t] = dtime_sum[t]
+        // dtime[t] = dtime_sum[t] (89)
         const real dtime_t = dtime_sum_t;
         dtime_t_row[0] = dtime_t;
     }
@@ -2181,10 +2188,10 @@ static void run_forward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             forward_1(rows, a->H, a->time + first*1, a->s, a->exp_rho, a->k_ + (first - base)*a->H);
-            // W_i_x[t] = W_i @ x[t]
-            // W_f_x[t] = W_f @ x[t]
-            // W_o_x[t] = W_o @ x[t]
-            // W_c_x[t] = W_c @ x[t]
+            // W_i_x[t] = W_i @ x[t] (24)
+            // W_f_x[t] = W_f @ x[t] (26)
+            // W_o_x[t] = W_o @ x[t] (30)
+            // W_c_x[t] = W_c @ x[t] (28)
             multiply(
                 a->a_i_in_to_a_d_in + (first - base)*4*a->H, 4*a->H, a->x + first*a->D, a->D,
                 call->packed_W_i_to_W_c, rows, a->D, 4*a->H, 0);
@@ -2197,10 +2204,10 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_i_h[t] = U_i @ h[t-1]
-                // U_f_h[t] = U_f @ h[t-1]
-                // U_o_h[t] = U_o @ h[t-1]
-                // U_c_h[t] = U_c @ h[t-1]
+                // U_i_h[t] = U_i @ h[t-1] (24)
+                // U_f_h[t] = U_f @ h[t-1] (26)
+                // U_o_h[t] = U_o @ h[t-1] (30)
+                // U_c_h[t] = U_c @ h[t-1] (28)
                 multiply(
                     a->i_f_o_tanh_a_d + (a->kept_0[t] + first)*4*a->H, 4*a->H, a->h + (a->starts_1[t] + first)*a->H,
                     a->H, call->packed_U_i_to_U_c, rows, a->H, 4*a->H, 0);
@@ -2333,7 +2340,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dh_via + (a->ring_1[t] + first)*a->H,
                     a->da_i_da_f_da_o_da_d + (a->starts_0[t] - base + first)*4*a->H, a->p_o, a->p_i, a->p_f,
                     a->dc_via + (a->ring_1[t] + first)*a->H);
-                // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_c.T @ da_d[t] + U_o.T @ da_o[t]
+                // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_c.T @ da_d[t] + U_o.T @ da_o[t] (72)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->da_i_da_f_da_o_da_d + (a->starts_0[t] - base + first)*4*a->H, 4*a->H, call->packed_U_i_to_U_c,
@@ -2358,17 +2365,17 @@ static void run_backward_part(void *given, struct member *me) {
         }
         meet(me);
         share(2*a->H, me, &lo, &hi);
-        // dp_i = sum of dp_i_each[t]
-        // dp_f = sum of dp_f_each[t]
+        // dp_i = sum of dp_i_each[t] (101)
+        // dp_f = sum of dp_f_each[t] (105)
         sums(a->p_i_, a->dp_i_each_dp_f_each, 2*a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // ds = sum of ds_each[t]
+        // ds = sum of ds_each[t] (97)
         sums(a->s_, a->ds_each, a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // dp_o = sum of dp_o_each[t]
+        // dp_o = sum of dp_o_each[t] (112)
         sums(a->p_o_, a->dp_o_each, a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // dexp_rho = sum of dexp_rho_each[t]
+        // dexp_rho = sum of dexp_rho_each[t] (98)
         sums(a->dexp_rho, a->dexp_rho_each, a->H, NULL, 0, total, lo, hi, number > 0);
         share(total, me, &lo, &hi);
         lo += base;
@@ -2376,7 +2383,7 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_c.T @ da_d[t] + W_o.T @ da_o[t]
+                // dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_c.T @ da_d[t] + W_o.T @ da_o[t] (88)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_i_da_f_da_o_da_d + (first - base)*4*a->H, 4*a->H,
                     call->packed_W_i_to_W_c, rows, 4*a->H, a->D, 0);
@@ -2384,33 +2391,33 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(4*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_i = sum of outer(da_i[t], x[t])
-            // dW_f = sum of outer(da_f[t], x[t])
-            // dW_o = sum of outer(da_o[t], x[t])
-            // dW_c = sum of outer(da_d[t], x[t])
+            // dW_i = sum of outer(da_i[t], x[t]) (99)
+            // dW_f = sum of outer(da_f[t], x[t]) (103)
+            // dW_o = sum of outer(da_o[t], x[t]) (110)
+            // dW_c = sum of outer(da_d[t], x[t]) (107)
             gradient(
                 a->W_i_, a->D, a->da_i_da_f_da_o_da_d, 4*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
         }
         share(4*a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_i = sum of outer(da_i[t], h[t-1])
-            // dU_f = sum of outer(da_f[t], h[t-1])
-            // dU_o = sum of outer(da_o[t], h[t-1])
-            // dU_c = sum of outer(da_d[t], h[t-1])
+            // dU_i = sum of outer(da_i[t], h[t-1]) (100)
+            // dU_f = sum of outer(da_f[t], h[t-1]) (104)
+            // dU_o = sum of outer(da_o[t], h[t-1]) (111)
+            // dU_c = sum of outer(da_d[t], h[t-1]) (108)
             gradient(
                 a->U_i_, a->H, a->da_i_da_f_da_o_da_d, 4*a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H,
                 a->past_1_0, base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(2*a->H, me, &lo, &hi);
-        // db_i = sum of da_i[t]
-        // db_f = sum of da_f[t]
+        // db_i = sum of da_i[t] (102)
+        // db_f = sum of da_f[t] (106)
         sums(a->b_i, a->da_i_da_f_da_o_da_d, 4*a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // db_c = sum of da_d[t]
+        // db_c = sum of da_d[t] (109)
         sums(a->b_c, a->da_i_da_f_da_o_da_d + 3*a->H, 4*a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // db_o = sum of da_o[t]
+        // db_o = sum of da_o[t] (113)
         sums(a->b_o, a->da_i_da_f_da_o_da_d + 2*a->H, 4*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2470,10 +2477,10 @@ static void run_step_part(void *given, struct member *me) {
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
         forward_1(rows, a->H, a->time + first*1, a->s, a->exp_rho, a->k_ + first*a->H);
-        // W_i_x[t] = W_i @ x[t]
-        // W_f_x[t] = W_f @ x[t]
-        // W_o_x[t] = W_o @ x[t]
-        // W_c_x[t] = W_c @ x[t]
+        // W_i_x[t] = W_i @ x[t] (24)
+        // W_f_x[t] = W_f @ x[t] (26)
+        // W_o_x[t] = W_o @ x[t] (30)
+        // W_c_x[t] = W_c @ x[t] (28)
         multiply_plain(
             a->a_i_in_to_a_d_in + first*4*a->H, 4*a->H, a->x + first*a->D, a->D, a->W_i, 1, a->D, rows, a->D,
             4*a->H, 0);
@@ -2483,10 +2490,10 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_i_h[t] = U_i @ h[t-1]
-        // U_f_h[t] = U_f @ h[t-1]
-        // U_o_h[t] = U_o @ h[t-1]
-        // U_c_h[t] = U_c @ h[t-1]
+        // U_i_h[t] = U_i @ h[t-1] (24)
+        // U_f_h[t] = U_f @ h[t-1] (26)
+        // U_o_h[t] = U_o @ h[t-1] (30)
+        // U_c_h[t] = U_c @ h[t-1] (28)
         multiply_plain(
             a->i_f_o_tanh_a_d + first*4*a->H, 4*a->H, a->h_1 + first*a->H, a->H, a->U_i, 1, a->H, rows, a->H,
             4*a->H, 0);

@@ -6,7 +6,7 @@ to 0 for use); the time of each step is an input, the phase of each unit s.
 
 The cell phased_lstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive phased_lstm``.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "a6a78d48ae390f2b"
+STAMP = "b7d2c6911b144e34"
 
 
 class Params(Mapping[str, Any]):
@@ -407,27 +407,27 @@ def _forward_sweep(
     W_i_to_W_c_T = params.stack("W_i", "W_c").T
     U_i_to_U_c_T = params.stack("U_i", "U_c").T
 
-    # exp_rho = exp(rho)
+    # exp_rho = exp(rho) (21)
     cp.exp(rho, out=exp_rho)
-    # a_phi[t] = time[t] - s
-    # mod_a_phi[t] = mod(a_phi[t], exp_rho)
-    # phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
-    # a_j[t] = 2 - 2*phi[t]/r_on
-    # where_in_j[t] = alpha*phi[t]
-    # a_k[t] = 2*phi[t]/r_on
-    # j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
-    # k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
+    # a_phi[t] = time[t] - s (20)
+    # mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
+    # phi[t] = mod_a_phi[t]/exp_rho (phase within the period) (21)
+    # a_j[t] = 2 - 2*phi[t]/r_on (22)
+    # where_in_j[t] = alpha*phi[t] (23)
+    # a_k[t] = 2*phi[t]/r_on (8)
+    # j[t] = where(phi[t] < r_on, a_j[t], where_in_j[t]) (time gate, closing or closed) (23)
+    # k[t] = where(phi[t] < r_on/2, a_k[t], j[t]) (time gate) (8)
     _launch_units(kernels.forward_1, pack.size, H, H, time_rows, s, exp_rho, k)
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_c_x[t] = W_c @ x[t]
+    # W_i_x[t] = W_i @ x[t] (24)
+    # W_f_x[t] = W_f @ x[t] (26)
+    # W_o_x[t] = W_o @ x[t] (30)
+    # W_c_x[t] = W_c @ x[t] (28)
     W_i_x_to_W_c_x = a_i_in_to_a_d_in
     cp.matmul(x_rows, W_i_to_W_c_T, out=W_i_x_to_W_c_x)
-    # a_i_in[t] = W_i_x[t] + b_i
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_d_in[t] = W_c_x[t] + b_c
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_i_in[t] = W_i_x[t] + b_i (24)
+    # a_f_in[t] = W_f_x[t] + b_f (26)
+    # a_d_in[t] = W_c_x[t] + b_c (28)
+    # a_o_in[t] = W_o_x[t] + b_o (30)
     _launch_units(kernels.forward_2, pack.size, H, H, a_i_in_to_a_d_in, b_i, b_f, b_c, b_o)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -437,25 +437,25 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_c_h[t] = U_c @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (24)
+        # U_f_h[t] = U_f @ h[t-1] (26)
+        # U_o_h[t] = U_o @ h[t-1] (30)
+        # U_c_h[t] = U_c @ h[t-1] (28)
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_c_h_t = i_f_o_tanh_a_d[kept_0[t]]
         cp.matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
-        # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
-        # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
-        # a_d[t] = U_c_h[t] + a_d_in[t]
-        # i[t] = sigmoid(a_i[t]) (input gate)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # tanh_a_d[t] = tanh(a_d[t])
-        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
-        # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state)
-        # a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t]
-        # tanh_d[t] = tanh(d[t])
-        # o[t] = sigmoid(a_o[t]) (output gate)
-        # h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state)
+        # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (24)
+        # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t] (26)
+        # a_d[t] = U_c_h[t] + a_d_in[t] (28)
+        # i[t] = sigmoid(a_i[t]) (input gate) (25)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (27)
+        # tanh_a_d[t] = tanh(a_d[t]) (29)
+        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state) (29)
+        # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state) (12)
+        # a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t] (30)
+        # tanh_d[t] = tanh(d[t]) (14)
+        # o[t] = sigmoid(a_o[t]) (output gate) (31)
+        # h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state) (14)
         _launch_units(
             kernels.forward_3, n, H, H, i_f_o_tanh_a_d, kept_0[t].start, p_i, c, kept_1_0[t].start,
             a_i_in_to_a_d_in, at_0[t].start, p_f, k, at_0[t].start, c, kept_1[t].start, p_o, h, at_1_0[t].start, h,
@@ -578,7 +578,7 @@ def _backward_sweep(
     kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
-    # exp_rho = exp(rho)
+    # exp_rho = exp(rho) (21)
     cp.exp(rho, out=exp_rho)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -588,30 +588,30 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # a_phi[t] = time[t] - s
-        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
-        # dc[t] = dc_via[t+1]
-        # mod_a_phi[t] = mod(a_phi[t], exp_rho)
-        # tanh_d[t] = tanh(d[t])
-        # phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
-        # a_j[t] = 2 - 2*phi[t]/r_on
-        # where_in_j[t] = alpha*phi[t]
-        # a_k[t] = 2*phi[t]/r_on
-        # j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
-        # k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
-        # dtanh_d[t] = dh[t]*k[t]*o[t]
-        # do[t] = dh[t]*k[t]*tanh_d[t]
-        # dh_via[t] = dh[t]*(1 - k[t])
-        # da_o[t] = do[t]*o[t]*(1 - o[t])
-        # dd[t] = dc[t]*k[t] + da_o[t]*p_o + dtanh_d[t]*(1 - tanh_d[t]**2)
-        # dtanh_a_d[t] = dd[t]*i[t]
-        # df[t] = dd[t]*c[t-1]
-        # di[t] = dd[t]*tanh_a_d[t]
-        # da_d[t] = dtanh_a_d[t]*(1 - tanh_a_d[t]**2)
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
-        # da_i[t] = di[t]*i[t]*(1 - i[t])
-        # dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dd[t]*f[t] + dc[t]*(1 - k[t])
+        # a_phi[t] = time[t] - s (20)
+        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state) (29)
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (72)
+        # dc[t] = dc_via[t+1] (76)
+        # mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
+        # tanh_d[t] = tanh(d[t]) (14)
+        # phi[t] = mod_a_phi[t]/exp_rho (phase within the period) (21)
+        # a_j[t] = 2 - 2*phi[t]/r_on (22)
+        # where_in_j[t] = alpha*phi[t] (23)
+        # a_k[t] = 2*phi[t]/r_on (8)
+        # j[t] = where(phi[t] < r_on, a_j[t], where_in_j[t]) (time gate, closing or closed) (23)
+        # k[t] = where(phi[t] < r_on/2, a_k[t], j[t]) (time gate) (8)
+        # dtanh_d[t] = dh[t]*k[t]*o[t] (77)
+        # do[t] = dh[t]*k[t]*tanh_d[t] (73)
+        # dh_via[t] = dh[t]*(1 - k[t]) (72)
+        # da_o[t] = do[t]*o[t]*(1 - o[t]) (74)
+        # dd[t] = dc[t]*k[t] + da_o[t]*p_o + dtanh_d[t]*(1 - tanh_d[t]**2) (77)
+        # dtanh_a_d[t] = dd[t]*i[t] (78)
+        # df[t] = dd[t]*c[t-1] (79)
+        # di[t] = dd[t]*tanh_a_d[t] (81)
+        # da_d[t] = dtanh_a_d[t]*(1 - tanh_a_d[t]**2) (78)
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (80)
+        # da_i[t] = di[t]*i[t]*(1 - i[t]) (82)
+        # dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dd[t]*f[t] + dc[t]*(1 - k[t]) (76)
         _launch_units(
             kernels.backward_1, n, H, H, time, at_0[t].start, s, a_phi, at_0[t].start, i_f_o_tanh_a_d,
             at_0[t].start, c, at_1_0[t].start, d, at_0[t].start, dy_rows, at_0[t].start, dh_back, ring_1[t].start,
@@ -619,25 +619,25 @@ def _backward_sweep(
             mod_a_phi, at_0[t].start, tanh_d, at_0[t].start, phi, at_0[t].start, dh_via, ring_1_0[t].start,
             da_i_da_f_da_o_da_d, at_0[t].start, p_o, p_i, p_f, dc_via, ring_1_0[t].start,
         )
-        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_c.T @ da_d[t] + U_o.T @ da_o[t]
+        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_c.T @ da_d[t] + U_o.T @ da_o[t] (72)
         da_i_to_da_d_t = da_i_da_f_da_o_da_d[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_i_to_da_d_t, U_i_to_U_c, out=dh_back_t)
 
-    # dk[t] = dc[t]*(d[t] - c[t-1]) + dh[t]*(o[t]*tanh_d[t] - h[t-1])
-    # dp_i_each[t] = da_i[t]*c[t-1]
-    # dp_f_each[t] = da_f[t]*c[t-1]
-    # dp_o_each[t] = da_o[t]*d[t]
-    # da_k[t] = dk[t]*greater(r_on/2, phi[t])
-    # dj[t] = dk[t]*(1 - greater(r_on/2, phi[t]))
-    # dwhere_in_j[t] = dj[t]*(1 - greater(r_on, phi[t]))
-    # da_j[t] = dj[t]*greater(r_on, phi[t])
-    # dphi[t] = -2*da_j[t]/r_on + alpha*dwhere_in_j[t] + 2*da_k[t]/r_on
-    # dmod_a_phi[t] = dphi[t]/exp_rho
-    # dexp_rho_each[t] = dmod_a_phi[t]*(-a_phi[t] + mod_a_phi[t])/exp_rho - dphi[t]*mod_a_phi[t]/exp_rho**2
-    # ds_each[t] = -dmod_a_phi[t]
-    # dtime_sum[t] = sum(dmod_a_phi[t])
-    # dtime[t] = dtime_sum[t]
+    # dk[t] = dc[t]*(d[t] - c[t-1]) + dh[t]*(o[t]*tanh_d[t] - h[t-1]) (83)
+    # dp_i_each[t] = da_i[t]*c[t-1] (101)
+    # dp_f_each[t] = da_f[t]*c[t-1] (105)
+    # dp_o_each[t] = da_o[t]*d[t] (112)
+    # da_k[t] = dk[t]*less(phi[t], r_on/2) (86)
+    # dj[t] = dk[t]*(1 - less(phi[t], r_on/2)) (84)
+    # dwhere_in_j[t] = dj[t]*(1 - less(phi[t], r_on)) (86)
+    # da_j[t] = dj[t]*less(phi[t], r_on) (85)
+    # dphi[t] = -2*da_j[t]/r_on + alpha*dwhere_in_j[t] + 2*da_k[t]/r_on (86)
+    # dmod_a_phi[t] = dphi[t]/exp_rho (89)
+    # dexp_rho_each[t] = dmod_a_phi[t]*(-a_phi[t] + mod_a_phi[t])/exp_rho - dphi[t]*mod_a_phi[t]/exp_rho**2 (98)
+    # ds_each[t] = -dmod_a_phi[t] (97)
+    # dtime_sum[t] = sum(dmod_a_phi[t]) (89)
+    # dtime[t] = dtime_sum[t] (89)
     c_t1 = c[pack.past(1, 0)]
     h_t1 = h[pack.past(1, 0)]
     _launch_rows(
@@ -645,42 +645,42 @@ def _backward_sweep(
         da_i_da_f_da_o_da_d, dp_i_each_dp_f_each, dp_o_each, phi, exp_rho, a_phi, mod_a_phi, dexp_rho_each,
         ds_each, dtime,
     )
-    # dp_i = sum of dp_i_each[t]
-    # dp_f = sum of dp_f_each[t]
+    # dp_i = sum of dp_i_each[t] (101)
+    # dp_f = sum of dp_f_each[t] (105)
     dp_i_each_to_dp_f_each = dp_i_each_dp_f_each
     cp.matmul(ones, dp_i_each_to_dp_f_each, out=dp_i_to_dp_f.reshape(1, -1))
-    # ds = sum of ds_each[t]
+    # ds = sum of ds_each[t] (97)
     cp.matmul(ones, ds_each, out=ds.reshape(1, -1))
-    # dp_o = sum of dp_o_each[t]
+    # dp_o = sum of dp_o_each[t] (112)
     cp.matmul(ones, dp_o_each, out=dp_o.reshape(1, -1))
-    # dexp_rho = sum of dexp_rho_each[t]
+    # dexp_rho = sum of dexp_rho_each[t] (98)
     cp.matmul(ones, dexp_rho_each, out=dexp_rho.reshape(1, -1))
     if need_x:
-        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_c.T @ da_d[t] + W_o.T @ da_o[t]
+        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_c.T @ da_d[t] + W_o.T @ da_o[t] (88)
         da_i_to_da_d = da_i_da_f_da_o_da_d
         cp.matmul(da_i_to_da_d, W_i_to_W_c, out=dx_)
-    # dW_i = sum of outer(da_i[t], x[t])
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_c = sum of outer(da_d[t], x[t])
+    # dW_i = sum of outer(da_i[t], x[t]) (99)
+    # dW_f = sum of outer(da_f[t], x[t]) (103)
+    # dW_o = sum of outer(da_o[t], x[t]) (110)
+    # dW_c = sum of outer(da_d[t], x[t]) (107)
     da_i_to_da_d_ = da_i_da_f_da_o_da_d
     cp.matmul(da_i_to_da_d_.T, x_, out=dW_i_to_dW_c)
-    # dU_i = sum of outer(da_i[t], h[t-1])
-    # dU_f = sum of outer(da_f[t], h[t-1])
-    # dU_o = sum of outer(da_o[t], h[t-1])
-    # dU_c = sum of outer(da_d[t], h[t-1])
+    # dU_i = sum of outer(da_i[t], h[t-1]) (100)
+    # dU_f = sum of outer(da_f[t], h[t-1]) (104)
+    # dU_o = sum of outer(da_o[t], h[t-1]) (111)
+    # dU_c = sum of outer(da_d[t], h[t-1]) (108)
     cp.matmul(da_i_to_da_d_.T, h_t1, out=dU_i_to_dU_c)
-    # db_i = sum of da_i[t]
-    # db_f = sum of da_f[t]
+    # db_i = sum of da_i[t] (102)
+    # db_f = sum of da_f[t] (106)
     da_i_to_da_f = da_i_da_f_da_o_da_d[:, : 2*H]
     cp.matmul(ones, da_i_to_da_f, out=db_i_to_db_f.reshape(1, -1))
-    # db_c = sum of da_d[t]
+    # db_c = sum of da_d[t] (109)
     da_d = da_i_da_f_da_o_da_d[:, 3*H :]
     cp.matmul(ones, da_d, out=db_c.reshape(1, -1))
-    # db_o = sum of da_o[t]
+    # db_o = sum of da_o[t] (113)
     da_o = da_i_da_f_da_o_da_d[:, 2*H : 3*H]
     cp.matmul(ones, da_o, out=db_o.reshape(1, -1))
-    # drho = dexp_rho*exp_rho
+    # drho = dexp_rho*exp_rho (98)
     cp.multiply(dexp_rho, exp_rho, out=drho)
 
     dh_first = cp.zeros((1, batch, H), dtype)
@@ -740,46 +740,46 @@ def step(
     U_i_to_U_c_T = params.stack("U_i", "U_c").T
     c_t1 = c_before[0]
 
-    # exp_rho = exp(rho)
+    # exp_rho = exp(rho) (21)
     cp.exp(rho, out=exp_rho)
-    # a_phi[t] = time[t] - s
-    # mod_a_phi[t] = mod(a_phi[t], exp_rho)
-    # phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
-    # a_j[t] = 2 - 2*phi[t]/r_on
-    # where_in_j[t] = alpha*phi[t]
-    # a_k[t] = 2*phi[t]/r_on
-    # j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
-    # k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
+    # a_phi[t] = time[t] - s (20)
+    # mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
+    # phi[t] = mod_a_phi[t]/exp_rho (phase within the period) (21)
+    # a_j[t] = 2 - 2*phi[t]/r_on (22)
+    # where_in_j[t] = alpha*phi[t] (23)
+    # a_k[t] = 2*phi[t]/r_on (8)
+    # j[t] = where(phi[t] < r_on, a_j[t], where_in_j[t]) (time gate, closing or closed) (23)
+    # k[t] = where(phi[t] < r_on/2, a_k[t], j[t]) (time gate) (8)
     _launch_units(kernels.forward_1, batch, H, H, time_t, s, exp_rho, k)
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_c_x[t] = W_c @ x[t]
+    # W_i_x[t] = W_i @ x[t] (24)
+    # W_f_x[t] = W_f @ x[t] (26)
+    # W_o_x[t] = W_o @ x[t] (30)
+    # W_c_x[t] = W_c @ x[t] (28)
     W_i_x_to_W_c_x_t = a_i_in_to_a_d_in
     cp.matmul(x_t_, W_i_to_W_c_T, out=W_i_x_to_W_c_x_t)
-    # a_i_in[t] = W_i_x[t] + b_i
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_d_in[t] = W_c_x[t] + b_c
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_i_in[t] = W_i_x[t] + b_i (24)
+    # a_f_in[t] = W_f_x[t] + b_f (26)
+    # a_d_in[t] = W_c_x[t] + b_c (28)
+    # a_o_in[t] = W_o_x[t] + b_o (30)
     _launch_units(kernels.forward_2, batch, H, H, a_i_in_to_a_d_in, b_i, b_f, b_c, b_o)
-    # U_i_h[t] = U_i @ h[t-1]
-    # U_f_h[t] = U_f @ h[t-1]
-    # U_o_h[t] = U_o @ h[t-1]
-    # U_c_h[t] = U_c @ h[t-1]
+    # U_i_h[t] = U_i @ h[t-1] (24)
+    # U_f_h[t] = U_f @ h[t-1] (26)
+    # U_o_h[t] = U_o @ h[t-1] (30)
+    # U_c_h[t] = U_c @ h[t-1] (28)
     U_i_h_to_U_c_h_t = i_f_o_tanh_a_d
     cp.matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
-    # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
-    # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
-    # a_d[t] = U_c_h[t] + a_d_in[t]
-    # i[t] = sigmoid(a_i[t]) (input gate)
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # tanh_a_d[t] = tanh(a_d[t])
-    # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
-    # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state)
-    # a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t]
-    # tanh_d[t] = tanh(d[t])
-    # o[t] = sigmoid(a_o[t]) (output gate)
-    # h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state)
+    # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (24)
+    # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t] (26)
+    # a_d[t] = U_c_h[t] + a_d_in[t] (28)
+    # i[t] = sigmoid(a_i[t]) (input gate) (25)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (27)
+    # tanh_a_d[t] = tanh(a_d[t]) (29)
+    # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state) (29)
+    # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state) (12)
+    # a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t] (30)
+    # tanh_d[t] = tanh(d[t]) (14)
+    # o[t] = sigmoid(a_o[t]) (output gate) (31)
+    # h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state) (14)
     _launch_units(
         kernels.forward_3, batch, H, H, i_f_o_tanh_a_d, 0, p_i, c_t1, 0, a_i_in_to_a_d_in, 0, p_f, k, 0, c, 0,
         p_o, h_t1, 0, h, 0,
@@ -955,11 +955,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -972,7 +978,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1154,22 +1160,22 @@ __device__ inline void forward_1_unit(
     const forward_1_in& in) {
     const real r_on = (real)0.05;
     const real alpha = (real)0.001;
-    // a_phi[t] = time[t] - s
+    // a_phi[t] = time[t] - s (20)
     const real a_phi_t = in.time_t - in.s;
-    // mod_a_phi[t] = mod(a_phi[t], exp_rho)
+    // mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
     const real mod_a_phi_t = mod(a_phi_t, in.exp_rho);
-    // phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
+    // phi[t] = mod_a_phi[t]/exp_rho (phase within the period) (21)
     const real phi_t = mod_a_phi_t / in.exp_rho;
-    // a_j[t] = 2 - 2*phi[t]/r_on
+    // a_j[t] = 2 - 2*phi[t]/r_on (22)
     const real a_j_t = 2 - 2 * phi_t / r_on;
-    // where_in_j[t] = alpha*phi[t]
+    // where_in_j[t] = alpha*phi[t] (23)
     const real where_in_j_t = alpha * phi_t;
-    // a_k[t] = 2*phi[t]/r_on
+    // a_k[t] = 2*phi[t]/r_on (8)
     const real a_k_t = 2 * phi_t / r_on;
-    // j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
-    const real j_t = (r_on > phi_t ? a_j_t : where_in_j_t);
-    // k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
-    const real k_t = ((r_on / 2) > phi_t ? a_k_t : j_t);
+    // j[t] = where(phi[t] < r_on, a_j[t], where_in_j[t]) (time gate, closing or closed) (23)
+    const real j_t = (phi_t < r_on ? a_j_t : where_in_j_t);
+    // k[t] = where(phi[t] < r_on/2, a_k[t], j[t]) (time gate) (8)
+    const real k_t = (phi_t < (r_on / 2) ? a_k_t : j_t);
     k_t_rows[row * H + unit] = k_t;
 }
 
@@ -1209,13 +1215,13 @@ __device__ inline void forward_2_unit(
     const real* b_c,
     const real* b_o,
     const forward_2_in& in) {
-    // a_i_in[t] = W_i_x[t] + b_i
+    // a_i_in[t] = W_i_x[t] + b_i (24)
     const real a_i_in_t = in.W_i_x_t + in.b_i;
-    // a_f_in[t] = W_f_x[t] + b_f
+    // a_f_in[t] = W_f_x[t] + b_f (26)
     const real a_f_in_t = in.W_f_x_t + in.b_f;
-    // a_d_in[t] = W_c_x[t] + b_c
+    // a_d_in[t] = W_c_x[t] + b_c (28)
     const real a_d_in_t = in.W_c_x_t + in.b_c;
-    // a_o_in[t] = W_o_x[t] + b_o
+    // a_o_in[t] = W_o_x[t] + b_o (30)
     const real a_o_in_t = in.W_o_x_t + in.b_o;
     a_i_in_to_a_d_in_t_rows[row * (4*H) + unit] = a_i_in_t;
     a_i_in_to_a_d_in_t_rows[row * (4*H) + H + unit] = a_f_in_t;
@@ -1275,29 +1281,29 @@ __device__ inline void forward_3_unit(
     const real* h_t1_rows,
     real* h_t_rows,
     const forward_3_in& in) {
-    // a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
+    // a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (24)
     const real a_i_t = in.U_i_h_t + in.p_i * in.c_t1 + in.a_i_in_t;
-    // a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
+    // a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t] (26)
     const real a_f_t = in.U_f_h_t + in.p_f * in.c_t1 + in.a_f_in_t;
-    // a_d[t] = U_c_h[t] + a_d_in[t]
+    // a_d[t] = U_c_h[t] + a_d_in[t] (28)
     const real a_d_t = in.U_c_h_t + in.a_d_in_t;
-    // i[t] = sigmoid(a_i[t]) (input gate)
+    // i[t] = sigmoid(a_i[t]) (input gate) (25)
     const real i_t = sigmoid(a_i_t);
-    // f[t] = sigmoid(a_f[t]) (forget gate)
+    // f[t] = sigmoid(a_f[t]) (forget gate) (27)
     const real f_t = sigmoid(a_f_t);
-    // tanh_a_d[t] = tanh(a_d[t])
+    // tanh_a_d[t] = tanh(a_d[t]) (29)
     const real tanh_a_d_t = tanh(a_d_t);
-    // d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
+    // d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state) (29)
     const real d_t = f_t * in.c_t1 + i_t * tanh_a_d_t;
-    // c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state)
+    // c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state) (12)
     const real c_t = in.k_t * d_t + (1 - in.k_t) * in.c_t1;
-    // a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t]
+    // a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t] (30)
     const real a_o_t = in.U_o_h_t + in.p_o * d_t + in.a_o_in_t;
-    // tanh_d[t] = tanh(d[t])
+    // tanh_d[t] = tanh(d[t]) (14)
     const real tanh_d_t = tanh(d_t);
-    // o[t] = sigmoid(a_o[t]) (output gate)
+    // o[t] = sigmoid(a_o[t]) (output gate) (31)
     const real o_t = sigmoid(a_o_t);
-    // h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state)
+    // h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state) (14)
     const real h_t = in.k_t * o_t * tanh_d_t + (1 - in.k_t) * in.h_t1;
     i_f_o_tanh_a_d_t_rows[row * (4*H) + unit] = i_t;
     i_f_o_tanh_a_d_t_rows[row * (4*H) + H + unit] = f_t;
@@ -1387,53 +1393,53 @@ __device__ inline void backward_1_unit(
     const backward_1_in& in) {
     const real r_on = (real)0.05;
     const real alpha = (real)0.001;
-    // a_phi[t] = time[t] - s
+    // a_phi[t] = time[t] - s (20)
     const real a_phi_t = in.time_t - in.s;
-    // d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
+    // d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state) (29)
     const real d_t = in.f_t * in.c_t1 + in.i_t * in.tanh_a_d_t;
-    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (72)
     const real dh_t = in.dy_t + in.dh_back_next + in.dh_via_next;
-    // dc[t] = dc_via[t+1]
+    // dc[t] = dc_via[t+1] (76)
     const real dc_t = in.dc_via_next;
-    // mod_a_phi[t] = mod(a_phi[t], exp_rho)
+    // mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
     const real mod_a_phi_t = mod(a_phi_t, in.exp_rho);
-    // tanh_d[t] = tanh(d[t])
+    // tanh_d[t] = tanh(d[t]) (14)
     const real tanh_d_t = tanh(d_t);
-    // phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
+    // phi[t] = mod_a_phi[t]/exp_rho (phase within the period) (21)
     const real phi_t = mod_a_phi_t / in.exp_rho;
-    // a_j[t] = 2 - 2*phi[t]/r_on
+    // a_j[t] = 2 - 2*phi[t]/r_on (22)
     const real a_j_t = 2 - 2 * phi_t / r_on;
-    // where_in_j[t] = alpha*phi[t]
+    // where_in_j[t] = alpha*phi[t] (23)
     const real where_in_j_t = alpha * phi_t;
-    // a_k[t] = 2*phi[t]/r_on
+    // a_k[t] = 2*phi[t]/r_on (8)
     const real a_k_t = 2 * phi_t / r_on;
-    // j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
-    const real j_t = (r_on > phi_t ? a_j_t : where_in_j_t);
-    // k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
-    const real k_t = ((r_on / 2) > phi_t ? a_k_t : j_t);
-    // dtanh_d[t] = dh[t]*k[t]*o[t]
+    // j[t] = where(phi[t] < r_on, a_j[t], where_in_j[t]) (time gate, closing or closed) (23)
+    const real j_t = (phi_t < r_on ? a_j_t : where_in_j_t);
+    // k[t] = where(phi[t] < r_on/2, a_k[t], j[t]) (time gate) (8)
+    const real k_t = (phi_t < (r_on / 2) ? a_k_t : j_t);
+    // dtanh_d[t] = dh[t]*k[t]*o[t] (77)
     const real dtanh_d_t = dh_t * k_t * in.o_t;
-    // do[t] = dh[t]*k[t]*tanh_d[t]
+    // do[t] = dh[t]*k[t]*tanh_d[t] (73)
     const real do_t = dh_t * k_t * tanh_d_t;
-    // dh_via[t] = dh[t]*(1 - k[t])
+    // dh_via[t] = dh[t]*(1 - k[t]) (72)
     const real dh_via_t = dh_t * (1 - k_t);
-    // da_o[t] = do[t]*o[t]*(1 - o[t])
+    // da_o[t] = do[t]*o[t]*(1 - o[t]) (74)
     const real da_o_t = do_t * in.o_t * (1 - in.o_t);
-    // dd[t] = dc[t]*k[t] + da_o[t]*p_o + dtanh_d[t]*(1 - tanh_d[t]**2)
+    // dd[t] = dc[t]*k[t] + da_o[t]*p_o + dtanh_d[t]*(1 - tanh_d[t]**2) (77)
     const real dd_t = dc_t * k_t + da_o_t * in.p_o + dtanh_d_t * (1 - tanh_d_t * tanh_d_t);
-    // dtanh_a_d[t] = dd[t]*i[t]
+    // dtanh_a_d[t] = dd[t]*i[t] (78)
     const real dtanh_a_d_t = dd_t * in.i_t;
-    // df[t] = dd[t]*c[t-1]
+    // df[t] = dd[t]*c[t-1] (79)
     const real df_t = dd_t * in.c_t1;
-    // di[t] = dd[t]*tanh_a_d[t]
+    // di[t] = dd[t]*tanh_a_d[t] (81)
     const real di_t = dd_t * in.tanh_a_d_t;
-    // da_d[t] = dtanh_a_d[t]*(1 - tanh_a_d[t]**2)
+    // da_d[t] = dtanh_a_d[t]*(1 - tanh_a_d[t]**2) (78)
     const real da_d_t = dtanh_a_d_t * (1 - in.tanh_a_d_t * in.tanh_a_d_t);
-    // da_f[t] = df[t]*f[t]*(1 - f[t])
+    // da_f[t] = df[t]*f[t]*(1 - f[t]) (80)
     const real da_f_t = df_t * in.f_t * (1 - in.f_t);
-    // da_i[t] = di[t]*i[t]*(1 - i[t])
+    // da_i[t] = di[t]*i[t]*(1 - i[t]) (82)
     const real da_i_t = di_t * in.i_t * (1 - in.i_t);
-    // dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dd[t]*f[t] + dc[t]*(1 - k[t])
+    // dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dd[t]*f[t] + dc[t]*(1 - k[t]) (76)
     const real dc_via_t = da_i_t * in.p_i + da_f_t * in.p_f + dd_t * in.f_t + dc_t * (1 - k_t);
     a_phi_t_rows[row * H + unit] = a_phi_t;
     d_t_rows[row * H + unit] = d_t;
@@ -1503,30 +1509,30 @@ __device__ inline void backward_2_row(
         const real phi_t = phi_t_row[unit];
         const real a_phi_t = a_phi_t_row[unit];
         const real mod_a_phi_t = mod_a_phi_t_row[unit];
-        // dk[t] = dc[t]*(d[t] - c[t-1]) + dh[t]*(o[t]*tanh_d[t] - h[t-1])
+        // dk[t] = dc[t]*(d[t] - c[t-1]) + dh[t]*(o[t]*tanh_d[t] - h[t-1]) (83)
         const real dk_t = dc_t * (d_t - c_t1) + dh_t * (o_t * tanh_d_t - h_t1);
-        // dp_i_each[t] = da_i[t]*c[t-1]
+        // dp_i_each[t] = da_i[t]*c[t-1] (101)
         const real dp_i_each_t = da_i_t * c_t1;
-        // dp_f_each[t] = da_f[t]*c[t-1]
+        // dp_f_each[t] = da_f[t]*c[t-1] (105)
         const real dp_f_each_t = da_f_t * c_t1;
-        // dp_o_each[t] = da_o[t]*d[t]
+        // dp_o_each[t] = da_o[t]*d[t] (112)
         const real dp_o_each_t = da_o_t * d_t;
-        // da_k[t] = dk[t]*greater(r_on/2, phi[t])
-        const real da_k_t = dk_t * (real)((r_on / 2) > phi_t);
-        // dj[t] = dk[t]*(1 - greater(r_on/2, phi[t]))
-        const real dj_t = dk_t * (1 - (real)((r_on / 2) > phi_t));
-        // dwhere_in_j[t] = dj[t]*(1 - greater(r_on, phi[t]))
-        const real dwhere_in_j_t = dj_t * (1 - (real)(r_on > phi_t));
-        // da_j[t] = dj[t]*greater(r_on, phi[t])
-        const real da_j_t = dj_t * (real)(r_on > phi_t);
-        // dphi[t] = -2*da_j[t]/r_on + alpha*dwhere_in_j[t] + 2*da_k[t]/r_on
+        // da_k[t] = dk[t]*less(phi[t], r_on/2) (86)
+        const real da_k_t = dk_t * (real)(phi_t < (r_on / 2));
+        // dj[t] = dk[t]*(1 - less(phi[t], r_on/2)) (84)
+        const real dj_t = dk_t * (1 - (real)(phi_t < (r_on / 2)));
+        // dwhere_in_j[t] = dj[t]*(1 - less(phi[t], r_on)) (86)
+        const real dwhere_in_j_t = dj_t * (1 - (real)(phi_t < r_on));
+        // da_j[t] = dj[t]*less(phi[t], r_on) (85)
+        const real da_j_t = dj_t * (real)(phi_t < r_on);
+        // dphi[t] = -2*da_j[t]/r_on + alpha*dwhere_in_j[t] + 2*da_k[t]/r_on (86)
         const real dphi_t = -2 * da_j_t / r_on + alpha * dwhere_in_j_t + 2 * da_k_t / r_on;
-        // dmod_a_phi[t] = dphi[t]/exp_rho
+        // dmod_a_phi[t] = dphi[t]/exp_rho (89)
         const real dmod_a_phi_t = dphi_t / exp_rho[unit];
-        // dexp_rho_each[t] = dmod_a_phi[t]*(-a_phi[t] + mod_a_phi[t])/exp_rho - dphi[t]*mod_a_phi[t]/exp_rho**2
+        // dexp_rho_each[t] = dmod_a_phi[t]*(-a_phi[t] + mod_a_phi[t])/exp_rho - dphi[t]*mod_a_phi[t]/exp_rho**2 (98)
         const real dexp_rho_each_t = dmod_a_phi_t * (-a_phi_t + mod_a_phi_t) / exp_rho[unit] - dphi_t * mod_a_phi_t /
             (exp_rho[unit] * exp_rho[unit]);
-        // ds_each[t] = -dmod_a_phi[t]
+        // ds_each[t] = -dmod_a_phi[t] (97)
         const real ds_each_t = -dmod_a_phi_t;
         partial_dtime_sum += dmod_a_phi_t;
         dp_i_each_dp_f_each_t_row[unit] = dp_i_each_t;
@@ -1535,9 +1541,9 @@ __device__ inline void backward_2_row(
         dexp_rho_each_t_row[unit] = dexp_rho_each_t;
         ds_each_t_row[unit] = ds_each_t;
     }
-    // dtime_sum[t] = sum(dmod_a_phi[t])
+    // dtime_sum[t] = sum(dmod_a_phi[t]) (89)
     const real dtime_sum_t = block_sum(partial_dtime_sum);
-    // dtime[t] = dtime_sum[t]
+    // dtime[t] = dtime_sum[t] (89)
     const real dtime_t = dtime_sum_t;
     if (threadIdx.x == 0) dtime_t_row[0] = dtime_t;
 }
@@ -2183,10 +2189,10 @@ extern "C" __global__ void BOUNDS forward_steps(
                     forward_3_ahead(row, unit, H, i_f_o_tanh_a_d_t_ahead, p_i, c_t1_ahead, a_i_in_to_a_d_in_t_ahead,
                         p_f, k_t_ahead, c_t_ahead, p_o, h_t1_ahead, h_t_ahead);
             }
-            // U_i_h[t] = U_i @ h[t-1]
-            // U_f_h[t] = U_f @ h[t-1]
-            // U_o_h[t] = U_o @ h[t-1]
-            // U_c_h[t] = U_c @ h[t-1]
+            // U_i_h[t] = U_i @ h[t-1] (24)
+            // U_f_h[t] = U_f @ h[t-1] (26)
+            // U_o_h[t] = U_o @ h[t-1] (30)
+            // U_c_h[t] = U_c @ h[t-1] (28)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -2406,7 +2412,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_c.T @ da_d[t] + U_o.T @ da_o[t]
+            // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_c.T @ da_d[t] + U_o.T @ da_o[t] (72)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, da_i_da_f_da_o_da_d + (sequence.whole(0, t) +
                 first)*4*H, 4*H, (int)rows);
             __syncthreads();

@@ -6,7 +6,7 @@ to 0 for use); the time of each step is an input, the phase of each unit s.
 
 The cell phased_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive phased_lstm``.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "d8df4d2c654989e8"
+STAMP = "d797a91484566b55"
 
 
 class Params(Mapping[str, Any]):
@@ -404,50 +404,50 @@ def _forward_sweep(
     o = i_f_o_tanh_a_d[:, 2*H : 3*H]
     a_o_in_ = a_i_in_to_a_d_in[:, 2*H : 3*H]
 
-    # exp_rho = exp(rho)
+    # exp_rho = exp(rho) (21)
     np.exp(rho, out=exp_rho)
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_c_x[t] = W_c @ x[t]
+    # W_i_x[t] = W_i @ x[t] (24)
+    # W_f_x[t] = W_f @ x[t] (26)
+    # W_o_x[t] = W_o @ x[t] (30)
+    # W_c_x[t] = W_c @ x[t] (28)
     W_i_x_to_W_c_x = a_i_in_to_a_d_in
     np.matmul(x_rows, W_i_to_W_c_T, out=W_i_x_to_W_c_x)
-    # a_i_in[t] = W_i_x[t] + b_i
-    # a_f_in[t] = W_f_x[t] + b_f
+    # a_i_in[t] = W_i_x[t] + b_i (24)
+    # a_f_in[t] = W_f_x[t] + b_f (26)
     W_i_x_to_W_f_x = a_i_in_to_a_d_in[:, : 2*H]
     a_i_in_to_a_f_in = W_i_x_to_W_f_x
     np.add(W_i_x_to_W_f_x, b_i_to_b_f, out=a_i_in_to_a_f_in)
-    # a_d_in[t] = W_c_x[t] + b_c
+    # a_d_in[t] = W_c_x[t] + b_c (28)
     W_c_x = a_i_in_to_a_d_in[:, 3*H :]
     a_d_in = W_c_x
     np.add(W_c_x, b_c, out=a_d_in)
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_o_in[t] = W_o_x[t] + b_o (30)
     W_o_x = a_i_in_to_a_d_in[:, 2*H : 3*H]
     a_o_in = W_o_x
     np.add(W_o_x, b_o, out=a_o_in)
-    # a_phi[t] = time[t] - s
+    # a_phi[t] = time[t] - s (20)
     np.subtract(time_rows, s, out=a_phi)
-    # mod_a_phi[t] = mod(a_phi[t], exp_rho)
+    # mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
     mod_a_phi = phi
     np.remainder(a_phi, exp_rho, out=mod_a_phi)
-    # phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
+    # phi[t] = mod_a_phi[t]/exp_rho (phase within the period) (21)
     phi_ = mod_a_phi
     np.divide(mod_a_phi, exp_rho, out=phi_)
-    # a_j[t] = 2 - 2*phi[t]/r_on
+    # a_j[t] = 2 - 2*phi[t]/r_on (22)
     np.multiply(2, phi_, out=a_j)
     np.divide(a_j, r_on, out=a_j)
     np.subtract(2, a_j, out=a_j)
-    # where_in_j[t] = alpha*phi[t]
+    # where_in_j[t] = alpha*phi[t] (23)
     np.multiply(alpha, phi_, out=where_in_j)
-    # j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
-    np.greater(r_on, phi_, out=mask)
+    # j[t] = where(phi[t] < r_on, a_j[t], where_in_j[t]) (time gate, closing or closed) (23)
+    np.less(phi_, r_on, out=mask)
     np.copyto(j, where_in_j)
     np.copyto(j, a_j, where=mask)
-    # a_k[t] = 2*phi[t]/r_on
+    # a_k[t] = 2*phi[t]/r_on (8)
     np.multiply(2, phi_, out=a_k)
     np.divide(a_k, r_on, out=a_k)
-    # k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
-    np.greater((0.5 * r_on), phi_, out=mask)
+    # k[t] = where(phi[t] < r_on/2, a_k[t], j[t]) (time gate) (8)
+    np.less(phi_, (0.5 * r_on), out=mask)
     np.copyto(k, j)
     np.copyto(k, a_k, where=mask)
 
@@ -457,14 +457,14 @@ def _forward_sweep(
             samples = n
             work1_t = work1[:n]
             d_t = d[:n]
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_c_h[t] = U_c @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (24)
+        # U_f_h[t] = U_f @ h[t-1] (26)
+        # U_o_h[t] = U_o @ h[t-1] (30)
+        # U_c_h[t] = U_c @ h[t-1] (28)
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_c_h_t = i_f_o_tanh_a_d[kept_0[t]]
         np.matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
-        # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
+        # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (24)
         U_i_h_t = i[kept_0[t]]
         c_t1 = c[kept_1_0[t]]
         a_i_in_t = a_i_in[at_0[t]]
@@ -472,59 +472,59 @@ def _forward_sweep(
         np.multiply(p_i, c_t1, out=work1_t)
         np.add(U_i_h_t, work1_t, out=a_i_t)
         np.add(a_i_t, a_i_in_t, out=a_i_t)
-        # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
+        # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t] (26)
         U_f_h_t = f[kept_0[t]]
         a_f_in_t = a_f_in[at_0[t]]
         a_f_t = U_f_h_t
         np.multiply(p_f, c_t1, out=work1_t)
         np.add(U_f_h_t, work1_t, out=a_f_t)
         np.add(a_f_t, a_f_in_t, out=a_f_t)
-        # a_d[t] = U_c_h[t] + a_d_in[t]
+        # a_d[t] = U_c_h[t] + a_d_in[t] (28)
         U_c_h_t = tanh_a_d[kept_0[t]]
         a_d_in_t = a_d_in_[at_0[t]]
         a_d_t = U_c_h_t
         np.add(U_c_h_t, a_d_in_t, out=a_d_t)
-        # i[t] = sigmoid(a_i[t]) (input gate)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
+        # i[t] = sigmoid(a_i[t]) (input gate) (25)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (27)
         a_i_to_a_f_t = i_to_f[kept_0[t]]
         i_to_f_t = a_i_to_a_f_t
         np.subtract(0, a_i_to_a_f_t, out=i_to_f_t)
         np.exp(i_to_f_t, out=i_to_f_t)
         np.add(i_to_f_t, 1, out=i_to_f_t)
         np.divide(1, i_to_f_t, out=i_to_f_t)
-        # tanh_a_d[t] = tanh(a_d[t])
+        # tanh_a_d[t] = tanh(a_d[t]) (29)
         tanh_a_d_t = U_c_h_t
         np.tanh(a_d_t, out=tanh_a_d_t)
-        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
+        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state) (29)
         f_t = U_f_h_t
         i_t = U_i_h_t
         np.multiply(f_t, c_t1, out=d_t)
         np.multiply(i_t, tanh_a_d_t, out=work1_t)
         np.add(d_t, work1_t, out=d_t)
-        # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state)
+        # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state) (12)
         k_t = k[at_0[t]]
         c_t = c[kept_1[t]]
         np.multiply(k_t, d_t, out=c_t)
         np.subtract(1, k_t, out=work1_t)
         np.multiply(work1_t, c_t1, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
-        # a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t]
+        # a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t] (30)
         U_o_h_t = o[kept_0[t]]
         a_o_in_t = a_o_in_[at_0[t]]
         a_o_t = U_o_h_t
         np.multiply(p_o, d_t, out=work1_t)
         np.add(U_o_h_t, work1_t, out=a_o_t)
         np.add(a_o_t, a_o_in_t, out=a_o_t)
-        # tanh_d[t] = tanh(d[t])
+        # tanh_d[t] = tanh(d[t]) (14)
         tanh_d_t = h[at_1[t]]
         np.tanh(d_t, out=tanh_d_t)
-        # o[t] = sigmoid(a_o[t]) (output gate)
+        # o[t] = sigmoid(a_o[t]) (output gate) (31)
         o_t = U_o_h_t
         np.subtract(0, a_o_t, out=o_t)
         np.exp(o_t, out=o_t)
         np.add(o_t, 1, out=o_t)
         np.divide(1, o_t, out=o_t)
-        # h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state)
+        # h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state) (14)
         h_t = tanh_d_t
         np.multiply(k_t, tanh_d_t, out=h_t)
         np.multiply(o_t, h_t, out=h_t)
@@ -680,7 +680,7 @@ def _backward_sweep(
     i_to_f = i_f_o_tanh_a_d[:, : 2*H]
     ones = np.ones((1, pack.size), dtype)
 
-    # exp_rho = exp(rho)
+    # exp_rho = exp(rho) (21)
     np.exp(rho, out=exp_rho)
 
     samples = -1
@@ -697,11 +697,11 @@ def _backward_sweep(
             dtanh_d_t = dd[:n]
             dd_t = dtanh_d_t
             work1_t_ = work1_[:n]
-        # a_phi[t] = time[t] - s
+        # a_phi[t] = time[t] - s (20)
         time_t = time[at_0[t]]
         a_phi_t = a_phi[at_0[t]]
         np.subtract(time_t, s, out=a_phi_t)
-        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
+        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state) (29)
         f_t = f[at_0[t]]
         c_t1 = c[at_1_0[t]]
         i_t = i[at_0[t]]
@@ -710,61 +710,61 @@ def _backward_sweep(
         np.multiply(f_t, c_t1, out=d_t)
         np.multiply(i_t, tanh_a_d_t, out=work1_t)
         np.add(d_t, work1_t, out=d_t)
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (72)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_via_next = dh_via[ring_1[t]]
         dh_t = dh[at_0[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
         np.add(dh_t, dh_via_next, out=dh_t)
-        # dc[t] = dc_via[t+1]
+        # dc[t] = dc_via[t+1] (76)
         dc_via_next = dc_via[ring_1[t]]
         dc_t = dc[at_0[t]]
         np.copyto(dc_t, dc_via_next)
-        # mod_a_phi[t] = mod(a_phi[t], exp_rho)
+        # mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
         mod_a_phi_t = mod_a_phi[at_0[t]]
         np.remainder(a_phi_t, exp_rho, out=mod_a_phi_t)
-        # tanh_d[t] = tanh(d[t])
+        # tanh_d[t] = tanh(d[t]) (14)
         tanh_d_t = tanh_d[at_0[t]]
         np.tanh(d_t, out=tanh_d_t)
-        # phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
+        # phi[t] = mod_a_phi[t]/exp_rho (phase within the period) (21)
         phi_t = phi[at_0[t]]
         np.divide(mod_a_phi_t, exp_rho, out=phi_t)
-        # a_j[t] = 2 - 2*phi[t]/r_on
+        # a_j[t] = 2 - 2*phi[t]/r_on (22)
         np.multiply(2, phi_t, out=a_j_t)
         np.divide(a_j_t, r_on, out=a_j_t)
         np.subtract(2, a_j_t, out=a_j_t)
-        # where_in_j[t] = alpha*phi[t]
+        # where_in_j[t] = alpha*phi[t] (23)
         np.multiply(alpha, phi_t, out=where_in_j_t)
-        # a_k[t] = 2*phi[t]/r_on
+        # a_k[t] = 2*phi[t]/r_on (8)
         np.multiply(2, phi_t, out=a_k_t)
         np.divide(a_k_t, r_on, out=a_k_t)
-        # j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
-        np.greater(r_on, phi_t, out=mask_t)
+        # j[t] = where(phi[t] < r_on, a_j[t], where_in_j[t]) (time gate, closing or closed) (23)
+        np.less(phi_t, r_on, out=mask_t)
         np.copyto(j_t, where_in_j_t)
         np.copyto(j_t, a_j_t, where=mask_t)
-        # k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
-        np.greater((0.5 * r_on), phi_t, out=mask_t)
+        # k[t] = where(phi[t] < r_on/2, a_k[t], j[t]) (time gate) (8)
+        np.less(phi_t, (0.5 * r_on), out=mask_t)
         np.copyto(k_t, j_t)
         np.copyto(k_t, a_k_t, where=mask_t)
-        # dtanh_d[t] = dh[t]*k[t]*o[t]
+        # dtanh_d[t] = dh[t]*k[t]*o[t] (77)
         o_t = o[at_0[t]]
         np.multiply(dh_t, k_t, out=dtanh_d_t)
         np.multiply(dtanh_d_t, o_t, out=dtanh_d_t)
-        # do[t] = dh[t]*k[t]*tanh_d[t]
+        # do[t] = dh[t]*k[t]*tanh_d[t] (73)
         do_t = da_o[at_0[t]]
         np.multiply(dh_t, k_t, out=do_t)
         np.multiply(do_t, tanh_d_t, out=do_t)
-        # dh_via[t] = dh[t]*(1 - k[t])
+        # dh_via[t] = dh[t]*(1 - k[t]) (72)
         dh_via_t = dh_via[ring_1_0[t]]
         np.subtract(1, k_t, out=dh_via_t)
         np.multiply(dh_t, dh_via_t, out=dh_via_t)
-        # da_o[t] = do[t]*o[t]*(1 - o[t])
+        # da_o[t] = do[t]*o[t]*(1 - o[t]) (74)
         da_o_t = do_t
         np.multiply(do_t, o_t, out=da_o_t)
         np.subtract(1, o_t, out=work1_t)
         np.multiply(da_o_t, work1_t, out=da_o_t)
-        # dd[t] = dc[t]*k[t] + da_o[t]*p_o + dtanh_d[t]*(1 - tanh_d[t]**2)
+        # dd[t] = dc[t]*k[t] + da_o[t]*p_o + dtanh_d[t]*(1 - tanh_d[t]**2) (77)
         np.square(tanh_d_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dtanh_d_t, work1_t, out=dd_t)
@@ -772,29 +772,29 @@ def _backward_sweep(
         np.add(work1_t, dd_t, out=dd_t)
         np.multiply(da_o_t, p_o, out=work1_t)
         np.add(work1_t, dd_t, out=dd_t)
-        # dtanh_a_d[t] = dd[t]*i[t]
+        # dtanh_a_d[t] = dd[t]*i[t] (78)
         dtanh_a_d_t = da_d[at_0[t]]
         np.multiply(dd_t, i_t, out=dtanh_a_d_t)
-        # df[t] = dd[t]*c[t-1]
+        # df[t] = dd[t]*c[t-1] (79)
         df_t = da_f[at_0[t]]
         np.multiply(dd_t, c_t1, out=df_t)
-        # di[t] = dd[t]*tanh_a_d[t]
+        # di[t] = dd[t]*tanh_a_d[t] (81)
         di_t = da_i[at_0[t]]
         np.multiply(dd_t, tanh_a_d_t, out=di_t)
-        # da_d[t] = dtanh_a_d[t]*(1 - tanh_a_d[t]**2)
+        # da_d[t] = dtanh_a_d[t]*(1 - tanh_a_d[t]**2) (78)
         da_d_t = dtanh_a_d_t
         np.square(tanh_a_d_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dtanh_a_d_t, work1_t, out=da_d_t)
-        # da_i[t] = di[t]*i[t]*(1 - i[t])
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
+        # da_i[t] = di[t]*i[t]*(1 - i[t]) (82)
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (80)
         di_to_df_t = da_i_to_da_f[at_0[t]]
         i_to_f_t = i_to_f[at_0[t]]
         da_i_to_da_f_t = di_to_df_t
         np.multiply(di_to_df_t, i_to_f_t, out=da_i_to_da_f_t)
         np.subtract(1, i_to_f_t, out=work1_t_)
         np.multiply(da_i_to_da_f_t, work1_t_, out=da_i_to_da_f_t)
-        # dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dd[t]*f[t] + dc[t]*(1 - k[t])
+        # dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dd[t]*f[t] + dc[t]*(1 - k[t]) (76)
         da_i_t = di_t
         da_f_t = df_t
         dc_via_t = dc_via[ring_1_0[t]]
@@ -806,12 +806,12 @@ def _backward_sweep(
         np.subtract(1, k_t, out=work1_t)
         np.multiply(dc_t, work1_t, out=work1_t)
         np.add(dc_via_t, work1_t, out=dc_via_t)
-        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_c.T @ da_d[t] + U_o.T @ da_o[t]
+        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_c.T @ da_d[t] + U_o.T @ da_o[t] (72)
         da_i_to_da_d_t = da_i_da_f_da_o_da_d[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_i_to_da_d_t, U_i_to_U_c, out=dh_back_t)
 
-    # dk[t] = dc[t]*(d[t] - c[t-1]) + dh[t]*(o[t]*tanh_d[t] - h[t-1])
+    # dk[t] = dc[t]*(d[t] - c[t-1]) + dh[t]*(o[t]*tanh_d[t] - h[t-1]) (83)
     c_t1_ = c[pack.past(1, 0)]
     o_ = i_f_o_tanh_a_d[:, 2*H : 3*H]
     h_t1 = h[pack.past(1, 0)]
@@ -821,63 +821,63 @@ def _backward_sweep(
     np.subtract(work1_2, h_t1, out=work1_2)
     np.multiply(dh, work1_2, out=work1_2)
     np.add(dk, work1_2, out=dk)
-    # dp_i_each[t] = da_i[t]*c[t-1]
+    # dp_i_each[t] = da_i[t]*c[t-1] (101)
     da_i_ = da_i_da_f_da_o_da_d[:, : H]
     dp_i_each = dp_i_each_dp_f_each[:, : H]
     np.multiply(da_i_, c_t1_, out=dp_i_each)
-    # dp_f_each[t] = da_f[t]*c[t-1]
+    # dp_f_each[t] = da_f[t]*c[t-1] (105)
     da_f_ = da_i_da_f_da_o_da_d[:, H : 2*H]
     dp_f_each = dp_i_each_dp_f_each[:, H :]
     np.multiply(da_f_, c_t1_, out=dp_f_each)
-    # dp_i = sum of dp_i_each[t]
-    # dp_f = sum of dp_f_each[t]
+    # dp_i = sum of dp_i_each[t] (101)
+    # dp_f = sum of dp_f_each[t] (105)
     dp_i_each_to_dp_f_each = dp_i_each_dp_f_each
     np.matmul(ones, dp_i_each_to_dp_f_each, out=dp_i_to_dp_f.reshape(1, -1))
-    # dp_o_each[t] = da_o[t]*d[t]
+    # dp_o_each[t] = da_o[t]*d[t] (112)
     da_o_ = da_i_da_f_da_o_da_d[:, 2*H : 3*H]
     np.multiply(da_o_, d, out=dp_o_each)
-    # dp_o = sum of dp_o_each[t]
+    # dp_o = sum of dp_o_each[t] (112)
     np.matmul(ones, dp_o_each, out=dp_o.reshape(1, -1))
     if need_x:
-        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_c.T @ da_d[t] + W_o.T @ da_o[t]
+        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_c.T @ da_d[t] + W_o.T @ da_o[t] (88)
         da_i_to_da_d = da_i_da_f_da_o_da_d
         np.matmul(da_i_to_da_d, W_i_to_W_c, out=dx_)
-    # dW_i = sum of outer(da_i[t], x[t])
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_c = sum of outer(da_d[t], x[t])
+    # dW_i = sum of outer(da_i[t], x[t]) (99)
+    # dW_f = sum of outer(da_f[t], x[t]) (103)
+    # dW_o = sum of outer(da_o[t], x[t]) (110)
+    # dW_c = sum of outer(da_d[t], x[t]) (107)
     da_i_to_da_d_ = da_i_da_f_da_o_da_d
     np.matmul(da_i_to_da_d_.T, x_, out=dW_i_to_dW_c)
-    # dU_i = sum of outer(da_i[t], h[t-1])
-    # dU_f = sum of outer(da_f[t], h[t-1])
-    # dU_o = sum of outer(da_o[t], h[t-1])
-    # dU_c = sum of outer(da_d[t], h[t-1])
+    # dU_i = sum of outer(da_i[t], h[t-1]) (100)
+    # dU_f = sum of outer(da_f[t], h[t-1]) (104)
+    # dU_o = sum of outer(da_o[t], h[t-1]) (111)
+    # dU_c = sum of outer(da_d[t], h[t-1]) (108)
     np.matmul(da_i_to_da_d_.T, h_t1, out=dU_i_to_dU_c)
-    # db_i = sum of da_i[t]
-    # db_f = sum of da_f[t]
+    # db_i = sum of da_i[t] (102)
+    # db_f = sum of da_f[t] (106)
     da_i_to_da_f_ = da_i_da_f_da_o_da_d[:, : 2*H]
     np.matmul(ones, da_i_to_da_f_, out=db_i_to_db_f.reshape(1, -1))
-    # db_c = sum of da_d[t]
+    # db_c = sum of da_d[t] (109)
     da_d_ = da_i_da_f_da_o_da_d[:, 3*H :]
     np.matmul(ones, da_d_, out=db_c.reshape(1, -1))
-    # db_o = sum of da_o[t]
+    # db_o = sum of da_o[t] (113)
     np.matmul(ones, da_o_, out=db_o.reshape(1, -1))
-    # da_k[t] = dk[t]*greater(r_on/2, phi[t])
-    np.greater((0.5 * r_on), phi, out=da_k)
+    # da_k[t] = dk[t]*less(phi[t], r_on/2) (86)
+    np.less(phi, (0.5 * r_on), out=da_k)
     np.multiply(dk, da_k, out=da_k)
-    # dj[t] = dk[t]*(1 - greater(r_on/2, phi[t]))
-    np.greater((0.5 * r_on), phi, out=dj)
+    # dj[t] = dk[t]*(1 - less(phi[t], r_on/2)) (84)
+    np.less(phi, (0.5 * r_on), out=dj)
     np.subtract(1, dj, out=dj)
     np.multiply(dk, dj, out=dj)
-    # dwhere_in_j[t] = dj[t]*(1 - greater(r_on, phi[t]))
-    np.greater(r_on, phi, out=dwhere_in_j)
+    # dwhere_in_j[t] = dj[t]*(1 - less(phi[t], r_on)) (86)
+    np.less(phi, r_on, out=dwhere_in_j)
     np.subtract(1, dwhere_in_j, out=dwhere_in_j)
     np.multiply(dj, dwhere_in_j, out=dwhere_in_j)
-    # da_j[t] = dj[t]*greater(r_on, phi[t])
+    # da_j[t] = dj[t]*less(phi[t], r_on) (85)
     da_j = dphi
-    np.greater(r_on, phi, out=da_j)
+    np.less(phi, r_on, out=da_j)
     np.multiply(dj, da_j, out=da_j)
-    # dphi[t] = -2*da_j[t]/r_on + alpha*dwhere_in_j[t] + 2*da_k[t]/r_on
+    # dphi[t] = -2*da_j[t]/r_on + alpha*dwhere_in_j[t] + 2*da_k[t]/r_on (86)
     dphi_ = da_j
     np.multiply(2, da_j, out=dphi_)
     np.divide(dphi_, r_on, out=dphi_)
@@ -886,9 +886,9 @@ def _backward_sweep(
     np.multiply(2, da_k, out=work2)
     np.divide(work2, r_on, out=work2)
     np.add(dphi_, work2, out=dphi_)
-    # dmod_a_phi[t] = dphi[t]/exp_rho
+    # dmod_a_phi[t] = dphi[t]/exp_rho (89)
     np.divide(dphi_, exp_rho, out=dmod_a_phi)
-    # dexp_rho_each[t] = dmod_a_phi[t]*(-a_phi[t] + mod_a_phi[t])/exp_rho - dphi[t]*mod_a_phi[t]/exp_rho**2
+    # dexp_rho_each[t] = dmod_a_phi[t]*(-a_phi[t] + mod_a_phi[t])/exp_rho - dphi[t]*mod_a_phi[t]/exp_rho**2 (98)
     np.multiply(dphi_, mod_a_phi, out=dexp_rho_each)
     np.square(exp_rho, out=work1_2)
     np.divide(dexp_rho_each, work1_2, out=dexp_rho_each)
@@ -896,18 +896,18 @@ def _backward_sweep(
     np.multiply(dmod_a_phi, work1_2, out=work1_2)
     np.divide(work1_2, exp_rho, out=work1_2)
     np.subtract(work1_2, dexp_rho_each, out=dexp_rho_each)
-    # dexp_rho = sum of dexp_rho_each[t]
+    # dexp_rho = sum of dexp_rho_each[t] (98)
     np.matmul(ones, dexp_rho_each, out=dexp_rho.reshape(1, -1))
-    # drho = dexp_rho*exp_rho
+    # drho = dexp_rho*exp_rho (98)
     np.multiply(dexp_rho, exp_rho, out=drho)
     if need_x:
-        # dtime_sum[t] = sum(dmod_a_phi[t])
+        # dtime_sum[t] = sum(dmod_a_phi[t]) (89)
         np.add.reduce(dmod_a_phi, axis=1, keepdims=True, out=dtime_sum)
-        # dtime[t] = dtime_sum[t]
+        # dtime[t] = dtime_sum[t] (89)
         np.copyto(dtime, dtime_sum)
-    # ds_each[t] = -dmod_a_phi[t]
+    # ds_each[t] = -dmod_a_phi[t] (97)
     np.multiply(dmod_a_phi, -1, out=ds_each)
-    # ds = sum of ds_each[t]
+    # ds = sum of ds_each[t] (97)
     np.matmul(ones, ds_each, out=ds.reshape(1, -1))
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -1026,114 +1026,114 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # exp_rho = exp(rho)
+        # exp_rho = exp(rho) (21)
         np.exp(rho, out=exp_rho)
-        # W_i_x[t] = W_i @ x[t]
-        # W_f_x[t] = W_f @ x[t]
-        # W_o_x[t] = W_o @ x[t]
-        # W_c_x[t] = W_c @ x[t]
+        # W_i_x[t] = W_i @ x[t] (24)
+        # W_f_x[t] = W_f @ x[t] (26)
+        # W_o_x[t] = W_o @ x[t] (30)
+        # W_c_x[t] = W_c @ x[t] (28)
         W_i_x_to_W_c_x_t = a_i_in_to_a_d_in
         np.matmul(x_t_, W_i_to_W_c_T, out=W_i_x_to_W_c_x_t)
-        # a_i_in[t] = W_i_x[t] + b_i
-        # a_f_in[t] = W_f_x[t] + b_f
+        # a_i_in[t] = W_i_x[t] + b_i (24)
+        # a_f_in[t] = W_f_x[t] + b_f (26)
         W_i_x_to_W_f_x_t = a_i_in_to_a_d_in[:, : 2*H]
         a_i_in_to_a_f_in_t = W_i_x_to_W_f_x_t
         np.add(W_i_x_to_W_f_x_t, b_i_to_b_f, out=a_i_in_to_a_f_in_t)
-        # a_d_in[t] = W_c_x[t] + b_c
+        # a_d_in[t] = W_c_x[t] + b_c (28)
         W_c_x_t = a_i_in_to_a_d_in[:, 3*H :]
         a_d_in_t = W_c_x_t
         np.add(W_c_x_t, b_c, out=a_d_in_t)
-        # a_o_in[t] = W_o_x[t] + b_o
+        # a_o_in[t] = W_o_x[t] + b_o (30)
         W_o_x_t = a_i_in_to_a_d_in[:, 2*H : 3*H]
         a_o_in_t = W_o_x_t
         np.add(W_o_x_t, b_o, out=a_o_in_t)
-        # a_phi[t] = time[t] - s
+        # a_phi[t] = time[t] - s (20)
         np.subtract(time_t, s, out=a_phi)
-        # mod_a_phi[t] = mod(a_phi[t], exp_rho)
+        # mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
         mod_a_phi_t = phi
         np.remainder(a_phi, exp_rho, out=mod_a_phi_t)
-        # phi[t] = mod_a_phi[t]/exp_rho (phase within the period)
+        # phi[t] = mod_a_phi[t]/exp_rho (phase within the period) (21)
         phi_t = mod_a_phi_t
         np.divide(mod_a_phi_t, exp_rho, out=phi_t)
-        # a_j[t] = 2 - 2*phi[t]/r_on
+        # a_j[t] = 2 - 2*phi[t]/r_on (22)
         np.multiply(2, phi_t, out=a_j)
         np.divide(a_j, r_on, out=a_j)
         np.subtract(2, a_j, out=a_j)
-        # where_in_j[t] = alpha*phi[t]
+        # where_in_j[t] = alpha*phi[t] (23)
         np.multiply(alpha, phi_t, out=where_in_j)
-        # j[t] = where(greater(r_on, phi[t]), a_j[t], where_in_j[t]) (time gate, closing or closed)
-        np.greater(r_on, phi_t, out=mask)
+        # j[t] = where(phi[t] < r_on, a_j[t], where_in_j[t]) (time gate, closing or closed) (23)
+        np.less(phi_t, r_on, out=mask)
         np.copyto(j, where_in_j)
         np.copyto(j, a_j, where=mask)
-        # a_k[t] = 2*phi[t]/r_on
+        # a_k[t] = 2*phi[t]/r_on (8)
         np.multiply(2, phi_t, out=a_k)
         np.divide(a_k, r_on, out=a_k)
-        # k[t] = where(greater(r_on/2, phi[t]), a_k[t], j[t]) (time gate)
-        np.greater((0.5 * r_on), phi_t, out=mask)
+        # k[t] = where(phi[t] < r_on/2, a_k[t], j[t]) (time gate) (8)
+        np.less(phi_t, (0.5 * r_on), out=mask)
         np.copyto(k, j)
         np.copyto(k, a_k, where=mask)
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_c_h[t] = U_c @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (24)
+        # U_f_h[t] = U_f @ h[t-1] (26)
+        # U_o_h[t] = U_o @ h[t-1] (30)
+        # U_c_h[t] = U_c @ h[t-1] (28)
         U_i_h_to_U_c_h_t = i_f_o_tanh_a_d
         np.matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
-        # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t]
+        # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (24)
         U_i_h_t = i_f_o_tanh_a_d[:, : H]
         a_i_in_t = a_i_in_to_a_d_in[:, : H]
         a_i_t = U_i_h_t
         np.multiply(p_i, c_t1, out=work1)
         np.add(U_i_h_t, work1, out=a_i_t)
         np.add(a_i_t, a_i_in_t, out=a_i_t)
-        # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t]
+        # a_f[t] = U_f_h[t] + p_f*c[t-1] + a_f_in[t] (26)
         U_f_h_t = i_f_o_tanh_a_d[:, H : 2*H]
         a_f_in_t = a_i_in_to_a_d_in[:, H : 2*H]
         a_f_t = U_f_h_t
         np.multiply(p_f, c_t1, out=work1)
         np.add(U_f_h_t, work1, out=a_f_t)
         np.add(a_f_t, a_f_in_t, out=a_f_t)
-        # a_d[t] = U_c_h[t] + a_d_in[t]
+        # a_d[t] = U_c_h[t] + a_d_in[t] (28)
         U_c_h_t = i_f_o_tanh_a_d[:, 3*H :]
         a_d_t = U_c_h_t
         np.add(U_c_h_t, a_d_in_t, out=a_d_t)
-        # i[t] = sigmoid(a_i[t]) (input gate)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
+        # i[t] = sigmoid(a_i[t]) (input gate) (25)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (27)
         a_i_to_a_f_t = i_f_o_tanh_a_d[:, : 2*H]
         i_to_f_t = a_i_to_a_f_t
         np.subtract(0, a_i_to_a_f_t, out=i_to_f_t)
         np.exp(i_to_f_t, out=i_to_f_t)
         np.add(i_to_f_t, 1, out=i_to_f_t)
         np.divide(1, i_to_f_t, out=i_to_f_t)
-        # tanh_a_d[t] = tanh(a_d[t])
+        # tanh_a_d[t] = tanh(a_d[t]) (29)
         tanh_a_d_t = U_c_h_t
         np.tanh(a_d_t, out=tanh_a_d_t)
-        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state)
+        # d[t] = f[t]*c[t-1] + i[t]*tanh_a_d[t] (proposed cell state) (29)
         f_t = U_f_h_t
         i_t = U_i_h_t
         np.multiply(f_t, c_t1, out=d)
         np.multiply(i_t, tanh_a_d_t, out=work1)
         np.add(d, work1, out=d)
-        # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state)
+        # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state) (12)
         np.multiply(k, d, out=c)
         np.subtract(1, k, out=work1)
         np.multiply(work1, c_t1, out=work1)
         np.add(c, work1, out=c)
-        # a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t]
+        # a_o[t] = U_o_h[t] + p_o*d[t] + a_o_in[t] (30)
         U_o_h_t = i_f_o_tanh_a_d[:, 2*H : 3*H]
         a_o_t = U_o_h_t
         np.multiply(p_o, d, out=work1)
         np.add(U_o_h_t, work1, out=a_o_t)
         np.add(a_o_t, a_o_in_t, out=a_o_t)
-        # tanh_d[t] = tanh(d[t])
+        # tanh_d[t] = tanh(d[t]) (14)
         tanh_d_t = h
         np.tanh(d, out=tanh_d_t)
-        # o[t] = sigmoid(a_o[t]) (output gate)
+        # o[t] = sigmoid(a_o[t]) (output gate) (31)
         o_t = U_o_h_t
         np.subtract(0, a_o_t, out=o_t)
         np.exp(o_t, out=o_t)
         np.add(o_t, 1, out=o_t)
         np.divide(1, o_t, out=o_t)
-        # h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state)
+        # h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state) (14)
         h_t = tanh_d_t
         np.multiply(k, tanh_d_t, out=h_t)
         np.multiply(o_t, h_t, out=h_t)
@@ -1325,11 +1325,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1342,7 +1348,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

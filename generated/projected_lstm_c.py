@@ -6,7 +6,7 @@ modeling. The hidden state is P long, the cell state H. Same cell as torch.nn.LS
 The cell projected_lstm as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive projected_lstm``.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "e0f628cf32879e06"
+STAMP = "11cb4d0ef8e618e1"
 
 
 class Params(Mapping[str, Any]):
@@ -784,11 +784,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -801,7 +807,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1715,13 +1721,13 @@ static void forward_1(
             const real W_f_x_t = a_i_in_to_a_g_in_t_row[H + unit];
             const real W_g_x_t = a_i_in_to_a_g_in_t_row[3*H + unit];
             const real W_o_x_t = a_i_in_to_a_g_in_t_row[2*H + unit];
-            // a_i_in[t] = W_i_x[t] + b_i
+            // a_i_in[t] = W_i_x[t] + b_i (17)
             const real a_i_in_t = W_i_x_t + b_i[unit];
-            // a_f_in[t] = W_f_x[t] + b_f
+            // a_f_in[t] = W_f_x[t] + b_f (19)
             const real a_f_in_t = W_f_x_t + b_f[unit];
-            // a_g_in[t] = W_g_x[t] + b_g
+            // a_g_in[t] = W_g_x[t] + b_g (21)
             const real a_g_in_t = W_g_x_t + b_g[unit];
-            // a_o_in[t] = W_o_x[t] + b_o
+            // a_o_in[t] = W_o_x[t] + b_o (23)
             const real a_o_in_t = W_o_x_t + b_o[unit];
             a_i_in_to_a_g_in_t_row[unit] = a_i_in_t;
             a_i_in_to_a_g_in_t_row[H + unit] = a_f_in_t;
@@ -1756,27 +1762,27 @@ static void forward_2(
             const real U_o_h_t = i_f_o_g_t_row[2*H + unit];
             const real a_o_in_t = a_i_in_to_a_g_in_t_row[2*H + unit];
             const real c_t1 = c_t1_row[unit];
-            // a_i[t] = U_i_h[t] + a_i_in[t]
+            // a_i[t] = U_i_h[t] + a_i_in[t] (17)
             const real a_i_t = U_i_h_t + a_i_in_t;
-            // a_f[t] = U_f_h[t] + a_f_in[t]
+            // a_f[t] = U_f_h[t] + a_f_in[t] (19)
             const real a_f_t = U_f_h_t + a_f_in_t;
-            // a_g[t] = U_g_h[t] + a_g_in[t]
+            // a_g[t] = U_g_h[t] + a_g_in[t] (21)
             const real a_g_t = U_g_h_t + a_g_in_t;
-            // a_o[t] = U_o_h[t] + a_o_in[t]
+            // a_o[t] = U_o_h[t] + a_o_in[t] (23)
             const real a_o_t = U_o_h_t + a_o_in_t;
-            // i[t] = sigmoid(a_i[t]) (input gate)
+            // i[t] = sigmoid(a_i[t]) (input gate) (18)
             const real i_t = sigmoid(a_i_t);
-            // f[t] = sigmoid(a_f[t]) (forget gate)
+            // f[t] = sigmoid(a_f[t]) (forget gate) (20)
             const real f_t = sigmoid(a_f_t);
-            // g[t] = tanh(a_g[t]) (candidate)
+            // g[t] = tanh(a_g[t]) (candidate) (22)
             const real g_t = tanh(a_g_t);
-            // o[t] = sigmoid(a_o[t]) (output gate)
+            // o[t] = sigmoid(a_o[t]) (output gate) (24)
             const real o_t = sigmoid(a_o_t);
-            // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+            // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
             const real c_t = f_t * c_t1 + i_t * g_t;
-            // tanh_c[t] = tanh(c[t])
+            // tanh_c[t] = tanh(c[t]) (11)
             const real tanh_c_t = tanh(c_t);
-            // m[t] = o[t]*tanh_c[t] (cell output)
+            // m[t] = o[t]*tanh_c[t] (cell output) (11)
             const real m_t = o_t * tanh_c_t;
             i_f_o_g_t_row[unit] = i_t;
             i_f_o_g_t_row[H + unit] = f_t;
@@ -1799,7 +1805,7 @@ static void backward_1(
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real c_t = c_t_row[unit];
-            // tanh_c[t] = tanh(c[t])
+            // tanh_c[t] = tanh(c[t]) (11)
             const real tanh_c_t = tanh(c_t);
             tanh_c_t_row[unit] = tanh_c_t;
         }
@@ -1820,7 +1826,7 @@ static void backward_2(
         for (long long unit = 0; unit < P; ++unit) {
             const real dy_t = dy_t_row[unit];
             const real dh_back_next = dh_back_next_row[unit];
-            // dh[t] = dy[t] + dh_back[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] (49)
             const real dh_t = dy_t + dh_back_next;
             dh_t_row[unit] = dh_t;
         }
@@ -1855,27 +1861,27 @@ static void backward_3(
             const real c_t1 = c_t1_row[unit];
             const real g_t = i_f_o_g_t_row[3*H + unit];
             const real f_t = i_f_o_g_t_row[H + unit];
-            // dtanh_c[t] = dm[t]*o[t]
+            // dtanh_c[t] = dm[t]*o[t] (52)
             const real dtanh_c_t = dm_t * o_t;
-            // do[t] = dm[t]*tanh_c[t]
+            // do[t] = dm[t]*tanh_c[t] (53)
             const real do_t = dm_t * tanh_c_t;
-            // dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+            // dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (52)
             const real dc_t = dtanh_c_t * (1 - tanh_c_t * tanh_c_t) + dc_via_next;
-            // da_o[t] = do[t]*o[t]*(1 - o[t])
+            // da_o[t] = do[t]*o[t]*(1 - o[t]) (54)
             const real da_o_t = do_t * o_t * (1 - o_t);
-            // dg[t] = dc[t]*i[t]
+            // dg[t] = dc[t]*i[t] (55)
             const real dg_t = dc_t * i_t;
-            // df[t] = dc[t]*c[t-1]
+            // df[t] = dc[t]*c[t-1] (57)
             const real df_t = dc_t * c_t1;
-            // di[t] = dc[t]*g[t]
+            // di[t] = dc[t]*g[t] (59)
             const real di_t = dc_t * g_t;
-            // dc_via[t] = dc[t]*f[t]
+            // dc_via[t] = dc[t]*f[t] (52)
             const real dc_via_t = dc_t * f_t;
-            // da_g[t] = dg[t]*(1 - g[t]**2)
+            // da_g[t] = dg[t]*(1 - g[t]**2) (56)
             const real da_g_t = dg_t * (1 - g_t * g_t);
-            // da_f[t] = df[t]*f[t]*(1 - f[t])
+            // da_f[t] = df[t]*f[t]*(1 - f[t]) (58)
             const real da_f_t = df_t * f_t * (1 - f_t);
-            // da_i[t] = di[t]*i[t]*(1 - i[t])
+            // da_i[t] = di[t]*i[t]*(1 - i[t]) (60)
             const real da_i_t = di_t * i_t * (1 - i_t);
             da_i_da_f_da_o_da_g_t_row[2*H + unit] = da_o_t;
             dc_via_t_row[unit] = dc_via_t;
@@ -1900,7 +1906,7 @@ static void backward_4(
         for (long long unit = 0; unit < H; ++unit) {
             const real o_t = i_f_o_g_t_row[2*H + unit];
             const real tanh_c_t = tanh_c_t_row[unit];
-            // m[t] = o[t]*tanh_c[t] (cell output)
+            // m[t] = o[t]*tanh_c[t] (cell output) (11)
             const real m_t = o_t * tanh_c_t;
             m_t_row[unit] = m_t;
         }
@@ -1964,10 +1970,10 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_i_x[t] = W_i @ x[t]
-            // W_f_x[t] = W_f @ x[t]
-            // W_o_x[t] = W_o @ x[t]
-            // W_g_x[t] = W_g @ x[t]
+            // W_i_x[t] = W_i @ x[t] (17)
+            // W_f_x[t] = W_f @ x[t] (19)
+            // W_o_x[t] = W_o @ x[t] (23)
+            // W_g_x[t] = W_g @ x[t] (21)
             multiply(
                 a->a_i_in_to_a_g_in + (first - base)*4*a->H, 4*a->H, a->x + first*a->D, a->D,
                 call->packed_W_i_to_W_g, rows, a->D, 4*a->H, 0);
@@ -1980,10 +1986,10 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_i_h[t] = U_i @ h[t-1]
-                // U_f_h[t] = U_f @ h[t-1]
-                // U_o_h[t] = U_o @ h[t-1]
-                // U_g_h[t] = U_g @ h[t-1]
+                // U_i_h[t] = U_i @ h[t-1] (17)
+                // U_f_h[t] = U_f @ h[t-1] (19)
+                // U_o_h[t] = U_o @ h[t-1] (23)
+                // U_g_h[t] = U_g @ h[t-1] (21)
                 multiply(
                     a->i_f_o_g + (a->kept_0[t] + first)*4*a->H, 4*a->H, a->h + (a->starts_1[t] + first)*a->P, a->P,
                     call->packed_U_i_to_U_g, rows, a->P, 4*a->H, 0);
@@ -1991,7 +1997,7 @@ static void run_forward_part(void *given, struct member *me) {
                     rows, a->H, a->i_f_o_g + (a->kept_0[t] + first)*4*a->H,
                     a->a_i_in_to_a_g_in + (a->starts_0[t] - base + first)*4*a->H, a->c + (a->kept_1[t] + first)*a->H,
                     a->c + (a->kept_1[t + 1] + first)*a->H, a->m + first*a->H);
-                // h[t] = W_h @ m[t] (projected hidden state)
+                // h[t] = W_h @ m[t] (projected hidden state) (12)
                 multiply(
                     a->h + (a->starts_1[t + 1] + first)*a->P, a->P, a->m + first*a->H, a->H, call->packed_W_h, rows,
                     a->H, a->P, 0);
@@ -2101,7 +2107,7 @@ static void run_backward_part(void *given, struct member *me) {
                 backward_2(
                     rows, a->P, a->dy + (a->starts_0[t] + first)*a->P, a->dh_back + (a->ring_1[t + 1] + first)*a->P,
                     a->dh + (a->starts_0[t] - base + first)*a->P);
-                // dm[t] = W_h.T @ dh[t]
+                // dm[t] = W_h.T @ dh[t] (50)
                 multiply(
                     a->dm + first*a->H, a->H, a->dh + (a->starts_0[t] - base + first)*a->P, a->P, call->packed_W_h,
                     rows, a->P, a->H, 0);
@@ -2110,7 +2116,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->tanh_c + (a->starts_0[t] - base + first)*a->H, a->dc_via + (a->ring_1[t + 1] + first)*a->H,
                     a->da_i_da_f_da_o_da_g + (a->starts_0[t] - base + first)*4*a->H,
                     a->c + (a->starts_1[t] + first)*a->H, a->dc_via + (a->ring_1[t] + first)*a->H);
-                // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+                // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (49)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->P, a->P,
                     a->da_i_da_f_da_o_da_g + (a->starts_0[t] - base + first)*4*a->H, 4*a->H, call->packed_U_i_to_U_g,
@@ -2129,7 +2135,7 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(a->P, me, &lo, &hi);
         if (scratch) {
-            // dW_h = sum of outer(dh[t], m[t])
+            // dW_h = sum of outer(dh[t], m[t]) (81)
             gradient(
                 a->W_h_, a->H, a->dh, a->P, NULL, 0, a->m, a->H, NULL, 0, total, lo, hi, number > 0, a->H, scratch);
         }
@@ -2139,7 +2145,7 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+                // dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (61)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_i_da_f_da_o_da_g + (first - base)*4*a->H, 4*a->H,
                     call->packed_W_i_to_W_g, rows, 4*a->H, a->D, 0);
@@ -2147,29 +2153,29 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(4*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_i = sum of outer(da_i[t], x[t])
-            // dW_f = sum of outer(da_f[t], x[t])
-            // dW_o = sum of outer(da_o[t], x[t])
-            // dW_g = sum of outer(da_g[t], x[t])
+            // dW_i = sum of outer(da_i[t], x[t]) (69)
+            // dW_f = sum of outer(da_f[t], x[t]) (72)
+            // dW_o = sum of outer(da_o[t], x[t]) (78)
+            // dW_g = sum of outer(da_g[t], x[t]) (75)
             gradient(
                 a->W_i_, a->D, a->da_i_da_f_da_o_da_g, 4*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
         }
         share(4*a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_i = sum of outer(da_i[t], h[t-1])
-            // dU_f = sum of outer(da_f[t], h[t-1])
-            // dU_o = sum of outer(da_o[t], h[t-1])
-            // dU_g = sum of outer(da_g[t], h[t-1])
+            // dU_i = sum of outer(da_i[t], h[t-1]) (70)
+            // dU_f = sum of outer(da_f[t], h[t-1]) (73)
+            // dU_o = sum of outer(da_o[t], h[t-1]) (79)
+            // dU_g = sum of outer(da_g[t], h[t-1]) (76)
             gradient(
                 a->U_i_, a->P, a->da_i_da_f_da_o_da_g, 4*a->H, NULL, 0, a->h + a->past_1_0_first*a->P, a->P,
                 a->past_1_0, base, total, lo, hi, number > 0, a->P, scratch);
         }
         share(4*a->H, me, &lo, &hi);
-        // db_i = sum of da_i[t]
-        // db_f = sum of da_f[t]
-        // db_o = sum of da_o[t]
-        // db_g = sum of da_g[t]
+        // db_i = sum of da_i[t] (71)
+        // db_f = sum of da_f[t] (74)
+        // db_o = sum of da_o[t] (80)
+        // db_g = sum of da_g[t] (77)
         sums(a->b_i, a->da_i_da_f_da_o_da_g, 4*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2227,10 +2233,10 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_i_x[t] = W_i @ x[t]
-        // W_f_x[t] = W_f @ x[t]
-        // W_o_x[t] = W_o @ x[t]
-        // W_g_x[t] = W_g @ x[t]
+        // W_i_x[t] = W_i @ x[t] (17)
+        // W_f_x[t] = W_f @ x[t] (19)
+        // W_o_x[t] = W_o @ x[t] (23)
+        // W_g_x[t] = W_g @ x[t] (21)
         multiply_plain(
             a->a_i_in_to_a_g_in + first*4*a->H, 4*a->H, a->x + first*a->D, a->D, a->W_i, 1, a->D, rows, a->D,
             4*a->H, 0);
@@ -2240,17 +2246,17 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_i_h[t] = U_i @ h[t-1]
-        // U_f_h[t] = U_f @ h[t-1]
-        // U_o_h[t] = U_o @ h[t-1]
-        // U_g_h[t] = U_g @ h[t-1]
+        // U_i_h[t] = U_i @ h[t-1] (17)
+        // U_f_h[t] = U_f @ h[t-1] (19)
+        // U_o_h[t] = U_o @ h[t-1] (23)
+        // U_g_h[t] = U_g @ h[t-1] (21)
         multiply_plain(
             a->i_f_o_g + first*4*a->H, 4*a->H, a->h_1 + first*a->P, a->P, a->U_i, 1, a->P, rows, a->P, 4*a->H,
             0);
         forward_2(
             rows, a->H, a->i_f_o_g + first*4*a->H, a->a_i_in_to_a_g_in + first*4*a->H, a->c_1 + first*a->H,
             a->c + first*a->H, a->m + first*a->H);
-        // h[t] = W_h @ m[t] (projected hidden state)
+        // h[t] = W_h @ m[t] (projected hidden state) (12)
         multiply_plain(
             a->h + first*a->P, a->P, a->m + first*a->H, a->H, a->W_h, 1, a->H, rows, a->H, a->P, 0);
     }

@@ -5,7 +5,7 @@ modeling. The hidden state is P long, the cell state H. Same cell as torch.nn.LS
 
 The cell projected_lstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive projected_lstm``.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "937069b47403dc51"
+STAMP = "b20be503a47b9dde"
 
 
 class Params(Mapping[str, Any]):
@@ -382,16 +382,16 @@ def _forward_sweep(
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
     W_h_T = W_h.T
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_i_x[t] = W_i @ x[t] (17)
+    # W_f_x[t] = W_f @ x[t] (19)
+    # W_o_x[t] = W_o @ x[t] (23)
+    # W_g_x[t] = W_g @ x[t] (21)
     W_i_x_to_W_g_x = a_i_in_to_a_g_in
     cp.matmul(x_rows, W_i_to_W_g_T, out=W_i_x_to_W_g_x)
-    # a_i_in[t] = W_i_x[t] + b_i
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_g_in[t] = W_g_x[t] + b_g
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_i_in[t] = W_i_x[t] + b_i (17)
+    # a_f_in[t] = W_f_x[t] + b_f (19)
+    # a_g_in[t] = W_g_x[t] + b_g (21)
+    # a_o_in[t] = W_o_x[t] + b_o (23)
     _launch_units(kernels.forward_1, pack.size, H, H, a_i_in_to_a_g_in, b_i, b_f, b_g, b_o)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -405,29 +405,29 @@ def _forward_sweep(
         if n != samples:
             samples = n
             m_t = m[:n]
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (17)
+        # U_f_h[t] = U_f @ h[t-1] (19)
+        # U_o_h[t] = U_o @ h[t-1] (23)
+        # U_g_h[t] = U_g @ h[t-1] (21)
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_g_h_t = i_f_o_g[kept_0[t]]
         cp.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
-        # a_i[t] = U_i_h[t] + a_i_in[t]
-        # a_f[t] = U_f_h[t] + a_f_in[t]
-        # a_g[t] = U_g_h[t] + a_g_in[t]
-        # a_o[t] = U_o_h[t] + a_o_in[t]
-        # i[t] = sigmoid(a_i[t]) (input gate)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # g[t] = tanh(a_g[t]) (candidate)
-        # o[t] = sigmoid(a_o[t]) (output gate)
-        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
-        # tanh_c[t] = tanh(c[t])
-        # m[t] = o[t]*tanh_c[t] (cell output)
+        # a_i[t] = U_i_h[t] + a_i_in[t] (17)
+        # a_f[t] = U_f_h[t] + a_f_in[t] (19)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (21)
+        # a_o[t] = U_o_h[t] + a_o_in[t] (23)
+        # i[t] = sigmoid(a_i[t]) (input gate) (18)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (20)
+        # g[t] = tanh(a_g[t]) (candidate) (22)
+        # o[t] = sigmoid(a_o[t]) (output gate) (24)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
+        # tanh_c[t] = tanh(c[t]) (11)
+        # m[t] = o[t]*tanh_c[t] (cell output) (11)
         _launch_units(
             kernels.forward_2, n, H, H, i_f_o_g, kept_0[t].start, a_i_in_to_a_g_in, at_0[t].start, c,
             kept_1_0[t].start, c, kept_1[t].start, m,
         )
-        # h[t] = W_h @ m[t] (projected hidden state)
+        # h[t] = W_h @ m[t] (projected hidden state) (12)
         h_t = h[at_1[t]]
         cp.matmul(m_t, W_h_T, out=h_t)
 
@@ -538,59 +538,59 @@ def _backward_sweep(
         if n != samples:
             samples = n
             dm_t = dm[:n]
-        # tanh_c[t] = tanh(c[t])
+        # tanh_c[t] = tanh(c[t]) (11)
         _launch_units(kernels.backward_1, n, H, H, c, at_1[t].start, tanh_c, at_0[t].start)
-        # dh[t] = dy[t] + dh_back[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] (49)
         _launch_units(
             kernels.backward_2, n, P, P, dy_rows, at_0[t].start, dh_back, ring_1[t].start, dh, at_0[t].start,
         )
-        # dm[t] = W_h.T @ dh[t]
+        # dm[t] = W_h.T @ dh[t] (50)
         dh_t = dh[at_0[t]]
         cp.matmul(dh_t, W_h, out=dm_t)
-        # dtanh_c[t] = dm[t]*o[t]
-        # do[t] = dm[t]*tanh_c[t]
-        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
-        # da_o[t] = do[t]*o[t]*(1 - o[t])
-        # dg[t] = dc[t]*i[t]
-        # df[t] = dc[t]*c[t-1]
-        # di[t] = dc[t]*g[t]
-        # dc_via[t] = dc[t]*f[t]
-        # da_g[t] = dg[t]*(1 - g[t]**2)
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
-        # da_i[t] = di[t]*i[t]*(1 - i[t])
+        # dtanh_c[t] = dm[t]*o[t] (52)
+        # do[t] = dm[t]*tanh_c[t] (53)
+        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (52)
+        # da_o[t] = do[t]*o[t]*(1 - o[t]) (54)
+        # dg[t] = dc[t]*i[t] (55)
+        # df[t] = dc[t]*c[t-1] (57)
+        # di[t] = dc[t]*g[t] (59)
+        # dc_via[t] = dc[t]*f[t] (52)
+        # da_g[t] = dg[t]*(1 - g[t]**2) (56)
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (58)
+        # da_i[t] = di[t]*i[t]*(1 - i[t]) (60)
         _launch_units(
             kernels.backward_3, n, H, H, dm, i_f_o_g, at_0[t].start, tanh_c, at_0[t].start, dc_via, ring_1[t].start,
             da_i_da_f_da_o_da_g, at_0[t].start, c, at_1_0[t].start, dc_via, ring_1_0[t].start,
         )
-        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (49)
         da_i_to_da_g_t = da_i_da_f_da_o_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_i_to_da_g_t, U_i_to_U_g, out=dh_back_t)
 
-    # m[t] = o[t]*tanh_c[t] (cell output)
+    # m[t] = o[t]*tanh_c[t] (cell output) (11)
     _launch_units(kernels.backward_4, pack.size, H, H, i_f_o_g, tanh_c, m)
-    # dW_h = sum of outer(dh[t], m[t])
+    # dW_h = sum of outer(dh[t], m[t]) (81)
     cp.matmul(dh.T, m, out=dW_h)
     if need_x:
-        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (61)
         da_i_to_da_g = da_i_da_f_da_o_da_g
         cp.matmul(da_i_to_da_g, W_i_to_W_g, out=dx_)
-    # dW_i = sum of outer(da_i[t], x[t])
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_g = sum of outer(da_g[t], x[t])
+    # dW_i = sum of outer(da_i[t], x[t]) (69)
+    # dW_f = sum of outer(da_f[t], x[t]) (72)
+    # dW_o = sum of outer(da_o[t], x[t]) (78)
+    # dW_g = sum of outer(da_g[t], x[t]) (75)
     da_i_to_da_g_ = da_i_da_f_da_o_da_g
     cp.matmul(da_i_to_da_g_.T, x_, out=dW_i_to_dW_g)
-    # dU_i = sum of outer(da_i[t], h[t-1])
-    # dU_f = sum of outer(da_f[t], h[t-1])
-    # dU_o = sum of outer(da_o[t], h[t-1])
-    # dU_g = sum of outer(da_g[t], h[t-1])
+    # dU_i = sum of outer(da_i[t], h[t-1]) (70)
+    # dU_f = sum of outer(da_f[t], h[t-1]) (73)
+    # dU_o = sum of outer(da_o[t], h[t-1]) (79)
+    # dU_g = sum of outer(da_g[t], h[t-1]) (76)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(da_i_to_da_g_.T, h_t1, out=dU_i_to_dU_g)
-    # db_i = sum of da_i[t]
-    # db_f = sum of da_f[t]
-    # db_o = sum of da_o[t]
-    # db_g = sum of da_g[t]
+    # db_i = sum of da_i[t] (71)
+    # db_f = sum of da_f[t] (74)
+    # db_o = sum of da_o[t] (80)
+    # db_g = sum of da_g[t] (77)
     cp.matmul(ones, da_i_to_da_g_, out=db_i_to_db_g.reshape(1, -1))
 
     dh_first = dh_back[pack.first(1)]
@@ -642,36 +642,36 @@ def step(
     c_t1 = c_before[0]
     W_h_T = params.stack("W_h", "W_h").T
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_i_x[t] = W_i @ x[t] (17)
+    # W_f_x[t] = W_f @ x[t] (19)
+    # W_o_x[t] = W_o @ x[t] (23)
+    # W_g_x[t] = W_g @ x[t] (21)
     W_i_x_to_W_g_x_t = a_i_in_to_a_g_in
     cp.matmul(x_t_, W_i_to_W_g_T, out=W_i_x_to_W_g_x_t)
-    # a_i_in[t] = W_i_x[t] + b_i
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_g_in[t] = W_g_x[t] + b_g
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_i_in[t] = W_i_x[t] + b_i (17)
+    # a_f_in[t] = W_f_x[t] + b_f (19)
+    # a_g_in[t] = W_g_x[t] + b_g (21)
+    # a_o_in[t] = W_o_x[t] + b_o (23)
     _launch_units(kernels.forward_1, batch, H, H, a_i_in_to_a_g_in, b_i, b_f, b_g, b_o)
-    # U_i_h[t] = U_i @ h[t-1]
-    # U_f_h[t] = U_f @ h[t-1]
-    # U_o_h[t] = U_o @ h[t-1]
-    # U_g_h[t] = U_g @ h[t-1]
+    # U_i_h[t] = U_i @ h[t-1] (17)
+    # U_f_h[t] = U_f @ h[t-1] (19)
+    # U_o_h[t] = U_o @ h[t-1] (23)
+    # U_g_h[t] = U_g @ h[t-1] (21)
     U_i_h_to_U_g_h_t = i_f_o_g
     cp.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
-    # a_i[t] = U_i_h[t] + a_i_in[t]
-    # a_f[t] = U_f_h[t] + a_f_in[t]
-    # a_g[t] = U_g_h[t] + a_g_in[t]
-    # a_o[t] = U_o_h[t] + a_o_in[t]
-    # i[t] = sigmoid(a_i[t]) (input gate)
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # g[t] = tanh(a_g[t]) (candidate)
-    # o[t] = sigmoid(a_o[t]) (output gate)
-    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
-    # tanh_c[t] = tanh(c[t])
-    # m[t] = o[t]*tanh_c[t] (cell output)
+    # a_i[t] = U_i_h[t] + a_i_in[t] (17)
+    # a_f[t] = U_f_h[t] + a_f_in[t] (19)
+    # a_g[t] = U_g_h[t] + a_g_in[t] (21)
+    # a_o[t] = U_o_h[t] + a_o_in[t] (23)
+    # i[t] = sigmoid(a_i[t]) (input gate) (18)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (20)
+    # g[t] = tanh(a_g[t]) (candidate) (22)
+    # o[t] = sigmoid(a_o[t]) (output gate) (24)
+    # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
+    # tanh_c[t] = tanh(c[t]) (11)
+    # m[t] = o[t]*tanh_c[t] (cell output) (11)
     _launch_units(kernels.forward_2, batch, H, H, i_f_o_g, 0, a_i_in_to_a_g_in, 0, c_t1, 0, c, 0, m)
-    # h[t] = W_h @ m[t] (projected hidden state)
+    # h[t] = W_h @ m[t] (projected hidden state) (12)
     cp.matmul(m, W_h_T, out=h)
 
     state = {
@@ -842,11 +842,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -859,7 +865,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1024,13 +1030,13 @@ __device__ inline void forward_1_unit(
     const real* b_g,
     const real* b_o,
     const forward_1_in& in) {
-    // a_i_in[t] = W_i_x[t] + b_i
+    // a_i_in[t] = W_i_x[t] + b_i (17)
     const real a_i_in_t = in.W_i_x_t + in.b_i;
-    // a_f_in[t] = W_f_x[t] + b_f
+    // a_f_in[t] = W_f_x[t] + b_f (19)
     const real a_f_in_t = in.W_f_x_t + in.b_f;
-    // a_g_in[t] = W_g_x[t] + b_g
+    // a_g_in[t] = W_g_x[t] + b_g (21)
     const real a_g_in_t = in.W_g_x_t + in.b_g;
-    // a_o_in[t] = W_o_x[t] + b_o
+    // a_o_in[t] = W_o_x[t] + b_o (23)
     const real a_o_in_t = in.W_o_x_t + in.b_o;
     a_i_in_to_a_g_in_t_rows[row * (4*H) + unit] = a_i_in_t;
     a_i_in_to_a_g_in_t_rows[row * (4*H) + H + unit] = a_f_in_t;
@@ -1075,27 +1081,27 @@ __device__ inline void forward_2_unit(
     real* c_t_rows,
     real* m_t_rows,
     const forward_2_in& in) {
-    // a_i[t] = U_i_h[t] + a_i_in[t]
+    // a_i[t] = U_i_h[t] + a_i_in[t] (17)
     const real a_i_t = in.U_i_h_t + in.a_i_in_t;
-    // a_f[t] = U_f_h[t] + a_f_in[t]
+    // a_f[t] = U_f_h[t] + a_f_in[t] (19)
     const real a_f_t = in.U_f_h_t + in.a_f_in_t;
-    // a_g[t] = U_g_h[t] + a_g_in[t]
+    // a_g[t] = U_g_h[t] + a_g_in[t] (21)
     const real a_g_t = in.U_g_h_t + in.a_g_in_t;
-    // a_o[t] = U_o_h[t] + a_o_in[t]
+    // a_o[t] = U_o_h[t] + a_o_in[t] (23)
     const real a_o_t = in.U_o_h_t + in.a_o_in_t;
-    // i[t] = sigmoid(a_i[t]) (input gate)
+    // i[t] = sigmoid(a_i[t]) (input gate) (18)
     const real i_t = sigmoid(a_i_t);
-    // f[t] = sigmoid(a_f[t]) (forget gate)
+    // f[t] = sigmoid(a_f[t]) (forget gate) (20)
     const real f_t = sigmoid(a_f_t);
-    // g[t] = tanh(a_g[t]) (candidate)
+    // g[t] = tanh(a_g[t]) (candidate) (22)
     const real g_t = tanh(a_g_t);
-    // o[t] = sigmoid(a_o[t]) (output gate)
+    // o[t] = sigmoid(a_o[t]) (output gate) (24)
     const real o_t = sigmoid(a_o_t);
-    // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+    // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
     const real c_t = f_t * in.c_t1 + i_t * g_t;
-    // tanh_c[t] = tanh(c[t])
+    // tanh_c[t] = tanh(c[t]) (11)
     const real tanh_c_t = tanh(c_t);
-    // m[t] = o[t]*tanh_c[t] (cell output)
+    // m[t] = o[t]*tanh_c[t] (cell output) (11)
     const real m_t = o_t * tanh_c_t;
     i_f_o_g_t_rows[row * (4*H) + unit] = i_t;
     i_f_o_g_t_rows[row * (4*H) + H + unit] = f_t;
@@ -1128,7 +1134,7 @@ __device__ inline void backward_1_unit(
     const real* c_t_rows,
     real* tanh_c_t_rows,
     const backward_1_in& in) {
-    // tanh_c[t] = tanh(c[t])
+    // tanh_c[t] = tanh(c[t]) (11)
     const real tanh_c_t = tanh(in.c_t);
     tanh_c_t_rows[row * H + unit] = tanh_c_t;
 }
@@ -1159,7 +1165,7 @@ __device__ inline void backward_2_unit(
     const real* dh_back_next_rows,
     real* dh_t_rows,
     const backward_2_in& in) {
-    // dh[t] = dy[t] + dh_back[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] (49)
     const real dh_t = in.dy_t + in.dh_back_next;
     dh_t_rows[row * P + unit] = dh_t;
 }
@@ -1204,27 +1210,27 @@ __device__ inline void backward_3_unit(
     const real* c_t1_rows,
     real* dc_via_t_rows,
     const backward_3_in& in) {
-    // dtanh_c[t] = dm[t]*o[t]
+    // dtanh_c[t] = dm[t]*o[t] (52)
     const real dtanh_c_t = in.dm_t * in.o_t;
-    // do[t] = dm[t]*tanh_c[t]
+    // do[t] = dm[t]*tanh_c[t] (53)
     const real do_t = in.dm_t * in.tanh_c_t;
-    // dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+    // dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (52)
     const real dc_t = dtanh_c_t * (1 - in.tanh_c_t * in.tanh_c_t) + in.dc_via_next;
-    // da_o[t] = do[t]*o[t]*(1 - o[t])
+    // da_o[t] = do[t]*o[t]*(1 - o[t]) (54)
     const real da_o_t = do_t * in.o_t * (1 - in.o_t);
-    // dg[t] = dc[t]*i[t]
+    // dg[t] = dc[t]*i[t] (55)
     const real dg_t = dc_t * in.i_t;
-    // df[t] = dc[t]*c[t-1]
+    // df[t] = dc[t]*c[t-1] (57)
     const real df_t = dc_t * in.c_t1;
-    // di[t] = dc[t]*g[t]
+    // di[t] = dc[t]*g[t] (59)
     const real di_t = dc_t * in.g_t;
-    // dc_via[t] = dc[t]*f[t]
+    // dc_via[t] = dc[t]*f[t] (52)
     const real dc_via_t = dc_t * in.f_t;
-    // da_g[t] = dg[t]*(1 - g[t]**2)
+    // da_g[t] = dg[t]*(1 - g[t]**2) (56)
     const real da_g_t = dg_t * (1 - in.g_t * in.g_t);
-    // da_f[t] = df[t]*f[t]*(1 - f[t])
+    // da_f[t] = df[t]*f[t]*(1 - f[t]) (58)
     const real da_f_t = df_t * in.f_t * (1 - in.f_t);
-    // da_i[t] = di[t]*i[t]*(1 - i[t])
+    // da_i[t] = di[t]*i[t]*(1 - i[t]) (60)
     const real da_i_t = di_t * in.i_t * (1 - in.i_t);
     da_i_da_f_da_o_da_g_t_rows[row * (4*H) + 2*H + unit] = da_o_t;
     dc_via_t_rows[row * H + unit] = dc_via_t;
@@ -1259,7 +1265,7 @@ __device__ inline void backward_4_unit(
     const real* tanh_c_t_rows,
     real* m_t_rows,
     const backward_4_in& in) {
-    // m[t] = o[t]*tanh_c[t] (cell output)
+    // m[t] = o[t]*tanh_c[t] (cell output) (11)
     const real m_t = in.o_t * in.tanh_c_t;
     m_t_rows[row * H + unit] = m_t;
 }
@@ -1841,10 +1847,10 @@ extern "C" __global__ void BOUNDS forward_steps(
                     forward_2_ahead(row, unit, H, i_f_o_g_t_ahead, a_i_in_to_a_g_in_t_ahead, c_t1_ahead, c_t_ahead,
                         m_t);
             }
-            // U_i_h[t] = U_i @ h[t-1]
-            // U_f_h[t] = U_f @ h[t-1]
-            // U_o_h[t] = U_o @ h[t-1]
-            // U_g_h[t] = U_g @ h[t-1]
+            // U_i_h[t] = U_i @ h[t-1] (17)
+            // U_f_h[t] = U_f @ h[t-1] (19)
+            // U_o_h[t] = U_o @ h[t-1] (23)
+            // U_g_h[t] = U_g @ h[t-1] (21)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*P, P,
                 (int)rows);
             __syncthreads();
@@ -1868,7 +1874,7 @@ extern "C" __global__ void BOUNDS forward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // h[t] = W_h @ m[t] (projected hidden state)
+            // h[t] = W_h @ m[t] (projected hidden state) (12)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, m + first*H, H, (int)rows);
             __syncthreads();
             PRODUCT_2::put<false>(h + (sequence.whole(1, t + 1) + first)*P, P, shared + PARTIAL_2, (int)rows, me, 0, 1,
@@ -2085,7 +2091,7 @@ extern "C" __global__ void BOUNDS backward_steps(
                     backward_3_ahead(row, unit, H, dm_t, i_f_o_g_t_ahead, tanh_c_t_ahead, dc_via_next_ahead,
                         da_i_da_f_da_o_da_g_t_ahead, c_t1_ahead, dc_via_t_ahead);
             }
-            // dm[t] = W_h.T @ dh[t]
+            // dm[t] = W_h.T @ dh[t] (50)
             PRODUCT_3::multiply(shared + PARTIAL_3, shared + WEIGHTS_3, dh + (sequence.whole(0, t) + first)*P, P,
                 (int)rows);
             __syncthreads();
@@ -2110,7 +2116,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+            // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (49)
             PRODUCT_4::multiply(shared + PARTIAL_4, shared + WEIGHTS_4, da_i_da_f_da_o_da_g + (sequence.whole(0, t) +
                 first)*4*H, 4*H, (int)rows);
             __syncthreads();

@@ -5,7 +5,7 @@ modeling. The hidden state is P long, the cell state H. Same cell as torch.nn.LS
 
 The cell projected_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive projected_lstm``.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "ba0e030b50d26410"
+STAMP = "d1795e45c56d4a20"
 
 
 class Params(Mapping[str, Any]):
@@ -362,16 +362,16 @@ def _forward_sweep(
     o = i_f_o_g[:, 2*H : 3*H]
     W_h_T = params.stack("W_h", "W_h").T
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_i_x[t] = W_i @ x[t] (17)
+    # W_f_x[t] = W_f @ x[t] (19)
+    # W_o_x[t] = W_o @ x[t] (23)
+    # W_g_x[t] = W_g @ x[t] (21)
     W_i_x_to_W_g_x = a_i_in_to_a_g_in
     np.matmul(x_rows, W_i_to_W_g_T, out=W_i_x_to_W_g_x)
-    # a_i_in[t] = W_i_x[t] + b_i
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_o_in[t] = W_o_x[t] + b_o
-    # a_g_in[t] = W_g_x[t] + b_g
+    # a_i_in[t] = W_i_x[t] + b_i (17)
+    # a_f_in[t] = W_f_x[t] + b_f (19)
+    # a_o_in[t] = W_o_x[t] + b_o (23)
+    # a_g_in[t] = W_g_x[t] + b_g (21)
     a_i_in_to_a_g_in_ = W_i_x_to_W_g_x
     np.add(W_i_x_to_W_g_x, b_i_to_b_g, out=a_i_in_to_a_g_in_)
 
@@ -382,34 +382,34 @@ def _forward_sweep(
             work1_t = work1[:n]
             tanh_c_t = m[:n]
             m_t = tanh_c_t
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (17)
+        # U_f_h[t] = U_f @ h[t-1] (19)
+        # U_o_h[t] = U_o @ h[t-1] (23)
+        # U_g_h[t] = U_g @ h[t-1] (21)
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_g_h_t = i_f_o_g[kept_0[t]]
         np.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
-        # a_i[t] = U_i_h[t] + a_i_in[t]
-        # a_f[t] = U_f_h[t] + a_f_in[t]
-        # a_o[t] = U_o_h[t] + a_o_in[t]
-        # a_g[t] = U_g_h[t] + a_g_in[t]
+        # a_i[t] = U_i_h[t] + a_i_in[t] (17)
+        # a_f[t] = U_f_h[t] + a_f_in[t] (19)
+        # a_o[t] = U_o_h[t] + a_o_in[t] (23)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (21)
         a_i_in_to_a_g_in_t = a_i_in_to_a_g_in[at_0[t]]
         a_i_to_a_g_t = U_i_h_to_U_g_h_t
         np.add(U_i_h_to_U_g_h_t, a_i_in_to_a_g_in_t, out=a_i_to_a_g_t)
-        # i[t] = sigmoid(a_i[t]) (input gate)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # o[t] = sigmoid(a_o[t]) (output gate)
+        # i[t] = sigmoid(a_i[t]) (input gate) (18)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (20)
+        # o[t] = sigmoid(a_o[t]) (output gate) (24)
         a_i_to_a_o_t = i_to_o[kept_0[t]]
         i_to_o_t = a_i_to_a_o_t
         np.subtract(0, a_i_to_a_o_t, out=i_to_o_t)
         np.exp(i_to_o_t, out=i_to_o_t)
         np.add(i_to_o_t, 1, out=i_to_o_t)
         np.divide(1, i_to_o_t, out=i_to_o_t)
-        # g[t] = tanh(a_g[t]) (candidate)
+        # g[t] = tanh(a_g[t]) (candidate) (22)
         a_g_t = g[kept_0[t]]
         g_t = a_g_t
         np.tanh(a_g_t, out=g_t)
-        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
         f_t = f[kept_0[t]]
         c_t1 = c[kept_1_0[t]]
         i_t = i[kept_0[t]]
@@ -417,12 +417,12 @@ def _forward_sweep(
         np.multiply(f_t, c_t1, out=c_t)
         np.multiply(i_t, g_t, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
-        # tanh_c[t] = tanh(c[t])
+        # tanh_c[t] = tanh(c[t]) (11)
         np.tanh(c_t, out=tanh_c_t)
-        # m[t] = o[t]*tanh_c[t] (cell output)
+        # m[t] = o[t]*tanh_c[t] (cell output) (11)
         o_t = o[kept_0[t]]
         np.multiply(o_t, tanh_c_t, out=m_t)
-        # h[t] = W_h @ m[t] (projected hidden state)
+        # h[t] = W_h @ m[t] (projected hidden state) (12)
         h_t = h[at_1[t]]
         np.matmul(m_t, W_h_T, out=h_t)
 
@@ -544,89 +544,89 @@ def _backward_sweep(
             work1_t = work1[:n]
             dc_t = dtanh_c_t
             work1_t_ = work1_[:n]
-        # tanh_c[t] = tanh(c[t])
+        # tanh_c[t] = tanh(c[t]) (11)
         c_t = c[at_1[t]]
         tanh_c_t = tanh_c[at_0[t]]
         np.tanh(c_t, out=tanh_c_t)
-        # dh[t] = dy[t] + dh_back[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] (49)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_t = dh[at_0[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
-        # dm[t] = W_h.T @ dh[t]
+        # dm[t] = W_h.T @ dh[t] (50)
         np.matmul(dh_t, W_h, out=dm_t)
-        # dtanh_c[t] = dm[t]*o[t]
+        # dtanh_c[t] = dm[t]*o[t] (52)
         o_t = o[at_0[t]]
         np.multiply(dm_t, o_t, out=dtanh_c_t)
-        # do[t] = dm[t]*tanh_c[t]
+        # do[t] = dm[t]*tanh_c[t] (53)
         do_t = da_o[at_0[t]]
         np.multiply(dm_t, tanh_c_t, out=do_t)
-        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1]
+        # dc[t] = dtanh_c[t]*(1 - tanh_c[t]**2) + dc_via[t+1] (52)
         dc_via_next = dc_via[ring_1[t]]
         np.square(tanh_c_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dtanh_c_t, work1_t, out=dc_t)
         np.add(dc_t, dc_via_next, out=dc_t)
-        # dg[t] = dc[t]*i[t]
+        # dg[t] = dc[t]*i[t] (55)
         i_t = i[at_0[t]]
         dg_t = da_g[at_0[t]]
         np.multiply(dc_t, i_t, out=dg_t)
-        # df[t] = dc[t]*c[t-1]
+        # df[t] = dc[t]*c[t-1] (57)
         c_t1 = c[at_1_0[t]]
         df_t = da_f[at_0[t]]
         np.multiply(dc_t, c_t1, out=df_t)
-        # di[t] = dc[t]*g[t]
+        # di[t] = dc[t]*g[t] (59)
         g_t = g[at_0[t]]
         di_t = da_i[at_0[t]]
         np.multiply(dc_t, g_t, out=di_t)
-        # dc_via[t] = dc[t]*f[t]
+        # dc_via[t] = dc[t]*f[t] (52)
         f_t = f[at_0[t]]
         dc_via_t = dc_via[ring_1_0[t]]
         np.multiply(dc_t, f_t, out=dc_via_t)
-        # da_g[t] = dg[t]*(1 - g[t]**2)
+        # da_g[t] = dg[t]*(1 - g[t]**2) (56)
         da_g_t = dg_t
         np.square(g_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dg_t, work1_t, out=da_g_t)
-        # da_i[t] = di[t]*i[t]*(1 - i[t])
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
-        # da_o[t] = do[t]*o[t]*(1 - o[t])
+        # da_i[t] = di[t]*i[t]*(1 - i[t]) (60)
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (58)
+        # da_o[t] = do[t]*o[t]*(1 - o[t]) (54)
         di_to_do_t = da_i_to_da_o[at_0[t]]
         i_to_o_t = i_to_o[at_0[t]]
         da_i_to_da_o_t = di_to_do_t
         np.multiply(di_to_do_t, i_to_o_t, out=da_i_to_da_o_t)
         np.subtract(1, i_to_o_t, out=work1_t_)
         np.multiply(da_i_to_da_o_t, work1_t_, out=da_i_to_da_o_t)
-        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (49)
         da_i_to_da_g_t = da_i_da_f_da_o_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_i_to_da_g_t, U_i_to_U_g, out=dh_back_t)
 
-    # m[t] = o[t]*tanh_c[t] (cell output)
+    # m[t] = o[t]*tanh_c[t] (cell output) (11)
     o_ = i_f_o_g[:, 2*H : 3*H]
     np.multiply(o_, tanh_c, out=m)
-    # dW_h = sum of outer(dh[t], m[t])
+    # dW_h = sum of outer(dh[t], m[t]) (81)
     np.matmul(dh.T, m, out=dW_h)
     if need_x:
-        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (61)
         da_i_to_da_g = da_i_da_f_da_o_da_g
         np.matmul(da_i_to_da_g, W_i_to_W_g, out=dx_)
-    # dW_i = sum of outer(da_i[t], x[t])
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_g = sum of outer(da_g[t], x[t])
+    # dW_i = sum of outer(da_i[t], x[t]) (69)
+    # dW_f = sum of outer(da_f[t], x[t]) (72)
+    # dW_o = sum of outer(da_o[t], x[t]) (78)
+    # dW_g = sum of outer(da_g[t], x[t]) (75)
     da_i_to_da_g_ = da_i_da_f_da_o_da_g
     np.matmul(da_i_to_da_g_.T, x_, out=dW_i_to_dW_g)
-    # dU_i = sum of outer(da_i[t], h[t-1])
-    # dU_f = sum of outer(da_f[t], h[t-1])
-    # dU_o = sum of outer(da_o[t], h[t-1])
-    # dU_g = sum of outer(da_g[t], h[t-1])
+    # dU_i = sum of outer(da_i[t], h[t-1]) (70)
+    # dU_f = sum of outer(da_f[t], h[t-1]) (73)
+    # dU_o = sum of outer(da_o[t], h[t-1]) (79)
+    # dU_g = sum of outer(da_g[t], h[t-1]) (76)
     h_t1 = h[pack.past(1, 0)]
     np.matmul(da_i_to_da_g_.T, h_t1, out=dU_i_to_dU_g)
-    # db_i = sum of da_i[t]
-    # db_f = sum of da_f[t]
-    # db_o = sum of da_o[t]
-    # db_g = sum of da_g[t]
+    # db_i = sum of da_i[t] (71)
+    # db_f = sum of da_f[t] (74)
+    # db_o = sum of da_o[t] (80)
+    # db_g = sum of da_g[t] (77)
     np.matmul(ones, da_i_to_da_g_, out=db_i_to_db_g.reshape(1, -1))
 
     dh_first = dh_back[pack.first(1)]
@@ -725,57 +725,57 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_i_x[t] = W_i @ x[t]
-        # W_f_x[t] = W_f @ x[t]
-        # W_o_x[t] = W_o @ x[t]
-        # W_g_x[t] = W_g @ x[t]
+        # W_i_x[t] = W_i @ x[t] (17)
+        # W_f_x[t] = W_f @ x[t] (19)
+        # W_o_x[t] = W_o @ x[t] (23)
+        # W_g_x[t] = W_g @ x[t] (21)
         W_i_x_to_W_g_x_t = a_i_in_to_a_g_in
         np.matmul(x_t_, W_i_to_W_g_T, out=W_i_x_to_W_g_x_t)
-        # a_i_in[t] = W_i_x[t] + b_i
-        # a_f_in[t] = W_f_x[t] + b_f
-        # a_o_in[t] = W_o_x[t] + b_o
-        # a_g_in[t] = W_g_x[t] + b_g
+        # a_i_in[t] = W_i_x[t] + b_i (17)
+        # a_f_in[t] = W_f_x[t] + b_f (19)
+        # a_o_in[t] = W_o_x[t] + b_o (23)
+        # a_g_in[t] = W_g_x[t] + b_g (21)
         a_i_in_to_a_g_in_t = W_i_x_to_W_g_x_t
         np.add(W_i_x_to_W_g_x_t, b_i_to_b_g, out=a_i_in_to_a_g_in_t)
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (17)
+        # U_f_h[t] = U_f @ h[t-1] (19)
+        # U_o_h[t] = U_o @ h[t-1] (23)
+        # U_g_h[t] = U_g @ h[t-1] (21)
         U_i_h_to_U_g_h_t = i_f_o_g
         np.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
-        # a_i[t] = U_i_h[t] + a_i_in[t]
-        # a_f[t] = U_f_h[t] + a_f_in[t]
-        # a_o[t] = U_o_h[t] + a_o_in[t]
-        # a_g[t] = U_g_h[t] + a_g_in[t]
+        # a_i[t] = U_i_h[t] + a_i_in[t] (17)
+        # a_f[t] = U_f_h[t] + a_f_in[t] (19)
+        # a_o[t] = U_o_h[t] + a_o_in[t] (23)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (21)
         a_i_to_a_g_t = U_i_h_to_U_g_h_t
         np.add(U_i_h_to_U_g_h_t, a_i_in_to_a_g_in_t, out=a_i_to_a_g_t)
-        # i[t] = sigmoid(a_i[t]) (input gate)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # o[t] = sigmoid(a_o[t]) (output gate)
+        # i[t] = sigmoid(a_i[t]) (input gate) (18)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (20)
+        # o[t] = sigmoid(a_o[t]) (output gate) (24)
         a_i_to_a_o_t = i_f_o_g[:, : 3*H]
         i_to_o_t = a_i_to_a_o_t
         np.subtract(0, a_i_to_a_o_t, out=i_to_o_t)
         np.exp(i_to_o_t, out=i_to_o_t)
         np.add(i_to_o_t, 1, out=i_to_o_t)
         np.divide(1, i_to_o_t, out=i_to_o_t)
-        # g[t] = tanh(a_g[t]) (candidate)
+        # g[t] = tanh(a_g[t]) (candidate) (22)
         a_g_t = i_f_o_g[:, 3*H :]
         g_t = a_g_t
         np.tanh(a_g_t, out=g_t)
-        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state)
+        # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
         f_t = i_f_o_g[:, H : 2*H]
         i_t = i_f_o_g[:, : H]
         np.multiply(f_t, c_t1, out=c)
         np.multiply(i_t, g_t, out=work1)
         np.add(c, work1, out=c)
-        # tanh_c[t] = tanh(c[t])
+        # tanh_c[t] = tanh(c[t]) (11)
         tanh_c_t = m
         np.tanh(c, out=tanh_c_t)
-        # m[t] = o[t]*tanh_c[t] (cell output)
+        # m[t] = o[t]*tanh_c[t] (cell output) (11)
         o_t = i_f_o_g[:, 2*H : 3*H]
         m_t = tanh_c_t
         np.multiply(o_t, tanh_c_t, out=m_t)
-        # h[t] = W_h @ m[t] (projected hidden state)
+        # h[t] = W_h @ m[t] (projected hidden state) (12)
         np.matmul(m_t, W_h_T, out=h)
 
         state = {
@@ -959,11 +959,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -976,7 +982,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -6,7 +6,7 @@ equation 2, no biases.
 The cell qrnn as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive qrnn``.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "92d734b6b4adf4f2"
+STAMP = "62aff34ebce8ef55"
 
 
 class Params(Mapping[str, Any]):
@@ -748,11 +748,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -765,7 +771,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1679,17 +1685,17 @@ static void forward_1(
             const real V_f_x_t = f_o_z_t_row[unit];
             const real W_o_x_t = W_f_x_W_o_x_W_z_x_t_row[H + unit];
             const real V_o_x_t = f_o_z_t_row[H + unit];
-            // a_z[t] = W_z_x[t] + V_z_x[t]
+            // a_z[t] = W_z_x[t] + V_z_x[t] (15)
             const real a_z_t = W_z_x_t + V_z_x_t;
-            // a_f[t] = W_f_x[t] + V_f_x[t]
+            // a_f[t] = W_f_x[t] + V_f_x[t] (17)
             const real a_f_t = W_f_x_t + V_f_x_t;
-            // a_o[t] = W_o_x[t] + V_o_x[t]
+            // a_o[t] = W_o_x[t] + V_o_x[t] (19)
             const real a_o_t = W_o_x_t + V_o_x_t;
-            // z[t] = tanh(a_z[t]) (candidate)
+            // z[t] = tanh(a_z[t]) (candidate) (16)
             const real z_t = tanh(a_z_t);
-            // f[t] = sigmoid(a_f[t]) (forget gate)
+            // f[t] = sigmoid(a_f[t]) (forget gate) (18)
             const real f_t = sigmoid(a_f_t);
-            // o[t] = sigmoid(a_o[t]) (output gate)
+            // o[t] = sigmoid(a_o[t]) (output gate) (20)
             const real o_t = sigmoid(a_o_t);
             f_o_z_t_row[2*H + unit] = z_t;
             f_o_z_t_row[unit] = f_t;
@@ -1713,7 +1719,7 @@ static void forward_2(
             const real f_t = f_o_z_t_row[unit];
             const real c_t1 = c_t1_row[unit];
             const real z_t = f_o_z_t_row[2*H + unit];
-            // c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state)
+            // c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state) (9)
             const real c_t = f_t * c_t1 + (1 - f_t) * z_t;
             c_t_row[unit] = c_t;
         }
@@ -1734,7 +1740,7 @@ static void forward_3(
         for (long long unit = 0; unit < H; ++unit) {
             const real o_t = f_o_z_t_row[H + unit];
             const real c_t = c_t_row[unit];
-            // h[t] = o[t]*c[t] (hidden state)
+            // h[t] = o[t]*c[t] (hidden state) (10)
             const real h_t = o_t * c_t;
             h_t_row[unit] = h_t;
         }
@@ -1758,9 +1764,9 @@ static void backward_1(
             const real dy_t = dy_t_row[unit];
             const real c_t = c_t_row[unit];
             const real o_t = f_o_z_t_row[H + unit];
-            // do[t] = dy[t]*c[t]
+            // do[t] = dy[t]*c[t] (42)
             const real do_t = dy_t * c_t;
-            // da_o[t] = do[t]*o[t]*(1 - o[t])
+            // da_o[t] = do[t]*o[t]*(1 - o[t]) (43)
             const real da_o_t = do_t * o_t * (1 - o_t);
             da_f_da_o_da_z_t_row[H + unit] = da_o_t;
         }
@@ -1787,9 +1793,9 @@ static void backward_2(
             const real o_t = f_o_z_t_row[H + unit];
             const real dc_via_next = dc_via_next_row[unit];
             const real f_t = f_o_z_t_row[unit];
-            // dc[t] = dy[t]*o[t] + dc_via[t+1]
+            // dc[t] = dy[t]*o[t] + dc_via[t+1] (41)
             const real dc_t = dy_t * o_t + dc_via_next;
-            // dc_via[t] = dc[t]*f[t]
+            // dc_via[t] = dc[t]*f[t] (41)
             const real dc_via_t = dc_t * f_t;
             dc_t_row[unit] = dc_t;
             dc_via_t_row[unit] = dc_via_t;
@@ -1815,13 +1821,13 @@ static void backward_3(
             const real c_t1 = c_t1_row[unit];
             const real z_t = f_o_z_t_row[2*H + unit];
             const real f_t = f_o_z_t_row[unit];
-            // df[t] = dc[t]*(c[t-1] - z[t])
+            // df[t] = dc[t]*(c[t-1] - z[t]) (44)
             const real df_t = dc_t * (c_t1 - z_t);
-            // dz[t] = dc[t]*(1 - f[t])
+            // dz[t] = dc[t]*(1 - f[t]) (46)
             const real dz_t = dc_t * (1 - f_t);
-            // da_f[t] = df[t]*f[t]*(1 - f[t])
+            // da_f[t] = df[t]*f[t]*(1 - f[t]) (45)
             const real da_f_t = df_t * f_t * (1 - f_t);
-            // da_z[t] = dz[t]*(1 - z[t]**2)
+            // da_z[t] = dz[t]*(1 - z[t]**2) (47)
             const real da_z_t = dz_t * (1 - z_t * z_t);
             da_f_da_o_da_z_t_row[unit] = da_f_t;
             da_f_da_o_da_z_t_row[2*H + unit] = da_z_t;
@@ -1841,7 +1847,7 @@ static void backward_4(
         for (long long unit = 0; unit < D; ++unit) {
             const real dx_back_2_t = dx_t_row[unit];
             const real dx_back_next = dx_back_next_row[unit];
-            // dx[t] = dx_back_2[t] + dx_back[t+1]
+            // dx[t] = dx_back_2[t] + dx_back[t+1] (49)
             const real dx_t = dx_back_2_t + dx_back_next;
             dx_t_row[unit] = dx_t;
         }
@@ -1895,15 +1901,15 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, t = start, rows; first < hi; first += rows) {
             rows = piece(a->uniform, a->starts_0, &t, first, hi);
-            // V_f_x[t] = V_f @ x[t-1]
-            // V_o_x[t] = V_o @ x[t-1]
-            // V_z_x[t] = V_z @ x[t-1]
+            // V_f_x[t] = V_f @ x[t-1] (17)
+            // V_o_x[t] = V_o @ x[t-1] (19)
+            // V_z_x[t] = V_z @ x[t-1] (15)
             multiply(
                 a->f_o_z + first*3*a->H, 3*a->H, a->x + (a->starts_1[t] - a->starts_0[t] + first)*a->D, a->D,
                 call->packed_V_f_to_V_z, rows, a->D, 3*a->H, 0);
-            // W_f_x[t] = W_f @ x[t]
-            // W_o_x[t] = W_o @ x[t]
-            // W_z_x[t] = W_z @ x[t]
+            // W_f_x[t] = W_f @ x[t] (17)
+            // W_o_x[t] = W_o @ x[t] (19)
+            // W_z_x[t] = W_z @ x[t] (15)
             multiply(
                 a->W_f_x_W_o_x_W_z_x + (first - base)*3*a->H, 3*a->H, a->x + (1*a->batch + first)*a->D, a->D,
                 call->packed_W_f_to_W_z, rows, a->D, 3*a->H, 0);
@@ -2036,7 +2042,7 @@ static void run_backward_part(void *given, struct member *me) {
                 rows, a->H, a->dc + (first - base)*a->H, a->c + (a->starts_1[t] - a->starts_0[t] + first)*a->H,
                 a->f_o_z + first*3*a->H, a->da_f_da_o_da_z + (first - base)*3*a->H);
             if (a->need_x) {
-                // dx_back_2[t] = W_z.T @ da_z[t] + W_f.T @ da_f[t] + W_o.T @ da_o[t]
+                // dx_back_2[t] = W_z.T @ da_z[t] + W_f.T @ da_f[t] + W_o.T @ da_o[t] (49)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_f_da_o_da_z + (first - base)*3*a->H, 3*a->H,
                     call->packed_W_f_to_W_z, rows, 3*a->H, a->D, 0);
@@ -2045,18 +2051,18 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(3*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_f = sum of outer(da_f[t], x[t])
-            // dW_o = sum of outer(da_o[t], x[t])
-            // dW_z = sum of outer(da_z[t], x[t])
+            // dW_f = sum of outer(da_f[t], x[t]) (59)
+            // dW_o = sum of outer(da_o[t], x[t]) (61)
+            // dW_z = sum of outer(da_z[t], x[t]) (57)
             gradient(
                 a->W_f_, a->D, a->da_f_da_o_da_z, 3*a->H, NULL, 0, a->x + 1*a->batch*a->D, a->D, NULL, base, total,
                 lo, hi, number > 0, a->D, scratch);
         }
         share(3*a->H, me, &lo, &hi);
         if (scratch) {
-            // dV_f = sum of outer(da_f[t], x[t-1])
-            // dV_o = sum of outer(da_o[t], x[t-1])
-            // dV_z = sum of outer(da_z[t], x[t-1])
+            // dV_f = sum of outer(da_f[t], x[t-1]) (60)
+            // dV_o = sum of outer(da_o[t], x[t-1]) (62)
+            // dV_z = sum of outer(da_z[t], x[t-1]) (58)
             gradient(
                 a->V_f, a->D, a->da_f_da_o_da_z, 3*a->H, NULL, 0, a->x + a->past_1_0_first*a->D, a->D, a->past_1_0,
                 base, total, lo, hi, number > 0, a->D, scratch);
@@ -2066,7 +2072,7 @@ static void run_backward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // dx_back[t] = V_z.T @ da_z[t] + V_f.T @ da_f[t] + V_o.T @ da_o[t]
+            // dx_back[t] = V_z.T @ da_z[t] + V_f.T @ da_f[t] + V_o.T @ da_o[t] (49)
             multiply(
                 a->dx_back_sent + first*a->D, a->D, a->da_f_da_o_da_z + (first - base)*3*a->H, 3*a->H,
                 call->packed_V_f_to_V_z, rows, 3*a->H, a->D, 0);
@@ -2150,14 +2156,14 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // V_f_x[t] = V_f @ x[t-1]
-        // V_o_x[t] = V_o @ x[t-1]
-        // V_z_x[t] = V_z @ x[t-1]
+        // V_f_x[t] = V_f @ x[t-1] (17)
+        // V_o_x[t] = V_o @ x[t-1] (19)
+        // V_z_x[t] = V_z @ x[t-1] (15)
         multiply_plain(
             a->f_o_z + first*3*a->H, 3*a->H, a->x_1 + first*a->D, a->D, a->V_f, 1, a->D, rows, a->D, 3*a->H, 0);
-        // W_f_x[t] = W_f @ x[t]
-        // W_o_x[t] = W_o @ x[t]
-        // W_z_x[t] = W_z @ x[t]
+        // W_f_x[t] = W_f @ x[t] (17)
+        // W_o_x[t] = W_o @ x[t] (19)
+        // W_z_x[t] = W_z @ x[t] (15)
         multiply_plain(
             a->W_f_x_W_o_x_W_z_x + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, a->W_f, 1, a->D, rows, a->D,
             3*a->H, 0);

@@ -5,7 +5,7 @@ equation 2, no biases.
 
 The cell qrnn as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive qrnn``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "2bc19ccfbb546e34"
+STAMP = "744786ff411a2108"
 
 
 class Params(Mapping[str, Any]):
@@ -354,24 +354,24 @@ def _forward_sweep(
     W_f_to_W_z_T = params.stack("W_f", "W_z").T
     kernels = _kernels(dtype)
 
-    # V_f_x[t] = V_f @ x[t-1]
-    # V_o_x[t] = V_o @ x[t-1]
-    # V_z_x[t] = V_z @ x[t-1]
+    # V_f_x[t] = V_f @ x[t-1] (17)
+    # V_o_x[t] = V_o @ x[t-1] (19)
+    # V_z_x[t] = V_z @ x[t-1] (15)
     x_t1 = x_rows[pack.past(1, 0)]
     V_f_x_to_V_z_x = f_o_z
     cp.matmul(x_t1, V_f_to_V_z_T, out=V_f_x_to_V_z_x)
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_z_x[t] = W_z @ x[t]
+    # W_f_x[t] = W_f @ x[t] (17)
+    # W_o_x[t] = W_o @ x[t] (19)
+    # W_z_x[t] = W_z @ x[t] (15)
     x_ = x_rows[batch :]
     W_f_x_to_W_z_x = W_f_x_W_o_x_W_z_x
     cp.matmul(x_, W_f_to_W_z_T, out=W_f_x_to_W_z_x)
-    # a_z[t] = W_z_x[t] + V_z_x[t]
-    # a_f[t] = W_f_x[t] + V_f_x[t]
-    # a_o[t] = W_o_x[t] + V_o_x[t]
-    # z[t] = tanh(a_z[t]) (candidate)
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # o[t] = sigmoid(a_o[t]) (output gate)
+    # a_z[t] = W_z_x[t] + V_z_x[t] (15)
+    # a_f[t] = W_f_x[t] + V_f_x[t] (17)
+    # a_o[t] = W_o_x[t] + V_o_x[t] (19)
+    # z[t] = tanh(a_z[t]) (candidate) (16)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (18)
+    # o[t] = sigmoid(a_o[t]) (output gate) (20)
     _launch_units(kernels.forward_1, pack.size, H, H, W_f_x_W_o_x_W_z_x, f_o_z)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -380,10 +380,10 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state)
+        # c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state) (9)
         _launch_units(kernels.forward_2, n, H, H, f_o_z, at_0[t].start, c, at_1_0[t].start, c, at_1[t].start)
 
-    # h[t] = o[t]*c[t] (hidden state)
+    # h[t] = o[t]*c[t] (hidden state) (10)
     _launch_units(kernels.forward_3, pack.size, H, H, f_o_z, c, 1 * batch, h)
 
     x_last = x_rows[pack.last(1, 1, True)]
@@ -470,8 +470,8 @@ def _backward_sweep(
     dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
     kernels = _kernels(dtype)
 
-    # do[t] = dy[t]*c[t]
-    # da_o[t] = do[t]*o[t]*(1 - o[t])
+    # do[t] = dy[t]*c[t] (42)
+    # da_o[t] = do[t]*o[t]*(1 - o[t]) (43)
     _launch_units(kernels.backward_1, pack.size, H, H, dy_rows, c, 1 * batch, f_o_z, da_f_da_o_da_z)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -480,40 +480,40 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dc[t] = dy[t]*o[t] + dc_via[t+1]
-        # dc_via[t] = dc[t]*f[t]
+        # dc[t] = dy[t]*o[t] + dc_via[t+1] (41)
+        # dc_via[t] = dc[t]*f[t] (41)
         _launch_units(
             kernels.backward_2, n, H, H, dy_rows, at_0[t].start, f_o_z, at_0[t].start, dc_via, ring_1[t].start, dc,
             at_0[t].start, dc_via, ring_1_0[t].start,
         )
 
-    # df[t] = dc[t]*(c[t-1] - z[t])
-    # dz[t] = dc[t]*(1 - f[t])
-    # da_f[t] = df[t]*f[t]*(1 - f[t])
-    # da_z[t] = dz[t]*(1 - z[t]**2)
+    # df[t] = dc[t]*(c[t-1] - z[t]) (44)
+    # dz[t] = dc[t]*(1 - f[t]) (46)
+    # da_f[t] = df[t]*f[t]*(1 - f[t]) (45)
+    # da_z[t] = dz[t]*(1 - z[t]**2) (47)
     c_t1 = c[pack.past(1, 0)]
     _launch_units(kernels.backward_3, pack.size, H, H, dc, c_t1, f_o_z, da_f_da_o_da_z)
     if need_x:
-        # dx_back_2[t] = W_z.T @ da_z[t] + W_f.T @ da_f[t] + W_o.T @ da_o[t]
+        # dx_back_2[t] = W_z.T @ da_z[t] + W_f.T @ da_f[t] + W_o.T @ da_o[t] (49)
         da_f_to_da_z = da_f_da_o_da_z
         dx_back_2 = dx_
         cp.matmul(da_f_to_da_z, W_f_to_W_z, out=dx_back_2)
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_z = sum of outer(da_z[t], x[t])
+    # dW_f = sum of outer(da_f[t], x[t]) (59)
+    # dW_o = sum of outer(da_o[t], x[t]) (61)
+    # dW_z = sum of outer(da_z[t], x[t]) (57)
     da_f_to_da_z_ = da_f_da_o_da_z
     x_2 = x_[batch :]
     cp.matmul(da_f_to_da_z_.T, x_2, out=dW_f_to_dW_z)
-    # dV_f = sum of outer(da_f[t], x[t-1])
-    # dV_o = sum of outer(da_o[t], x[t-1])
-    # dV_z = sum of outer(da_z[t], x[t-1])
+    # dV_f = sum of outer(da_f[t], x[t-1]) (60)
+    # dV_o = sum of outer(da_o[t], x[t-1]) (62)
+    # dV_z = sum of outer(da_z[t], x[t-1]) (58)
     x_t1 = x_[pack.past(1, 0)]
     cp.matmul(da_f_to_da_z_.T, x_t1, out=dV_f_to_dV_z)
-    # dx_back[t] = V_z.T @ da_z[t] + V_f.T @ da_f[t] + V_o.T @ da_o[t]
+    # dx_back[t] = V_z.T @ da_z[t] + V_f.T @ da_f[t] + V_o.T @ da_o[t] (49)
     cp.matmul(da_f_to_da_z_, V_f_to_V_z, out=dx_back_sent)
     dx_back[pack.past(1, 0)] = dx_back_sent
     if need_x:
-        # dx[t] = dx_back_2[t] + dx_back[t+1]
+        # dx[t] = dx_back_2[t] + dx_back[t+1] (49)
         _launch_units(kernels.backward_4, pack.size, D, D, dx_, dx_back, 1 * batch)
 
     dx_first = dx_back[pack.first(1)]
@@ -559,26 +559,26 @@ def step(
     kernels = _kernels(dtype)
     c_t1 = c_before[0]
 
-    # V_f_x[t] = V_f @ x[t-1]
-    # V_o_x[t] = V_o @ x[t-1]
-    # V_z_x[t] = V_z @ x[t-1]
+    # V_f_x[t] = V_f @ x[t-1] (17)
+    # V_o_x[t] = V_o @ x[t-1] (19)
+    # V_z_x[t] = V_z @ x[t-1] (15)
     V_f_x_to_V_z_x_t = f_o_z
     cp.matmul(x_t1, V_f_to_V_z_T, out=V_f_x_to_V_z_x_t)
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_z_x[t] = W_z @ x[t]
+    # W_f_x[t] = W_f @ x[t] (17)
+    # W_o_x[t] = W_o @ x[t] (19)
+    # W_z_x[t] = W_z @ x[t] (15)
     W_f_x_to_W_z_x_t = W_f_x_W_o_x_W_z_x
     cp.matmul(x_t_, W_f_to_W_z_T, out=W_f_x_to_W_z_x_t)
-    # a_z[t] = W_z_x[t] + V_z_x[t]
-    # a_f[t] = W_f_x[t] + V_f_x[t]
-    # a_o[t] = W_o_x[t] + V_o_x[t]
-    # z[t] = tanh(a_z[t]) (candidate)
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # o[t] = sigmoid(a_o[t]) (output gate)
+    # a_z[t] = W_z_x[t] + V_z_x[t] (15)
+    # a_f[t] = W_f_x[t] + V_f_x[t] (17)
+    # a_o[t] = W_o_x[t] + V_o_x[t] (19)
+    # z[t] = tanh(a_z[t]) (candidate) (16)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (18)
+    # o[t] = sigmoid(a_o[t]) (output gate) (20)
     _launch_units(kernels.forward_1, batch, H, H, W_f_x_W_o_x_W_z_x, f_o_z)
-    # c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state)
+    # c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state) (9)
     _launch_units(kernels.forward_2, batch, H, H, f_o_z, 0, c_t1, 0, c, 0)
-    # h[t] = o[t]*c[t] (hidden state)
+    # h[t] = o[t]*c[t] (hidden state) (10)
     _launch_units(kernels.forward_3, batch, H, H, f_o_z, c, 0, h)
 
     state = {
@@ -749,11 +749,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -766,7 +772,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -923,17 +929,17 @@ __device__ inline void forward_1_unit(
     const real* W_f_x_W_o_x_W_z_x_t_rows,
     real* f_o_z_t_rows,
     const forward_1_in& in) {
-    // a_z[t] = W_z_x[t] + V_z_x[t]
+    // a_z[t] = W_z_x[t] + V_z_x[t] (15)
     const real a_z_t = in.W_z_x_t + in.V_z_x_t;
-    // a_f[t] = W_f_x[t] + V_f_x[t]
+    // a_f[t] = W_f_x[t] + V_f_x[t] (17)
     const real a_f_t = in.W_f_x_t + in.V_f_x_t;
-    // a_o[t] = W_o_x[t] + V_o_x[t]
+    // a_o[t] = W_o_x[t] + V_o_x[t] (19)
     const real a_o_t = in.W_o_x_t + in.V_o_x_t;
-    // z[t] = tanh(a_z[t]) (candidate)
+    // z[t] = tanh(a_z[t]) (candidate) (16)
     const real z_t = tanh(a_z_t);
-    // f[t] = sigmoid(a_f[t]) (forget gate)
+    // f[t] = sigmoid(a_f[t]) (forget gate) (18)
     const real f_t = sigmoid(a_f_t);
-    // o[t] = sigmoid(a_o[t]) (output gate)
+    // o[t] = sigmoid(a_o[t]) (output gate) (20)
     const real o_t = sigmoid(a_o_t);
     f_o_z_t_rows[row * (3*H) + 2*H + unit] = z_t;
     f_o_z_t_rows[row * (3*H) + unit] = f_t;
@@ -967,7 +973,7 @@ __device__ inline void forward_2_unit(
     const real* c_t1_rows,
     real* c_t_rows,
     const forward_2_in& in) {
-    // c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state)
+    // c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state) (9)
     const real c_t = in.f_t * in.c_t1 + (1 - in.f_t) * in.z_t;
     c_t_rows[row * H + unit] = c_t;
 }
@@ -998,7 +1004,7 @@ __device__ inline void forward_3_unit(
     const real* c_t_rows,
     real* h_t_rows,
     const forward_3_in& in) {
-    // h[t] = o[t]*c[t] (hidden state)
+    // h[t] = o[t]*c[t] (hidden state) (10)
     const real h_t = in.o_t * in.c_t;
     h_t_rows[row * H + unit] = h_t;
 }
@@ -1032,9 +1038,9 @@ __device__ inline void backward_1_unit(
     const real* f_o_z_t_rows,
     real* da_f_da_o_da_z_t_rows,
     const backward_1_in& in) {
-    // do[t] = dy[t]*c[t]
+    // do[t] = dy[t]*c[t] (42)
     const real do_t = in.dy_t * in.c_t;
-    // da_o[t] = do[t]*o[t]*(1 - o[t])
+    // da_o[t] = do[t]*o[t]*(1 - o[t]) (43)
     const real da_o_t = do_t * in.o_t * (1 - in.o_t);
     da_f_da_o_da_z_t_rows[row * (3*H) + H + unit] = da_o_t;
 }
@@ -1071,9 +1077,9 @@ __device__ inline void backward_2_unit(
     real* dc_t_rows,
     real* dc_via_t_rows,
     const backward_2_in& in) {
-    // dc[t] = dy[t]*o[t] + dc_via[t+1]
+    // dc[t] = dy[t]*o[t] + dc_via[t+1] (41)
     const real dc_t = in.dy_t * in.o_t + in.dc_via_next;
-    // dc_via[t] = dc[t]*f[t]
+    // dc_via[t] = dc[t]*f[t] (41)
     const real dc_via_t = dc_t * in.f_t;
     dc_t_rows[row * H + unit] = dc_t;
     dc_via_t_rows[row * H + unit] = dc_via_t;
@@ -1109,13 +1115,13 @@ __device__ inline void backward_3_unit(
     const real* f_o_z_t_rows,
     real* da_f_da_o_da_z_t_rows,
     const backward_3_in& in) {
-    // df[t] = dc[t]*(c[t-1] - z[t])
+    // df[t] = dc[t]*(c[t-1] - z[t]) (44)
     const real df_t = in.dc_t * (in.c_t1 - in.z_t);
-    // dz[t] = dc[t]*(1 - f[t])
+    // dz[t] = dc[t]*(1 - f[t]) (46)
     const real dz_t = in.dc_t * (1 - in.f_t);
-    // da_f[t] = df[t]*f[t]*(1 - f[t])
+    // da_f[t] = df[t]*f[t]*(1 - f[t]) (45)
     const real da_f_t = df_t * in.f_t * (1 - in.f_t);
-    // da_z[t] = dz[t]*(1 - z[t]**2)
+    // da_z[t] = dz[t]*(1 - z[t]**2) (47)
     const real da_z_t = dz_t * (1 - in.z_t * in.z_t);
     da_f_da_o_da_z_t_rows[row * (3*H) + unit] = da_f_t;
     da_f_da_o_da_z_t_rows[row * (3*H) + 2*H + unit] = da_z_t;
@@ -1145,7 +1151,7 @@ __device__ inline void backward_4_unit(
     real* dx_t_rows,
     const real* dx_back_next_rows,
     const backward_4_in& in) {
-    // dx[t] = dx_back_2[t] + dx_back[t+1]
+    // dx[t] = dx_back_2[t] + dx_back[t+1] (49)
     const real dx_t = in.dx_back_2_t + in.dx_back_next;
     dx_t_rows[row * D + unit] = dx_t;
 }

@@ -5,7 +5,7 @@ equation 2, no biases.
 
 The cell qrnn as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive qrnn``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "de5f9987beeb0430"
+STAMP = "ab332cf86fa7a4e1"
 
 
 class Params(Mapping[str, Any]):
@@ -336,29 +336,29 @@ def _forward_sweep(
     f = f_o_z[:, : H]
     z_ = f_o_z[:, 2*H :]
 
-    # V_f_x[t] = V_f @ x[t-1]
-    # V_o_x[t] = V_o @ x[t-1]
-    # V_z_x[t] = V_z @ x[t-1]
+    # V_f_x[t] = V_f @ x[t-1] (17)
+    # V_o_x[t] = V_o @ x[t-1] (19)
+    # V_z_x[t] = V_z @ x[t-1] (15)
     x_t1 = x_rows[pack.past(1, 0)]
     V_f_x_to_V_z_x = f_o_z
     np.matmul(x_t1, V_f_to_V_z_T, out=V_f_x_to_V_z_x)
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_z_x[t] = W_z @ x[t]
+    # W_f_x[t] = W_f @ x[t] (17)
+    # W_o_x[t] = W_o @ x[t] (19)
+    # W_z_x[t] = W_z @ x[t] (15)
     x_ = x_rows[batch :]
     W_f_x_to_W_z_x = W_f_x_W_o_x_W_z_x
     np.matmul(x_, W_f_to_W_z_T, out=W_f_x_to_W_z_x)
-    # a_f[t] = W_f_x[t] + V_f_x[t]
-    # a_o[t] = W_o_x[t] + V_o_x[t]
-    # a_z[t] = W_z_x[t] + V_z_x[t]
+    # a_f[t] = W_f_x[t] + V_f_x[t] (17)
+    # a_o[t] = W_o_x[t] + V_o_x[t] (19)
+    # a_z[t] = W_z_x[t] + V_z_x[t] (15)
     a_f_to_a_z = V_f_x_to_V_z_x
     np.add(W_f_x_to_W_z_x, V_f_x_to_V_z_x, out=a_f_to_a_z)
-    # z[t] = tanh(a_z[t]) (candidate)
+    # z[t] = tanh(a_z[t]) (candidate) (16)
     a_z = f_o_z[:, 2*H :]
     z = a_z
     np.tanh(a_z, out=z)
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # o[t] = sigmoid(a_o[t]) (output gate)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (18)
+    # o[t] = sigmoid(a_o[t]) (output gate) (20)
     a_f_to_a_o = f_o_z[:, : 2*H]
     f_to_o = a_f_to_a_o
     np.subtract(0, a_f_to_a_o, out=f_to_o)
@@ -371,7 +371,7 @@ def _forward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state)
+        # c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state) (9)
         f_t = f[at_0[t]]
         c_t1 = c[at_1_0[t]]
         z_t = z_[at_0[t]]
@@ -381,7 +381,7 @@ def _forward_sweep(
         np.multiply(work1_t, z_t, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
 
-    # h[t] = o[t]*c[t] (hidden state)
+    # h[t] = o[t]*c[t] (hidden state) (10)
     o = f_o_z[:, H : 2*H]
     c_ = c[batch :]
     np.multiply(o, c_, out=h)
@@ -473,11 +473,11 @@ def _backward_sweep(
     o_ = f_o_z[:, H : 2*H]
     f = f_o_z[:, : H]
 
-    # do[t] = dy[t]*c[t]
+    # do[t] = dy[t]*c[t] (42)
     c_ = c[batch :]
     do = da_f_da_o_da_z[:, H : 2*H]
     np.multiply(dy_rows, c_, out=do)
-    # da_o[t] = do[t]*o[t]*(1 - o[t])
+    # da_o[t] = do[t]*o[t]*(1 - o[t]) (43)
     o = f_o_z[:, H : 2*H]
     da_o = do
     np.multiply(do, o, out=da_o)
@@ -485,60 +485,60 @@ def _backward_sweep(
     np.multiply(da_o, work1, out=da_o)
 
     for t in reversed(range(len(pack.counts))):
-        # dc[t] = dy[t]*o[t] + dc_via[t+1]
+        # dc[t] = dy[t]*o[t] + dc_via[t+1] (41)
         dy_t = dy_rows[at_0[t]]
         dc_via_next = dc_via[ring_1[t]]
         o_t = o_[at_0[t]]
         dc_t = dc[at_0[t]]
         np.multiply(dy_t, o_t, out=dc_t)
         np.add(dc_t, dc_via_next, out=dc_t)
-        # dc_via[t] = dc[t]*f[t]
+        # dc_via[t] = dc[t]*f[t] (41)
         f_t = f[at_0[t]]
         dc_via_t = dc_via[ring_1_0[t]]
         np.multiply(dc_t, f_t, out=dc_via_t)
 
-    # df[t] = dc[t]*(c[t-1] - z[t])
+    # df[t] = dc[t]*(c[t-1] - z[t]) (44)
     c_t1 = c[pack.past(1, 0)]
     z = f_o_z[:, 2*H :]
     df = da_f_da_o_da_z[:, : H]
     np.subtract(c_t1, z, out=df)
     np.multiply(dc, df, out=df)
-    # dz[t] = dc[t]*(1 - f[t])
+    # dz[t] = dc[t]*(1 - f[t]) (46)
     f_ = f_o_z[:, : H]
     dz = da_f_da_o_da_z[:, 2*H :]
     np.subtract(1, f_, out=dz)
     np.multiply(dc, dz, out=dz)
-    # da_f[t] = df[t]*f[t]*(1 - f[t])
+    # da_f[t] = df[t]*f[t]*(1 - f[t]) (45)
     da_f = df
     np.multiply(df, f_, out=da_f)
     np.subtract(1, f_, out=work1)
     np.multiply(da_f, work1, out=da_f)
-    # da_z[t] = dz[t]*(1 - z[t]**2)
+    # da_z[t] = dz[t]*(1 - z[t]**2) (47)
     da_z = dz
     np.square(z, out=work1)
     np.subtract(1, work1, out=work1)
     np.multiply(dz, work1, out=da_z)
     if need_x:
-        # dx_back_2[t] = W_z.T @ da_z[t] + W_f.T @ da_f[t] + W_o.T @ da_o[t]
+        # dx_back_2[t] = W_z.T @ da_z[t] + W_f.T @ da_f[t] + W_o.T @ da_o[t] (49)
         da_f_to_da_z = da_f_da_o_da_z
         dx_back_2 = dx_
         np.matmul(da_f_to_da_z, W_f_to_W_z, out=dx_back_2)
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_z = sum of outer(da_z[t], x[t])
+    # dW_f = sum of outer(da_f[t], x[t]) (59)
+    # dW_o = sum of outer(da_o[t], x[t]) (61)
+    # dW_z = sum of outer(da_z[t], x[t]) (57)
     da_f_to_da_z_ = da_f_da_o_da_z
     x_2 = x_[batch :]
     np.matmul(da_f_to_da_z_.T, x_2, out=dW_f_to_dW_z)
-    # dV_f = sum of outer(da_f[t], x[t-1])
-    # dV_o = sum of outer(da_o[t], x[t-1])
-    # dV_z = sum of outer(da_z[t], x[t-1])
+    # dV_f = sum of outer(da_f[t], x[t-1]) (60)
+    # dV_o = sum of outer(da_o[t], x[t-1]) (62)
+    # dV_z = sum of outer(da_z[t], x[t-1]) (58)
     x_t1 = x_[pack.past(1, 0)]
     np.matmul(da_f_to_da_z_.T, x_t1, out=dV_f_to_dV_z)
-    # dx_back[t] = V_z.T @ da_z[t] + V_f.T @ da_f[t] + V_o.T @ da_o[t]
+    # dx_back[t] = V_z.T @ da_z[t] + V_f.T @ da_f[t] + V_o.T @ da_o[t] (49)
     np.matmul(da_f_to_da_z_, V_f_to_V_z, out=dx_back_sent)
     dx_back[pack.past(1, 0)] = dx_back_sent
     if need_x:
-        # dx[t] = dx_back_2[t] + dx_back[t+1]
+        # dx[t] = dx_back_2[t] + dx_back[t+1] (49)
         dx_back_2_ = dx_
         dx_back_next = dx_back[batch :]
         dx_2 = dx_back_2_
@@ -636,40 +636,40 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # V_f_x[t] = V_f @ x[t-1]
-        # V_o_x[t] = V_o @ x[t-1]
-        # V_z_x[t] = V_z @ x[t-1]
+        # V_f_x[t] = V_f @ x[t-1] (17)
+        # V_o_x[t] = V_o @ x[t-1] (19)
+        # V_z_x[t] = V_z @ x[t-1] (15)
         V_f_x_to_V_z_x_t = f_o_z
         np.matmul(x_t1, V_f_to_V_z_T, out=V_f_x_to_V_z_x_t)
-        # W_f_x[t] = W_f @ x[t]
-        # W_o_x[t] = W_o @ x[t]
-        # W_z_x[t] = W_z @ x[t]
+        # W_f_x[t] = W_f @ x[t] (17)
+        # W_o_x[t] = W_o @ x[t] (19)
+        # W_z_x[t] = W_z @ x[t] (15)
         W_f_x_to_W_z_x_t = W_f_x_W_o_x_W_z_x
         np.matmul(x_t_, W_f_to_W_z_T, out=W_f_x_to_W_z_x_t)
-        # a_f[t] = W_f_x[t] + V_f_x[t]
-        # a_o[t] = W_o_x[t] + V_o_x[t]
-        # a_z[t] = W_z_x[t] + V_z_x[t]
+        # a_f[t] = W_f_x[t] + V_f_x[t] (17)
+        # a_o[t] = W_o_x[t] + V_o_x[t] (19)
+        # a_z[t] = W_z_x[t] + V_z_x[t] (15)
         a_f_to_a_z_t = V_f_x_to_V_z_x_t
         np.add(W_f_x_to_W_z_x_t, V_f_x_to_V_z_x_t, out=a_f_to_a_z_t)
-        # z[t] = tanh(a_z[t]) (candidate)
+        # z[t] = tanh(a_z[t]) (candidate) (16)
         a_z_t = f_o_z[:, 2*H :]
         z_t = a_z_t
         np.tanh(a_z_t, out=z_t)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # o[t] = sigmoid(a_o[t]) (output gate)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (18)
+        # o[t] = sigmoid(a_o[t]) (output gate) (20)
         a_f_to_a_o_t = f_o_z[:, : 2*H]
         f_to_o_t = a_f_to_a_o_t
         np.subtract(0, a_f_to_a_o_t, out=f_to_o_t)
         np.exp(f_to_o_t, out=f_to_o_t)
         np.add(f_to_o_t, 1, out=f_to_o_t)
         np.divide(1, f_to_o_t, out=f_to_o_t)
-        # c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state)
+        # c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state) (9)
         f_t = f_o_z[:, : H]
         np.multiply(f_t, c_t1, out=c)
         np.subtract(1, f_t, out=work1)
         np.multiply(work1, z_t, out=work1)
         np.add(c, work1, out=c)
-        # h[t] = o[t]*c[t] (hidden state)
+        # h[t] = o[t]*c[t] (hidden state) (10)
         o_t = f_o_z[:, H : 2*H]
         np.multiply(o_t, c, out=h)
 
@@ -854,11 +854,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -871,7 +877,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

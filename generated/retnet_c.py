@@ -7,7 +7,7 @@ queries and keys by position (xPos); over one head, group normalisation is layer
 The cell retnet as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive retnet``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "e76ae9f3edf66e9e"
+STAMP = "b9eac91f0b057fc3"
 
 
 class Params(Mapping[str, Any]):
@@ -738,11 +738,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -755,7 +761,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1634,7 +1640,7 @@ static void forward_1(
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real W_g_x_t = W_g_x_k_q_v_t_row[unit];
-            // sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+            // sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
             const real sigmoid_W_g_x_t = sigmoid(W_g_x_t);
             sigmoid_W_g_x_t_row[unit] = sigmoid_W_g_x_t;
         }
@@ -1660,7 +1666,7 @@ static void forward_2(
             const real S_t1 = S_t1_row[unit];
             const real k_t_i = W_g_x_k_q_v_t_row[H + i];
             const real v_t_j = W_g_x_k_q_v_t_row[H + 2*K + j];
-            // S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+            // S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (8)
             const real S_t = gamma_ * S_t1 + k_t_i * v_t_j;
             S_t_row[unit] = S_t;
         }
@@ -1689,30 +1695,30 @@ static void forward_3(
         real partial_sum_o = 0;
         #pragma omp simd reduction(+: partial_sum_o)
         for (long long unit = 0; unit < H; ++unit) {
-            // o[t] = S[t].T @ q[t] (retention)
+            // o[t] = S[t].T @ q[t] (retention) (9)
             real o_t = 0;
             for (int k = 0; k < K; ++k) o_t += S_t_row[k*H + unit] * W_g_x_k_q_v_t_row[H + K + k];
             partial_sum_o += o_t;
             o_t_row[unit] = o_t;
         }
-        // sum_o[t] = sum(o[t])
+        // sum_o[t] = sum(o[t]) (15)
         const real sum_o_t = partial_sum_o;
         real partial_sum_square_o = 0;
         #pragma omp simd reduction(+: partial_sum_square_o)
         for (long long unit = 0; unit < H; ++unit) {
             const real o_t = o_t_row[unit];
-            // centred_o[t] = o[t] - sum_o[t]/H
+            // centred_o[t] = o[t] - sum_o[t]/H (15)
             const real centred_o_t = o_t - sum_o_t / (real)H;
-            // square_o[t] = centred_o[t]**2
+            // square_o[t] = centred_o[t]**2 (15)
             const real square_o_t = centred_o_t * centred_o_t;
             partial_sum_square_o += square_o_t;
             centred_o_t_row[unit] = centred_o_t;
         }
-        // sum_square_o[t] = sum(square_o[t])
+        // sum_square_o[t] = sum(square_o[t]) (15)
         const real sum_square_o_t = partial_sum_square_o;
-        // std_squared_o[t] = sum_square_o[t]/H + 1e-05
+        // std_squared_o[t] = sum_square_o[t]/H + 1e-05 (15)
         const real std_squared_o_t = sum_square_o_t / (real)H + (real)1e-05;
-        // std_o[t] = sqrt(std_squared_o[t])
+        // std_o[t] = sqrt(std_squared_o[t]) (15)
         const real std_o_t = sqrt(std_squared_o_t);
         std_o_t_row[0] = std_o_t;
         #pragma omp simd
@@ -1720,7 +1726,7 @@ static void forward_3(
             const real W_g_x_t = W_g_x_k_q_v_t_row[unit];
             const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
             const real centred_o_t = centred_o_t_row[unit];
-            // a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+            // a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (15)
             const real a_y_t = W_g_x_t * sigmoid_W_g_x_t * centred_o_t / std_o_t;
             a_y_t_row[unit] = a_y_t;
         }
@@ -1747,9 +1753,9 @@ static void backward_1(
             const real W_g_x_t = W_g_x_k_q_v_t_row[unit];
             const real centred_o_t = centred_o_t_row[unit];
             const real std_o_t = std_o_t_row[0];
-            // sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+            // sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
             const real sigmoid_W_g_x_t = sigmoid(W_g_x_t);
-            // a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+            // a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (15)
             const real a_y_t = W_g_x_t * sigmoid_W_g_x_t * centred_o_t / std_o_t;
             sigmoid_W_g_x_t_row[unit] = sigmoid_W_g_x_t;
             a_y_t_row[unit] = a_y_t;
@@ -1788,24 +1794,24 @@ static void backward_2(
             const real W_g_x_t = W_g_x_k_q_v_t_row[unit];
             const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
             const real centred_o_t = centred_o_t_row[unit];
-            // dstd_o_each[t] = da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]
+            // dstd_o_each[t] = da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t] (37)
             const real dstd_o_each_t = da_y_t * W_g_x_t * sigmoid_W_g_x_t * centred_o_t;
-            // dsigmoid_W_g_x[t] = da_y[t]*W_g_x[t]*centred_o[t]/std_o[t]
+            // dsigmoid_W_g_x[t] = da_y[t]*W_g_x[t]*centred_o[t]/std_o[t] (43)
             const real dsigmoid_W_g_x_t = da_y_t * W_g_x_t * centred_o_t / std_o_t;
             // dW_g_x[t] = dsigmoid_W_g_x[t]*sigmoid_W_g_x[t]*(1 - sigmoid_W_g_x[t]) +
-            //     da_y[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+            //     da_y[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (43)
             const real dW_g_x_t = dsigmoid_W_g_x_t * sigmoid_W_g_x_t * (1 - sigmoid_W_g_x_t) + da_y_t * sigmoid_W_g_x_t
                 * centred_o_t / std_o_t;
             partial_dstd_o_sum += dstd_o_each_t;
             dW_g_x_to_dv_along_t_row[unit] = dW_g_x_t;
         }
-        // dstd_o_sum[t] = sum(dstd_o_each[t])
+        // dstd_o_sum[t] = sum(dstd_o_each[t]) (37)
         const real dstd_o_sum_t = partial_dstd_o_sum;
-        // dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2
+        // dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2 (37)
         const real dstd_o_t = -dstd_o_sum_t / (std_o_t * std_o_t);
-        // dstd_squared_o[t] = dstd_o[t]/(2*std_o[t])
+        // dstd_squared_o[t] = dstd_o[t]/(2*std_o[t]) (37)
         const real dstd_squared_o_t = dstd_o_t / 2 / std_o_t;
-        // dsum_square_o[t] = dstd_squared_o[t]/H
+        // dsum_square_o[t] = dstd_squared_o[t]/H (37)
         const real dsum_square_o_t = dstd_squared_o_t / (real)H;
         real partial_dsum_o_sum = 0;
         #pragma omp simd reduction(+: partial_dsum_o_sum)
@@ -1814,24 +1820,24 @@ static void backward_2(
             const real da_y_t = da_y_t_row[unit];
             const real W_g_x_t = W_g_x_k_q_v_t_row[unit];
             const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
-            // dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]/std_o[t]
+            // dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]/std_o[t] (37)
             const real dcentred_o_t = 2 * dsum_square_o_t * centred_o_t + da_y_t * W_g_x_t * sigmoid_W_g_x_t / std_o_t;
             partial_dsum_o_sum += dcentred_o_t;
             dcentred_o_t_row[unit] = dcentred_o_t;
         }
-        // dsum_o_sum[t] = sum(dcentred_o[t])
+        // dsum_o_sum[t] = sum(dcentred_o[t]) (37)
         const real dsum_o_sum_t = partial_dsum_o_sum;
-        // dsum_o[t] = -dsum_o_sum[t]/H
+        // dsum_o[t] = -dsum_o_sum[t]/H (37)
         const real dsum_o_t = -dsum_o_sum_t / (real)H;
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real dcentred_o_t = dcentred_o_t_row[unit];
-            // do[t] = dsum_o[t] + dcentred_o[t]
+            // do[t] = dsum_o[t] + dcentred_o[t] (37)
             const real do_t = dsum_o_t + dcentred_o_t;
             do_t_row[unit] = do_t;
         }
         for (long long unit = 0; unit < K; ++unit) {
-            // dq[t] = S[t] @ do[t]
+            // dq[t] = S[t] @ do[t] (42)
             real dq_t = 0;
             _Pragma("omp simd reduction(+: dq_t)") for (int k =
                 0; k < H; ++k) dq_t += S_t_row[unit*H + k] * do_t_row[k];
@@ -1863,9 +1869,9 @@ static void backward_3(
             const real q_t_i = W_g_x_k_q_v_t_row[H + K + i];
             const real do_t_j = do_t_row[j];
             const real dS_via_next = dS_via_next_row[unit];
-            // dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1]
+            // dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1] (39)
             const real dS_t = q_t_i * do_t_j + dS_via_next;
-            // dS_via[t] = gamma*dS[t]
+            // dS_via[t] = gamma*dS[t] (39)
             const real dS_via_t = gamma_ * dS_t;
             dS_t_row[unit] = dS_t;
             dS_via_t_row[unit] = dS_via_t;
@@ -1886,7 +1892,7 @@ static void backward_4(
         real* dW_g_x_to_dv_along_t_row = dW_g_x_to_dv_along_t_rows + row * (2*H + 2*K);
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
-            // dv_along[t] = dS[t].T @ k[t]
+            // dv_along[t] = dS[t].T @ k[t] (40)
             real dv_along_t = 0;
             for (int k = 0; k < K; ++k) dv_along_t += dS_t_row[k*H + unit] * W_g_x_k_q_v_t_row[H + k];
             dW_g_x_to_dv_along_t_row[H + 2*K + unit] = dv_along_t;
@@ -1906,7 +1912,7 @@ static void backward_5(
         const real* W_g_x_k_q_v_t_row = W_g_x_k_q_v_t_rows + row * (2*H + 2*K);
         real* dW_g_x_to_dv_along_t_row = dW_g_x_to_dv_along_t_rows + row * (2*H + 2*K);
         for (long long unit = 0; unit < K; ++unit) {
-            // dk_along[t] = dS[t] @ v[t]
+            // dk_along[t] = dS[t] @ v[t] (41)
             real dk_along_t = 0;
             _Pragma("omp simd reduction(+: dk_along_t)") for (int k =
                 0; k < H; ++k) dk_along_t += dS_t_row[unit*H + k] * W_g_x_k_q_v_t_row[H + 2*K + k];
@@ -1966,10 +1972,10 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_g_x[t] = W_g @ x[t]
-            // k[t] = W_k @ x[t] (key)
-            // q[t] = W_q @ x[t] (query)
-            // v[t] = W_v @ x[t] (value)
+            // W_g_x[t] = W_g @ x[t] (15)
+            // k[t] = W_k @ x[t] (key) (6)
+            // q[t] = W_q @ x[t] (query) (5)
+            // v[t] = W_v @ x[t] (value) (7)
             multiply(
                 a->W_g_x_k_q_v + first*(2*a->H + 2*a->K), 2*a->H + 2*a->K, a->x + first*a->D, a->D,
                 call->packed_W_g_to_W_v, rows, a->D, 2*a->H + 2*a->K, 0);
@@ -1999,7 +2005,7 @@ static void run_forward_part(void *given, struct member *me) {
                 rows, a->H, a->K, a->S + (1*a->batch + first)*a->H*a->K, a->W_g_x_k_q_v + first*(2*a->H + 2*a->K),
                 a->o + (first - base)*a->H, a->centred_o + first*a->H, a->std_o + first*1,
                 a->sigmoid_W_g_x + (first - base)*a->H, a->a_y + (first - base)*a->H);
-            // y[t] = W_o @ a_y[t] (gated output)
+            // y[t] = W_o @ a_y[t] (gated output) (15)
             multiply(
                 a->y + first*a->D, a->D, a->a_y + (first - base)*a->H, a->H, call->packed_W_o, rows, a->H, a->D, 0);
         }
@@ -2092,7 +2098,7 @@ static void run_backward_part(void *given, struct member *me) {
             backward_1(
                 rows, a->H, a->K, a->W_g_x_k_q_v + first*(2*a->H + 2*a->K), a->sigmoid_W_g_x + (first - base)*a->H,
                 a->centred_o + first*a->H, a->std_o + first*1, a->a_y + (first - base)*a->H);
-            // da_y[t] = W_o.T @ dy[t]
+            // da_y[t] = W_o.T @ dy[t] (37)
             multiply(
                 a->da_y + (first - base)*a->H, a->H, a->dy + first*a->D, a->D, call->packed_W_o, rows, a->D, a->H,
                 0);
@@ -2117,7 +2123,7 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(a->D, me, &lo, &hi);
         if (scratch) {
-            // dW_o = sum of outer(dy[t], a_y[t])
+            // dW_o = sum of outer(dy[t], a_y[t]) (54)
             gradient(
                 a->W_o_, a->H, a->dy, a->D, NULL, base, a->a_y, a->H, NULL, 0, total, lo, hi, number > 0, a->H,
                 scratch);
@@ -2135,7 +2141,7 @@ static void run_backward_part(void *given, struct member *me) {
                 rows, a->H, a->K, a->dS + (first - base)*a->H*a->K, a->W_g_x_k_q_v + first*(2*a->H + 2*a->K),
                 a->dW_g_x_to_dv_along + (first - base)*(2*a->H + 2*a->K));
             if (a->need_x) {
-                // dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_g.T @ dW_g_x[t]
+                // dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_g.T @ dW_g_x[t] (43)
                 multiply(
                     a->dx + first*a->D, a->D, a->dW_g_x_to_dv_along + (first - base)*(2*a->H + 2*a->K),
                     2*a->H + 2*a->K, call->packed_W_g_to_W_v, rows, 2*a->H + 2*a->K, a->D, 0);
@@ -2144,10 +2150,10 @@ static void run_backward_part(void *given, struct member *me) {
         meet(me);
         share(2*a->H + 2*a->K, me, &lo, &hi);
         if (scratch) {
-            // dW_g = sum of outer(dW_g_x[t], x[t])
-            // dW_k = sum of outer(dk_along[t], x[t])
-            // dW_q = sum of outer(dq[t], x[t])
-            // dW_v = sum of outer(dv_along[t], x[t])
+            // dW_g = sum of outer(dW_g_x[t], x[t]) (53)
+            // dW_k = sum of outer(dk_along[t], x[t]) (51)
+            // dW_q = sum of outer(dq[t], x[t]) (50)
+            // dW_v = sum of outer(dv_along[t], x[t]) (52)
             gradient(
                 a->W_g_, a->D, a->dW_g_x_to_dv_along, 2*a->H + 2*a->K, NULL, 0, a->x, a->D, NULL, base, total, lo,
                 hi, number > 0, a->D, scratch);
@@ -2202,10 +2208,10 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_g_x[t] = W_g @ x[t]
-        // k[t] = W_k @ x[t] (key)
-        // q[t] = W_q @ x[t] (query)
-        // v[t] = W_v @ x[t] (value)
+        // W_g_x[t] = W_g @ x[t] (15)
+        // k[t] = W_k @ x[t] (key) (6)
+        // q[t] = W_q @ x[t] (query) (5)
+        // v[t] = W_v @ x[t] (value) (7)
         multiply_plain(
             a->W_g_x_k_q_v + first*(2*a->H + 2*a->K), 2*a->H + 2*a->K, a->x + first*a->D, a->D, a->W_g, 1,
             a->D, rows, a->D, 2*a->H + 2*a->K, 0);
@@ -2228,7 +2234,7 @@ static void run_step_part(void *given, struct member *me) {
             rows, a->H, a->K, a->S + first*a->H*a->K, a->W_g_x_k_q_v + first*(2*a->H + 2*a->K),
             a->o + first*a->H, a->centred_o + first*a->H, a->std_o + first*1, a->sigmoid_W_g_x + first*a->H,
             a->a_y + first*a->H);
-        // y[t] = W_o @ a_y[t] (gated output)
+        // y[t] = W_o @ a_y[t] (gated output) (15)
         multiply_plain(
             a->y + first*a->D, a->D, a->a_y + first*a->H, a->H, a->W_o, 1, a->H, rows, a->H, a->D, 0);
     }

@@ -6,7 +6,7 @@ queries and keys by position (xPos); over one head, group normalisation is layer
 
 The cell retnet as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive retnet``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "0dcb022ead7aca83"
+STAMP = "c8907907961dd3ef"
 
 
 class Params(Mapping[str, Any]):
@@ -349,13 +349,13 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     W_o_T = params.stack("W_o", "W_o").T
 
-    # W_g_x[t] = W_g @ x[t]
-    # k[t] = W_k @ x[t] (key)
-    # q[t] = W_q @ x[t] (query)
-    # v[t] = W_v @ x[t] (value)
+    # W_g_x[t] = W_g @ x[t] (15)
+    # k[t] = W_k @ x[t] (key) (6)
+    # q[t] = W_q @ x[t] (query) (5)
+    # v[t] = W_v @ x[t] (value) (7)
     W_g_x_to_v = W_g_x_k_q_v
     cp.matmul(x_rows, W_g_to_W_v_T, out=W_g_x_to_v)
-    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
     _launch_units(kernels.forward_1, pack.size, H, H, K, W_g_x_k_q_v, sigmoid_W_g_x)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -364,24 +364,24 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+        # S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (8)
         _launch_units(
             kernels.forward_2, n, H*K, H, K, S, at_1_0[t].start, W_g_x_k_q_v, at_0[t].start, S, at_1[t].start,
         )
 
-    # o[t] = S[t].T @ q[t] (retention)
-    # sum_o[t] = sum(o[t])
-    # centred_o[t] = o[t] - sum_o[t]/H
-    # square_o[t] = centred_o[t]**2
-    # sum_square_o[t] = sum(square_o[t])
-    # std_squared_o[t] = sum_square_o[t]/H + 1e-05
-    # std_o[t] = sqrt(std_squared_o[t])
-    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+    # o[t] = S[t].T @ q[t] (retention) (9)
+    # sum_o[t] = sum(o[t]) (15)
+    # centred_o[t] = o[t] - sum_o[t]/H (15)
+    # square_o[t] = centred_o[t]**2 (15)
+    # sum_square_o[t] = sum(square_o[t]) (15)
+    # std_squared_o[t] = sum_square_o[t]/H + 1e-05 (15)
+    # std_o[t] = sqrt(std_squared_o[t]) (15)
+    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (15)
     _launch_rows(
         kernels.forward_3, pack.size, H, 256, H, K, S, 1 * batch, W_g_x_k_q_v, o, centred_o, std_o,
         sigmoid_W_g_x, a_y,
     )
-    # y[t] = W_o @ a_y[t] (gated output)
+    # y[t] = W_o @ a_y[t] (gated output) (15)
     cp.matmul(a_y, W_o_T, out=y)
 
     S_last = S[pack.last(1, 1, True)]
@@ -473,24 +473,24 @@ def _backward_sweep(
     dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
     kernels = _kernels(dtype)
 
-    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
-    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
+    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (15)
     _launch_units(kernels.backward_1, pack.size, H, H, K, W_g_x_k_q_v, sigmoid_W_g_x, centred_o, std_o, a_y)
-    # da_y[t] = W_o.T @ dy[t]
+    # da_y[t] = W_o.T @ dy[t] (37)
     cp.matmul(dy_rows, W_o, out=da_y)
-    # dstd_o_each[t] = da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]
-    # dsigmoid_W_g_x[t] = da_y[t]*W_g_x[t]*centred_o[t]/std_o[t]
+    # dstd_o_each[t] = da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t] (37)
+    # dsigmoid_W_g_x[t] = da_y[t]*W_g_x[t]*centred_o[t]/std_o[t] (43)
     # dW_g_x[t] = dsigmoid_W_g_x[t]*sigmoid_W_g_x[t]*(1 - sigmoid_W_g_x[t]) +
-    #     da_y[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
-    # dstd_o_sum[t] = sum(dstd_o_each[t])
-    # dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2
-    # dstd_squared_o[t] = dstd_o[t]/(2*std_o[t])
-    # dsum_square_o[t] = dstd_squared_o[t]/H
-    # dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]/std_o[t]
-    # dsum_o_sum[t] = sum(dcentred_o[t])
-    # dsum_o[t] = -dsum_o_sum[t]/H
-    # do[t] = dsum_o[t] + dcentred_o[t]
-    # dq[t] = S[t] @ do[t]
+    #     da_y[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (43)
+    # dstd_o_sum[t] = sum(dstd_o_each[t]) (37)
+    # dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2 (37)
+    # dstd_squared_o[t] = dstd_o[t]/(2*std_o[t]) (37)
+    # dsum_square_o[t] = dstd_squared_o[t]/H (37)
+    # dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]/std_o[t] (37)
+    # dsum_o_sum[t] = sum(dcentred_o[t]) (37)
+    # dsum_o[t] = -dsum_o_sum[t]/H (37)
+    # do[t] = dsum_o[t] + dcentred_o[t] (37)
+    # dq[t] = S[t] @ do[t] (42)
     _launch_rows(
         kernels.backward_2, pack.size, max(H, 32*K), 256, H, K, da_y, W_g_x_k_q_v, sigmoid_W_g_x, centred_o,
         std_o, dW_g_x_to_dv_along, dcentred_o, do, S, 1 * batch,
@@ -502,26 +502,26 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1]
-        # dS_via[t] = gamma*dS[t]
+        # dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1] (39)
+        # dS_via[t] = gamma*dS[t] (39)
         _launch_units(
             kernels.backward_3, n, H*K, H, K, W_g_x_k_q_v, at_0[t].start, do, at_0[t].start, dS_via,
             ring_1[t].start, dS, at_0[t].start, dS_via, ring_1_0[t].start,
         )
 
-    # dW_o = sum of outer(dy[t], a_y[t])
+    # dW_o = sum of outer(dy[t], a_y[t]) (54)
     cp.matmul(dy_rows.T, a_y, out=dW_o)
-    # dv_along[t] = dS[t].T @ k[t]
+    # dv_along[t] = dS[t].T @ k[t] (40)
     _launch_units(kernels.backward_4, pack.size, H, H, K, dS, W_g_x_k_q_v, dW_g_x_to_dv_along)
-    # dk_along[t] = dS[t] @ v[t]
+    # dk_along[t] = dS[t] @ v[t] (41)
     _launch_units(kernels.backward_5, pack.size, 32*K, H, K, dS, W_g_x_k_q_v, dW_g_x_to_dv_along)
     if need_x:
-        # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_g.T @ dW_g_x[t]
+        # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_g.T @ dW_g_x[t] (43)
         cp.matmul(dW_g_x_to_dv_along, W_g_to_W_v, out=dx_)
-    # dW_g = sum of outer(dW_g_x[t], x[t])
-    # dW_k = sum of outer(dk_along[t], x[t])
-    # dW_q = sum of outer(dq[t], x[t])
-    # dW_v = sum of outer(dv_along[t], x[t])
+    # dW_g = sum of outer(dW_g_x[t], x[t]) (53)
+    # dW_k = sum of outer(dk_along[t], x[t]) (51)
+    # dW_q = sum of outer(dq[t], x[t]) (50)
+    # dW_v = sum of outer(dv_along[t], x[t]) (52)
     cp.matmul(dW_g_x_to_dv_along.T, x_, out=dW_g_to_dW_v)
 
     dS_first = dS_via[pack.first(1)]
@@ -568,28 +568,28 @@ def step(
     S_t1 = S_before[0]
     W_o_T = params.stack("W_o", "W_o").T
 
-    # W_g_x[t] = W_g @ x[t]
-    # k[t] = W_k @ x[t] (key)
-    # q[t] = W_q @ x[t] (query)
-    # v[t] = W_v @ x[t] (value)
+    # W_g_x[t] = W_g @ x[t] (15)
+    # k[t] = W_k @ x[t] (key) (6)
+    # q[t] = W_q @ x[t] (query) (5)
+    # v[t] = W_v @ x[t] (value) (7)
     W_g_x_to_v_t = W_g_x_k_q_v
     cp.matmul(x_t_, W_g_to_W_v_T, out=W_g_x_to_v_t)
-    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
     _launch_units(kernels.forward_1, batch, H, H, K, W_g_x_k_q_v, sigmoid_W_g_x)
-    # S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+    # S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (8)
     _launch_units(kernels.forward_2, batch, H*K, H, K, S_t1, 0, W_g_x_k_q_v, 0, S, 0)
-    # o[t] = S[t].T @ q[t] (retention)
-    # sum_o[t] = sum(o[t])
-    # centred_o[t] = o[t] - sum_o[t]/H
-    # square_o[t] = centred_o[t]**2
-    # sum_square_o[t] = sum(square_o[t])
-    # std_squared_o[t] = sum_square_o[t]/H + 1e-05
-    # std_o[t] = sqrt(std_squared_o[t])
-    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+    # o[t] = S[t].T @ q[t] (retention) (9)
+    # sum_o[t] = sum(o[t]) (15)
+    # centred_o[t] = o[t] - sum_o[t]/H (15)
+    # square_o[t] = centred_o[t]**2 (15)
+    # sum_square_o[t] = sum(square_o[t]) (15)
+    # std_squared_o[t] = sum_square_o[t]/H + 1e-05 (15)
+    # std_o[t] = sqrt(std_squared_o[t]) (15)
+    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (15)
     _launch_rows(
         kernels.forward_3, batch, H, 256, H, K, S, 0, W_g_x_k_q_v, o, centred_o, std_o, sigmoid_W_g_x, a_y,
     )
-    # y[t] = W_o @ a_y[t] (gated output)
+    # y[t] = W_o @ a_y[t] (gated output) (15)
     cp.matmul(a_y, W_o_T, out=y)
 
     state = {
@@ -759,11 +759,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -776,7 +782,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -949,7 +955,7 @@ __device__ inline void forward_1_unit(
     const real* W_g_x_k_q_v_t_rows,
     real* sigmoid_W_g_x_t_rows,
     const forward_1_in& in) {
-    // sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    // sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
     const real sigmoid_W_g_x_t = sigmoid(in.W_g_x_t);
     sigmoid_W_g_x_t_rows[row * H + unit] = sigmoid_W_g_x_t;
 }
@@ -988,7 +994,7 @@ __device__ inline void forward_2_unit(
     const int i = unit / (int)H;
     const int j = unit % (int)H;
     const real gamma_ = (real)0.96875;
-    // S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+    // S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (8)
     const real S_t = gamma_ * in.S_t1 + in.k_t_i * in.v_t_j;
     S_t_rows[row * (H*K) + unit] = S_t;
 }
@@ -1013,36 +1019,36 @@ __device__ inline void forward_3_row(
     real* a_y_t_row = a_y_t_rows + row * H;
     real partial_sum_o = 0;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        // o[t] = S[t].T @ q[t] (retention)
+        // o[t] = S[t].T @ q[t] (retention) (9)
         real o_t = 0;
         for (int k = 0; k < K; ++k) o_t += S_t_row[k*H + unit] * W_g_x_k_q_v_t_row[H + K + k];
         partial_sum_o += o_t;
         o_t_row[unit] = o_t;
     }
-    // sum_o[t] = sum(o[t])
+    // sum_o[t] = sum(o[t]) (15)
     const real sum_o_t = block_sum(partial_sum_o);
     real partial_sum_square_o = 0;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real o_t = o_t_row[unit];
-        // centred_o[t] = o[t] - sum_o[t]/H
+        // centred_o[t] = o[t] - sum_o[t]/H (15)
         const real centred_o_t = o_t - sum_o_t / (real)H;
-        // square_o[t] = centred_o[t]**2
+        // square_o[t] = centred_o[t]**2 (15)
         const real square_o_t = centred_o_t * centred_o_t;
         partial_sum_square_o += square_o_t;
         centred_o_t_row[unit] = centred_o_t;
     }
-    // sum_square_o[t] = sum(square_o[t])
+    // sum_square_o[t] = sum(square_o[t]) (15)
     const real sum_square_o_t = block_sum(partial_sum_square_o);
-    // std_squared_o[t] = sum_square_o[t]/H + 1e-05
+    // std_squared_o[t] = sum_square_o[t]/H + 1e-05 (15)
     const real std_squared_o_t = sum_square_o_t / (real)H + (real)1e-05;
-    // std_o[t] = sqrt(std_squared_o[t])
+    // std_o[t] = sqrt(std_squared_o[t]) (15)
     const real std_o_t = sqrt(std_squared_o_t);
     if (threadIdx.x == 0) std_o_t_row[0] = std_o_t;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real W_g_x_t = W_g_x_k_q_v_t_row[unit];
         const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
         const real centred_o_t = centred_o_t_row[unit];
-        // a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+        // a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (15)
         const real a_y_t = W_g_x_t * sigmoid_W_g_x_t * centred_o_t / std_o_t;
         a_y_t_row[unit] = a_y_t;
     }
@@ -1081,9 +1087,9 @@ __device__ inline void backward_1_unit(
     const real* std_o_t_rows,
     real* a_y_t_rows,
     const backward_1_in& in) {
-    // sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    // sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
     const real sigmoid_W_g_x_t = sigmoid(in.W_g_x_t);
-    // a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+    // a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (15)
     const real a_y_t = in.W_g_x_t * sigmoid_W_g_x_t * in.centred_o_t / in.std_o_t;
     sigmoid_W_g_x_t_rows[row * H + unit] = sigmoid_W_g_x_t;
     a_y_t_rows[row * H + unit] = a_y_t;
@@ -1119,24 +1125,24 @@ __device__ inline void backward_2_row(
         const real W_g_x_t = W_g_x_k_q_v_t_row[unit];
         const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
         const real centred_o_t = centred_o_t_row[unit];
-        // dstd_o_each[t] = da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]
+        // dstd_o_each[t] = da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t] (37)
         const real dstd_o_each_t = da_y_t * W_g_x_t * sigmoid_W_g_x_t * centred_o_t;
-        // dsigmoid_W_g_x[t] = da_y[t]*W_g_x[t]*centred_o[t]/std_o[t]
+        // dsigmoid_W_g_x[t] = da_y[t]*W_g_x[t]*centred_o[t]/std_o[t] (43)
         const real dsigmoid_W_g_x_t = da_y_t * W_g_x_t * centred_o_t / std_o_t;
         // dW_g_x[t] = dsigmoid_W_g_x[t]*sigmoid_W_g_x[t]*(1 - sigmoid_W_g_x[t]) +
-        //     da_y[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+        //     da_y[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (43)
         const real dW_g_x_t = dsigmoid_W_g_x_t * sigmoid_W_g_x_t * (1 - sigmoid_W_g_x_t) + da_y_t * sigmoid_W_g_x_t *
             centred_o_t / std_o_t;
         partial_dstd_o_sum += dstd_o_each_t;
         dW_g_x_to_dv_along_t_row[unit] = dW_g_x_t;
     }
-    // dstd_o_sum[t] = sum(dstd_o_each[t])
+    // dstd_o_sum[t] = sum(dstd_o_each[t]) (37)
     const real dstd_o_sum_t = block_sum(partial_dstd_o_sum);
-    // dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2
+    // dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2 (37)
     const real dstd_o_t = -dstd_o_sum_t / (std_o_t * std_o_t);
-    // dstd_squared_o[t] = dstd_o[t]/(2*std_o[t])
+    // dstd_squared_o[t] = dstd_o[t]/(2*std_o[t]) (37)
     const real dstd_squared_o_t = dstd_o_t / 2 / std_o_t;
-    // dsum_square_o[t] = dstd_squared_o[t]/H
+    // dsum_square_o[t] = dstd_squared_o[t]/H (37)
     const real dsum_square_o_t = dstd_squared_o_t / (real)H;
     real partial_dsum_o_sum = 0;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
@@ -1144,24 +1150,24 @@ __device__ inline void backward_2_row(
         const real da_y_t = da_y_t_row[unit];
         const real W_g_x_t = W_g_x_k_q_v_t_row[unit];
         const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
-        // dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]/std_o[t]
+        // dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]/std_o[t] (37)
         const real dcentred_o_t = 2 * dsum_square_o_t * centred_o_t + da_y_t * W_g_x_t * sigmoid_W_g_x_t / std_o_t;
         partial_dsum_o_sum += dcentred_o_t;
         dcentred_o_t_row[unit] = dcentred_o_t;
     }
-    // dsum_o_sum[t] = sum(dcentred_o[t])
+    // dsum_o_sum[t] = sum(dcentred_o[t]) (37)
     const real dsum_o_sum_t = block_sum(partial_dsum_o_sum);
-    // dsum_o[t] = -dsum_o_sum[t]/H
+    // dsum_o[t] = -dsum_o_sum[t]/H (37)
     const real dsum_o_t = -dsum_o_sum_t / (real)H;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
         const real dcentred_o_t = dcentred_o_t_row[unit];
-        // do[t] = dsum_o[t] + dcentred_o[t]
+        // do[t] = dsum_o[t] + dcentred_o[t] (37)
         const real do_t = dsum_o_t + dcentred_o_t;
         do_t_row[unit] = do_t;
     }
     __syncthreads();
     for (int unit = threadIdx.x / 32; unit < K; unit += blockDim.x / 32) {
-        // dq[t] = S[t] @ do[t]
+        // dq[t] = S[t] @ do[t] (42)
         real dq_t = 0;
         for (int k = lane; k < H; k += 32) dq_t += S_t_row[unit*H + k] * do_t_row[k];
         dq_t = warp_sum(dq_t);
@@ -1208,9 +1214,9 @@ __device__ inline void backward_3_unit(
     const int i = unit / (int)H;
     const int j = unit % (int)H;
     const real gamma_ = (real)0.96875;
-    // dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1]
+    // dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1] (39)
     const real dS_t = in.q_t_i * in.do_t_j + in.dS_via_next;
-    // dS_via[t] = gamma*dS[t]
+    // dS_via[t] = gamma*dS[t] (39)
     const real dS_via_t = gamma_ * dS_t;
     dS_t_rows[row * (H*K) + unit] = dS_t;
     dS_via_t_rows[row * (H*K) + unit] = dS_via_t;
@@ -1241,7 +1247,7 @@ __device__ inline void backward_4_unit(
     const real* W_g_x_k_q_v_t_rows,
     real* dW_g_x_to_dv_along_t_rows,
     const backward_4_in& in) {
-    // dv_along[t] = dS[t].T @ k[t]
+    // dv_along[t] = dS[t].T @ k[t] (40)
     real dv_along_t = 0;
     for (int k = 0; k < K; ++k) dv_along_t += dS_t_rows[row * (H*K) + k*H + unit] * W_g_x_k_q_v_t_rows[row * (2*H + 2*K)
         + H + k];
@@ -1274,7 +1280,7 @@ __device__ inline void backward_5_unit(
     real* dW_g_x_to_dv_along_t_rows,
     const backward_5_in& in) {
     const int lane = threadIdx.x % 32;
-    // dk_along[t] = dS[t] @ v[t]
+    // dk_along[t] = dS[t] @ v[t] (41)
     real dk_along_t = 0;
     for (int k = lane; k < H; k += 32) dk_along_t += dS_t_rows[row * (H*K) + unit*H + k] * W_g_x_k_q_v_t_rows[row * (2*H
         + 2*K) + H + 2*K + k];

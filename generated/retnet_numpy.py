@@ -6,7 +6,7 @@ queries and keys by position (xPos); over one head, group normalisation is layer
 
 The cell retnet as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive retnet``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "b1af649b948b07f0"
+STAMP = "3e06148435646575"
 
 
 class Params(Mapping[str, Any]):
@@ -335,13 +335,13 @@ def _forward_sweep(
     gamma = 0.96875
     W_o_T = params.stack("W_o", "W_o").T
 
-    # W_g_x[t] = W_g @ x[t]
-    # k[t] = W_k @ x[t] (key)
-    # q[t] = W_q @ x[t] (query)
-    # v[t] = W_v @ x[t] (value)
+    # W_g_x[t] = W_g @ x[t] (15)
+    # k[t] = W_k @ x[t] (key) (6)
+    # q[t] = W_q @ x[t] (query) (5)
+    # v[t] = W_v @ x[t] (value) (7)
     W_g_x_to_v = W_g_x_k_q_v
     np.matmul(x_rows, W_g_to_W_v_T, out=W_g_x_to_v)
-    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
     W_g_x = W_g_x_k_q_v[:, : H]
     np.subtract(0, W_g_x, out=sigmoid_W_g_x)
     np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
@@ -353,7 +353,7 @@ def _forward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n].reshape(-1, K, H)
-        # S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+        # S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (8)
         S_t1 = S_KxH[at_1_0[t]]
         k_t = k_Kx1[at_0[t]]
         v_t = v_1xH[at_0[t]]
@@ -362,34 +362,34 @@ def _forward_sweep(
         np.multiply(k_t, v_t, out=work1_t)
         np.add(S_t, work1_t, out=S_t)
 
-    # o[t] = S[t].T @ q[t] (retention)
+    # o[t] = S[t].T @ q[t] (retention) (9)
     o_ = o.reshape(-1, H, 1)
     S_ = S[batch :].reshape(-1, K, H)
     q = W_g_x_k_q_v[:, H + K : H + 2*K].reshape(-1, K, 1)
     np.matmul(S_.transpose(0, 2, 1), q, out=o_)
-    # sum_o[t] = sum(o[t])
+    # sum_o[t] = sum(o[t]) (15)
     np.add.reduce(o, axis=1, keepdims=True, out=sum_o)
-    # centred_o[t] = o[t] - sum_o[t]/H
+    # centred_o[t] = o[t] - sum_o[t]/H (15)
     np.divide(sum_o, H, out=centred_o)
     np.subtract(o, centred_o, out=centred_o)
-    # square_o[t] = centred_o[t]**2
+    # square_o[t] = centred_o[t]**2 (15)
     np.square(centred_o, out=square_o)
-    # sum_square_o[t] = sum(square_o[t])
+    # sum_square_o[t] = sum(square_o[t]) (15)
     sum_square_o = std_o
     np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o)
-    # std_squared_o[t] = sum_square_o[t]/H + 1e-05
+    # std_squared_o[t] = sum_square_o[t]/H + 1e-05 (15)
     std_squared_o = sum_square_o
     np.divide(sum_square_o, H, out=std_squared_o)
     np.add(std_squared_o, 1e-05, out=std_squared_o)
-    # std_o[t] = sqrt(std_squared_o[t])
+    # std_o[t] = sqrt(std_squared_o[t]) (15)
     std_o_ = sum_square_o
     np.sqrt(std_squared_o, out=std_o_)
-    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (15)
     W_g_x_ = W_g_x_k_q_v[:, : H]
     np.multiply(W_g_x_, sigmoid_W_g_x, out=a_y)
     np.multiply(a_y, centred_o, out=a_y)
     np.divide(a_y, std_o_, out=a_y)
-    # y[t] = W_o @ a_y[t] (gated output)
+    # y[t] = W_o @ a_y[t] (gated output) (15)
     np.matmul(a_y, W_o_T, out=y)
 
     S_last = S[pack.last(1, 1, True)]
@@ -492,25 +492,25 @@ def _backward_sweep(
     dS_KxH = dS.reshape(-1, K, H)
     gamma = 0.96875
 
-    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+    # sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
     W_g_x = W_g_x_k_q_v[:, : H]
     np.subtract(0, W_g_x, out=sigmoid_W_g_x)
     np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
     np.add(sigmoid_W_g_x, 1, out=sigmoid_W_g_x)
     np.divide(1, sigmoid_W_g_x, out=sigmoid_W_g_x)
-    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+    # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (15)
     np.multiply(W_g_x, sigmoid_W_g_x, out=a_y)
     np.multiply(a_y, centred_o, out=a_y)
     np.divide(a_y, std_o, out=a_y)
-    # da_y[t] = W_o.T @ dy[t]
+    # da_y[t] = W_o.T @ dy[t] (37)
     np.matmul(dy_rows, W_o, out=da_y)
-    # dsigmoid_W_g_x[t] = da_y[t]*W_g_x[t]*centred_o[t]/std_o[t]
+    # dsigmoid_W_g_x[t] = da_y[t]*W_g_x[t]*centred_o[t]/std_o[t] (43)
     dsigmoid_W_g_x = dW_g_x_to_dv_along[:, : H]
     np.multiply(da_y, W_g_x, out=dsigmoid_W_g_x)
     np.multiply(dsigmoid_W_g_x, centred_o, out=dsigmoid_W_g_x)
     np.divide(dsigmoid_W_g_x, std_o, out=dsigmoid_W_g_x)
     # dW_g_x[t] = dsigmoid_W_g_x[t]*sigmoid_W_g_x[t]*(1 - sigmoid_W_g_x[t]) +
-    #     da_y[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+    #     da_y[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (43)
     dW_g_x = dsigmoid_W_g_x
     np.multiply(dsigmoid_W_g_x, sigmoid_W_g_x, out=dW_g_x)
     np.subtract(1, sigmoid_W_g_x, out=work1)
@@ -519,78 +519,78 @@ def _backward_sweep(
     np.multiply(work1, centred_o, out=work1)
     np.divide(work1, std_o, out=work1)
     np.add(dW_g_x, work1, out=dW_g_x)
-    # dstd_o_each[t] = da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]
+    # dstd_o_each[t] = da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t] (37)
     np.multiply(da_y, W_g_x, out=dstd_o_each)
     np.multiply(dstd_o_each, sigmoid_W_g_x, out=dstd_o_each)
     np.multiply(dstd_o_each, centred_o, out=dstd_o_each)
-    # dstd_o_sum[t] = sum(dstd_o_each[t])
+    # dstd_o_sum[t] = sum(dstd_o_each[t]) (37)
     dstd_o_sum = dsum_square_o
     np.add.reduce(dstd_o_each, axis=1, keepdims=True, out=dstd_o_sum)
-    # dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2
+    # dstd_o[t] = -dstd_o_sum[t]/std_o[t]**2 (37)
     dstd_o = dstd_o_sum
     np.square(std_o, out=work1_)
     np.divide(dstd_o_sum, work1_, out=dstd_o)
     np.multiply(dstd_o, -1, out=dstd_o)
-    # dstd_squared_o[t] = dstd_o[t]/(2*std_o[t])
+    # dstd_squared_o[t] = dstd_o[t]/(2*std_o[t]) (37)
     dstd_squared_o = dstd_o_sum
     np.divide(dstd_o, std_o, out=dstd_squared_o)
     np.divide(dstd_squared_o, 2, out=dstd_squared_o)
-    # dsum_square_o[t] = dstd_squared_o[t]/H
+    # dsum_square_o[t] = dstd_squared_o[t]/H (37)
     dsum_square_o_ = dstd_o_sum
     np.divide(dstd_squared_o, H, out=dsum_square_o_)
-    # dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]/std_o[t]
+    # dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]/std_o[t] (37)
     np.multiply(da_y, W_g_x, out=dcentred_o)
     np.multiply(dcentred_o, sigmoid_W_g_x, out=dcentred_o)
     np.divide(dcentred_o, std_o, out=dcentred_o)
     np.multiply(2, dsum_square_o_, out=work1)
     np.multiply(work1, centred_o, out=work1)
     np.add(work1, dcentred_o, out=dcentred_o)
-    # dsum_o_sum[t] = sum(dcentred_o[t])
+    # dsum_o_sum[t] = sum(dcentred_o[t]) (37)
     dsum_o_sum = dsum_o
     np.add.reduce(dcentred_o, axis=1, keepdims=True, out=dsum_o_sum)
-    # dsum_o[t] = -dsum_o_sum[t]/H
+    # dsum_o[t] = -dsum_o_sum[t]/H (37)
     dsum_o_ = dsum_o_sum
     np.divide(dsum_o_sum, H, out=dsum_o_)
     np.multiply(dsum_o_, -1, out=dsum_o_)
-    # do[t] = dsum_o[t] + dcentred_o[t]
+    # do[t] = dsum_o[t] + dcentred_o[t] (37)
     np.add(dsum_o_, dcentred_o, out=do)
-    # dq[t] = S[t] @ do[t]
+    # dq[t] = S[t] @ do[t] (42)
     dq = dW_g_x_to_dv_along[:, H + K : H + 2*K].reshape(-1, K, 1)
     S_ = S[batch :].reshape(-1, K, H)
     do_ = do.reshape(-1, H, 1)
     np.matmul(S_, do_, out=dq)
 
     for t in reversed(range(len(pack.counts))):
-        # dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1]
+        # dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1] (39)
         q_t = q_Kx1[at_0[t]]
         do_t = do_1xH[at_0[t]]
         dS_via_next = dS_via_KxH[ring_1[t]]
         dS_t = dS_KxH[at_0[t]]
         np.multiply(q_t, do_t, out=dS_t)
         np.add(dS_t, dS_via_next, out=dS_t)
-        # dS_via[t] = gamma*dS[t]
+        # dS_via[t] = gamma*dS[t] (39)
         dS_t_ = dS[at_0[t]]
         dS_via_t = dS_via[ring_1_0[t]]
         np.multiply(gamma, dS_t_, out=dS_via_t)
 
-    # dW_o = sum of outer(dy[t], a_y[t])
+    # dW_o = sum of outer(dy[t], a_y[t]) (54)
     np.matmul(dy_rows.T, a_y, out=dW_o)
-    # dv_along[t] = dS[t].T @ k[t]
+    # dv_along[t] = dS[t].T @ k[t] (40)
     dv_along = dW_g_x_to_dv_along[:, H + 2*K :].reshape(-1, H, 1)
     dS_ = dS.reshape(-1, K, H)
     k = W_g_x_k_q_v[:, H : H + K].reshape(-1, K, 1)
     np.matmul(dS_.transpose(0, 2, 1), k, out=dv_along)
-    # dk_along[t] = dS[t] @ v[t]
+    # dk_along[t] = dS[t] @ v[t] (41)
     dk_along = dW_g_x_to_dv_along[:, H : H + K].reshape(-1, K, 1)
     v = W_g_x_k_q_v[:, H + 2*K :].reshape(-1, H, 1)
     np.matmul(dS_, v, out=dk_along)
     if need_x:
-        # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_g.T @ dW_g_x[t]
+        # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_g.T @ dW_g_x[t] (43)
         np.matmul(dW_g_x_to_dv_along, W_g_to_W_v, out=dx_)
-    # dW_g = sum of outer(dW_g_x[t], x[t])
-    # dW_k = sum of outer(dk_along[t], x[t])
-    # dW_q = sum of outer(dq[t], x[t])
-    # dW_v = sum of outer(dv_along[t], x[t])
+    # dW_g = sum of outer(dW_g_x[t], x[t]) (53)
+    # dW_k = sum of outer(dk_along[t], x[t]) (51)
+    # dW_q = sum of outer(dq[t], x[t]) (50)
+    # dW_v = sum of outer(dv_along[t], x[t]) (52)
     np.matmul(dW_g_x_to_dv_along.T, x_, out=dW_g_to_dW_v)
 
     dS_first = dS_via[pack.first(1)]
@@ -689,19 +689,19 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_g_x[t] = W_g @ x[t]
-        # k[t] = W_k @ x[t] (key)
-        # q[t] = W_q @ x[t] (query)
-        # v[t] = W_v @ x[t] (value)
+        # W_g_x[t] = W_g @ x[t] (15)
+        # k[t] = W_k @ x[t] (key) (6)
+        # q[t] = W_q @ x[t] (query) (5)
+        # v[t] = W_v @ x[t] (value) (7)
         W_g_x_to_v_t = W_g_x_k_q_v
         np.matmul(x_t_, W_g_to_W_v_T, out=W_g_x_to_v_t)
-        # sigmoid_W_g_x[t] = sigmoid(W_g_x[t])
+        # sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
         W_g_x_t = W_g_x_k_q_v[:, : H]
         np.subtract(0, W_g_x_t, out=sigmoid_W_g_x)
         np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
         np.add(sigmoid_W_g_x, 1, out=sigmoid_W_g_x)
         np.divide(1, sigmoid_W_g_x, out=sigmoid_W_g_x)
-        # S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory)
+        # S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (8)
         S_t1_ = S_t1.reshape(-1, K, H)
         k_t = W_g_x_k_q_v[:, H : H + K].reshape(-1, K, 1)
         v_t = W_g_x_k_q_v[:, H + 2*K :].reshape(-1, 1, H)
@@ -710,32 +710,32 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(gamma, S_t1_, out=S_t)
         np.multiply(k_t, v_t, out=work1_t)
         np.add(S_t, work1_t, out=S_t)
-        # o[t] = S[t].T @ q[t] (retention)
+        # o[t] = S[t].T @ q[t] (retention) (9)
         o_t = o.reshape(-1, H, 1)
         q_t = W_g_x_k_q_v[:, H + K : H + 2*K].reshape(-1, K, 1)
         np.matmul(S_t.transpose(0, 2, 1), q_t, out=o_t)
-        # sum_o[t] = sum(o[t])
+        # sum_o[t] = sum(o[t]) (15)
         np.add.reduce(o, axis=1, keepdims=True, out=sum_o)
-        # centred_o[t] = o[t] - sum_o[t]/H
+        # centred_o[t] = o[t] - sum_o[t]/H (15)
         np.divide(sum_o, H, out=centred_o)
         np.subtract(o, centred_o, out=centred_o)
-        # square_o[t] = centred_o[t]**2
+        # square_o[t] = centred_o[t]**2 (15)
         np.square(centred_o, out=square_o)
-        # sum_square_o[t] = sum(square_o[t])
+        # sum_square_o[t] = sum(square_o[t]) (15)
         sum_square_o_t = std_o
         np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o_t)
-        # std_squared_o[t] = sum_square_o[t]/H + 1e-05
+        # std_squared_o[t] = sum_square_o[t]/H + 1e-05 (15)
         std_squared_o_t = sum_square_o_t
         np.divide(sum_square_o_t, H, out=std_squared_o_t)
         np.add(std_squared_o_t, 1e-05, out=std_squared_o_t)
-        # std_o[t] = sqrt(std_squared_o[t])
+        # std_o[t] = sqrt(std_squared_o[t]) (15)
         std_o_t = sum_square_o_t
         np.sqrt(std_squared_o_t, out=std_o_t)
-        # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t]
+        # a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (15)
         np.multiply(W_g_x_t, sigmoid_W_g_x, out=a_y)
         np.multiply(a_y, centred_o, out=a_y)
         np.divide(a_y, std_o_t, out=a_y)
-        # y[t] = W_o @ a_y[t] (gated output)
+        # y[t] = W_o @ a_y[t] (gated output) (15)
         np.matmul(a_y, W_o_T, out=y)
 
         state = {
@@ -917,11 +917,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -934,7 +940,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

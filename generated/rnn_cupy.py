@@ -4,7 +4,7 @@ Elman (1990), Finding structure in time. Same cell as torch.nn.RNN.
 
 The cell rnn as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive rnn``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "bc0f4082fda69591"
+STAMP = "d3ea396170503e6d"
 
 
 class Params(Mapping[str, Any]):
@@ -330,10 +330,10 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     U_T = U.T
 
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (8)
     W_x = a_h_in
     cp.matmul(x_rows, W_T, out=W_x)
-    # a_h_in[t] = W_x[t] + b
+    # a_h_in[t] = W_x[t] + b (8)
     _launch_units(kernels.forward_1, pack.size, H, H, a_h_in, b)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -342,12 +342,12 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # U_h[t] = U @ h[t-1]
+        # U_h[t] = U @ h[t-1] (8)
         h_t1 = h[at_1_0[t]]
         U_h_t = h[at_1[t]]
         cp.matmul(h_t1, U_T, out=U_h_t)
-        # a_h[t] = U_h[t] + a_h_in[t]
-        # h[t] = tanh(a_h[t]) (hidden state)
+        # a_h[t] = U_h[t] + a_h_in[t] (8)
+        # h[t] = tanh(a_h[t]) (hidden state) (9)
         _launch_units(kernels.forward_2, n, H, H, h, at_1[t].start, a_h_in, at_0[t].start)
 
     h_last = h[pack.last(1, 1, True)]
@@ -435,26 +435,26 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dh[t] = dy[t] + dh_back[t+1]
-        # da_h[t] = dh[t]*(1 - h[t]**2)
+        # dh[t] = dy[t] + dh_back[t+1] (17)
+        # da_h[t] = dh[t]*(1 - h[t]**2) (18)
         _launch_units(
             kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dh_back, ring_1[t].start, h, at_1[t].start, da_h,
             at_0[t].start,
         )
-        # dh_back[t] = U.T @ da_h[t]
+        # dh_back[t] = U.T @ da_h[t] (17)
         da_h_t = da_h[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_h_t, U, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W.T @ da_h[t]
+        # dx[t] = W.T @ da_h[t] (19)
         cp.matmul(da_h, W, out=dx_)
-    # dW = sum of outer(da_h[t], x[t])
+    # dW = sum of outer(da_h[t], x[t]) (26)
     cp.matmul(da_h.T, x_, out=dW)
-    # dU = sum of outer(da_h[t], h[t-1])
+    # dU = sum of outer(da_h[t], h[t-1]) (27)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(da_h.T, h_t1, out=dU)
-    # db = sum of da_h[t]
+    # db = sum of da_h[t] (28)
     cp.matmul(ones, da_h, out=db.reshape(1, -1))
 
     dh_first = dh_back[pack.first(1)]
@@ -494,16 +494,16 @@ def step(
     h_t1 = h_before[0]
     U_T = params.stack("U", "U").T
 
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (8)
     W_x_t = a_h_in
     cp.matmul(x_t_, W_T, out=W_x_t)
-    # a_h_in[t] = W_x[t] + b
+    # a_h_in[t] = W_x[t] + b (8)
     _launch_units(kernels.forward_1, batch, H, H, a_h_in, b)
-    # U_h[t] = U @ h[t-1]
+    # U_h[t] = U @ h[t-1] (8)
     U_h_t = h
     cp.matmul(h_t1, U_T, out=U_h_t)
-    # a_h[t] = U_h[t] + a_h_in[t]
-    # h[t] = tanh(a_h[t]) (hidden state)
+    # a_h[t] = U_h[t] + a_h_in[t] (8)
+    # h[t] = tanh(a_h[t]) (hidden state) (9)
     _launch_units(kernels.forward_2, batch, H, H, h, 0, a_h_in, 0)
     h_t = U_h_t
 
@@ -673,11 +673,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -690,7 +696,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -841,7 +847,7 @@ __device__ inline void forward_1_unit(
     real* a_h_in_t_rows,
     const real* b,
     const forward_1_in& in) {
-    // a_h_in[t] = W_x[t] + b
+    // a_h_in[t] = W_x[t] + b (8)
     const real a_h_in_t = in.W_x_t + in.b;
     a_h_in_t_rows[row * H + unit] = a_h_in_t;
 }
@@ -870,9 +876,9 @@ __device__ inline void forward_2_unit(
     real* h_t_rows,
     const real* a_h_in_t_rows,
     const forward_2_in& in) {
-    // a_h[t] = U_h[t] + a_h_in[t]
+    // a_h[t] = U_h[t] + a_h_in[t] (8)
     const real a_h_t = in.U_h_t + in.a_h_in_t;
-    // h[t] = tanh(a_h[t]) (hidden state)
+    // h[t] = tanh(a_h[t]) (hidden state) (9)
     const real h_t = tanh(a_h_t);
     h_t_rows[row * H + unit] = h_t;
 }
@@ -906,9 +912,9 @@ __device__ inline void backward_1_unit(
     const real* h_t_rows,
     real* da_h_t_rows,
     const backward_1_in& in) {
-    // dh[t] = dy[t] + dh_back[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] (17)
     const real dh_t = in.dy_t + in.dh_back_next;
-    // da_h[t] = dh[t]*(1 - h[t]**2)
+    // da_h[t] = dh[t]*(1 - h[t]**2) (18)
     const real da_h_t = dh_t * (1 - in.h_t * in.h_t);
     da_h_t_rows[row * H + unit] = da_h_t;
 }
@@ -1401,7 +1407,7 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && first + row < following)
                     forward_2_ahead(row, unit, H, h_t_ahead, a_h_in_t_ahead);
             }
-            // U_h[t] = U @ h[t-1]
+            // U_h[t] = U @ h[t-1] (8)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1512,7 +1518,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U.T @ da_h[t]
+            // dh_back[t] = U.T @ da_h[t] (17)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, da_h + (sequence.whole(0, t) + first)*H, H,
                 (int)rows);
             __syncthreads();

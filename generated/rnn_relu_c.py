@@ -6,7 +6,7 @@ torch.nn.RNN with nonlinearity="relu".
 The cell rnn_relu as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive rnn_relu``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "85b863340bf91281"
+STAMP = "92c0e1dd954caab9"
 
 
 class Params(Mapping[str, Any]):
@@ -716,11 +716,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -733,7 +739,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1533,7 +1539,7 @@ static void forward_1(
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real W_x_t = a_h_in_t_row[unit];
-            // a_h_in[t] = W_x[t] + b
+            // a_h_in[t] = W_x[t] + b (8)
             const real a_h_in_t = W_x_t + b[unit];
             a_h_in_t_row[unit] = a_h_in_t;
         }
@@ -1554,9 +1560,9 @@ static void forward_2(
         for (long long unit = 0; unit < H; ++unit) {
             const real U_h_t = a_h_t_row[unit];
             const real a_h_in_t = a_h_in_t_row[unit];
-            // a_h[t] = U_h[t] + a_h_in[t]
+            // a_h[t] = U_h[t] + a_h_in[t] (8)
             const real a_h_t = U_h_t + a_h_in_t;
-            // h[t] = relu(a_h[t]) (hidden state)
+            // h[t] = relu(a_h[t]) (hidden state) (9)
             const real h_t = relu(a_h_t);
             a_h_t_row[unit] = a_h_t;
             h_t_row[unit] = h_t;
@@ -1581,9 +1587,9 @@ static void backward_1(
             const real dy_t = dy_t_row[unit];
             const real dh_back_next = dh_back_next_row[unit];
             const real a_h_t = a_h_t_row[unit];
-            // dh[t] = dy[t] + dh_back[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] (17)
             const real dh_t = dy_t + dh_back_next;
-            // da_h[t] = dh[t]*greater(a_h[t], 0)
+            // da_h[t] = dh[t]*greater(a_h[t], 0) (18)
             const real da_h_t = dh_t * (real)(a_h_t > 0);
             da_h_t_row[unit] = da_h_t;
         }
@@ -1636,7 +1642,7 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_x[t] = W @ x[t]
+            // W_x[t] = W @ x[t] (8)
             multiply(
                 a->a_h_in + (first - base)*a->H, a->H, a->x + first*a->D, a->D, call->packed_W, rows, a->D, a->H,
                 0);
@@ -1649,7 +1655,7 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_h[t] = U @ h[t-1]
+                // U_h[t] = U @ h[t-1] (8)
                 multiply(
                     a->a_h + (a->kept_0[t] + first)*a->H, a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U, rows, a->H, a->H, 0);
@@ -1741,7 +1747,7 @@ static void run_backward_part(void *given, struct member *me) {
                 backward_1(
                     rows, a->H, a->dy + (a->starts_0[t] + first)*a->H, a->dh_back + (a->ring_1[t + 1] + first)*a->H,
                     a->a_h + (a->starts_0[t] + first)*a->H, a->da_h + (a->starts_0[t] - base + first)*a->H);
-                // dh_back[t] = U.T @ da_h[t]
+                // dh_back[t] = U.T @ da_h[t] (17)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H, a->da_h + (a->starts_0[t] - base + first)*a->H,
                     a->H, call->packed_U, rows, a->H, a->H, 0);
@@ -1754,27 +1760,27 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W.T @ da_h[t]
+                // dx[t] = W.T @ da_h[t] (19)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_h + (first - base)*a->H, a->H, call->packed_W, rows, a->H, a->D, 0);
             }
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dW = sum of outer(da_h[t], x[t])
+            // dW = sum of outer(da_h[t], x[t]) (26)
             gradient(
                 a->W_, a->D, a->da_h, a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi, number > 0, a->D,
                 scratch);
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dU = sum of outer(da_h[t], h[t-1])
+            // dU = sum of outer(da_h[t], h[t-1]) (27)
             gradient(
                 a->U_, a->H, a->da_h, a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H, a->past_1_0, base, total,
                 lo, hi, number > 0, a->H, scratch);
         }
         share(a->H, me, &lo, &hi);
-        // db = sum of da_h[t]
+        // db = sum of da_h[t] (28)
         sums(a->b, a->da_h, a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -1821,7 +1827,7 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_x[t] = W @ x[t]
+        // W_x[t] = W @ x[t] (8)
         multiply_plain(
             a->a_h_in + first*a->H, a->H, a->x + first*a->D, a->D, a->W, 1, a->D, rows, a->D, a->H, 0);
         forward_1(rows, a->H, a->a_h_in + first*a->H, a->b);
@@ -1830,7 +1836,7 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_h[t] = U @ h[t-1]
+        // U_h[t] = U @ h[t-1] (8)
         multiply_plain(
             a->a_h + first*a->H, a->H, a->h_1 + first*a->H, a->H, a->U, 1, a->H, rows, a->H, a->H, 0);
         forward_2(rows, a->H, a->a_h + first*a->H, a->a_h_in + first*a->H, a->h + first*a->H);

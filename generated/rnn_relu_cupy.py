@@ -5,7 +5,7 @@ torch.nn.RNN with nonlinearity="relu".
 
 The cell rnn_relu as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive rnn_relu``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "e166f12f243ab9b9"
+STAMP = "373d058147d0e2c1"
 
 
 class Params(Mapping[str, Any]):
@@ -343,10 +343,10 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     U_T = U.T
 
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (8)
     W_x = a_h_in
     cp.matmul(x_rows, W_T, out=W_x)
-    # a_h_in[t] = W_x[t] + b
+    # a_h_in[t] = W_x[t] + b (8)
     _launch_units(kernels.forward_1, pack.size, H, H, a_h_in, b)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -355,12 +355,12 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # U_h[t] = U @ h[t-1]
+        # U_h[t] = U @ h[t-1] (8)
         h_t1 = h[at_1_0[t]]
         U_h_t = a_h[kept_0[t]]
         cp.matmul(h_t1, U_T, out=U_h_t)
-        # a_h[t] = U_h[t] + a_h_in[t]
-        # h[t] = relu(a_h[t]) (hidden state)
+        # a_h[t] = U_h[t] + a_h_in[t] (8)
+        # h[t] = relu(a_h[t]) (hidden state) (9)
         _launch_units(kernels.forward_2, n, H, H, a_h, kept_0[t].start, a_h_in, at_0[t].start, h, at_1[t].start)
 
     h_last = h[pack.last(1, 1, True)]
@@ -449,26 +449,26 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dh[t] = dy[t] + dh_back[t+1]
-        # da_h[t] = dh[t]*greater(a_h[t], 0)
+        # dh[t] = dy[t] + dh_back[t+1] (17)
+        # da_h[t] = dh[t]*greater(a_h[t], 0) (18)
         _launch_units(
             kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dh_back, ring_1[t].start, a_h, at_0[t].start, da_h,
             at_0[t].start,
         )
-        # dh_back[t] = U.T @ da_h[t]
+        # dh_back[t] = U.T @ da_h[t] (17)
         da_h_t = da_h[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_h_t, U, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W.T @ da_h[t]
+        # dx[t] = W.T @ da_h[t] (19)
         cp.matmul(da_h, W, out=dx_)
-    # dW = sum of outer(da_h[t], x[t])
+    # dW = sum of outer(da_h[t], x[t]) (26)
     cp.matmul(da_h.T, x_, out=dW)
-    # dU = sum of outer(da_h[t], h[t-1])
+    # dU = sum of outer(da_h[t], h[t-1]) (27)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(da_h.T, h_t1, out=dU)
-    # db = sum of da_h[t]
+    # db = sum of da_h[t] (28)
     cp.matmul(ones, da_h, out=db.reshape(1, -1))
 
     dh_first = dh_back[pack.first(1)]
@@ -509,16 +509,16 @@ def step(
     h_t1 = h_before[0]
     U_T = params.stack("U", "U").T
 
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (8)
     W_x_t = a_h_in
     cp.matmul(x_t_, W_T, out=W_x_t)
-    # a_h_in[t] = W_x[t] + b
+    # a_h_in[t] = W_x[t] + b (8)
     _launch_units(kernels.forward_1, batch, H, H, a_h_in, b)
-    # U_h[t] = U @ h[t-1]
+    # U_h[t] = U @ h[t-1] (8)
     U_h_t = a_h
     cp.matmul(h_t1, U_T, out=U_h_t)
-    # a_h[t] = U_h[t] + a_h_in[t]
-    # h[t] = relu(a_h[t]) (hidden state)
+    # a_h[t] = U_h[t] + a_h_in[t] (8)
+    # h[t] = relu(a_h[t]) (hidden state) (9)
     _launch_units(kernels.forward_2, batch, H, H, a_h, 0, a_h_in, 0, h, 0)
 
     state = {
@@ -687,11 +687,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -704,7 +710,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -857,7 +863,7 @@ __device__ inline void forward_1_unit(
     real* a_h_in_t_rows,
     const real* b,
     const forward_1_in& in) {
-    // a_h_in[t] = W_x[t] + b
+    // a_h_in[t] = W_x[t] + b (8)
     const real a_h_in_t = in.W_x_t + in.b;
     a_h_in_t_rows[row * H + unit] = a_h_in_t;
 }
@@ -888,9 +894,9 @@ __device__ inline void forward_2_unit(
     const real* a_h_in_t_rows,
     real* h_t_rows,
     const forward_2_in& in) {
-    // a_h[t] = U_h[t] + a_h_in[t]
+    // a_h[t] = U_h[t] + a_h_in[t] (8)
     const real a_h_t = in.U_h_t + in.a_h_in_t;
-    // h[t] = relu(a_h[t]) (hidden state)
+    // h[t] = relu(a_h[t]) (hidden state) (9)
     const real h_t = relu(a_h_t);
     a_h_t_rows[row * H + unit] = a_h_t;
     h_t_rows[row * H + unit] = h_t;
@@ -925,9 +931,9 @@ __device__ inline void backward_1_unit(
     const real* a_h_t_rows,
     real* da_h_t_rows,
     const backward_1_in& in) {
-    // dh[t] = dy[t] + dh_back[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] (17)
     const real dh_t = in.dy_t + in.dh_back_next;
-    // da_h[t] = dh[t]*greater(a_h[t], 0)
+    // da_h[t] = dh[t]*greater(a_h[t], 0) (18)
     const real da_h_t = dh_t * (real)(in.a_h_t > 0);
     da_h_t_rows[row * H + unit] = da_h_t;
 }
@@ -1429,7 +1435,7 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && first + row < following)
                     forward_2_ahead(row, unit, H, a_h_t_ahead, a_h_in_t_ahead, h_t_ahead);
             }
-            // U_h[t] = U @ h[t-1]
+            // U_h[t] = U @ h[t-1] (8)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1540,7 +1546,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U.T @ da_h[t]
+            // dh_back[t] = U.T @ da_h[t] (17)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, da_h + (sequence.whole(0, t) + first)*H, H,
                 (int)rows);
             __syncthreads();

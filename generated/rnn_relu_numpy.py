@@ -5,7 +5,7 @@ torch.nn.RNN with nonlinearity="relu".
 
 The cell rnn_relu as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive rnn_relu``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "cb688b8509765218"
+STAMP = "3958e1071c0ffe92"
 
 
 class Params(Mapping[str, Any]):
@@ -321,23 +321,23 @@ def _forward_sweep(
     W_T = params.stack("W", "W").T
     U_T = params.stack("U", "U").T
 
-    # W_x[t] = W @ x[t]
+    # W_x[t] = W @ x[t] (8)
     W_x = a_h_in
     np.matmul(x_rows, W_T, out=W_x)
-    # a_h_in[t] = W_x[t] + b
+    # a_h_in[t] = W_x[t] + b (8)
     a_h_in_ = W_x
     np.add(W_x, b, out=a_h_in_)
 
     for t in range(len(pack.counts)):
-        # U_h[t] = U @ h[t-1]
+        # U_h[t] = U @ h[t-1] (8)
         h_t1 = h[at_1_0[t]]
         U_h_t = a_h[kept_0[t]]
         np.matmul(h_t1, U_T, out=U_h_t)
-        # a_h[t] = U_h[t] + a_h_in[t]
+        # a_h[t] = U_h[t] + a_h_in[t] (8)
         a_h_in_t = a_h_in[at_0[t]]
         a_h_t = U_h_t
         np.add(U_h_t, a_h_in_t, out=a_h_t)
-        # h[t] = relu(a_h[t]) (hidden state)
+        # h[t] = relu(a_h[t]) (hidden state) (9)
         h_t = h[at_1[t]]
         np.maximum(a_h_t, 0, out=h_t)
 
@@ -427,29 +427,29 @@ def _backward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # dh[t] = dy[t] + dh_back[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] (17)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_t = da_h[at_0[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
-        # da_h[t] = dh[t]*greater(a_h[t], 0)
+        # da_h[t] = dh[t]*greater(a_h[t], 0) (18)
         a_h_t = a_h[at_0[t]]
         da_h_t = dh_t
         np.greater(a_h_t, 0, out=work1_t)
         np.multiply(dh_t, work1_t, out=da_h_t)
-        # dh_back[t] = U.T @ da_h[t]
+        # dh_back[t] = U.T @ da_h[t] (17)
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_h_t, U, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W.T @ da_h[t]
+        # dx[t] = W.T @ da_h[t] (19)
         np.matmul(da_h, W, out=dx_)
-    # dW = sum of outer(da_h[t], x[t])
+    # dW = sum of outer(da_h[t], x[t]) (26)
     np.matmul(da_h.T, x_, out=dW)
-    # dU = sum of outer(da_h[t], h[t-1])
+    # dU = sum of outer(da_h[t], h[t-1]) (27)
     h_t1 = h[pack.past(1, 0)]
     np.matmul(da_h.T, h_t1, out=dU)
-    # db = sum of da_h[t]
+    # db = sum of da_h[t] (28)
     np.matmul(ones, da_h, out=db.reshape(1, -1))
 
     dh_first = dh_back[pack.first(1)]
@@ -539,19 +539,19 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_x[t] = W @ x[t]
+        # W_x[t] = W @ x[t] (8)
         W_x_t = a_h_in
         np.matmul(x_t_, W_T, out=W_x_t)
-        # a_h_in[t] = W_x[t] + b
+        # a_h_in[t] = W_x[t] + b (8)
         a_h_in_t = W_x_t
         np.add(W_x_t, b, out=a_h_in_t)
-        # U_h[t] = U @ h[t-1]
+        # U_h[t] = U @ h[t-1] (8)
         U_h_t = a_h
         np.matmul(h_t1, U_T, out=U_h_t)
-        # a_h[t] = U_h[t] + a_h_in[t]
+        # a_h[t] = U_h[t] + a_h_in[t] (8)
         a_h_t = U_h_t
         np.add(U_h_t, a_h_in_t, out=a_h_t)
-        # h[t] = relu(a_h[t]) (hidden state)
+        # h[t] = relu(a_h[t]) (hidden state) (9)
         np.maximum(a_h_t, 0, out=h)
 
         state = {
@@ -732,11 +732,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -749,7 +755,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -7,7 +7,7 @@ decay is exp(w), so that it is positive.
 The cell rwkv4 as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive rwkv4``.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "8d685f2e7f8cb256"
+STAMP = "9011c18cb4ecf68b"
 
 
 class Params(Mapping[str, Any]):
@@ -385,7 +385,7 @@ def _forward_sweep(
     starts_0 = np.array(pack.starts(0, True), np.int64)
     counts = np.array(pack.counts, np.int64)
 
-    # exp_w = exp(w)
+    # exp_w = exp(w) (35)
     np.exp(w, out=exp_w)
     # in C: a_r … y (25)
     _Call(
@@ -543,7 +543,7 @@ def _backward_sweep(
     counts = np.array(pack.counts, np.int64)
     ring_1 = np.array(pack.starts(1, False), np.int64)
 
-    # exp_w = exp(w)
+    # exp_w = exp(w) (35)
     np.exp(w, out=exp_w)
     # in C: a_r … da_k (54)
     _Call(
@@ -557,7 +557,7 @@ def _backward_sweep(
         ],
         pack.size * (15*D + 16*D*H + 127*H),
     )()
-    # dw = dexp_w*exp_w
+    # dw = dexp_w*exp_w (127)
     np.multiply(dexp_w, exp_w, out=dw)
     # in C: dmu_k_each … dmu_v (5)
     _Call(
@@ -699,7 +699,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # exp_w = exp(w)
+        # exp_w = exp(w) (35)
         np.exp(w, out=exp_w)
         # in C: a_r … y (25)
         run_step()
@@ -895,11 +895,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -912,7 +918,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1796,11 +1802,11 @@ static void forward_1(
         for (long long unit = 0; unit < D; ++unit) {
             const real x_t = x_t_row[unit];
             const real x_t1 = x_t1_row[unit];
-            // a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
+            // a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1] (23)
             const real a_r_t = mu_r[unit] * x_t + (1 - mu_r[unit]) * x_t1;
-            // a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
+            // a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
             const real a_k_t = mu_k[unit] * x_t + (1 - mu_k[unit]) * x_t1;
-            // a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+            // a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
             const real a_v_t = mu_v[unit] * x_t + (1 - mu_v[unit]) * x_t1;
             a_r_a_k_a_v_t_row[unit] = a_r_t;
             a_r_a_k_a_v_t_row[D + unit] = a_k_t;
@@ -1824,9 +1830,9 @@ static void forward_2(
         for (long long unit = 0; unit < H; ++unit) {
             const real W_r_a_r_t = r_t_row[unit];
             const real k_t = k_t_row[unit];
-            // r[t] = sigmoid(W_r_a_r[t]) (receptance)
+            // r[t] = sigmoid(W_r_a_r[t]) (receptance) (24)
             const real r_t = sigmoid(W_r_a_r_t);
-            // a_g[t] = u + k[t]
+            // a_g[t] = u + k[t] (29)
             const real a_g_t = u[unit] + k_t;
             r_t_row[unit] = r_t;
             a_g_t_row[unit] = a_g_t;
@@ -1862,21 +1868,21 @@ static void forward_3(
             const real a_t1 = a_t1_row[unit];
             const real v_t = v_t_row[unit];
             const real b_t1 = b_t1_row[unit];
-            // a_p[t] = p[t-1] - exp_w
+            // a_p[t] = p[t-1] - exp_w (35)
             const real a_p_t = p_t1 - exp_w[unit];
-            // p[t] = maximum(a_p[t], k[t]) (carried exponent)
+            // p[t] = maximum(a_p[t], k[t]) (carried exponent) (36)
             const real p_t = maximum(a_p_t, k_t);
-            // a_a[t] = p[t-1] - exp_w - p[t]
+            // a_a[t] = p[t-1] - exp_w - p[t] (37)
             const real a_a_t = p_t1 - exp_w[unit] - p_t;
-            // exp_in_a[t] = k[t] - p[t]
+            // exp_in_a[t] = k[t] - p[t] (38)
             const real exp_in_a_t = k_t - p_t;
-            // exp_a_a[t] = exp(a_a[t])
+            // exp_a_a[t] = exp(a_a[t]) (39)
             const real exp_a_a_t = exp(a_a_t);
-            // exp_exp_in_a[t] = exp(exp_in_a[t])
+            // exp_exp_in_a[t] = exp(exp_in_a[t]) (39)
             const real exp_exp_in_a_t = exp(exp_in_a_t);
-            // a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator)
+            // a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator) (39)
             const real a_t = exp_a_a_t * a_t1 + exp_exp_in_a_t * v_t;
-            // b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator)
+            // b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator) (40)
             const real b_t = exp_a_a_t * b_t1 + exp_exp_in_a_t;
             p_t_row[unit] = p_t;
             a_t_row[unit] = a_t;
@@ -1915,21 +1921,21 @@ static void forward_4(
             const real v_t = v_t_row[unit];
             const real b_t1 = b_t1_row[unit];
             const real r_t = r_t_row[unit];
-            // g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
+            // g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean) (30)
             const real g_t = maximum(p_t1, a_g_t);
-            // a_n[t] = p[t-1] - g[t]
+            // a_n[t] = p[t-1] - g[t] (31)
             const real a_n_t = p_t1 - g_t;
-            // exp_in_n[t] = u + k[t] - g[t]
+            // exp_in_n[t] = u + k[t] - g[t] (32)
             const real exp_in_n_t = u[unit] + k_t - g_t;
-            // exp_a_n[t] = exp(a_n[t])
+            // exp_a_n[t] = exp(a_n[t]) (33)
             const real exp_a_n_t = exp(a_n_t);
-            // exp_exp_in_n[t] = exp(exp_in_n[t])
+            // exp_exp_in_n[t] = exp(exp_in_n[t]) (33)
             const real exp_exp_in_n_t = exp(exp_in_n_t);
-            // n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
+            // n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator) (33)
             const real n_t = exp_a_n_t * a_t1 + exp_exp_in_n_t * v_t;
-            // d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
+            // d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator) (34)
             const real d_t = exp_a_n_t * b_t1 + exp_exp_in_n_t;
-            // a_y[t] = r[t]*n[t]/d[t]
+            // a_y[t] = r[t]*n[t]/d[t] (17)
             const real a_y_t = r_t * n_t / d_t;
             a_y_t_row[unit] = a_y_t;
         }
@@ -1951,7 +1957,7 @@ static void backward_1(
         for (long long unit = 0; unit < D; ++unit) {
             const real x_t = x_t_row[unit];
             const real x_t1 = x_t1_row[unit];
-            // a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
+            // a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1] (23)
             const real a_r_t = mu_r[unit] * x_t + (1 - mu_r[unit]) * x_t1;
             a_r_t_row[unit] = a_r_t;
         }
@@ -1993,23 +1999,23 @@ static void backward_2(
             const real v_t = v_t_row[unit];
             const real b_t1 = b_t1_row[unit];
             const real r_t = r_t_row[unit];
-            // a_g[t] = u + k[t]
+            // a_g[t] = u + k[t] (29)
             const real a_g_t = u[unit] + k_t;
-            // g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
+            // g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean) (30)
             const real g_t = maximum(p_t1, a_g_t);
-            // a_n[t] = p[t-1] - g[t]
+            // a_n[t] = p[t-1] - g[t] (31)
             const real a_n_t = p_t1 - g_t;
-            // exp_in_n[t] = u + k[t] - g[t]
+            // exp_in_n[t] = u + k[t] - g[t] (32)
             const real exp_in_n_t = u[unit] + k_t - g_t;
-            // exp_a_n[t] = exp(a_n[t])
+            // exp_a_n[t] = exp(a_n[t]) (33)
             const real exp_a_n_t = exp(a_n_t);
-            // exp_exp_in_n[t] = exp(exp_in_n[t])
+            // exp_exp_in_n[t] = exp(exp_in_n[t]) (33)
             const real exp_exp_in_n_t = exp(exp_in_n_t);
-            // n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
+            // n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator) (33)
             const real n_t = exp_a_n_t * a_t1 + exp_exp_in_n_t * v_t;
-            // d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
+            // d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator) (34)
             const real d_t = exp_a_n_t * b_t1 + exp_exp_in_n_t;
-            // a_y[t] = r[t]*n[t]/d[t]
+            // a_y[t] = r[t]*n[t]/d[t] (17)
             const real a_y_t = r_t * n_t / d_t;
             a_g_t_row[unit] = a_g_t;
             exp_a_n_exp_exp_in_n_t_row[unit] = exp_a_n_t;
@@ -2072,27 +2078,27 @@ static void backward_3(
             const real exp_a_n_t = exp_a_n_exp_exp_in_n_t_row[unit];
             const real a_g_t = a_g_t_row[unit];
             const real p_t1 = p_t1_row[unit];
-            // dd[t] = -da_y[t]*r[t]*n[t]/d[t]**2
+            // dd[t] = -da_y[t]*r[t]*n[t]/d[t]**2 (97)
             const real dd_t = -da_y_t * r_t * n_t / (d_t * d_t);
-            // dn[t] = da_y[t]*r[t]/d[t]
+            // dn[t] = da_y[t]*r[t]/d[t] (98)
             const real dn_t = da_y_t * r_t / d_t;
-            // dr[t] = da_y[t]*n[t]/d[t]
+            // dr[t] = da_y[t]*n[t]/d[t] (107)
             const real dr_t = da_y_t * n_t / d_t;
-            // dexp_exp_in_n[t] = dn[t]*v[t] + dd[t]
+            // dexp_exp_in_n[t] = dn[t]*v[t] + dd[t] (99)
             const real dexp_exp_in_n_t = dn_t * v_t + dd_t;
-            // dexp_a_n[t] = dn[t]*a[t-1] + dd[t]*b[t-1]
+            // dexp_a_n[t] = dn[t]*a[t-1] + dd[t]*b[t-1] (100)
             const real dexp_a_n_t = dn_t * a_t1 + dd_t * b_t1;
-            // dW_r_a_r[t] = dr[t]*r[t]*(1 - r[t])
+            // dW_r_a_r[t] = dr[t]*r[t]*(1 - r[t]) (108)
             const real dW_r_a_r_t = dr_t * r_t * (1 - r_t);
-            // dexp_in_n[t] = dexp_exp_in_n[t]*exp_exp_in_n[t]
+            // dexp_in_n[t] = dexp_exp_in_n[t]*exp_exp_in_n[t] (99)
             const real dexp_in_n_t = dexp_exp_in_n_t * exp_exp_in_n_t;
-            // da_n[t] = dexp_a_n[t]*exp_a_n[t]
+            // da_n[t] = dexp_a_n[t]*exp_a_n[t] (100)
             const real da_n_t = dexp_a_n_t * exp_a_n_t;
-            // dg[t] = -da_n[t] - dexp_in_n[t]
+            // dg[t] = -da_n[t] - dexp_in_n[t] (101)
             const real dg_t = -da_n_t - dexp_in_n_t;
-            // da_g[t] = dg[t]*(greater(a_g[t], p[t-1])/2 + greater_equal(a_g[t], p[t-1])/2)
+            // da_g[t] = dg[t]*(greater(a_g[t], p[t-1])/2 + greater_equal(a_g[t], p[t-1])/2) (102)
             const real da_g_t = dg_t * ((real)(a_g_t > p_t1) / 2 + (real)(a_g_t >= p_t1) / 2);
-            // du_each[t] = da_g[t] + dexp_in_n[t]
+            // du_each[t] = da_g[t] + dexp_in_n[t] (126)
             const real du_each_t = da_g_t + dexp_in_n_t;
             dd_t_row[unit] = dd_t;
             dn_t_row[unit] = dn_t;
@@ -2123,7 +2129,7 @@ static void backward_4(
             const real da_r_t = da_r_t_row[unit];
             const real x_t = x_t_row[unit];
             const real x_t1 = x_t1_row[unit];
-            // dmu_r_each[t] = da_r[t]*(x[t] - x[t-1])
+            // dmu_r_each[t] = da_r[t]*(x[t] - x[t-1]) (121)
             const real dmu_r_each_t = da_r_t * (x_t - x_t1);
             dmu_r_each_t_row[unit] = dmu_r_each_t;
         }
@@ -2200,38 +2206,38 @@ static void backward_5(
             const real dg_t = dg_t_row[unit];
             const real a_g_t = a_g_t_row[unit];
             const real da_n_t = da_n_dexp_in_n_t_row[unit];
-            // a_p[t] = p[t-1] - exp_w
+            // a_p[t] = p[t-1] - exp_w (35)
             const real a_p_t = p_t1 - exp_w[unit];
-            // a_a[t] = p[t-1] - exp_w - p[t]
+            // a_a[t] = p[t-1] - exp_w - p[t] (37)
             const real a_a_t = p_t1 - exp_w[unit] - p_t;
-            // exp_in_a[t] = k[t] - p[t]
+            // exp_in_a[t] = k[t] - p[t] (38)
             const real exp_in_a_t = k_t - p_t;
-            // db[t] = db_via[t+1]
+            // db[t] = db_via[t+1] (89)
             const real db_t = db_via_next;
-            // da[t] = da_via[t+1]
+            // da[t] = da_via[t+1] (91)
             const real da_t = da_via_next;
-            // exp_a_a[t] = exp(a_a[t])
+            // exp_a_a[t] = exp(a_a[t]) (39)
             const real exp_a_a_t = exp(a_a_t);
-            // exp_exp_in_a[t] = exp(exp_in_a[t])
+            // exp_exp_in_a[t] = exp(exp_in_a[t]) (39)
             const real exp_exp_in_a_t = exp(exp_in_a_t);
-            // dexp_exp_in_a[t] = da[t]*v[t] + db[t]
+            // dexp_exp_in_a[t] = da[t]*v[t] + db[t] (92)
             const real dexp_exp_in_a_t = da_t * v_t + db_t;
-            // dexp_a_a[t] = da[t]*a[t-1] + db[t]*b[t-1]
+            // dexp_a_a[t] = da[t]*a[t-1] + db[t]*b[t-1] (93)
             const real dexp_a_a_t = da_t * a_t1 + db_t * b_t1;
-            // dexp_in_a[t] = dexp_exp_in_a[t]*exp_exp_in_a[t]
+            // dexp_in_a[t] = dexp_exp_in_a[t]*exp_exp_in_a[t] (92)
             const real dexp_in_a_t = dexp_exp_in_a_t * exp_exp_in_a_t;
-            // da_a[t] = dexp_a_a[t]*exp_a_a[t]
+            // da_a[t] = dexp_a_a[t]*exp_a_a[t] (93)
             const real da_a_t = dexp_a_a_t * exp_a_a_t;
-            // da_via[t] = dn[t]*exp_a_n[t] + da[t]*exp_a_a[t]
+            // da_via[t] = dn[t]*exp_a_n[t] + da[t]*exp_a_a[t] (91)
             const real da_via_t = dn_t * exp_a_n_t + da_t * exp_a_a_t;
-            // db_via[t] = dd[t]*exp_a_n[t] + db[t]*exp_a_a[t]
+            // db_via[t] = dd[t]*exp_a_n[t] + db[t]*exp_a_a[t] (89)
             const real db_via_t = dd_t * exp_a_n_t + db_t * exp_a_a_t;
-            // dp[t] = -da_a[t] - dexp_in_a[t] + dp_via[t+1]
+            // dp[t] = -da_a[t] - dexp_in_a[t] + dp_via[t+1] (95)
             const real dp_t = -da_a_t - dexp_in_a_t + dp_via_next;
-            // da_p[t] = dp[t]*(greater(a_p[t], k[t])/2 + greater_equal(a_p[t], k[t])/2)
+            // da_p[t] = dp[t]*(greater(a_p[t], k[t])/2 + greater_equal(a_p[t], k[t])/2) (96)
             const real da_p_t = dp_t * ((real)(a_p_t > k_t) / 2 + (real)(a_p_t >= k_t) / 2);
             // dp_via[t] = dg[t]*(greater(p[t-1], a_g[t])/2 + greater_equal(p[t-1], a_g[t])/2) + da_n[t] + da_p[t] +
-            //     da_a[t]
+            //     da_a[t] (95)
             const real dp_via_t =
                 dg_t * ((real)(p_t1 > a_g_t) / 2 + (real)(p_t1 >= a_g_t) / 2) + da_n_t + da_p_t + da_a_t;
             a_p_t_row[unit] = a_p_t;
@@ -2264,9 +2270,9 @@ static void backward_6(
         for (long long unit = 0; unit < D; ++unit) {
             const real x_t = x_t_row[unit];
             const real x_t1 = x_t1_row[unit];
-            // a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
+            // a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
             const real a_k_t = mu_k[unit] * x_t + (1 - mu_k[unit]) * x_t1;
-            // a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+            // a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
             const real a_v_t = mu_v[unit] * x_t + (1 - mu_v[unit]) * x_t1;
             a_k_a_v_t_row[unit] = a_k_t;
             a_k_a_v_t_row[D + unit] = a_v_t;
@@ -2320,12 +2326,12 @@ static void backward_7(
             const real k_t = k_t_row[unit];
             const real a_p_t = a_p_t_row[unit];
             const real dexp_in_a_t = dexp_in_a_da_a_t_row[unit];
-            // dexp_w_each[t] = -da_p[t] - da_a[t]
+            // dexp_w_each[t] = -da_p[t] - da_a[t] (127)
             const real dexp_w_each_t = -da_p_t - da_a_t;
-            // dv[t] = dn[t]*exp_exp_in_n[t] + da[t]*exp_exp_in_a[t]
+            // dv[t] = dn[t]*exp_exp_in_n[t] + da[t]*exp_exp_in_a[t] (103)
             const real dv_t = dn_t * exp_exp_in_n_t + da_t * exp_exp_in_a_t;
             // dk[t] = da_g[t] + dexp_in_n[t] + dp[t]*(greater(k[t], a_p[t])/2 + greater_equal(k[t], a_p[t])/2) +
-            //     dexp_in_a[t]
+            //     dexp_in_a[t] (105)
             const real dk_t =
                 da_g_t + dexp_in_n_t + dp_t * ((real)(k_t > a_p_t) / 2 + (real)(k_t >= a_p_t) / 2) + dexp_in_a_t;
             dexp_w_each_t_row[unit] = dexp_w_each_t;
@@ -2363,11 +2369,11 @@ static void backward_8(
             const real x_t1 = x_t1_row[unit];
             const real da_v_t = da_v_t_row[unit];
             const real da_r_t = da_r_t_row[unit];
-            // dmu_k_each[t] = da_k[t]*(x[t] - x[t-1])
+            // dmu_k_each[t] = da_k[t]*(x[t] - x[t-1]) (123)
             const real dmu_k_each_t = da_k_t * (x_t - x_t1);
-            // dmu_v_each[t] = da_v[t]*(x[t] - x[t-1])
+            // dmu_v_each[t] = da_v[t]*(x[t] - x[t-1]) (125)
             const real dmu_v_each_t = da_v_t * (x_t - x_t1);
-            // dx_via[t] = da_r[t]*(1 - mu_r) + da_k[t]*(1 - mu_k) + da_v[t]*(1 - mu_v)
+            // dx_via[t] = da_r[t]*(1 - mu_r) + da_k[t]*(1 - mu_k) + da_v[t]*(1 - mu_v) (110)
             const real dx_via_t = da_r_t * (1 - mu_r[unit]) + da_k_t * (1 - mu_k[unit]) + da_v_t * (1 - mu_v[unit]);
             dmu_k_each_dmu_v_each_t_row[unit] = dmu_k_each_t;
             dmu_k_each_dmu_v_each_t_row[D + unit] = dmu_v_each_t;
@@ -2399,7 +2405,7 @@ static void backward_9(
             const real da_k_t = da_k_t_row[unit];
             const real da_v_t = da_v_t_row[unit];
             const real dx_via_next = dx_via_next_row[unit];
-            // dx[t] = da_r[t]*mu_r + da_k[t]*mu_k + da_v[t]*mu_v + dx_via[t+1]
+            // dx[t] = da_r[t]*mu_r + da_k[t]*mu_k + da_v[t]*mu_v + dx_via[t+1] (110)
             const real dx_t = da_r_t * mu_r[unit] + da_k_t * mu_k[unit] + da_v_t * mu_v[unit] + dx_via_next;
             dx_t_row[unit] = dx_t;
         }
@@ -2476,15 +2482,15 @@ static void run_forward_part(void *given, struct member *me) {
                 rows, a->D, a->mu_r, a->x + (1*a->batch + first)*a->D,
                 a->x + (a->starts_1[t] - a->starts_0[t] + first)*a->D, a->a_r_a_k_a_v + (first - base)*3*a->D,
                 a->mu_k, a->mu_v);
-            // W_r_a_r[t] = W_r @ a_r[t]
+            // W_r_a_r[t] = W_r @ a_r[t] (24)
             multiply(
                 a->r + first*a->H, a->H, a->a_r_a_k_a_v + (first - base)*3*a->D, 3*a->D, call->packed_W_r, rows,
                 a->D, a->H, 0);
-            // k[t] = W_k @ a_k[t] (key)
+            // k[t] = W_k @ a_k[t] (key) (26)
             multiply(
                 a->k_ + first*a->H, a->H, a->a_r_a_k_a_v + (first - base)*3*a->D + a->D, 3*a->D, call->packed_W_k,
                 rows, a->D, a->H, 0);
-            // v[t] = W_v @ a_v[t] (value)
+            // v[t] = W_v @ a_v[t] (value) (28)
             multiply(
                 a->v + first*a->H, a->H, a->a_r_a_k_a_v + (first - base)*3*a->D + 2*a->D, 3*a->D, call->packed_W_v,
                 rows, a->D, a->H, 0);
@@ -2515,7 +2521,7 @@ static void run_forward_part(void *given, struct member *me) {
                 a->u, a->k_ + first*a->H, a->a + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->v + first*a->H,
                 a->b + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->r + first*a->H,
                 a->a_y + (first - base)*a->H);
-            // y[t] = W_o @ a_y[t] (output)
+            // y[t] = W_o @ a_y[t] (output) (17)
             multiply(
                 a->y + first*a->D, a->D, a->a_y + (first - base)*a->H, a->H, call->packed_W_o, rows, a->H, a->D, 0);
         }
@@ -2663,7 +2669,7 @@ static void run_backward_part(void *given, struct member *me) {
                 a->a + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->v + first*a->H,
                 a->n + (first - base)*a->H, a->b + (a->starts_1[t] - a->starts_0[t] + first)*a->H,
                 a->d + (first - base)*a->H, a->r + first*a->H, a->a_y + (first - base)*a->H);
-            // da_y[t] = W_o.T @ dy[t]
+            // da_y[t] = W_o.T @ dy[t] (97)
             multiply(
                 a->da_y + (first - base)*a->H, a->H, a->dy + first*a->D, a->D, call->packed_W_o, rows, a->D, a->H,
                 0);
@@ -2676,7 +2682,7 @@ static void run_backward_part(void *given, struct member *me) {
                 a->dg + (first - base)*a->H, a->a_g + (first - base)*a->H,
                 a->p + (a->starts_1[t] - a->starts_0[t] + first)*a->H, a->da_g + (first - base)*a->H,
                 a->du_each + (first - base)*a->H);
-            // da_r[t] = W_r.T @ dW_r_a_r[t]
+            // da_r[t] = W_r.T @ dW_r_a_r[t] (108)
             multiply(
                 a->da_r + first*a->D, a->D, a->dW_r_a_r + (first - base)*a->H, a->H, call->packed_W_r, rows, a->H,
                 a->D, 0);
@@ -2711,23 +2717,23 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_r = sum of outer(dW_r_a_r[t], a_r[t])
+            // dW_r = sum of outer(dW_r_a_r[t], a_r[t]) (120)
             gradient(
                 a->W_r_, a->D, a->dW_r_a_r, a->H, NULL, 0, a->a_r, a->D, NULL, 0, total, lo, hi, number > 0, a->D,
                 scratch);
         }
         share(a->D, me, &lo, &hi);
         if (scratch) {
-            // dW_o = sum of outer(dy[t], a_y[t])
+            // dW_o = sum of outer(dy[t], a_y[t]) (128)
             gradient(
                 a->W_o_, a->H, a->dy, a->D, NULL, base, a->a_y, a->H, NULL, 0, total, lo, hi, number > 0, a->H,
                 scratch);
         }
         share(a->D, me, &lo, &hi);
-        // dmu_r = sum of dmu_r_each[t]
+        // dmu_r = sum of dmu_r_each[t] (121)
         sums(a->mu_r_, a->dmu_r_each, a->D, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // du = sum of du_each[t]
+        // du = sum of du_each[t] (126)
         sums(a->u_, a->du_each, a->H, NULL, 0, total, lo, hi, number > 0);
         meet(me);
         share(total, me, &lo, &hi);
@@ -2748,18 +2754,18 @@ static void run_backward_part(void *given, struct member *me) {
         }
         meet(me);
         share(a->H, me, &lo, &hi);
-        // dexp_w = sum of dexp_w_each[t]
+        // dexp_w = sum of dexp_w_each[t] (127)
         sums(a->dexp_w, a->dexp_w_each, a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_k = sum of outer(dk[t], a_k[t])
+            // dW_k = sum of outer(dk[t], a_k[t]) (122)
             gradient(
                 a->W_k, a->D, a->dk, a->H, NULL, 0, a->a_k_a_v, 2*a->D, NULL, 0, total, lo, hi, number > 0, a->D,
                 scratch);
         }
         share(a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_v = sum of outer(dv[t], a_v[t])
+            // dW_v = sum of outer(dv[t], a_v[t]) (124)
             gradient(
                 a->W_v, a->D, a->dv, a->H, NULL, 0, a->a_k_a_v + a->D, 2*a->D, NULL, 0, total, lo, hi, number > 0,
                 a->D, scratch);
@@ -2769,11 +2775,11 @@ static void run_backward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // da_v[t] = W_v.T @ dv[t]
+            // da_v[t] = W_v.T @ dv[t] (104)
             multiply(
                 a->da_v + first*a->D, a->D, a->dv + (first - base)*a->H, a->H, call->packed_W_v, rows, a->H, a->D,
                 0);
-            // da_k[t] = W_k.T @ dk[t]
+            // da_k[t] = W_k.T @ dk[t] (106)
             multiply(
                 a->da_k + first*a->D, a->D, a->dk + (first - base)*a->H, a->H, call->packed_W_k, rows, a->H, a->D,
                 0);
@@ -2841,8 +2847,8 @@ static void run_backward_2_part(void *given, struct member *me) {
     }
     meet(me);
     share(2*a->D, me, &lo, &hi);
-    // dmu_k = sum of dmu_k_each[t]
-    // dmu_v = sum of dmu_v_each[t]
+    // dmu_k = sum of dmu_k_each[t] (123)
+    // dmu_v = sum of dmu_v_each[t] (125)
     sums(a->mu_k_, a->dmu_k_each_dmu_v_each, 2*a->D, NULL, 0, a->total, lo, hi, 0);
 }
 
@@ -2938,15 +2944,15 @@ static void run_step_part(void *given, struct member *me) {
         forward_1(
             rows, a->D, a->mu_r, a->x + first*a->D, a->x_1 + first*a->D, a->a_r_a_k_a_v + first*3*a->D,
             a->mu_k, a->mu_v);
-        // W_r_a_r[t] = W_r @ a_r[t]
+        // W_r_a_r[t] = W_r @ a_r[t] (24)
         multiply_plain(
             a->r + first*a->H, a->H, a->a_r_a_k_a_v + first*3*a->D, 3*a->D, a->W_r, 1, a->D, rows, a->D, a->H,
             0);
-        // k[t] = W_k @ a_k[t] (key)
+        // k[t] = W_k @ a_k[t] (key) (26)
         multiply_plain(
             a->k_ + first*a->H, a->H, a->a_r_a_k_a_v + first*3*a->D + a->D, 3*a->D, a->W_k, 1, a->D, rows,
             a->D, a->H, 0);
-        // v[t] = W_v @ a_v[t] (value)
+        // v[t] = W_v @ a_v[t] (value) (28)
         multiply_plain(
             a->v + first*a->H, a->H, a->a_r_a_k_a_v + first*3*a->D + 2*a->D, 3*a->D, a->W_v, 1, a->D, rows,
             a->D, a->H, 0);
@@ -2968,7 +2974,7 @@ static void run_step_part(void *given, struct member *me) {
             rows, a->H, a->p_1 + first*a->H, a->a_g + first*a->H, a->u, a->k_ + first*a->H,
             a->a_1 + first*a->H, a->v + first*a->H, a->b_1 + first*a->H, a->r + first*a->H,
             a->a_y + first*a->H);
-        // y[t] = W_o @ a_y[t] (output)
+        // y[t] = W_o @ a_y[t] (output) (17)
         multiply_plain(
             a->y + first*a->D, a->D, a->a_y + first*a->H, a->H, a->W_o, 1, a->H, rows, a->H, a->D, 0);
     }

@@ -6,7 +6,7 @@ decay is exp(w), so that it is positive.
 
 The cell rwkv4 as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive rwkv4``.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "a4c8dcaa304837cb"
+STAMP = "778426f1e3337c85"
 
 
 class Params(Mapping[str, Any]):
@@ -392,25 +392,25 @@ def _forward_sweep(
     W_v_T = params.stack("W_v", "W_v").T
     W_o_T = params.stack("W_o", "W_o").T
 
-    # exp_w = exp(w)
+    # exp_w = exp(w) (35)
     cp.exp(w, out=exp_w)
-    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
-    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
-    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1] (23)
+    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
+    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
     x_t1 = x_rows[pack.past(1, 0)]
     _launch_units(kernels.forward_1, pack.size, D, D, mu_r, x_rows, 1 * batch, x_t1, a_r_a_k_a_v, mu_k, mu_v)
-    # W_r_a_r[t] = W_r @ a_r[t]
+    # W_r_a_r[t] = W_r @ a_r[t] (24)
     a_r = a_r_a_k_a_v[:, : D]
     W_r_a_r = r
     cp.matmul(a_r, W_r_T, out=W_r_a_r)
-    # k[t] = W_k @ a_k[t] (key)
+    # k[t] = W_k @ a_k[t] (key) (26)
     a_k = a_r_a_k_a_v[:, D : 2*D]
     cp.matmul(a_k, W_k_T, out=k)
-    # v[t] = W_v @ a_v[t] (value)
+    # v[t] = W_v @ a_v[t] (value) (28)
     a_v = a_r_a_k_a_v[:, 2*D :]
     cp.matmul(a_v, W_v_T, out=v)
-    # r[t] = sigmoid(W_r_a_r[t]) (receptance)
-    # a_g[t] = u + k[t]
+    # r[t] = sigmoid(W_r_a_r[t]) (receptance) (24)
+    # a_g[t] = u + k[t] (29)
     _launch_units(kernels.forward_2, pack.size, H, H, r, u, k, a_g)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -419,32 +419,32 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # a_p[t] = p[t-1] - exp_w
-        # p[t] = maximum(a_p[t], k[t]) (carried exponent)
-        # a_a[t] = p[t-1] - exp_w - p[t]
-        # exp_in_a[t] = k[t] - p[t]
-        # exp_a_a[t] = exp(a_a[t])
-        # exp_exp_in_a[t] = exp(exp_in_a[t])
-        # a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator)
-        # b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator)
+        # a_p[t] = p[t-1] - exp_w (35)
+        # p[t] = maximum(a_p[t], k[t]) (carried exponent) (36)
+        # a_a[t] = p[t-1] - exp_w - p[t] (37)
+        # exp_in_a[t] = k[t] - p[t] (38)
+        # exp_a_a[t] = exp(a_a[t]) (39)
+        # exp_exp_in_a[t] = exp(exp_in_a[t]) (39)
+        # a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator) (39)
+        # b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator) (40)
         _launch_units(
             kernels.forward_3, n, H, H, p, at_1_0[t].start, exp_w, k, at_0[t].start, p, at_1[t].start, a,
             at_1_0[t].start, v, at_0[t].start, a, at_1[t].start, b, at_1_0[t].start, b, at_1[t].start,
         )
 
-    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
-    # a_n[t] = p[t-1] - g[t]
-    # exp_in_n[t] = u + k[t] - g[t]
-    # exp_a_n[t] = exp(a_n[t])
-    # exp_exp_in_n[t] = exp(exp_in_n[t])
-    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
-    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
-    # a_y[t] = r[t]*n[t]/d[t]
+    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean) (30)
+    # a_n[t] = p[t-1] - g[t] (31)
+    # exp_in_n[t] = u + k[t] - g[t] (32)
+    # exp_a_n[t] = exp(a_n[t]) (33)
+    # exp_exp_in_n[t] = exp(exp_in_n[t]) (33)
+    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator) (33)
+    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator) (34)
+    # a_y[t] = r[t]*n[t]/d[t] (17)
     p_t1 = p[pack.past(1, 0)]
     a_t1 = a[pack.past(1, 0)]
     b_t1 = b[pack.past(1, 0)]
     _launch_units(kernels.forward_4, pack.size, H, H, p_t1, a_g, u, k, a_t1, v, b_t1, r, a_y)
-    # y[t] = W_o @ a_y[t] (output)
+    # y[t] = W_o @ a_y[t] (output) (17)
     cp.matmul(a_y, W_o_T, out=y)
 
     x_last = x_rows[pack.last(1, 1, True)]
@@ -596,20 +596,20 @@ def _backward_sweep(
     kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
-    # exp_w = exp(w)
+    # exp_w = exp(w) (35)
     cp.exp(w, out=exp_w)
-    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
+    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1] (23)
     x_t1 = x_[pack.past(1, 0)]
     _launch_units(kernels.backward_1, pack.size, D, D, mu_r, x_, 1 * batch, x_t1, a_r)
-    # a_g[t] = u + k[t]
-    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
-    # a_n[t] = p[t-1] - g[t]
-    # exp_in_n[t] = u + k[t] - g[t]
-    # exp_a_n[t] = exp(a_n[t])
-    # exp_exp_in_n[t] = exp(exp_in_n[t])
-    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
-    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
-    # a_y[t] = r[t]*n[t]/d[t]
+    # a_g[t] = u + k[t] (29)
+    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean) (30)
+    # a_n[t] = p[t-1] - g[t] (31)
+    # exp_in_n[t] = u + k[t] - g[t] (32)
+    # exp_a_n[t] = exp(a_n[t]) (33)
+    # exp_exp_in_n[t] = exp(exp_in_n[t]) (33)
+    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator) (33)
+    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator) (34)
+    # a_y[t] = r[t]*n[t]/d[t] (17)
     p_t1 = p[pack.past(1, 0)]
     a_t1 = a[pack.past(1, 0)]
     b_t1 = b[pack.past(1, 0)]
@@ -617,26 +617,26 @@ def _backward_sweep(
         kernels.backward_2, pack.size, H, H, u, k, a_g, p_t1, exp_a_n_exp_exp_in_n, a_t1, v, n_, b_t1, d, r,
         a_y,
     )
-    # da_y[t] = W_o.T @ dy[t]
+    # da_y[t] = W_o.T @ dy[t] (97)
     cp.matmul(dy_rows, W_o, out=da_y)
-    # dd[t] = -da_y[t]*r[t]*n[t]/d[t]**2
-    # dn[t] = da_y[t]*r[t]/d[t]
-    # dr[t] = da_y[t]*n[t]/d[t]
-    # dexp_exp_in_n[t] = dn[t]*v[t] + dd[t]
-    # dexp_a_n[t] = dn[t]*a[t-1] + dd[t]*b[t-1]
-    # dW_r_a_r[t] = dr[t]*r[t]*(1 - r[t])
-    # dexp_in_n[t] = dexp_exp_in_n[t]*exp_exp_in_n[t]
-    # da_n[t] = dexp_a_n[t]*exp_a_n[t]
-    # dg[t] = -da_n[t] - dexp_in_n[t]
-    # da_g[t] = dg[t]*(greater(a_g[t], p[t-1])/2 + greater_equal(a_g[t], p[t-1])/2)
-    # du_each[t] = da_g[t] + dexp_in_n[t]
+    # dd[t] = -da_y[t]*r[t]*n[t]/d[t]**2 (97)
+    # dn[t] = da_y[t]*r[t]/d[t] (98)
+    # dr[t] = da_y[t]*n[t]/d[t] (107)
+    # dexp_exp_in_n[t] = dn[t]*v[t] + dd[t] (99)
+    # dexp_a_n[t] = dn[t]*a[t-1] + dd[t]*b[t-1] (100)
+    # dW_r_a_r[t] = dr[t]*r[t]*(1 - r[t]) (108)
+    # dexp_in_n[t] = dexp_exp_in_n[t]*exp_exp_in_n[t] (99)
+    # da_n[t] = dexp_a_n[t]*exp_a_n[t] (100)
+    # dg[t] = -da_n[t] - dexp_in_n[t] (101)
+    # da_g[t] = dg[t]*(greater(a_g[t], p[t-1])/2 + greater_equal(a_g[t], p[t-1])/2) (102)
+    # du_each[t] = da_g[t] + dexp_in_n[t] (126)
     _launch_units(
         kernels.backward_3, pack.size, H, H, da_y, r, n_, d, dd, dn, v, a_t1, b_t1, dW_r_a_r,
         exp_a_n_exp_exp_in_n, da_n_dexp_in_n, dg, a_g, p_t1, da_g, du_each,
     )
-    # da_r[t] = W_r.T @ dW_r_a_r[t]
+    # da_r[t] = W_r.T @ dW_r_a_r[t] (108)
     cp.matmul(dW_r_a_r, W_r, out=da_r)
-    # dmu_r_each[t] = da_r[t]*(x[t] - x[t-1])
+    # dmu_r_each[t] = da_r[t]*(x[t] - x[t-1]) (121)
     _launch_units(kernels.backward_4, pack.size, D, D, da_r, x_, 1 * batch, x_t1, dmu_r_each)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -646,22 +646,23 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # a_p[t] = p[t-1] - exp_w
-        # a_a[t] = p[t-1] - exp_w - p[t]
-        # exp_in_a[t] = k[t] - p[t]
-        # db[t] = db_via[t+1]
-        # da[t] = da_via[t+1]
-        # exp_a_a[t] = exp(a_a[t])
-        # exp_exp_in_a[t] = exp(exp_in_a[t])
-        # dexp_exp_in_a[t] = da[t]*v[t] + db[t]
-        # dexp_a_a[t] = da[t]*a[t-1] + db[t]*b[t-1]
-        # dexp_in_a[t] = dexp_exp_in_a[t]*exp_exp_in_a[t]
-        # da_a[t] = dexp_a_a[t]*exp_a_a[t]
-        # da_via[t] = dn[t]*exp_a_n[t] + da[t]*exp_a_a[t]
-        # db_via[t] = dd[t]*exp_a_n[t] + db[t]*exp_a_a[t]
-        # dp[t] = -da_a[t] - dexp_in_a[t] + dp_via[t+1]
-        # da_p[t] = dp[t]*(greater(a_p[t], k[t])/2 + greater_equal(a_p[t], k[t])/2)
+        # a_p[t] = p[t-1] - exp_w (35)
+        # a_a[t] = p[t-1] - exp_w - p[t] (37)
+        # exp_in_a[t] = k[t] - p[t] (38)
+        # db[t] = db_via[t+1] (89)
+        # da[t] = da_via[t+1] (91)
+        # exp_a_a[t] = exp(a_a[t]) (39)
+        # exp_exp_in_a[t] = exp(exp_in_a[t]) (39)
+        # dexp_exp_in_a[t] = da[t]*v[t] + db[t] (92)
+        # dexp_a_a[t] = da[t]*a[t-1] + db[t]*b[t-1] (93)
+        # dexp_in_a[t] = dexp_exp_in_a[t]*exp_exp_in_a[t] (92)
+        # da_a[t] = dexp_a_a[t]*exp_a_a[t] (93)
+        # da_via[t] = dn[t]*exp_a_n[t] + da[t]*exp_a_a[t] (91)
+        # db_via[t] = dd[t]*exp_a_n[t] + db[t]*exp_a_a[t] (89)
+        # dp[t] = -da_a[t] - dexp_in_a[t] + dp_via[t+1] (95)
+        # da_p[t] = dp[t]*(greater(a_p[t], k[t])/2 + greater_equal(a_p[t], k[t])/2) (96)
         # dp_via[t] = dg[t]*(greater(p[t-1], a_g[t])/2 + greater_equal(p[t-1], a_g[t])/2) + da_n[t] + da_p[t] + da_a[t]
+        #     (95)
         _launch_units(
             kernels.backward_5, n, H, H, p, at_1_0[t].start, exp_w, a_p, at_0[t].start, p, at_1[t].start, k,
             at_0[t].start, db_via, ring_1[t].start, da_via, ring_1[t].start, da, at_0[t].start, exp_exp_in_a,
@@ -671,53 +672,54 @@ def _backward_sweep(
             at_0[t].start, a_g, at_0[t].start, da_n_dexp_in_n, at_0[t].start, dp_via, ring_1_0[t].start,
         )
 
-    # dW_r = sum of outer(dW_r_a_r[t], a_r[t])
+    # dW_r = sum of outer(dW_r_a_r[t], a_r[t]) (120)
     cp.matmul(dW_r_a_r.T, a_r, out=dW_r)
-    # dW_o = sum of outer(dy[t], a_y[t])
+    # dW_o = sum of outer(dy[t], a_y[t]) (128)
     cp.matmul(dy_rows.T, a_y, out=dW_o)
-    # dmu_r = sum of dmu_r_each[t]
+    # dmu_r = sum of dmu_r_each[t] (121)
     cp.matmul(ones, dmu_r_each, out=dmu_r.reshape(1, -1))
-    # du = sum of du_each[t]
+    # du = sum of du_each[t] (126)
     cp.matmul(ones, du_each, out=du.reshape(1, -1))
-    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
-    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
+    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
     x_t1_ = x_[pack.past(1, 0)]
     _launch_units(kernels.backward_6, pack.size, D, D, mu_k, x_, 1 * batch, x_t1_, a_k_a_v, mu_v)
-    # dexp_w_each[t] = -da_p[t] - da_a[t]
-    # dv[t] = dn[t]*exp_exp_in_n[t] + da[t]*exp_exp_in_a[t]
+    # dexp_w_each[t] = -da_p[t] - da_a[t] (127)
+    # dv[t] = dn[t]*exp_exp_in_n[t] + da[t]*exp_exp_in_a[t] (103)
     # dk[t] = da_g[t] + dexp_in_n[t] + dp[t]*(greater(k[t], a_p[t])/2 + greater_equal(k[t], a_p[t])/2) + dexp_in_a[t]
+    #     (105)
     _launch_units(
         kernels.backward_7, pack.size, H, H, da_p, dexp_in_a_da_a, dexp_w_each, dn, exp_a_n_exp_exp_in_n, da,
         exp_exp_in_a, dv, da_g, da_n_dexp_in_n, dp, k, a_p, dk,
     )
-    # dexp_w = sum of dexp_w_each[t]
+    # dexp_w = sum of dexp_w_each[t] (127)
     cp.matmul(ones, dexp_w_each, out=dexp_w.reshape(1, -1))
-    # dW_k = sum of outer(dk[t], a_k[t])
+    # dW_k = sum of outer(dk[t], a_k[t]) (122)
     a_k = a_k_a_v[:, : D]
     cp.matmul(dk.T, a_k, out=dW_k)
-    # dW_v = sum of outer(dv[t], a_v[t])
+    # dW_v = sum of outer(dv[t], a_v[t]) (124)
     a_v = a_k_a_v[:, D :]
     cp.matmul(dv.T, a_v, out=dW_v)
-    # da_v[t] = W_v.T @ dv[t]
+    # da_v[t] = W_v.T @ dv[t] (104)
     cp.matmul(dv, W_v, out=da_v)
-    # da_k[t] = W_k.T @ dk[t]
+    # da_k[t] = W_k.T @ dk[t] (106)
     cp.matmul(dk, W_k, out=da_k)
-    # dw = dexp_w*exp_w
+    # dw = dexp_w*exp_w (127)
     cp.multiply(dexp_w, exp_w, out=dw)
-    # dmu_k_each[t] = da_k[t]*(x[t] - x[t-1])
-    # dmu_v_each[t] = da_v[t]*(x[t] - x[t-1])
-    # dx_via[t] = da_r[t]*(1 - mu_r) + da_k[t]*(1 - mu_k) + da_v[t]*(1 - mu_v)
+    # dmu_k_each[t] = da_k[t]*(x[t] - x[t-1]) (123)
+    # dmu_v_each[t] = da_v[t]*(x[t] - x[t-1]) (125)
+    # dx_via[t] = da_r[t]*(1 - mu_r) + da_k[t]*(1 - mu_k) + da_v[t]*(1 - mu_v) (110)
     _launch_units(
         kernels.backward_8, pack.size, D, D, da_k, x_, 1 * batch, x_t1_, dmu_k_each_dmu_v_each, da_v, da_r,
         mu_r, mu_k, mu_v, dx_via_sent,
     )
-    # dmu_k = sum of dmu_k_each[t]
-    # dmu_v = sum of dmu_v_each[t]
+    # dmu_k = sum of dmu_k_each[t] (123)
+    # dmu_v = sum of dmu_v_each[t] (125)
     dmu_k_each_to_dmu_v_each = dmu_k_each_dmu_v_each
     cp.matmul(ones, dmu_k_each_to_dmu_v_each, out=dmu_k_to_dmu_v.reshape(1, -1))
     dx_via[pack.past(1, 0)] = dx_via_sent
     if need_x:
-        # dx[t] = da_r[t]*mu_r + da_k[t]*mu_k + da_v[t]*mu_v + dx_via[t+1]
+        # dx[t] = da_r[t]*mu_r + da_k[t]*mu_k + da_v[t]*mu_v + dx_via[t+1] (110)
         _launch_units(
             kernels.backward_9, pack.size, D, D, da_r, mu_r, da_k, mu_k, da_v, mu_v, dx_via, 1 * batch, dx_,
         )
@@ -787,46 +789,46 @@ def step(
     b_t1 = b_before[0]
     W_o_T = params.stack("W_o", "W_o").T
 
-    # exp_w = exp(w)
+    # exp_w = exp(w) (35)
     cp.exp(w, out=exp_w)
-    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
-    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
-    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1] (23)
+    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
+    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
     _launch_units(kernels.forward_1, batch, D, D, mu_r, x_t_, 0, x_t1, a_r_a_k_a_v, mu_k, mu_v)
-    # W_r_a_r[t] = W_r @ a_r[t]
+    # W_r_a_r[t] = W_r @ a_r[t] (24)
     a_r_t = a_r_a_k_a_v[:, : D]
     W_r_a_r_t = r
     cp.matmul(a_r_t, W_r_T, out=W_r_a_r_t)
-    # k[t] = W_k @ a_k[t] (key)
+    # k[t] = W_k @ a_k[t] (key) (26)
     a_k_t = a_r_a_k_a_v[:, D : 2*D]
     cp.matmul(a_k_t, W_k_T, out=k)
-    # v[t] = W_v @ a_v[t] (value)
+    # v[t] = W_v @ a_v[t] (value) (28)
     a_v_t = a_r_a_k_a_v[:, 2*D :]
     cp.matmul(a_v_t, W_v_T, out=v)
-    # r[t] = sigmoid(W_r_a_r[t]) (receptance)
-    # a_g[t] = u + k[t]
+    # r[t] = sigmoid(W_r_a_r[t]) (receptance) (24)
+    # a_g[t] = u + k[t] (29)
     _launch_units(kernels.forward_2, batch, H, H, r, u, k, a_g)
-    # a_p[t] = p[t-1] - exp_w
-    # p[t] = maximum(a_p[t], k[t]) (carried exponent)
-    # a_a[t] = p[t-1] - exp_w - p[t]
-    # exp_in_a[t] = k[t] - p[t]
-    # exp_a_a[t] = exp(a_a[t])
-    # exp_exp_in_a[t] = exp(exp_in_a[t])
-    # a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator)
-    # b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator)
+    # a_p[t] = p[t-1] - exp_w (35)
+    # p[t] = maximum(a_p[t], k[t]) (carried exponent) (36)
+    # a_a[t] = p[t-1] - exp_w - p[t] (37)
+    # exp_in_a[t] = k[t] - p[t] (38)
+    # exp_a_a[t] = exp(a_a[t]) (39)
+    # exp_exp_in_a[t] = exp(exp_in_a[t]) (39)
+    # a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator) (39)
+    # b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator) (40)
     _launch_units(
         kernels.forward_3, batch, H, H, p_t1, 0, exp_w, k, 0, p, 0, a_t1, 0, v, 0, a, 0, b_t1, 0, b, 0,
     )
-    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
-    # a_n[t] = p[t-1] - g[t]
-    # exp_in_n[t] = u + k[t] - g[t]
-    # exp_a_n[t] = exp(a_n[t])
-    # exp_exp_in_n[t] = exp(exp_in_n[t])
-    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
-    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
-    # a_y[t] = r[t]*n[t]/d[t]
+    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean) (30)
+    # a_n[t] = p[t-1] - g[t] (31)
+    # exp_in_n[t] = u + k[t] - g[t] (32)
+    # exp_a_n[t] = exp(a_n[t]) (33)
+    # exp_exp_in_n[t] = exp(exp_in_n[t]) (33)
+    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator) (33)
+    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator) (34)
+    # a_y[t] = r[t]*n[t]/d[t] (17)
     _launch_units(kernels.forward_4, batch, H, H, p_t1, a_g, u, k, a_t1, v, b_t1, r, a_y)
-    # y[t] = W_o @ a_y[t] (output)
+    # y[t] = W_o @ a_y[t] (output) (17)
     cp.matmul(a_y, W_o_T, out=y)
 
     state = {
@@ -1006,11 +1008,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1023,7 +1031,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1202,11 +1210,11 @@ __device__ inline void forward_1_unit(
     const real* mu_k,
     const real* mu_v,
     const forward_1_in& in) {
-    // a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
+    // a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1] (23)
     const real a_r_t = in.mu_r * in.x_t + (1 - in.mu_r) * in.x_t1;
-    // a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
+    // a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
     const real a_k_t = in.mu_k * in.x_t + (1 - in.mu_k) * in.x_t1;
-    // a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+    // a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
     const real a_v_t = in.mu_v * in.x_t + (1 - in.mu_v) * in.x_t1;
     a_r_a_k_a_v_t_rows[row * (3*D) + unit] = a_r_t;
     a_r_a_k_a_v_t_rows[row * (3*D) + D + unit] = a_k_t;
@@ -1242,9 +1250,9 @@ __device__ inline void forward_2_unit(
     const real* k_t_rows,
     real* a_g_t_rows,
     const forward_2_in& in) {
-    // r[t] = sigmoid(W_r_a_r[t]) (receptance)
+    // r[t] = sigmoid(W_r_a_r[t]) (receptance) (24)
     const real r_t = sigmoid(in.W_r_a_r_t);
-    // a_g[t] = u + k[t]
+    // a_g[t] = u + k[t] (29)
     const real a_g_t = in.u + in.k_t;
     r_t_rows[row * H + unit] = r_t;
     a_g_t_rows[row * H + unit] = a_g_t;
@@ -1292,21 +1300,21 @@ __device__ inline void forward_3_unit(
     const real* b_t1_rows,
     real* b_t_rows,
     const forward_3_in& in) {
-    // a_p[t] = p[t-1] - exp_w
+    // a_p[t] = p[t-1] - exp_w (35)
     const real a_p_t = in.p_t1 - in.exp_w;
-    // p[t] = maximum(a_p[t], k[t]) (carried exponent)
+    // p[t] = maximum(a_p[t], k[t]) (carried exponent) (36)
     const real p_t = maximum(a_p_t, in.k_t);
-    // a_a[t] = p[t-1] - exp_w - p[t]
+    // a_a[t] = p[t-1] - exp_w - p[t] (37)
     const real a_a_t = in.p_t1 - in.exp_w - p_t;
-    // exp_in_a[t] = k[t] - p[t]
+    // exp_in_a[t] = k[t] - p[t] (38)
     const real exp_in_a_t = in.k_t - p_t;
-    // exp_a_a[t] = exp(a_a[t])
+    // exp_a_a[t] = exp(a_a[t]) (39)
     const real exp_a_a_t = exp(a_a_t);
-    // exp_exp_in_a[t] = exp(exp_in_a[t])
+    // exp_exp_in_a[t] = exp(exp_in_a[t]) (39)
     const real exp_exp_in_a_t = exp(exp_in_a_t);
-    // a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator)
+    // a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator) (39)
     const real a_t = exp_a_a_t * in.a_t1 + exp_exp_in_a_t * in.v_t;
-    // b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator)
+    // b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator) (40)
     const real b_t = exp_a_a_t * in.b_t1 + exp_exp_in_a_t;
     p_t_rows[row * H + unit] = p_t;
     a_t_rows[row * H + unit] = a_t;
@@ -1357,21 +1365,21 @@ __device__ inline void forward_4_unit(
     const real* r_t_rows,
     real* a_y_t_rows,
     const forward_4_in& in) {
-    // g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
+    // g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean) (30)
     const real g_t = maximum(in.p_t1, in.a_g_t);
-    // a_n[t] = p[t-1] - g[t]
+    // a_n[t] = p[t-1] - g[t] (31)
     const real a_n_t = in.p_t1 - g_t;
-    // exp_in_n[t] = u + k[t] - g[t]
+    // exp_in_n[t] = u + k[t] - g[t] (32)
     const real exp_in_n_t = in.u + in.k_t - g_t;
-    // exp_a_n[t] = exp(a_n[t])
+    // exp_a_n[t] = exp(a_n[t]) (33)
     const real exp_a_n_t = exp(a_n_t);
-    // exp_exp_in_n[t] = exp(exp_in_n[t])
+    // exp_exp_in_n[t] = exp(exp_in_n[t]) (33)
     const real exp_exp_in_n_t = exp(exp_in_n_t);
-    // n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
+    // n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator) (33)
     const real n_t = exp_a_n_t * in.a_t1 + exp_exp_in_n_t * in.v_t;
-    // d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
+    // d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator) (34)
     const real d_t = exp_a_n_t * in.b_t1 + exp_exp_in_n_t;
-    // a_y[t] = r[t]*n[t]/d[t]
+    // a_y[t] = r[t]*n[t]/d[t] (17)
     const real a_y_t = in.r_t * n_t / d_t;
     a_y_t_rows[row * H + unit] = a_y_t;
 }
@@ -1405,7 +1413,7 @@ __device__ inline void backward_1_unit(
     const real* x_t1_rows,
     real* a_r_t_rows,
     const backward_1_in& in) {
-    // a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
+    // a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1] (23)
     const real a_r_t = in.mu_r * in.x_t + (1 - in.mu_r) * in.x_t1;
     a_r_t_rows[row * D + unit] = a_r_t;
 }
@@ -1459,23 +1467,23 @@ __device__ inline void backward_2_unit(
     const real* r_t_rows,
     real* a_y_t_rows,
     const backward_2_in& in) {
-    // a_g[t] = u + k[t]
+    // a_g[t] = u + k[t] (29)
     const real a_g_t = in.u + in.k_t;
-    // g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
+    // g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean) (30)
     const real g_t = maximum(in.p_t1, a_g_t);
-    // a_n[t] = p[t-1] - g[t]
+    // a_n[t] = p[t-1] - g[t] (31)
     const real a_n_t = in.p_t1 - g_t;
-    // exp_in_n[t] = u + k[t] - g[t]
+    // exp_in_n[t] = u + k[t] - g[t] (32)
     const real exp_in_n_t = in.u + in.k_t - g_t;
-    // exp_a_n[t] = exp(a_n[t])
+    // exp_a_n[t] = exp(a_n[t]) (33)
     const real exp_a_n_t = exp(a_n_t);
-    // exp_exp_in_n[t] = exp(exp_in_n[t])
+    // exp_exp_in_n[t] = exp(exp_in_n[t]) (33)
     const real exp_exp_in_n_t = exp(exp_in_n_t);
-    // n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
+    // n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator) (33)
     const real n_t = exp_a_n_t * in.a_t1 + exp_exp_in_n_t * in.v_t;
-    // d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
+    // d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator) (34)
     const real d_t = exp_a_n_t * in.b_t1 + exp_exp_in_n_t;
-    // a_y[t] = r[t]*n[t]/d[t]
+    // a_y[t] = r[t]*n[t]/d[t] (17)
     const real a_y_t = in.r_t * n_t / d_t;
     a_g_t_rows[row * H + unit] = a_g_t;
     exp_a_n_exp_exp_in_n_t_rows[row * (2*H) + unit] = exp_a_n_t;
@@ -1548,27 +1556,27 @@ __device__ inline void backward_3_unit(
     real* da_g_t_rows,
     real* du_each_t_rows,
     const backward_3_in& in) {
-    // dd[t] = -da_y[t]*r[t]*n[t]/d[t]**2
+    // dd[t] = -da_y[t]*r[t]*n[t]/d[t]**2 (97)
     const real dd_t = -in.da_y_t * in.r_t * in.n_t / (in.d_t * in.d_t);
-    // dn[t] = da_y[t]*r[t]/d[t]
+    // dn[t] = da_y[t]*r[t]/d[t] (98)
     const real dn_t = in.da_y_t * in.r_t / in.d_t;
-    // dr[t] = da_y[t]*n[t]/d[t]
+    // dr[t] = da_y[t]*n[t]/d[t] (107)
     const real dr_t = in.da_y_t * in.n_t / in.d_t;
-    // dexp_exp_in_n[t] = dn[t]*v[t] + dd[t]
+    // dexp_exp_in_n[t] = dn[t]*v[t] + dd[t] (99)
     const real dexp_exp_in_n_t = dn_t * in.v_t + dd_t;
-    // dexp_a_n[t] = dn[t]*a[t-1] + dd[t]*b[t-1]
+    // dexp_a_n[t] = dn[t]*a[t-1] + dd[t]*b[t-1] (100)
     const real dexp_a_n_t = dn_t * in.a_t1 + dd_t * in.b_t1;
-    // dW_r_a_r[t] = dr[t]*r[t]*(1 - r[t])
+    // dW_r_a_r[t] = dr[t]*r[t]*(1 - r[t]) (108)
     const real dW_r_a_r_t = dr_t * in.r_t * (1 - in.r_t);
-    // dexp_in_n[t] = dexp_exp_in_n[t]*exp_exp_in_n[t]
+    // dexp_in_n[t] = dexp_exp_in_n[t]*exp_exp_in_n[t] (99)
     const real dexp_in_n_t = dexp_exp_in_n_t * in.exp_exp_in_n_t;
-    // da_n[t] = dexp_a_n[t]*exp_a_n[t]
+    // da_n[t] = dexp_a_n[t]*exp_a_n[t] (100)
     const real da_n_t = dexp_a_n_t * in.exp_a_n_t;
-    // dg[t] = -da_n[t] - dexp_in_n[t]
+    // dg[t] = -da_n[t] - dexp_in_n[t] (101)
     const real dg_t = -da_n_t - dexp_in_n_t;
-    // da_g[t] = dg[t]*(greater(a_g[t], p[t-1])/2 + greater_equal(a_g[t], p[t-1])/2)
+    // da_g[t] = dg[t]*(greater(a_g[t], p[t-1])/2 + greater_equal(a_g[t], p[t-1])/2) (102)
     const real da_g_t = dg_t * ((real)(in.a_g_t > in.p_t1) / 2 + (real)(in.a_g_t >= in.p_t1) / 2);
-    // du_each[t] = da_g[t] + dexp_in_n[t]
+    // du_each[t] = da_g[t] + dexp_in_n[t] (126)
     const real du_each_t = da_g_t + dexp_in_n_t;
     dd_t_rows[row * H + unit] = dd_t;
     dn_t_rows[row * H + unit] = dn_t;
@@ -1609,7 +1617,7 @@ __device__ inline void backward_4_unit(
     const real* x_t1_rows,
     real* dmu_r_each_t_rows,
     const backward_4_in& in) {
-    // dmu_r_each[t] = da_r[t]*(x[t] - x[t-1])
+    // dmu_r_each[t] = da_r[t]*(x[t] - x[t-1]) (121)
     const real dmu_r_each_t = in.da_r_t * (in.x_t - in.x_t1);
     dmu_r_each_t_rows[row * D + unit] = dmu_r_each_t;
 }
@@ -1699,37 +1707,38 @@ __device__ inline void backward_5_unit(
     const real* da_n_dexp_in_n_t_rows,
     real* dp_via_t_rows,
     const backward_5_in& in) {
-    // a_p[t] = p[t-1] - exp_w
+    // a_p[t] = p[t-1] - exp_w (35)
     const real a_p_t = in.p_t1 - in.exp_w;
-    // a_a[t] = p[t-1] - exp_w - p[t]
+    // a_a[t] = p[t-1] - exp_w - p[t] (37)
     const real a_a_t = in.p_t1 - in.exp_w - in.p_t;
-    // exp_in_a[t] = k[t] - p[t]
+    // exp_in_a[t] = k[t] - p[t] (38)
     const real exp_in_a_t = in.k_t - in.p_t;
-    // db[t] = db_via[t+1]
+    // db[t] = db_via[t+1] (89)
     const real db_t = in.db_via_next;
-    // da[t] = da_via[t+1]
+    // da[t] = da_via[t+1] (91)
     const real da_t = in.da_via_next;
-    // exp_a_a[t] = exp(a_a[t])
+    // exp_a_a[t] = exp(a_a[t]) (39)
     const real exp_a_a_t = exp(a_a_t);
-    // exp_exp_in_a[t] = exp(exp_in_a[t])
+    // exp_exp_in_a[t] = exp(exp_in_a[t]) (39)
     const real exp_exp_in_a_t = exp(exp_in_a_t);
-    // dexp_exp_in_a[t] = da[t]*v[t] + db[t]
+    // dexp_exp_in_a[t] = da[t]*v[t] + db[t] (92)
     const real dexp_exp_in_a_t = da_t * in.v_t + db_t;
-    // dexp_a_a[t] = da[t]*a[t-1] + db[t]*b[t-1]
+    // dexp_a_a[t] = da[t]*a[t-1] + db[t]*b[t-1] (93)
     const real dexp_a_a_t = da_t * in.a_t1 + db_t * in.b_t1;
-    // dexp_in_a[t] = dexp_exp_in_a[t]*exp_exp_in_a[t]
+    // dexp_in_a[t] = dexp_exp_in_a[t]*exp_exp_in_a[t] (92)
     const real dexp_in_a_t = dexp_exp_in_a_t * exp_exp_in_a_t;
-    // da_a[t] = dexp_a_a[t]*exp_a_a[t]
+    // da_a[t] = dexp_a_a[t]*exp_a_a[t] (93)
     const real da_a_t = dexp_a_a_t * exp_a_a_t;
-    // da_via[t] = dn[t]*exp_a_n[t] + da[t]*exp_a_a[t]
+    // da_via[t] = dn[t]*exp_a_n[t] + da[t]*exp_a_a[t] (91)
     const real da_via_t = in.dn_t * in.exp_a_n_t + da_t * exp_a_a_t;
-    // db_via[t] = dd[t]*exp_a_n[t] + db[t]*exp_a_a[t]
+    // db_via[t] = dd[t]*exp_a_n[t] + db[t]*exp_a_a[t] (89)
     const real db_via_t = in.dd_t * in.exp_a_n_t + db_t * exp_a_a_t;
-    // dp[t] = -da_a[t] - dexp_in_a[t] + dp_via[t+1]
+    // dp[t] = -da_a[t] - dexp_in_a[t] + dp_via[t+1] (95)
     const real dp_t = -da_a_t - dexp_in_a_t + in.dp_via_next;
-    // da_p[t] = dp[t]*(greater(a_p[t], k[t])/2 + greater_equal(a_p[t], k[t])/2)
+    // da_p[t] = dp[t]*(greater(a_p[t], k[t])/2 + greater_equal(a_p[t], k[t])/2) (96)
     const real da_p_t = dp_t * ((real)(a_p_t > in.k_t) / 2 + (real)(a_p_t >= in.k_t) / 2);
     // dp_via[t] = dg[t]*(greater(p[t-1], a_g[t])/2 + greater_equal(p[t-1], a_g[t])/2) + da_n[t] + da_p[t] + da_a[t]
+    //     (95)
     const real dp_via_t =
         in.dg_t * ((real)(in.p_t1 > in.a_g_t) / 2 + (real)(in.p_t1 >= in.a_g_t) / 2) + in.da_n_t + da_p_t + da_a_t;
     a_p_t_rows[row * H + unit] = a_p_t;
@@ -1776,9 +1785,9 @@ __device__ inline void backward_6_unit(
     real* a_k_a_v_t_rows,
     const real* mu_v,
     const backward_6_in& in) {
-    // a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
+    // a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
     const real a_k_t = in.mu_k * in.x_t + (1 - in.mu_k) * in.x_t1;
-    // a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+    // a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
     const real a_v_t = in.mu_v * in.x_t + (1 - in.mu_v) * in.x_t1;
     a_k_a_v_t_rows[row * (2*D) + unit] = a_k_t;
     a_k_a_v_t_rows[row * (2*D) + D + unit] = a_v_t;
@@ -1842,11 +1851,12 @@ __device__ inline void backward_7_unit(
     const real* a_p_t_rows,
     real* dk_t_rows,
     const backward_7_in& in) {
-    // dexp_w_each[t] = -da_p[t] - da_a[t]
+    // dexp_w_each[t] = -da_p[t] - da_a[t] (127)
     const real dexp_w_each_t = -in.da_p_t - in.da_a_t;
-    // dv[t] = dn[t]*exp_exp_in_n[t] + da[t]*exp_exp_in_a[t]
+    // dv[t] = dn[t]*exp_exp_in_n[t] + da[t]*exp_exp_in_a[t] (103)
     const real dv_t = in.dn_t * in.exp_exp_in_n_t + in.da_t * in.exp_exp_in_a_t;
     // dk[t] = da_g[t] + dexp_in_n[t] + dp[t]*(greater(k[t], a_p[t])/2 + greater_equal(k[t], a_p[t])/2) + dexp_in_a[t]
+    //     (105)
     const real dk_t = in.da_g_t + in.dexp_in_n_t + in.dp_t * ((real)(in.k_t > in.a_p_t) / 2 + (real)(in.k_t >= in.a_p_t)
         / 2) + in.dexp_in_a_t;
     dexp_w_each_t_rows[row * H + unit] = dexp_w_each_t;
@@ -1900,11 +1910,11 @@ __device__ inline void backward_8_unit(
     const real* mu_v,
     real* dx_via_sent_t_rows,
     const backward_8_in& in) {
-    // dmu_k_each[t] = da_k[t]*(x[t] - x[t-1])
+    // dmu_k_each[t] = da_k[t]*(x[t] - x[t-1]) (123)
     const real dmu_k_each_t = in.da_k_t * (in.x_t - in.x_t1);
-    // dmu_v_each[t] = da_v[t]*(x[t] - x[t-1])
+    // dmu_v_each[t] = da_v[t]*(x[t] - x[t-1]) (125)
     const real dmu_v_each_t = in.da_v_t * (in.x_t - in.x_t1);
-    // dx_via[t] = da_r[t]*(1 - mu_r) + da_k[t]*(1 - mu_k) + da_v[t]*(1 - mu_v)
+    // dx_via[t] = da_r[t]*(1 - mu_r) + da_k[t]*(1 - mu_k) + da_v[t]*(1 - mu_v) (110)
     const real dx_via_t = in.da_r_t * (1 - in.mu_r) + in.da_k_t * (1 - in.mu_k) + in.da_v_t * (1 - in.mu_v);
     dmu_k_each_dmu_v_each_t_rows[row * (2*D) + unit] = dmu_k_each_t;
     dmu_k_each_dmu_v_each_t_rows[row * (2*D) + D + unit] = dmu_v_each_t;
@@ -1952,7 +1962,7 @@ __device__ inline void backward_9_unit(
     const real* dx_via_next_rows,
     real* dx_t_rows,
     const backward_9_in& in) {
-    // dx[t] = da_r[t]*mu_r + da_k[t]*mu_k + da_v[t]*mu_v + dx_via[t+1]
+    // dx[t] = da_r[t]*mu_r + da_k[t]*mu_k + da_v[t]*mu_v + dx_via[t+1] (110)
     const real dx_t = in.da_r_t * in.mu_r + in.da_k_t * in.mu_k + in.da_v_t * in.mu_v + in.dx_via_next;
     dx_t_rows[row * D + unit] = dx_t;
 }

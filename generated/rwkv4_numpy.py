@@ -6,7 +6,7 @@ decay is exp(w), so that it is positive.
 
 The cell rwkv4 as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive rwkv4``.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "4489e536d1599db5"
+STAMP = "9826577e9e48f023"
 
 
 class Params(Mapping[str, Any]):
@@ -381,9 +381,9 @@ def _forward_sweep(
     W_v_T = params.stack("W_v", "W_v").T
     W_o_T = params.stack("W_o", "W_o").T
 
-    # exp_w = exp(w)
+    # exp_w = exp(w) (35)
     np.exp(w, out=exp_w)
-    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
+    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1] (23)
     x_ = x_rows[batch :]
     x_t1 = x_rows[pack.past(1, 0)]
     a_r = a_r_a_k_a_v[:, : D]
@@ -391,32 +391,32 @@ def _forward_sweep(
     np.subtract(1, mu_r, out=work1)
     np.multiply(work1, x_t1, out=work1)
     np.add(a_r, work1, out=a_r)
-    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
+    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
     a_k = a_r_a_k_a_v[:, D : 2*D]
     np.multiply(mu_k, x_, out=a_k)
     np.subtract(1, mu_k, out=work1)
     np.multiply(work1, x_t1, out=work1)
     np.add(a_k, work1, out=a_k)
-    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
     a_v = a_r_a_k_a_v[:, 2*D :]
     np.multiply(mu_v, x_, out=a_v)
     np.subtract(1, mu_v, out=work1)
     np.multiply(work1, x_t1, out=work1)
     np.add(a_v, work1, out=a_v)
-    # W_r_a_r[t] = W_r @ a_r[t]
+    # W_r_a_r[t] = W_r @ a_r[t] (24)
     W_r_a_r = r
     np.matmul(a_r, W_r_T, out=W_r_a_r)
-    # k[t] = W_k @ a_k[t] (key)
+    # k[t] = W_k @ a_k[t] (key) (26)
     np.matmul(a_k, W_k_T, out=k)
-    # v[t] = W_v @ a_v[t] (value)
+    # v[t] = W_v @ a_v[t] (value) (28)
     np.matmul(a_v, W_v_T, out=v)
-    # r[t] = sigmoid(W_r_a_r[t]) (receptance)
+    # r[t] = sigmoid(W_r_a_r[t]) (receptance) (24)
     r_ = W_r_a_r
     np.subtract(0, W_r_a_r, out=r_)
     np.exp(r_, out=r_)
     np.add(r_, 1, out=r_)
     np.divide(1, r_, out=r_)
-    # a_g[t] = u + k[t]
+    # a_g[t] = u + k[t] (29)
     np.add(u, k, out=a_g)
 
     samples = -1
@@ -431,66 +431,66 @@ def _forward_sweep(
             exp_a_a_t = a_a_t
             exp_exp_in_a_t = exp_in_a_t
             work1_t = work1_[:n]
-        # a_p[t] = p[t-1] - exp_w
+        # a_p[t] = p[t-1] - exp_w (35)
         p_t1 = p[at_1_0[t]]
         np.subtract(p_t1, exp_w, out=a_p_t)
-        # p[t] = maximum(a_p[t], k[t]) (carried exponent)
+        # p[t] = maximum(a_p[t], k[t]) (carried exponent) (36)
         k_t = k[at_0[t]]
         p_t = p[at_1[t]]
         np.maximum(a_p_t, k_t, out=p_t)
-        # a_a[t] = p[t-1] - exp_w - p[t]
+        # a_a[t] = p[t-1] - exp_w - p[t] (37)
         np.subtract(p_t1, exp_w, out=a_a_t)
         np.subtract(a_a_t, p_t, out=a_a_t)
-        # exp_in_a[t] = k[t] - p[t]
+        # exp_in_a[t] = k[t] - p[t] (38)
         np.subtract(k_t, p_t, out=exp_in_a_t)
-        # exp_a_a[t] = exp(a_a[t])
-        # exp_exp_in_a[t] = exp(exp_in_a[t])
+        # exp_a_a[t] = exp(a_a[t]) (39)
+        # exp_exp_in_a[t] = exp(exp_in_a[t]) (39)
         np.exp(a_a_to_exp_in_a_t, out=exp_a_a_to_exp_exp_in_a_t)
-        # a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator)
+        # a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator) (39)
         a_t1 = a[at_1_0[t]]
         v_t = v[at_0[t]]
         a_t = a[at_1[t]]
         np.multiply(exp_a_a_t, a_t1, out=a_t)
         np.multiply(exp_exp_in_a_t, v_t, out=work1_t)
         np.add(a_t, work1_t, out=a_t)
-        # b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator)
+        # b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator) (40)
         b_t1 = b[at_1_0[t]]
         b_t = b[at_1[t]]
         np.multiply(exp_a_a_t, b_t1, out=b_t)
         np.add(b_t, exp_exp_in_a_t, out=b_t)
 
-    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
+    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean) (30)
     p_t1_ = p[pack.past(1, 0)]
     np.maximum(p_t1_, a_g, out=g)
-    # a_n[t] = p[t-1] - g[t]
+    # a_n[t] = p[t-1] - g[t] (31)
     a_n = exp_a_n_exp_exp_in_n[:, : H]
     np.subtract(p_t1_, g, out=a_n)
-    # exp_in_n[t] = u + k[t] - g[t]
+    # exp_in_n[t] = u + k[t] - g[t] (32)
     exp_in_n = exp_a_n_exp_exp_in_n[:, H :]
     np.add(u, k, out=exp_in_n)
     np.subtract(exp_in_n, g, out=exp_in_n)
-    # exp_a_n[t] = exp(a_n[t])
-    # exp_exp_in_n[t] = exp(exp_in_n[t])
+    # exp_a_n[t] = exp(a_n[t]) (33)
+    # exp_exp_in_n[t] = exp(exp_in_n[t]) (33)
     a_n_to_exp_in_n = exp_a_n_exp_exp_in_n
     exp_a_n_to_exp_exp_in_n = a_n_to_exp_in_n
     np.exp(a_n_to_exp_in_n, out=exp_a_n_to_exp_exp_in_n)
-    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
+    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator) (33)
     exp_a_n = a_n
     a_t1_ = a[pack.past(1, 0)]
     exp_exp_in_n = exp_in_n
     np.multiply(exp_a_n, a_t1_, out=n_)
     np.multiply(exp_exp_in_n, v, out=work1_2)
     np.add(n_, work1_2, out=n_)
-    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
+    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator) (34)
     b_t1_ = b[pack.past(1, 0)]
     d = a_y
     np.multiply(exp_a_n, b_t1_, out=d)
     np.add(d, exp_exp_in_n, out=d)
-    # a_y[t] = r[t]*n[t]/d[t]
+    # a_y[t] = r[t]*n[t]/d[t] (17)
     a_y_ = d
     np.divide(r, d, out=a_y_)
     np.multiply(n_, a_y_, out=a_y_)
-    # y[t] = W_o @ a_y[t] (output)
+    # y[t] = W_o @ a_y[t] (output) (17)
     np.matmul(a_y_, W_o_T, out=y)
 
     x_last = x_rows[pack.last(1, 1, True)]
@@ -654,97 +654,97 @@ def _backward_sweep(
     da_n_ = da_n_dexp_in_n[:, : H]
     ones = np.ones((1, pack.size), dtype)
 
-    # exp_w = exp(w)
+    # exp_w = exp(w) (35)
     np.exp(w, out=exp_w)
-    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
+    # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1] (23)
     x_2 = x_[batch :]
     x_t1 = x_[pack.past(1, 0)]
     np.multiply(mu_r, x_2, out=a_r)
     np.subtract(1, mu_r, out=work1)
     np.multiply(work1, x_t1, out=work1)
     np.add(a_r, work1, out=a_r)
-    # a_g[t] = u + k[t]
+    # a_g[t] = u + k[t] (29)
     np.add(u, k, out=a_g)
-    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
+    # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean) (30)
     p_t1 = p[pack.past(1, 0)]
     np.maximum(p_t1, a_g, out=g)
-    # a_n[t] = p[t-1] - g[t]
+    # a_n[t] = p[t-1] - g[t] (31)
     a_n = exp_a_n_exp_exp_in_n_2[:, : H]
     np.subtract(p_t1, g, out=a_n)
-    # exp_in_n[t] = u + k[t] - g[t]
+    # exp_in_n[t] = u + k[t] - g[t] (32)
     exp_in_n = exp_a_n_exp_exp_in_n_2[:, H :]
     np.add(u, k, out=exp_in_n)
     np.subtract(exp_in_n, g, out=exp_in_n)
-    # exp_a_n[t] = exp(a_n[t])
-    # exp_exp_in_n[t] = exp(exp_in_n[t])
+    # exp_a_n[t] = exp(a_n[t]) (33)
+    # exp_exp_in_n[t] = exp(exp_in_n[t]) (33)
     a_n_to_exp_in_n = exp_a_n_exp_exp_in_n_2
     exp_a_n_to_exp_exp_in_n = a_n_to_exp_in_n
     np.exp(a_n_to_exp_in_n, out=exp_a_n_to_exp_exp_in_n)
-    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
+    # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator) (33)
     exp_a_n = a_n
     a_t1 = a[pack.past(1, 0)]
     exp_exp_in_n = exp_in_n
     np.multiply(exp_a_n, a_t1, out=n_)
     np.multiply(exp_exp_in_n, v, out=work1_)
     np.add(n_, work1_, out=n_)
-    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
+    # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator) (34)
     b_t1 = b[pack.past(1, 0)]
     np.multiply(exp_a_n, b_t1, out=d)
     np.add(d, exp_exp_in_n, out=d)
-    # a_y[t] = r[t]*n[t]/d[t]
+    # a_y[t] = r[t]*n[t]/d[t] (17)
     np.multiply(r, n_, out=a_y)
     np.divide(a_y, d, out=a_y)
-    # da_y[t] = W_o.T @ dy[t]
+    # da_y[t] = W_o.T @ dy[t] (97)
     np.matmul(dy_rows, W_o, out=da_y)
-    # dd[t] = -da_y[t]*r[t]*n[t]/d[t]**2
+    # dd[t] = -da_y[t]*r[t]*n[t]/d[t]**2 (97)
     np.multiply(da_y, r, out=dd)
     np.multiply(dd, n_, out=dd)
     np.square(d, out=work1_)
     np.divide(dd, work1_, out=dd)
     np.multiply(dd, -1, out=dd)
-    # dr[t] = da_y[t]*n[t]/d[t]
+    # dr[t] = da_y[t]*n[t]/d[t] (107)
     dr = dW_r_a_r
     np.multiply(da_y, n_, out=dr)
     np.divide(dr, d, out=dr)
-    # dn[t] = da_y[t]*r[t]/d[t]
+    # dn[t] = da_y[t]*r[t]/d[t] (98)
     np.multiply(da_y, r, out=dn)
     np.divide(dn, d, out=dn)
-    # dexp_exp_in_n[t] = dn[t]*v[t] + dd[t]
+    # dexp_exp_in_n[t] = dn[t]*v[t] + dd[t] (99)
     dexp_exp_in_n = da_n_dexp_in_n[:, H :]
     np.multiply(dn, v, out=dexp_exp_in_n)
     np.add(dexp_exp_in_n, dd, out=dexp_exp_in_n)
-    # dexp_a_n[t] = dn[t]*a[t-1] + dd[t]*b[t-1]
+    # dexp_a_n[t] = dn[t]*a[t-1] + dd[t]*b[t-1] (100)
     dexp_a_n = da_n_dexp_in_n[:, : H]
     np.multiply(dn, a_t1, out=dexp_a_n)
     np.multiply(dd, b_t1, out=work1_)
     np.add(dexp_a_n, work1_, out=dexp_a_n)
-    # dW_r_a_r[t] = dr[t]*r[t]*(1 - r[t])
+    # dW_r_a_r[t] = dr[t]*r[t]*(1 - r[t]) (108)
     dW_r_a_r_ = dr
     np.multiply(dr, r, out=dW_r_a_r_)
     np.subtract(1, r, out=work1_)
     np.multiply(dW_r_a_r_, work1_, out=dW_r_a_r_)
-    # da_n[t] = dexp_a_n[t]*exp_a_n[t]
-    # dexp_in_n[t] = dexp_exp_in_n[t]*exp_exp_in_n[t]
+    # da_n[t] = dexp_a_n[t]*exp_a_n[t] (100)
+    # dexp_in_n[t] = dexp_exp_in_n[t]*exp_exp_in_n[t] (99)
     dexp_a_n_to_dexp_exp_in_n = da_n_dexp_in_n
     da_n_to_dexp_in_n = dexp_a_n_to_dexp_exp_in_n
     np.multiply(dexp_a_n_to_dexp_exp_in_n, exp_a_n_to_exp_exp_in_n, out=da_n_to_dexp_in_n)
-    # dg[t] = -da_n[t] - dexp_in_n[t]
+    # dg[t] = -da_n[t] - dexp_in_n[t] (101)
     da_n = dexp_a_n
     dexp_in_n = dexp_exp_in_n
     np.add(da_n, dexp_in_n, out=dg)
     np.multiply(dg, -1, out=dg)
-    # da_g[t] = dg[t]*(greater(a_g[t], p[t-1])/2 + greater_equal(a_g[t], p[t-1])/2)
+    # da_g[t] = dg[t]*(greater(a_g[t], p[t-1])/2 + greater_equal(a_g[t], p[t-1])/2) (102)
     np.greater(a_g, p_t1, out=da_g)
     np.divide(da_g, 2, out=da_g)
     np.greater_equal(a_g, p_t1, out=work1_)
     np.divide(work1_, 2, out=work1_)
     np.add(da_g, work1_, out=da_g)
     np.multiply(dg, da_g, out=da_g)
-    # du_each[t] = da_g[t] + dexp_in_n[t]
+    # du_each[t] = da_g[t] + dexp_in_n[t] (126)
     np.add(da_g, dexp_in_n, out=du_each)
-    # da_r[t] = W_r.T @ dW_r_a_r[t]
+    # da_r[t] = W_r.T @ dW_r_a_r[t] (108)
     np.matmul(dW_r_a_r_, W_r, out=da_r)
-    # dmu_r_each[t] = da_r[t]*(x[t] - x[t-1])
+    # dmu_r_each[t] = da_r[t]*(x[t] - x[t-1]) (121)
     np.subtract(x_2, x_t1, out=dmu_r_each)
     np.multiply(da_r, dmu_r_each, out=dmu_r_each)
 
@@ -756,67 +756,67 @@ def _backward_sweep(
             db_t = db[:n]
             exp_a_a_t = a_a_t
             work1_t = work1_2[:n]
-        # a_p[t] = p[t-1] - exp_w
+        # a_p[t] = p[t-1] - exp_w (35)
         p_t1_ = p[at_1_0[t]]
         a_p_t = a_p[at_0[t]]
         np.subtract(p_t1_, exp_w, out=a_p_t)
-        # a_a[t] = p[t-1] - exp_w - p[t]
+        # a_a[t] = p[t-1] - exp_w - p[t] (37)
         p_t = p[at_1[t]]
         np.subtract(p_t1_, exp_w, out=a_a_t)
         np.subtract(a_a_t, p_t, out=a_a_t)
-        # exp_in_a[t] = k[t] - p[t]
+        # exp_in_a[t] = k[t] - p[t] (38)
         k_t = k[at_0[t]]
         exp_in_a_t = exp_exp_in_a[at_0[t]]
         np.subtract(k_t, p_t, out=exp_in_a_t)
-        # db[t] = db_via[t+1]
+        # db[t] = db_via[t+1] (89)
         db_via_next = db_via[ring_1[t]]
         np.copyto(db_t, db_via_next)
-        # da[t] = da_via[t+1]
+        # da[t] = da_via[t+1] (91)
         da_via_next = da_via[ring_1[t]]
         da_t = da[at_0[t]]
         np.copyto(da_t, da_via_next)
-        # exp_a_a[t] = exp(a_a[t])
+        # exp_a_a[t] = exp(a_a[t]) (39)
         np.exp(a_a_t, out=exp_a_a_t)
-        # exp_exp_in_a[t] = exp(exp_in_a[t])
+        # exp_exp_in_a[t] = exp(exp_in_a[t]) (39)
         exp_exp_in_a_t = exp_in_a_t
         np.exp(exp_in_a_t, out=exp_exp_in_a_t)
-        # dexp_exp_in_a[t] = da[t]*v[t] + db[t]
+        # dexp_exp_in_a[t] = da[t]*v[t] + db[t] (92)
         v_t = v[at_0[t]]
         dexp_exp_in_a_t = dexp_in_a[at_0[t]]
         np.multiply(da_t, v_t, out=dexp_exp_in_a_t)
         np.add(dexp_exp_in_a_t, db_t, out=dexp_exp_in_a_t)
-        # dexp_a_a[t] = da[t]*a[t-1] + db[t]*b[t-1]
+        # dexp_a_a[t] = da[t]*a[t-1] + db[t]*b[t-1] (93)
         a_t1_ = a[at_1_0[t]]
         b_t1_ = b[at_1_0[t]]
         dexp_a_a_t = da_a[at_0[t]]
         np.multiply(da_t, a_t1_, out=dexp_a_a_t)
         np.multiply(db_t, b_t1_, out=work1_t)
         np.add(dexp_a_a_t, work1_t, out=dexp_a_a_t)
-        # da_via[t] = dn[t]*exp_a_n[t] + da[t]*exp_a_a[t]
+        # da_via[t] = dn[t]*exp_a_n[t] + da[t]*exp_a_a[t] (91)
         dn_t = dn[at_0[t]]
         exp_a_n_t = exp_a_n_[at_0[t]]
         da_via_t = da_via[ring_1_0[t]]
         np.multiply(dn_t, exp_a_n_t, out=da_via_t)
         np.multiply(da_t, exp_a_a_t, out=work1_t)
         np.add(da_via_t, work1_t, out=da_via_t)
-        # db_via[t] = dd[t]*exp_a_n[t] + db[t]*exp_a_a[t]
+        # db_via[t] = dd[t]*exp_a_n[t] + db[t]*exp_a_a[t] (89)
         dd_t = dd[at_0[t]]
         db_via_t = db_via[ring_1_0[t]]
         np.multiply(dd_t, exp_a_n_t, out=db_via_t)
         np.multiply(db_t, exp_a_a_t, out=work1_t)
         np.add(db_via_t, work1_t, out=db_via_t)
-        # dexp_in_a[t] = dexp_exp_in_a[t]*exp_exp_in_a[t]
+        # dexp_in_a[t] = dexp_exp_in_a[t]*exp_exp_in_a[t] (92)
         dexp_in_a_t = dexp_exp_in_a_t
         np.multiply(dexp_exp_in_a_t, exp_exp_in_a_t, out=dexp_in_a_t)
-        # da_a[t] = dexp_a_a[t]*exp_a_a[t]
+        # da_a[t] = dexp_a_a[t]*exp_a_a[t] (93)
         da_a_t = dexp_a_a_t
         np.multiply(dexp_a_a_t, exp_a_a_t, out=da_a_t)
-        # dp[t] = -da_a[t] - dexp_in_a[t] + dp_via[t+1]
+        # dp[t] = -da_a[t] - dexp_in_a[t] + dp_via[t+1] (95)
         dp_via_next = dp_via[ring_1[t]]
         dp_t = dp[at_0[t]]
         np.subtract(dp_via_next, da_a_t, out=dp_t)
         np.subtract(dp_t, dexp_in_a_t, out=dp_t)
-        # da_p[t] = dp[t]*(greater(a_p[t], k[t])/2 + greater_equal(a_p[t], k[t])/2)
+        # da_p[t] = dp[t]*(greater(a_p[t], k[t])/2 + greater_equal(a_p[t], k[t])/2) (96)
         da_p_t = da_p[at_0[t]]
         np.greater(a_p_t, k_t, out=da_p_t)
         np.divide(da_p_t, 2, out=da_p_t)
@@ -825,6 +825,7 @@ def _backward_sweep(
         np.add(da_p_t, work1_t, out=da_p_t)
         np.multiply(dp_t, da_p_t, out=da_p_t)
         # dp_via[t] = dg[t]*(greater(p[t-1], a_g[t])/2 + greater_equal(p[t-1], a_g[t])/2) + da_n[t] + da_p[t] + da_a[t]
+        #     (95)
         dg_t = dg[at_0[t]]
         da_n_t = da_n_[at_0[t]]
         a_g_t = a_g[at_0[t]]
@@ -839,15 +840,15 @@ def _backward_sweep(
         np.add(dp_via_t, da_p_t, out=dp_via_t)
         np.add(dp_via_t, da_a_t, out=dp_via_t)
 
-    # dW_r = sum of outer(dW_r_a_r[t], a_r[t])
+    # dW_r = sum of outer(dW_r_a_r[t], a_r[t]) (120)
     np.matmul(dW_r_a_r.T, a_r, out=dW_r)
-    # dW_o = sum of outer(dy[t], a_y[t])
+    # dW_o = sum of outer(dy[t], a_y[t]) (128)
     np.matmul(dy_rows.T, a_y, out=dW_o)
-    # dmu_r = sum of dmu_r_each[t]
+    # dmu_r = sum of dmu_r_each[t] (121)
     np.matmul(ones, dmu_r_each, out=dmu_r.reshape(1, -1))
-    # du = sum of du_each[t]
+    # du = sum of du_each[t] (126)
     np.matmul(ones, du_each, out=du.reshape(1, -1))
-    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
+    # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
     x_3 = x_[batch :]
     x_t1_ = x_[pack.past(1, 0)]
     a_k = a_k_a_v[:, : D]
@@ -855,17 +856,18 @@ def _backward_sweep(
     np.subtract(1, mu_k, out=work1)
     np.multiply(work1, x_t1_, out=work1)
     np.add(a_k, work1, out=a_k)
-    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+    # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
     a_v = a_k_a_v[:, D :]
     np.multiply(mu_v, x_3, out=a_v)
     np.subtract(1, mu_v, out=work1)
     np.multiply(work1, x_t1_, out=work1)
     np.add(a_v, work1, out=a_v)
-    # dexp_w_each[t] = -da_p[t] - da_a[t]
+    # dexp_w_each[t] = -da_p[t] - da_a[t] (127)
     da_a_ = da_a_dexp_in_a[:, : H]
     np.add(da_p, da_a_, out=dexp_w_each)
     np.multiply(dexp_w_each, -1, out=dexp_w_each)
     # dk[t] = da_g[t] + dexp_in_n[t] + dp[t]*(greater(k[t], a_p[t])/2 + greater_equal(k[t], a_p[t])/2) + dexp_in_a[t]
+    #     (105)
     dexp_in_n_ = da_n_dexp_in_n[:, H :]
     dexp_in_a_ = da_a_dexp_in_a[:, H :]
     np.add(da_g, dexp_in_n_, out=dk)
@@ -877,36 +879,36 @@ def _backward_sweep(
     np.multiply(dp, work1_, out=work1_)
     np.add(dk, work1_, out=dk)
     np.add(dk, dexp_in_a_, out=dk)
-    # dexp_w = sum of dexp_w_each[t]
+    # dexp_w = sum of dexp_w_each[t] (127)
     np.matmul(ones, dexp_w_each, out=dexp_w.reshape(1, -1))
-    # dW_k = sum of outer(dk[t], a_k[t])
+    # dW_k = sum of outer(dk[t], a_k[t]) (122)
     np.matmul(dk.T, a_k, out=dW_k)
-    # da_k[t] = W_k.T @ dk[t]
+    # da_k[t] = W_k.T @ dk[t] (106)
     np.matmul(dk, W_k, out=da_k)
-    # dw = dexp_w*exp_w
+    # dw = dexp_w*exp_w (127)
     np.multiply(dexp_w, exp_w, out=dw)
-    # dv[t] = dn[t]*exp_exp_in_n[t] + da[t]*exp_exp_in_a[t]
+    # dv[t] = dn[t]*exp_exp_in_n[t] + da[t]*exp_exp_in_a[t] (103)
     exp_exp_in_n_ = exp_a_n_exp_exp_in_n_2[:, H :]
     np.multiply(dn, exp_exp_in_n_, out=dv)
     np.multiply(da, exp_exp_in_a, out=work1_)
     np.add(dv, work1_, out=dv)
-    # dW_v = sum of outer(dv[t], a_v[t])
+    # dW_v = sum of outer(dv[t], a_v[t]) (124)
     np.matmul(dv.T, a_v, out=dW_v)
-    # da_v[t] = W_v.T @ dv[t]
+    # da_v[t] = W_v.T @ dv[t] (104)
     np.matmul(dv, W_v, out=da_v)
-    # dmu_k_each[t] = da_k[t]*(x[t] - x[t-1])
+    # dmu_k_each[t] = da_k[t]*(x[t] - x[t-1]) (123)
     dmu_k_each = dmu_k_each_dmu_v_each[:, : D]
     np.subtract(x_3, x_t1_, out=dmu_k_each)
     np.multiply(da_k, dmu_k_each, out=dmu_k_each)
-    # dmu_v_each[t] = da_v[t]*(x[t] - x[t-1])
+    # dmu_v_each[t] = da_v[t]*(x[t] - x[t-1]) (125)
     dmu_v_each = dmu_k_each_dmu_v_each[:, D :]
     np.subtract(x_3, x_t1_, out=dmu_v_each)
     np.multiply(da_v, dmu_v_each, out=dmu_v_each)
-    # dmu_k = sum of dmu_k_each[t]
-    # dmu_v = sum of dmu_v_each[t]
+    # dmu_k = sum of dmu_k_each[t] (123)
+    # dmu_v = sum of dmu_v_each[t] (125)
     dmu_k_each_to_dmu_v_each = dmu_k_each_dmu_v_each
     np.matmul(ones, dmu_k_each_to_dmu_v_each, out=dmu_k_to_dmu_v.reshape(1, -1))
-    # dx_via[t] = da_r[t]*(1 - mu_r) + da_k[t]*(1 - mu_k) + da_v[t]*(1 - mu_v)
+    # dx_via[t] = da_r[t]*(1 - mu_r) + da_k[t]*(1 - mu_k) + da_v[t]*(1 - mu_v) (110)
     np.subtract(1, mu_r, out=dx_via_sent)
     np.multiply(da_r, dx_via_sent, out=dx_via_sent)
     np.subtract(1, mu_k, out=work1)
@@ -917,7 +919,7 @@ def _backward_sweep(
     np.add(dx_via_sent, work1, out=dx_via_sent)
     dx_via[pack.past(1, 0)] = dx_via_sent
     if need_x:
-        # dx[t] = da_r[t]*mu_r + da_k[t]*mu_k + da_v[t]*mu_v + dx_via[t+1]
+        # dx[t] = da_r[t]*mu_r + da_k[t]*mu_k + da_v[t]*mu_v + dx_via[t+1] (110)
         dx_via_next = dx_via[batch :]
         np.multiply(da_r, mu_r, out=dx_)
         np.multiply(da_k, mu_k, out=work1)
@@ -1047,95 +1049,95 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # exp_w = exp(w)
+        # exp_w = exp(w) (35)
         np.exp(w, out=exp_w)
-        # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1]
+        # a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1] (23)
         a_r_t = a_r_a_k_a_v[:, : D]
         np.multiply(mu_r, x_t_, out=a_r_t)
         np.subtract(1, mu_r, out=work1)
         np.multiply(work1, x_t1, out=work1)
         np.add(a_r_t, work1, out=a_r_t)
-        # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1]
+        # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
         a_k_t = a_r_a_k_a_v[:, D : 2*D]
         np.multiply(mu_k, x_t_, out=a_k_t)
         np.subtract(1, mu_k, out=work1)
         np.multiply(work1, x_t1, out=work1)
         np.add(a_k_t, work1, out=a_k_t)
-        # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1]
+        # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
         a_v_t = a_r_a_k_a_v[:, 2*D :]
         np.multiply(mu_v, x_t_, out=a_v_t)
         np.subtract(1, mu_v, out=work1)
         np.multiply(work1, x_t1, out=work1)
         np.add(a_v_t, work1, out=a_v_t)
-        # W_r_a_r[t] = W_r @ a_r[t]
+        # W_r_a_r[t] = W_r @ a_r[t] (24)
         W_r_a_r_t = r
         np.matmul(a_r_t, W_r_T, out=W_r_a_r_t)
-        # k[t] = W_k @ a_k[t] (key)
+        # k[t] = W_k @ a_k[t] (key) (26)
         np.matmul(a_k_t, W_k_T, out=k)
-        # v[t] = W_v @ a_v[t] (value)
+        # v[t] = W_v @ a_v[t] (value) (28)
         np.matmul(a_v_t, W_v_T, out=v)
-        # r[t] = sigmoid(W_r_a_r[t]) (receptance)
+        # r[t] = sigmoid(W_r_a_r[t]) (receptance) (24)
         r_t = W_r_a_r_t
         np.subtract(0, W_r_a_r_t, out=r_t)
         np.exp(r_t, out=r_t)
         np.add(r_t, 1, out=r_t)
         np.divide(1, r_t, out=r_t)
-        # a_g[t] = u + k[t]
+        # a_g[t] = u + k[t] (29)
         np.add(u, k, out=a_g)
-        # a_p[t] = p[t-1] - exp_w
+        # a_p[t] = p[t-1] - exp_w (35)
         np.subtract(p_t1, exp_w, out=a_p)
-        # p[t] = maximum(a_p[t], k[t]) (carried exponent)
+        # p[t] = maximum(a_p[t], k[t]) (carried exponent) (36)
         np.maximum(a_p, k, out=p)
-        # a_a[t] = p[t-1] - exp_w - p[t]
+        # a_a[t] = p[t-1] - exp_w - p[t] (37)
         a_a_t = exp_a_a_exp_exp_in_a[:, : H]
         np.subtract(p_t1, exp_w, out=a_a_t)
         np.subtract(a_a_t, p, out=a_a_t)
-        # exp_in_a[t] = k[t] - p[t]
+        # exp_in_a[t] = k[t] - p[t] (38)
         exp_in_a_t = exp_a_a_exp_exp_in_a[:, H :]
         np.subtract(k, p, out=exp_in_a_t)
-        # exp_a_a[t] = exp(a_a[t])
-        # exp_exp_in_a[t] = exp(exp_in_a[t])
+        # exp_a_a[t] = exp(a_a[t]) (39)
+        # exp_exp_in_a[t] = exp(exp_in_a[t]) (39)
         a_a_to_exp_in_a_t = exp_a_a_exp_exp_in_a
         exp_a_a_to_exp_exp_in_a_t = a_a_to_exp_in_a_t
         np.exp(a_a_to_exp_in_a_t, out=exp_a_a_to_exp_exp_in_a_t)
-        # a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator)
+        # a[t] = exp_a_a[t]*a[t-1] + exp_exp_in_a[t]*v[t] (numerator) (39)
         exp_a_a_t = a_a_t
         exp_exp_in_a_t = exp_in_a_t
         np.multiply(exp_a_a_t, a_t1, out=a)
         np.multiply(exp_exp_in_a_t, v, out=work1_)
         np.add(a, work1_, out=a)
-        # b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator)
+        # b[t] = exp_a_a[t]*b[t-1] + exp_exp_in_a[t] (denominator) (40)
         np.multiply(exp_a_a_t, b_t1, out=b)
         np.add(b, exp_exp_in_a_t, out=b)
-        # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean)
+        # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean) (30)
         np.maximum(p_t1, a_g, out=g)
-        # a_n[t] = p[t-1] - g[t]
+        # a_n[t] = p[t-1] - g[t] (31)
         a_n_t = exp_a_n_exp_exp_in_n[:, : H]
         np.subtract(p_t1, g, out=a_n_t)
-        # exp_in_n[t] = u + k[t] - g[t]
+        # exp_in_n[t] = u + k[t] - g[t] (32)
         exp_in_n_t = exp_a_n_exp_exp_in_n[:, H :]
         np.add(u, k, out=exp_in_n_t)
         np.subtract(exp_in_n_t, g, out=exp_in_n_t)
-        # exp_a_n[t] = exp(a_n[t])
-        # exp_exp_in_n[t] = exp(exp_in_n[t])
+        # exp_a_n[t] = exp(a_n[t]) (33)
+        # exp_exp_in_n[t] = exp(exp_in_n[t]) (33)
         a_n_to_exp_in_n_t = exp_a_n_exp_exp_in_n
         exp_a_n_to_exp_exp_in_n_t = a_n_to_exp_in_n_t
         np.exp(a_n_to_exp_in_n_t, out=exp_a_n_to_exp_exp_in_n_t)
-        # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator)
+        # n[t] = exp_a_n[t]*a[t-1] + exp_exp_in_n[t]*v[t] (present numerator) (33)
         exp_a_n_t = a_n_t
         exp_exp_in_n_t = exp_in_n_t
         np.multiply(exp_a_n_t, a_t1, out=n_)
         np.multiply(exp_exp_in_n_t, v, out=work1_2)
         np.add(n_, work1_2, out=n_)
-        # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator)
+        # d[t] = exp_a_n[t]*b[t-1] + exp_exp_in_n[t] (present denominator) (34)
         d_t = a_y
         np.multiply(exp_a_n_t, b_t1, out=d_t)
         np.add(d_t, exp_exp_in_n_t, out=d_t)
-        # a_y[t] = r[t]*n[t]/d[t]
+        # a_y[t] = r[t]*n[t]/d[t] (17)
         a_y_t = d_t
         np.divide(r_t, d_t, out=a_y_t)
         np.multiply(n_, a_y_t, out=a_y_t)
-        # y[t] = W_o @ a_y[t] (output)
+        # y[t] = W_o @ a_y[t] (output) (17)
         np.matmul(a_y_t, W_o_T, out=y)
 
         state = {
@@ -1332,11 +1334,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1349,7 +1357,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

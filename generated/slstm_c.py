@@ -7,7 +7,7 @@ within range and leaves h as it would be without. One head: the recurrent matric
 The cell slstm as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive slstm``.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "bbdd79b41af4035f"
+STAMP = "db202f5c690d1560"
 
 
 class Params(Mapping[str, Any]):
@@ -805,11 +805,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -822,7 +828,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1764,13 +1770,13 @@ static void forward_1(
             const real W_i_x_t = a_l_in_to_a_z_in_t_row[2*H + unit];
             const real W_f_x_t = a_l_in_to_a_z_in_t_row[unit];
             const real W_o_x_t = a_l_in_to_a_z_in_t_row[H + unit];
-            // a_z_in[t] = W_z_x[t] + b_z
+            // a_z_in[t] = W_z_x[t] + b_z (26)
             const real a_z_in_t = W_z_x_t + b_z[unit];
-            // a_in[t] = W_i_x[t] + b_i
+            // a_in[t] = W_i_x[t] + b_i (9)
             const real a_in_t = W_i_x_t + b_i[unit];
-            // a_l_in[t] = -W_f_x[t] - b_f
+            // a_l_in[t] = -W_f_x[t] - b_f (28)
             const real a_l_in_t = -W_f_x_t - b_f[unit];
-            // a_o_in[t] = W_o_x[t] + b_o
+            // a_o_in[t] = W_o_x[t] + b_o (30)
             const real a_o_in_t = W_o_x_t + b_o[unit];
             a_l_in_to_a_z_in_t_row[3*H + unit] = a_z_in_t;
             a_l_in_to_a_z_in_t_row[2*H + unit] = a_in_t;
@@ -1815,39 +1821,39 @@ static void forward_2(
             const real m_t1 = m_t1_row[unit];
             const real c_t1 = c_t1_row[unit];
             const real n_t1 = n_t1_row[unit];
-            // a_z[t] = R_z_h[t] + a_z_in[t]
+            // a_z[t] = R_z_h[t] + a_z_in[t] (26)
             const real a_z_t = R_z_h_t + a_z_in_t;
-            // a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate)
+            // a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate) (9)
             const real a_t = R_i_h_t + a_in_t;
-            // a_l[t] = -R_f_h[t] + a_l_in[t]
+            // a_l[t] = -R_f_h[t] + a_l_in[t] (28)
             const real a_l_t = -R_f_h_t + a_l_in_t;
-            // a_o[t] = R_o_h[t] + a_o_in[t]
+            // a_o[t] = R_o_h[t] + a_o_in[t] (30)
             const real a_o_t = R_o_h_t + a_o_in_t;
-            // z[t] = tanh(a_z[t]) (cell input)
+            // z[t] = tanh(a_z[t]) (cell input) (26)
             const real z_t = tanh(a_z_t);
-            // softplus_a_l[t] = softplus(a_l[t])
+            // softplus_a_l[t] = softplus(a_l[t]) (28)
             const real softplus_a_l_t = softplus(a_l_t);
-            // o[t] = sigmoid(a_o[t]) (output gate)
+            // o[t] = sigmoid(a_o[t]) (output gate) (30)
             const real o_t = sigmoid(a_o_t);
-            // l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+            // l[t] = -softplus_a_l[t] (logarithm of the forget gate) (28)
             const real l_t = -softplus_a_l_t;
-            // a_m[t] = l[t] + m[t-1]
+            // a_m[t] = l[t] + m[t-1] (32)
             const real a_m_t = l_t + m_t1;
-            // m[t] = maximum(a_m[t], a[t]) (stabiliser)
+            // m[t] = maximum(a_m[t], a[t]) (stabiliser) (32)
             const real m_t = maximum(a_m_t, a_t);
-            // a_i[t] = a[t] - m[t]
+            // a_i[t] = a[t] - m[t] (34)
             const real a_i_t = a_t - m_t;
-            // a_f[t] = l[t] + m[t-1] - m[t]
+            // a_f[t] = l[t] + m[t-1] - m[t] (36)
             const real a_f_t = l_t + m_t1 - m_t;
-            // i[t] = exp(a_i[t]) (stabilised input gate)
+            // i[t] = exp(a_i[t]) (stabilised input gate) (34)
             const real i_t = exp(a_i_t);
-            // f[t] = exp(a_f[t]) (stabilised forget gate)
+            // f[t] = exp(a_f[t]) (stabilised forget gate) (36)
             const real f_t = exp(a_f_t);
-            // c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state)
+            // c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state) (15)
             const real c_t = f_t * c_t1 + i_t * z_t;
-            // n[t] = f[t]*n[t-1] + i[t] (normaliser)
+            // n[t] = f[t]*n[t-1] + i[t] (normaliser) (16)
             const real n_t = f_t * n_t1 + i_t;
-            // h[t] = o[t]*c[t]/n[t] (hidden state)
+            // h[t] = o[t]*c[t]/n[t] (hidden state) (17)
             const real h_t = o_t * c_t / n_t;
             a_l_o_a_z_t_row[2*H + unit] = a_t;
             a_l_o_a_z_t_row[unit] = a_l_t;
@@ -1914,61 +1920,61 @@ static void backward_1(
             const real n_t1 = n_t1_row[unit];
             const real z_t = a_l_o_a_z_t_row[3*H + unit];
             const real dm_via_next = dm_via_next_row[unit];
-            // softplus_a_l[t] = softplus(a_l[t])
+            // softplus_a_l[t] = softplus(a_l[t]) (28)
             const real softplus_a_l_t = softplus(a_l_t);
-            // a_i[t] = a[t] - m[t]
+            // a_i[t] = a[t] - m[t] (34)
             const real a_i_t = a_t - m_t;
-            // dh[t] = dy[t] + dh_back[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] (78)
             const real dh_t = dy_t + dh_back_next;
-            // l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+            // l[t] = -softplus_a_l[t] (logarithm of the forget gate) (28)
             const real l_t = -softplus_a_l_t;
-            // i[t] = exp(a_i[t]) (stabilised input gate)
+            // i[t] = exp(a_i[t]) (stabilised input gate) (34)
             const real i_t = exp(a_i_t);
-            // dn[t] = -dh[t]*o[t]*c[t]/n[t]**2 + dn_via[t+1]
+            // dn[t] = -dh[t]*o[t]*c[t]/n[t]**2 + dn_via[t+1] (80)
             const real dn_t = -dh_t * o_t * c_t / (n_t * n_t) + dn_via_next;
-            // dc[t] = dh[t]*o[t]/n[t] + dc_via[t+1]
+            // dc[t] = dh[t]*o[t]/n[t] + dc_via[t+1] (82)
             const real dc_t = dh_t * o_t / n_t + dc_via_next;
-            // do[t] = dh[t]*c[t]/n[t]
+            // do[t] = dh[t]*c[t]/n[t] (90)
             const real do_t = dh_t * c_t / n_t;
-            // a_m[t] = l[t] + m[t-1]
+            // a_m[t] = l[t] + m[t-1] (32)
             const real a_m_t = l_t + m_t1;
-            // a_f[t] = l[t] + m[t-1] - m[t]
+            // a_f[t] = l[t] + m[t-1] - m[t] (36)
             const real a_f_t = l_t + m_t1 - m_t;
-            // df[t] = dc[t]*c[t-1] + dn[t]*n[t-1]
+            // df[t] = dc[t]*c[t-1] + dn[t]*n[t-1] (83)
             const real df_t = dc_t * c_t1 + dn_t * n_t1;
-            // di[t] = dc[t]*z[t] + dn[t]
+            // di[t] = dc[t]*z[t] + dn[t] (85)
             const real di_t = dc_t * z_t + dn_t;
-            // da_o[t] = do[t]*o[t]*(1 - o[t])
+            // da_o[t] = do[t]*o[t]*(1 - o[t]) (97)
             const real da_o_t = do_t * o_t * (1 - o_t);
-            // dz[t] = dc[t]*i[t]
+            // dz[t] = dc[t]*i[t] (95)
             const real dz_t = dc_t * i_t;
-            // f[t] = exp(a_f[t]) (stabilised forget gate)
+            // f[t] = exp(a_f[t]) (stabilised forget gate) (36)
             const real f_t = exp(a_f_t);
-            // da_i[t] = di[t]*i[t]
+            // da_i[t] = di[t]*i[t] (88)
             const real da_i_t = di_t * i_t;
-            // da_z[t] = dz[t]*(1 - z[t]**2)
+            // da_z[t] = dz[t]*(1 - z[t]**2) (97)
             const real da_z_t = dz_t * (1 - z_t * z_t);
-            // da_f[t] = df[t]*f[t]
+            // da_f[t] = df[t]*f[t] (88)
             const real da_f_t = df_t * f_t;
-            // dc_via[t] = dc[t]*f[t]
+            // dc_via[t] = dc[t]*f[t] (82)
             const real dc_via_t = dc_t * f_t;
-            // dn_via[t] = dn[t]*f[t]
+            // dn_via[t] = dn[t]*f[t] (80)
             const real dn_via_t = dn_t * f_t;
-            // dm[t] = -da_i[t] - da_f[t] + dm_via[t+1]
+            // dm[t] = -da_i[t] - da_f[t] + dm_via[t+1] (88)
             const real dm_t = -da_i_t - da_f_t + dm_via_next;
-            // da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2)
+            // da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2) (92)
             const real da_m_t = dm_t * ((real)(a_m_t > a_t) / 2 + (real)(a_m_t >= a_t) / 2);
-            // da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t]
+            // da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t] (94)
             const real da_t = dm_t * ((real)(a_t > a_m_t) / 2 + (real)(a_t >= a_m_t) / 2) + da_i_t;
-            // dl[t] = da_m[t] + da_f[t]
+            // dl[t] = da_m[t] + da_f[t] (92)
             const real dl_t = da_m_t + da_f_t;
-            // dm_via[t] = da_m[t] + da_f[t]
+            // dm_via[t] = da_m[t] + da_f[t] (88)
             const real dm_via_t = da_m_t + da_f_t;
-            // dsoftplus_a_l[t] = -dl[t]
+            // dsoftplus_a_l[t] = -dl[t] (97)
             const real dsoftplus_a_l_t = -dl_t;
-            // da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t])
+            // da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t]) (97)
             const real da_l_t = dsoftplus_a_l_t * sigmoid(a_l_t);
-            // dR_f_h[t] = -da_l[t]
+            // dR_f_h[t] = -da_l[t] (97)
             const real dR_f_h_t = -da_l_t;
             dR_f_h_da_o_da_da_z_t_row[H + unit] = da_o_t;
             dR_f_h_da_o_da_da_z_t_row[3*H + unit] = da_z_t;
@@ -2034,10 +2040,10 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_f_x[t] = W_f @ x[t]
-            // W_o_x[t] = W_o @ x[t]
-            // W_i_x[t] = W_i @ x[t]
-            // W_z_x[t] = W_z @ x[t]
+            // W_f_x[t] = W_f @ x[t] (28)
+            // W_o_x[t] = W_o @ x[t] (30)
+            // W_i_x[t] = W_i @ x[t] (9)
+            // W_z_x[t] = W_z @ x[t] (26)
             multiply(
                 a->a_l_in_to_a_z_in + (first - base)*4*a->H, 4*a->H, a->x + first*a->D, a->D,
                 call->packed_W_f_to_W_z, rows, a->D, 4*a->H, 0);
@@ -2050,10 +2056,10 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // R_f_h[t] = R_f @ h[t-1]
-                // R_o_h[t] = R_o @ h[t-1]
-                // R_i_h[t] = R_i @ h[t-1]
-                // R_z_h[t] = R_z @ h[t-1]
+                // R_f_h[t] = R_f @ h[t-1] (28)
+                // R_o_h[t] = R_o @ h[t-1] (30)
+                // R_i_h[t] = R_i @ h[t-1] (9)
+                // R_z_h[t] = R_z @ h[t-1] (26)
                 multiply(
                     a->a_l_o_a_z + (a->kept_0[t] + first)*4*a->H, 4*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_R_f_to_R_z, rows, a->H, 4*a->H, 0);
@@ -2163,7 +2169,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dR_f_h_da_o_da_da_z + (a->starts_0[t] - base + first)*4*a->H,
                     a->dc_via + (a->ring_1[t] + first)*a->H, a->dn_via + (a->ring_1[t] + first)*a->H,
                     a->dm_via + (a->ring_1[t + 1] + first)*a->H, a->dm_via + (a->ring_1[t] + first)*a->H);
-                // dh_back[t] = R_z.T @ da_z[t] + R_i.T @ da[t] + R_f.T @ dR_f_h[t] + R_o.T @ da_o[t]
+                // dh_back[t] = R_z.T @ da_z[t] + R_i.T @ da[t] + R_f.T @ dR_f_h[t] + R_o.T @ da_o[t] (78)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->dR_f_h_da_o_da_da_z + (a->starts_0[t] - base + first)*4*a->H, 4*a->H, call->packed_R_f_to_R_z,
@@ -2177,7 +2183,7 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W_z.T @ da_z[t] + W_i.T @ da[t] + W_f.T @ dR_f_h[t] + W_o.T @ da_o[t]
+                // dx[t] = W_z.T @ da_z[t] + W_i.T @ da[t] + W_f.T @ dR_f_h[t] + W_o.T @ da_o[t] (97)
                 multiply(
                     a->dx + first*a->D, a->D, a->dR_f_h_da_o_da_da_z + (first - base)*4*a->H, 4*a->H,
                     call->packed_W_f_to_W_z, rows, 4*a->H, a->D, 0);
@@ -2185,31 +2191,31 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(4*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_f = sum of outer(dR_f_h[t], x[t])
-            // dW_o = sum of outer(da_o[t], x[t])
-            // dW_i = sum of outer(da[t], x[t])
-            // dW_z = sum of outer(da_z[t], x[t])
+            // dW_f = sum of outer(dR_f_h[t], x[t]) (113)
+            // dW_o = sum of outer(da_o[t], x[t]) (116)
+            // dW_i = sum of outer(da[t], x[t]) (110)
+            // dW_z = sum of outer(da_z[t], x[t]) (107)
             gradient(
                 a->W_f_, a->D, a->dR_f_h_da_o_da_da_z, 4*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
                 number > 0, a->D, scratch);
         }
         share(4*a->H, me, &lo, &hi);
         if (scratch) {
-            // dR_f = sum of outer(dR_f_h[t], h[t-1])
-            // dR_o = sum of outer(da_o[t], h[t-1])
-            // dR_i = sum of outer(da[t], h[t-1])
-            // dR_z = sum of outer(da_z[t], h[t-1])
+            // dR_f = sum of outer(dR_f_h[t], h[t-1]) (114)
+            // dR_o = sum of outer(da_o[t], h[t-1]) (117)
+            // dR_i = sum of outer(da[t], h[t-1]) (111)
+            // dR_z = sum of outer(da_z[t], h[t-1]) (108)
             gradient(
                 a->R_f_, a->H, a->dR_f_h_da_o_da_da_z, 4*a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H,
                 a->past_1_0, base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(3*a->H, me, &lo, &hi);
-        // db_o = sum of da_o[t]
-        // db_i = sum of da[t]
-        // db_z = sum of da_z[t]
+        // db_o = sum of da_o[t] (118)
+        // db_i = sum of da[t] (112)
+        // db_z = sum of da_z[t] (109)
         sums(a->b_o, a->dR_f_h_da_o_da_da_z + a->H, 4*a->H, NULL, 0, total, lo, hi, number > 0);
         share(a->H, me, &lo, &hi);
-        // db_f = sum of dR_f_h[t]
+        // db_f = sum of dR_f_h[t] (115)
         sums(a->b_f, a->dR_f_h_da_o_da_da_z, 4*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2265,10 +2271,10 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_f_x[t] = W_f @ x[t]
-        // W_o_x[t] = W_o @ x[t]
-        // W_i_x[t] = W_i @ x[t]
-        // W_z_x[t] = W_z @ x[t]
+        // W_f_x[t] = W_f @ x[t] (28)
+        // W_o_x[t] = W_o @ x[t] (30)
+        // W_i_x[t] = W_i @ x[t] (9)
+        // W_z_x[t] = W_z @ x[t] (26)
         multiply_plain(
             a->a_l_in_to_a_z_in + first*4*a->H, 4*a->H, a->x + first*a->D, a->D, a->W_f, 1, a->D, rows, a->D,
             4*a->H, 0);
@@ -2278,10 +2284,10 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // R_f_h[t] = R_f @ h[t-1]
-        // R_o_h[t] = R_o @ h[t-1]
-        // R_i_h[t] = R_i @ h[t-1]
-        // R_z_h[t] = R_z @ h[t-1]
+        // R_f_h[t] = R_f @ h[t-1] (28)
+        // R_o_h[t] = R_o @ h[t-1] (30)
+        // R_i_h[t] = R_i @ h[t-1] (9)
+        // R_z_h[t] = R_z @ h[t-1] (26)
         multiply_plain(
             a->a_l_o_a_z + first*4*a->H, 4*a->H, a->h_1 + first*a->H, a->H, a->R_f, 1, a->H, rows, a->H,
             4*a->H, 0);

@@ -6,7 +6,7 @@ within range and leaves h as it would be without. One head: the recurrent matric
 
 The cell slstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive slstm``.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "a858264d57ffdc09"
+STAMP = "ec399f0b5f704da7"
 
 
 class Params(Mapping[str, Any]):
@@ -387,16 +387,16 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     R_f_to_R_z_T = params.stack("R_f", "R_z").T
 
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_i_x[t] = W_i @ x[t]
-    # W_z_x[t] = W_z @ x[t]
+    # W_f_x[t] = W_f @ x[t] (28)
+    # W_o_x[t] = W_o @ x[t] (30)
+    # W_i_x[t] = W_i @ x[t] (9)
+    # W_z_x[t] = W_z @ x[t] (26)
     W_f_x_to_W_z_x = a_l_in_to_a_z_in
     cp.matmul(x_rows, W_f_to_W_z_T, out=W_f_x_to_W_z_x)
-    # a_z_in[t] = W_z_x[t] + b_z
-    # a_in[t] = W_i_x[t] + b_i
-    # a_l_in[t] = -W_f_x[t] - b_f
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_z_in[t] = W_z_x[t] + b_z (26)
+    # a_in[t] = W_i_x[t] + b_i (9)
+    # a_l_in[t] = -W_f_x[t] - b_f (28)
+    # a_o_in[t] = W_o_x[t] + b_o (30)
     _launch_units(kernels.forward_1, pack.size, H, H, a_l_in_to_a_z_in, b_z, b_i, b_f, b_o)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -406,30 +406,30 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # R_f_h[t] = R_f @ h[t-1]
-        # R_o_h[t] = R_o @ h[t-1]
-        # R_i_h[t] = R_i @ h[t-1]
-        # R_z_h[t] = R_z @ h[t-1]
+        # R_f_h[t] = R_f @ h[t-1] (28)
+        # R_o_h[t] = R_o @ h[t-1] (30)
+        # R_i_h[t] = R_i @ h[t-1] (9)
+        # R_z_h[t] = R_z @ h[t-1] (26)
         h_t1 = h[at_1_0[t]]
         R_f_h_to_R_z_h_t = a_l_o_a_z[kept_0[t]]
         cp.matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
-        # a_z[t] = R_z_h[t] + a_z_in[t]
-        # a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate)
-        # a_l[t] = -R_f_h[t] + a_l_in[t]
-        # a_o[t] = R_o_h[t] + a_o_in[t]
-        # z[t] = tanh(a_z[t]) (cell input)
-        # softplus_a_l[t] = softplus(a_l[t])
-        # o[t] = sigmoid(a_o[t]) (output gate)
-        # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
-        # a_m[t] = l[t] + m[t-1]
-        # m[t] = maximum(a_m[t], a[t]) (stabiliser)
-        # a_i[t] = a[t] - m[t]
-        # a_f[t] = l[t] + m[t-1] - m[t]
-        # i[t] = exp(a_i[t]) (stabilised input gate)
-        # f[t] = exp(a_f[t]) (stabilised forget gate)
-        # c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state)
-        # n[t] = f[t]*n[t-1] + i[t] (normaliser)
-        # h[t] = o[t]*c[t]/n[t] (hidden state)
+        # a_z[t] = R_z_h[t] + a_z_in[t] (26)
+        # a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate) (9)
+        # a_l[t] = -R_f_h[t] + a_l_in[t] (28)
+        # a_o[t] = R_o_h[t] + a_o_in[t] (30)
+        # z[t] = tanh(a_z[t]) (cell input) (26)
+        # softplus_a_l[t] = softplus(a_l[t]) (28)
+        # o[t] = sigmoid(a_o[t]) (output gate) (30)
+        # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (28)
+        # a_m[t] = l[t] + m[t-1] (32)
+        # m[t] = maximum(a_m[t], a[t]) (stabiliser) (32)
+        # a_i[t] = a[t] - m[t] (34)
+        # a_f[t] = l[t] + m[t-1] - m[t] (36)
+        # i[t] = exp(a_i[t]) (stabilised input gate) (34)
+        # f[t] = exp(a_f[t]) (stabilised forget gate) (36)
+        # c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state) (15)
+        # n[t] = f[t]*n[t-1] + i[t] (normaliser) (16)
+        # h[t] = o[t]*c[t]/n[t] (hidden state) (17)
         _launch_units(
             kernels.forward_2, n, H, H, a_l_o_a_z, kept_0[t].start, a_l_in_to_a_z_in, at_0[t].start, m,
             kept_1_0[t].start, m, kept_1[t].start, c, kept_1_0[t].start, c, kept_1[t].start, n_, kept_1_0[t].start,
@@ -545,34 +545,34 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # softplus_a_l[t] = softplus(a_l[t])
-        # a_i[t] = a[t] - m[t]
-        # dh[t] = dy[t] + dh_back[t+1]
-        # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
-        # i[t] = exp(a_i[t]) (stabilised input gate)
-        # dn[t] = -dh[t]*o[t]*c[t]/n[t]**2 + dn_via[t+1]
-        # dc[t] = dh[t]*o[t]/n[t] + dc_via[t+1]
-        # do[t] = dh[t]*c[t]/n[t]
-        # a_m[t] = l[t] + m[t-1]
-        # a_f[t] = l[t] + m[t-1] - m[t]
-        # df[t] = dc[t]*c[t-1] + dn[t]*n[t-1]
-        # di[t] = dc[t]*z[t] + dn[t]
-        # da_o[t] = do[t]*o[t]*(1 - o[t])
-        # dz[t] = dc[t]*i[t]
-        # f[t] = exp(a_f[t]) (stabilised forget gate)
-        # da_i[t] = di[t]*i[t]
-        # da_z[t] = dz[t]*(1 - z[t]**2)
-        # da_f[t] = df[t]*f[t]
-        # dc_via[t] = dc[t]*f[t]
-        # dn_via[t] = dn[t]*f[t]
-        # dm[t] = -da_i[t] - da_f[t] + dm_via[t+1]
-        # da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2)
-        # da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t]
-        # dl[t] = da_m[t] + da_f[t]
-        # dm_via[t] = da_m[t] + da_f[t]
-        # dsoftplus_a_l[t] = -dl[t]
-        # da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t])
-        # dR_f_h[t] = -da_l[t]
+        # softplus_a_l[t] = softplus(a_l[t]) (28)
+        # a_i[t] = a[t] - m[t] (34)
+        # dh[t] = dy[t] + dh_back[t+1] (78)
+        # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (28)
+        # i[t] = exp(a_i[t]) (stabilised input gate) (34)
+        # dn[t] = -dh[t]*o[t]*c[t]/n[t]**2 + dn_via[t+1] (80)
+        # dc[t] = dh[t]*o[t]/n[t] + dc_via[t+1] (82)
+        # do[t] = dh[t]*c[t]/n[t] (90)
+        # a_m[t] = l[t] + m[t-1] (32)
+        # a_f[t] = l[t] + m[t-1] - m[t] (36)
+        # df[t] = dc[t]*c[t-1] + dn[t]*n[t-1] (83)
+        # di[t] = dc[t]*z[t] + dn[t] (85)
+        # da_o[t] = do[t]*o[t]*(1 - o[t]) (97)
+        # dz[t] = dc[t]*i[t] (95)
+        # f[t] = exp(a_f[t]) (stabilised forget gate) (36)
+        # da_i[t] = di[t]*i[t] (88)
+        # da_z[t] = dz[t]*(1 - z[t]**2) (97)
+        # da_f[t] = df[t]*f[t] (88)
+        # dc_via[t] = dc[t]*f[t] (82)
+        # dn_via[t] = dn[t]*f[t] (80)
+        # dm[t] = -da_i[t] - da_f[t] + dm_via[t+1] (88)
+        # da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2) (92)
+        # da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t] (94)
+        # dl[t] = da_m[t] + da_f[t] (92)
+        # dm_via[t] = da_m[t] + da_f[t] (88)
+        # dsoftplus_a_l[t] = -dl[t] (97)
+        # da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t]) (97)
+        # dR_f_h[t] = -da_l[t] (97)
         _launch_units(
             kernels.backward_1, n, H, H, a_l_o_a_z, at_0[t].start, m, at_1[t].start, dy_rows, at_0[t].start,
             dh_back, ring_1[t].start, c, at_1[t].start, n_, at_1[t].start, dn_via, ring_1[t].start, dc_via,
@@ -580,33 +580,33 @@ def _backward_sweep(
             at_0[t].start, dc_via, ring_1_0[t].start, dn_via, ring_1_0[t].start, dm_via, ring_1[t].start, dm_via,
             ring_1_0[t].start,
         )
-        # dh_back[t] = R_z.T @ da_z[t] + R_i.T @ da[t] + R_f.T @ dR_f_h[t] + R_o.T @ da_o[t]
+        # dh_back[t] = R_z.T @ da_z[t] + R_i.T @ da[t] + R_f.T @ dR_f_h[t] + R_o.T @ da_o[t] (78)
         dR_f_h_to_da_z_t = dR_f_h_da_o_da_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(dR_f_h_to_da_z_t, R_f_to_R_z, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W_z.T @ da_z[t] + W_i.T @ da[t] + W_f.T @ dR_f_h[t] + W_o.T @ da_o[t]
+        # dx[t] = W_z.T @ da_z[t] + W_i.T @ da[t] + W_f.T @ dR_f_h[t] + W_o.T @ da_o[t] (97)
         dR_f_h_to_da_z = dR_f_h_da_o_da_da_z
         cp.matmul(dR_f_h_to_da_z, W_f_to_W_z, out=dx_)
-    # dW_f = sum of outer(dR_f_h[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_i = sum of outer(da[t], x[t])
-    # dW_z = sum of outer(da_z[t], x[t])
+    # dW_f = sum of outer(dR_f_h[t], x[t]) (113)
+    # dW_o = sum of outer(da_o[t], x[t]) (116)
+    # dW_i = sum of outer(da[t], x[t]) (110)
+    # dW_z = sum of outer(da_z[t], x[t]) (107)
     dR_f_h_to_da_z_ = dR_f_h_da_o_da_da_z
     cp.matmul(dR_f_h_to_da_z_.T, x_, out=dW_f_to_dW_z)
-    # dR_f = sum of outer(dR_f_h[t], h[t-1])
-    # dR_o = sum of outer(da_o[t], h[t-1])
-    # dR_i = sum of outer(da[t], h[t-1])
-    # dR_z = sum of outer(da_z[t], h[t-1])
+    # dR_f = sum of outer(dR_f_h[t], h[t-1]) (114)
+    # dR_o = sum of outer(da_o[t], h[t-1]) (117)
+    # dR_i = sum of outer(da[t], h[t-1]) (111)
+    # dR_z = sum of outer(da_z[t], h[t-1]) (108)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(dR_f_h_to_da_z_.T, h_t1, out=dR_f_to_dR_z)
-    # db_o = sum of da_o[t]
-    # db_i = sum of da[t]
-    # db_z = sum of da_z[t]
+    # db_o = sum of da_o[t] (118)
+    # db_i = sum of da[t] (112)
+    # db_z = sum of da_z[t] (109)
     da_o_to_da_z = dR_f_h_da_o_da_da_z[:, H :]
     cp.matmul(ones, da_o_to_da_z, out=db_o_to_db_z.reshape(1, -1))
-    # db_f = sum of dR_f_h[t]
+    # db_f = sum of dR_f_h[t] (115)
     dR_f_h = dR_f_h_da_o_da_da_z[:, : H]
     cp.matmul(ones, dR_f_h, out=db_f.reshape(1, -1))
 
@@ -666,40 +666,40 @@ def step(
     c_t1 = c_before[0]
     n_t1 = n_before[0]
 
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_i_x[t] = W_i @ x[t]
-    # W_z_x[t] = W_z @ x[t]
+    # W_f_x[t] = W_f @ x[t] (28)
+    # W_o_x[t] = W_o @ x[t] (30)
+    # W_i_x[t] = W_i @ x[t] (9)
+    # W_z_x[t] = W_z @ x[t] (26)
     W_f_x_to_W_z_x_t = a_l_in_to_a_z_in
     cp.matmul(x_t_, W_f_to_W_z_T, out=W_f_x_to_W_z_x_t)
-    # a_z_in[t] = W_z_x[t] + b_z
-    # a_in[t] = W_i_x[t] + b_i
-    # a_l_in[t] = -W_f_x[t] - b_f
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_z_in[t] = W_z_x[t] + b_z (26)
+    # a_in[t] = W_i_x[t] + b_i (9)
+    # a_l_in[t] = -W_f_x[t] - b_f (28)
+    # a_o_in[t] = W_o_x[t] + b_o (30)
     _launch_units(kernels.forward_1, batch, H, H, a_l_in_to_a_z_in, b_z, b_i, b_f, b_o)
-    # R_f_h[t] = R_f @ h[t-1]
-    # R_o_h[t] = R_o @ h[t-1]
-    # R_i_h[t] = R_i @ h[t-1]
-    # R_z_h[t] = R_z @ h[t-1]
+    # R_f_h[t] = R_f @ h[t-1] (28)
+    # R_o_h[t] = R_o @ h[t-1] (30)
+    # R_i_h[t] = R_i @ h[t-1] (9)
+    # R_z_h[t] = R_z @ h[t-1] (26)
     R_f_h_to_R_z_h_t = a_l_o_a_z
     cp.matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
-    # a_z[t] = R_z_h[t] + a_z_in[t]
-    # a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate)
-    # a_l[t] = -R_f_h[t] + a_l_in[t]
-    # a_o[t] = R_o_h[t] + a_o_in[t]
-    # z[t] = tanh(a_z[t]) (cell input)
-    # softplus_a_l[t] = softplus(a_l[t])
-    # o[t] = sigmoid(a_o[t]) (output gate)
-    # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
-    # a_m[t] = l[t] + m[t-1]
-    # m[t] = maximum(a_m[t], a[t]) (stabiliser)
-    # a_i[t] = a[t] - m[t]
-    # a_f[t] = l[t] + m[t-1] - m[t]
-    # i[t] = exp(a_i[t]) (stabilised input gate)
-    # f[t] = exp(a_f[t]) (stabilised forget gate)
-    # c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state)
-    # n[t] = f[t]*n[t-1] + i[t] (normaliser)
-    # h[t] = o[t]*c[t]/n[t] (hidden state)
+    # a_z[t] = R_z_h[t] + a_z_in[t] (26)
+    # a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate) (9)
+    # a_l[t] = -R_f_h[t] + a_l_in[t] (28)
+    # a_o[t] = R_o_h[t] + a_o_in[t] (30)
+    # z[t] = tanh(a_z[t]) (cell input) (26)
+    # softplus_a_l[t] = softplus(a_l[t]) (28)
+    # o[t] = sigmoid(a_o[t]) (output gate) (30)
+    # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (28)
+    # a_m[t] = l[t] + m[t-1] (32)
+    # m[t] = maximum(a_m[t], a[t]) (stabiliser) (32)
+    # a_i[t] = a[t] - m[t] (34)
+    # a_f[t] = l[t] + m[t-1] - m[t] (36)
+    # i[t] = exp(a_i[t]) (stabilised input gate) (34)
+    # f[t] = exp(a_f[t]) (stabilised forget gate) (36)
+    # c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state) (15)
+    # n[t] = f[t]*n[t-1] + i[t] (normaliser) (16)
+    # h[t] = o[t]*c[t]/n[t] (hidden state) (17)
     _launch_units(
         kernels.forward_2, batch, H, H, a_l_o_a_z, 0, a_l_in_to_a_z_in, 0, m_t1, 0, m, 0, c_t1, 0, c, 0, n_t1,
         0, n_, 0, h, 0,
@@ -874,11 +874,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -891,7 +897,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1058,13 +1064,13 @@ __device__ inline void forward_1_unit(
     const real* b_f,
     const real* b_o,
     const forward_1_in& in) {
-    // a_z_in[t] = W_z_x[t] + b_z
+    // a_z_in[t] = W_z_x[t] + b_z (26)
     const real a_z_in_t = in.W_z_x_t + in.b_z;
-    // a_in[t] = W_i_x[t] + b_i
+    // a_in[t] = W_i_x[t] + b_i (9)
     const real a_in_t = in.W_i_x_t + in.b_i;
-    // a_l_in[t] = -W_f_x[t] - b_f
+    // a_l_in[t] = -W_f_x[t] - b_f (28)
     const real a_l_in_t = -in.W_f_x_t - in.b_f;
-    // a_o_in[t] = W_o_x[t] + b_o
+    // a_o_in[t] = W_o_x[t] + b_o (30)
     const real a_o_in_t = in.W_o_x_t + in.b_o;
     a_l_in_to_a_z_in_t_rows[row * (4*H) + 3*H + unit] = a_z_in_t;
     a_l_in_to_a_z_in_t_rows[row * (4*H) + 2*H + unit] = a_in_t;
@@ -1119,39 +1125,39 @@ __device__ inline void forward_2_unit(
     real* n_t_rows,
     real* h_t_rows,
     const forward_2_in& in) {
-    // a_z[t] = R_z_h[t] + a_z_in[t]
+    // a_z[t] = R_z_h[t] + a_z_in[t] (26)
     const real a_z_t = in.R_z_h_t + in.a_z_in_t;
-    // a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate)
+    // a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate) (9)
     const real a_t = in.R_i_h_t + in.a_in_t;
-    // a_l[t] = -R_f_h[t] + a_l_in[t]
+    // a_l[t] = -R_f_h[t] + a_l_in[t] (28)
     const real a_l_t = -in.R_f_h_t + in.a_l_in_t;
-    // a_o[t] = R_o_h[t] + a_o_in[t]
+    // a_o[t] = R_o_h[t] + a_o_in[t] (30)
     const real a_o_t = in.R_o_h_t + in.a_o_in_t;
-    // z[t] = tanh(a_z[t]) (cell input)
+    // z[t] = tanh(a_z[t]) (cell input) (26)
     const real z_t = tanh(a_z_t);
-    // softplus_a_l[t] = softplus(a_l[t])
+    // softplus_a_l[t] = softplus(a_l[t]) (28)
     const real softplus_a_l_t = softplus(a_l_t);
-    // o[t] = sigmoid(a_o[t]) (output gate)
+    // o[t] = sigmoid(a_o[t]) (output gate) (30)
     const real o_t = sigmoid(a_o_t);
-    // l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+    // l[t] = -softplus_a_l[t] (logarithm of the forget gate) (28)
     const real l_t = -softplus_a_l_t;
-    // a_m[t] = l[t] + m[t-1]
+    // a_m[t] = l[t] + m[t-1] (32)
     const real a_m_t = l_t + in.m_t1;
-    // m[t] = maximum(a_m[t], a[t]) (stabiliser)
+    // m[t] = maximum(a_m[t], a[t]) (stabiliser) (32)
     const real m_t = maximum(a_m_t, a_t);
-    // a_i[t] = a[t] - m[t]
+    // a_i[t] = a[t] - m[t] (34)
     const real a_i_t = a_t - m_t;
-    // a_f[t] = l[t] + m[t-1] - m[t]
+    // a_f[t] = l[t] + m[t-1] - m[t] (36)
     const real a_f_t = l_t + in.m_t1 - m_t;
-    // i[t] = exp(a_i[t]) (stabilised input gate)
+    // i[t] = exp(a_i[t]) (stabilised input gate) (34)
     const real i_t = exp(a_i_t);
-    // f[t] = exp(a_f[t]) (stabilised forget gate)
+    // f[t] = exp(a_f[t]) (stabilised forget gate) (36)
     const real f_t = exp(a_f_t);
-    // c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state)
+    // c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state) (15)
     const real c_t = f_t * in.c_t1 + i_t * z_t;
-    // n[t] = f[t]*n[t-1] + i[t] (normaliser)
+    // n[t] = f[t]*n[t-1] + i[t] (normaliser) (16)
     const real n_t = f_t * in.n_t1 + i_t;
-    // h[t] = o[t]*c[t]/n[t] (hidden state)
+    // h[t] = o[t]*c[t]/n[t] (hidden state) (17)
     const real h_t = o_t * c_t / n_t;
     a_l_o_a_z_t_rows[row * (4*H) + 2*H + unit] = a_t;
     a_l_o_a_z_t_rows[row * (4*H) + unit] = a_l_t;
@@ -1229,61 +1235,61 @@ __device__ inline void backward_1_unit(
     const real* dm_via_next_rows,
     real* dm_via_t_rows,
     const backward_1_in& in) {
-    // softplus_a_l[t] = softplus(a_l[t])
+    // softplus_a_l[t] = softplus(a_l[t]) (28)
     const real softplus_a_l_t = softplus(in.a_l_t);
-    // a_i[t] = a[t] - m[t]
+    // a_i[t] = a[t] - m[t] (34)
     const real a_i_t = in.a_t - in.m_t;
-    // dh[t] = dy[t] + dh_back[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] (78)
     const real dh_t = in.dy_t + in.dh_back_next;
-    // l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+    // l[t] = -softplus_a_l[t] (logarithm of the forget gate) (28)
     const real l_t = -softplus_a_l_t;
-    // i[t] = exp(a_i[t]) (stabilised input gate)
+    // i[t] = exp(a_i[t]) (stabilised input gate) (34)
     const real i_t = exp(a_i_t);
-    // dn[t] = -dh[t]*o[t]*c[t]/n[t]**2 + dn_via[t+1]
+    // dn[t] = -dh[t]*o[t]*c[t]/n[t]**2 + dn_via[t+1] (80)
     const real dn_t = -dh_t * in.o_t * in.c_t / (in.n_t * in.n_t) + in.dn_via_next;
-    // dc[t] = dh[t]*o[t]/n[t] + dc_via[t+1]
+    // dc[t] = dh[t]*o[t]/n[t] + dc_via[t+1] (82)
     const real dc_t = dh_t * in.o_t / in.n_t + in.dc_via_next;
-    // do[t] = dh[t]*c[t]/n[t]
+    // do[t] = dh[t]*c[t]/n[t] (90)
     const real do_t = dh_t * in.c_t / in.n_t;
-    // a_m[t] = l[t] + m[t-1]
+    // a_m[t] = l[t] + m[t-1] (32)
     const real a_m_t = l_t + in.m_t1;
-    // a_f[t] = l[t] + m[t-1] - m[t]
+    // a_f[t] = l[t] + m[t-1] - m[t] (36)
     const real a_f_t = l_t + in.m_t1 - in.m_t;
-    // df[t] = dc[t]*c[t-1] + dn[t]*n[t-1]
+    // df[t] = dc[t]*c[t-1] + dn[t]*n[t-1] (83)
     const real df_t = dc_t * in.c_t1 + dn_t * in.n_t1;
-    // di[t] = dc[t]*z[t] + dn[t]
+    // di[t] = dc[t]*z[t] + dn[t] (85)
     const real di_t = dc_t * in.z_t + dn_t;
-    // da_o[t] = do[t]*o[t]*(1 - o[t])
+    // da_o[t] = do[t]*o[t]*(1 - o[t]) (97)
     const real da_o_t = do_t * in.o_t * (1 - in.o_t);
-    // dz[t] = dc[t]*i[t]
+    // dz[t] = dc[t]*i[t] (95)
     const real dz_t = dc_t * i_t;
-    // f[t] = exp(a_f[t]) (stabilised forget gate)
+    // f[t] = exp(a_f[t]) (stabilised forget gate) (36)
     const real f_t = exp(a_f_t);
-    // da_i[t] = di[t]*i[t]
+    // da_i[t] = di[t]*i[t] (88)
     const real da_i_t = di_t * i_t;
-    // da_z[t] = dz[t]*(1 - z[t]**2)
+    // da_z[t] = dz[t]*(1 - z[t]**2) (97)
     const real da_z_t = dz_t * (1 - in.z_t * in.z_t);
-    // da_f[t] = df[t]*f[t]
+    // da_f[t] = df[t]*f[t] (88)
     const real da_f_t = df_t * f_t;
-    // dc_via[t] = dc[t]*f[t]
+    // dc_via[t] = dc[t]*f[t] (82)
     const real dc_via_t = dc_t * f_t;
-    // dn_via[t] = dn[t]*f[t]
+    // dn_via[t] = dn[t]*f[t] (80)
     const real dn_via_t = dn_t * f_t;
-    // dm[t] = -da_i[t] - da_f[t] + dm_via[t+1]
+    // dm[t] = -da_i[t] - da_f[t] + dm_via[t+1] (88)
     const real dm_t = -da_i_t - da_f_t + in.dm_via_next;
-    // da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2)
+    // da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2) (92)
     const real da_m_t = dm_t * ((real)(a_m_t > in.a_t) / 2 + (real)(a_m_t >= in.a_t) / 2);
-    // da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t]
+    // da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t] (94)
     const real da_t = dm_t * ((real)(in.a_t > a_m_t) / 2 + (real)(in.a_t >= a_m_t) / 2) + da_i_t;
-    // dl[t] = da_m[t] + da_f[t]
+    // dl[t] = da_m[t] + da_f[t] (92)
     const real dl_t = da_m_t + da_f_t;
-    // dm_via[t] = da_m[t] + da_f[t]
+    // dm_via[t] = da_m[t] + da_f[t] (88)
     const real dm_via_t = da_m_t + da_f_t;
-    // dsoftplus_a_l[t] = -dl[t]
+    // dsoftplus_a_l[t] = -dl[t] (97)
     const real dsoftplus_a_l_t = -dl_t;
-    // da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t])
+    // da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t]) (97)
     const real da_l_t = dsoftplus_a_l_t * sigmoid(in.a_l_t);
-    // dR_f_h[t] = -da_l[t]
+    // dR_f_h[t] = -da_l[t] (97)
     const real dR_f_h_t = -da_l_t;
     dR_f_h_da_o_da_da_z_t_rows[row * (4*H) + H + unit] = da_o_t;
     dR_f_h_da_o_da_da_z_t_rows[row * (4*H) + 3*H + unit] = da_z_t;
@@ -1880,10 +1886,10 @@ extern "C" __global__ void BOUNDS forward_steps(
                     forward_2_ahead(row, unit, H, a_l_o_a_z_t_ahead, a_l_in_to_a_z_in_t_ahead, m_t1_ahead, m_t_ahead,
                         c_t1_ahead, c_t_ahead, n_t1_ahead, n_t_ahead, h_t_ahead);
             }
-            // R_f_h[t] = R_f @ h[t-1]
-            // R_o_h[t] = R_o @ h[t-1]
-            // R_i_h[t] = R_i @ h[t-1]
-            // R_z_h[t] = R_z @ h[t-1]
+            // R_f_h[t] = R_f @ h[t-1] (28)
+            // R_o_h[t] = R_o @ h[t-1] (30)
+            // R_i_h[t] = R_i @ h[t-1] (9)
+            // R_z_h[t] = R_z @ h[t-1] (26)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -2082,7 +2088,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = R_z.T @ da_z[t] + R_i.T @ da[t] + R_f.T @ dR_f_h[t] + R_o.T @ da_o[t]
+            // dh_back[t] = R_z.T @ da_z[t] + R_i.T @ da[t] + R_f.T @ dR_f_h[t] + R_o.T @ da_o[t] (78)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, dR_f_h_da_o_da_da_z + (sequence.whole(0, t) +
                 first)*4*H, 4*H, (int)rows);
             __syncthreads();

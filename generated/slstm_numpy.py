@@ -6,7 +6,7 @@ within range and leaves h as it would be without. One head: the recurrent matric
 
 The cell slstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive slstm``.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "b4d5a720a625d7f9"
+STAMP = "09b8579e43718f82"
 
 
 class Params(Mapping[str, Any]):
@@ -375,20 +375,20 @@ def _forward_sweep(
     o = a_l_o_a_z[:, H : 2*H]
     a = a_l_o_a_z[:, 2*H : 3*H]
 
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_i_x[t] = W_i @ x[t]
-    # W_z_x[t] = W_z @ x[t]
+    # W_f_x[t] = W_f @ x[t] (28)
+    # W_o_x[t] = W_o @ x[t] (30)
+    # W_i_x[t] = W_i @ x[t] (9)
+    # W_z_x[t] = W_z @ x[t] (26)
     W_f_x_to_W_z_x = a_l_in_to_a_z_in
     np.matmul(x_rows, W_f_to_W_z_T, out=W_f_x_to_W_z_x)
-    # a_l_in[t] = -W_f_x[t] - b_f
+    # a_l_in[t] = -W_f_x[t] - b_f (28)
     W_f_x = a_l_in_to_a_z_in[:, : H]
     a_l_in = W_f_x
     np.add(W_f_x, b_f, out=a_l_in)
     np.multiply(a_l_in, -1, out=a_l_in)
-    # a_o_in[t] = W_o_x[t] + b_o
-    # a_in[t] = W_i_x[t] + b_i
-    # a_z_in[t] = W_z_x[t] + b_z
+    # a_o_in[t] = W_o_x[t] + b_o (30)
+    # a_in[t] = W_i_x[t] + b_i (9)
+    # a_z_in[t] = W_z_x[t] + b_z (26)
     W_o_x_to_W_z_x = a_l_in_to_a_z_in[:, H :]
     a_o_in_to_a_z_in = W_o_x_to_W_z_x
     np.add(W_o_x_to_W_z_x, b_o_to_b_z, out=a_o_in_to_a_z_in)
@@ -407,67 +407,67 @@ def _forward_sweep(
             f_t = a_f_t
             i_t = a_i_t
             work1_t = work1[:n]
-        # R_f_h[t] = R_f @ h[t-1]
-        # R_o_h[t] = R_o @ h[t-1]
-        # R_i_h[t] = R_i @ h[t-1]
-        # R_z_h[t] = R_z @ h[t-1]
+        # R_f_h[t] = R_f @ h[t-1] (28)
+        # R_o_h[t] = R_o @ h[t-1] (30)
+        # R_i_h[t] = R_i @ h[t-1] (9)
+        # R_z_h[t] = R_z @ h[t-1] (26)
         h_t1 = h[at_1_0[t]]
         R_f_h_to_R_z_h_t = a_l_o_a_z[kept_0[t]]
         np.matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
-        # a_l[t] = -R_f_h[t] + a_l_in[t]
+        # a_l[t] = -R_f_h[t] + a_l_in[t] (28)
         R_f_h_t = a_l[kept_0[t]]
         a_l_in_t = a_l_in_[at_0[t]]
         a_l_t = R_f_h_t
         np.subtract(a_l_in_t, R_f_h_t, out=a_l_t)
-        # a_o[t] = R_o_h[t] + a_o_in[t]
-        # a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate)
-        # a_z[t] = R_z_h[t] + a_z_in[t]
+        # a_o[t] = R_o_h[t] + a_o_in[t] (30)
+        # a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate) (9)
+        # a_z[t] = R_z_h[t] + a_z_in[t] (26)
         R_o_h_to_R_z_h_t = o_to_z[kept_0[t]]
         a_o_in_to_a_z_in_t = a_o_in_to_a_z_in_[at_0[t]]
         a_o_to_a_z_t = R_o_h_to_R_z_h_t
         np.add(R_o_h_to_R_z_h_t, a_o_in_to_a_z_in_t, out=a_o_to_a_z_t)
-        # softplus_a_l[t] = softplus(a_l[t])
+        # softplus_a_l[t] = softplus(a_l[t]) (28)
         _in_parts(_softplus, a_l_t, softplus_a_l_t)
-        # z[t] = tanh(a_z[t]) (cell input)
+        # z[t] = tanh(a_z[t]) (cell input) (26)
         a_z_t = z[kept_0[t]]
         z_t = a_z_t
         np.tanh(a_z_t, out=z_t)
-        # o[t] = sigmoid(a_o[t]) (output gate)
+        # o[t] = sigmoid(a_o[t]) (output gate) (30)
         a_o_t = o[kept_0[t]]
         o_t = a_o_t
         np.subtract(0, a_o_t, out=o_t)
         np.exp(o_t, out=o_t)
         np.add(o_t, 1, out=o_t)
         np.divide(1, o_t, out=o_t)
-        # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+        # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (28)
         np.multiply(softplus_a_l_t, -1, out=l_t)
-        # a_m[t] = l[t] + m[t-1]
+        # a_m[t] = l[t] + m[t-1] (32)
         m_t1 = m[kept_1_0[t]]
         np.add(l_t, m_t1, out=a_m_t)
-        # m[t] = maximum(a_m[t], a[t]) (stabiliser)
+        # m[t] = maximum(a_m[t], a[t]) (stabiliser) (32)
         a_t = a[kept_0[t]]
         m_t = m[kept_1[t]]
         np.maximum(a_m_t, a_t, out=m_t)
-        # a_i[t] = a[t] - m[t]
+        # a_i[t] = a[t] - m[t] (34)
         np.subtract(a_t, m_t, out=a_i_t)
-        # a_f[t] = l[t] + m[t-1] - m[t]
+        # a_f[t] = l[t] + m[t-1] - m[t] (36)
         np.add(l_t, m_t1, out=a_f_t)
         np.subtract(a_f_t, m_t, out=a_f_t)
-        # i[t] = exp(a_i[t]) (stabilised input gate)
-        # f[t] = exp(a_f[t]) (stabilised forget gate)
+        # i[t] = exp(a_i[t]) (stabilised input gate) (34)
+        # f[t] = exp(a_f[t]) (stabilised forget gate) (36)
         np.exp(a_i_to_a_f_t, out=i_to_f_t)
-        # c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state)
+        # c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state) (15)
         c_t1 = c[kept_1_0[t]]
         c_t = c[kept_1[t]]
         np.multiply(f_t, c_t1, out=c_t)
         np.multiply(i_t, z_t, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
-        # n[t] = f[t]*n[t-1] + i[t] (normaliser)
+        # n[t] = f[t]*n[t-1] + i[t] (normaliser) (16)
         n_t1 = n_[kept_1_0[t]]
         n_t = n_[kept_1[t]]
         np.multiply(f_t, n_t1, out=n_t)
         np.add(n_t, i_t, out=n_t)
-        # h[t] = o[t]*c[t]/n[t] (hidden state)
+        # h[t] = o[t]*c[t]/n[t] (hidden state) (17)
         h_t = h[at_1[t]]
         np.multiply(o_t, c_t, out=h_t)
         np.divide(h_t, n_t, out=h_t)
@@ -618,20 +618,20 @@ def _backward_sweep(
             da_f_t = df_t
             dm_t = dm[:n]
             da_m_t = da_m[:n]
-        # softplus_a_l[t] = softplus(a_l[t])
+        # softplus_a_l[t] = softplus(a_l[t]) (28)
         a_l_t = a_l[at_0[t]]
         _in_parts(_softplus, a_l_t, softplus_a_l_t)
-        # a_i[t] = a[t] - m[t]
+        # a_i[t] = a[t] - m[t] (34)
         a_t = a[at_0[t]]
         m_t = m[at_1[t]]
         np.subtract(a_t, m_t, out=a_i_t)
-        # dh[t] = dy[t] + dh_back[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] (78)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
-        # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+        # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (28)
         np.multiply(softplus_a_l_t, -1, out=l_t)
-        # dn[t] = -dh[t]*o[t]*c[t]/n[t]**2 + dn_via[t+1]
+        # dn[t] = -dh[t]*o[t]*c[t]/n[t]**2 + dn_via[t+1] (80)
         dn_via_next = dn_via[ring_1[t]]
         o_t = o[at_0[t]]
         c_t = c[at_1[t]]
@@ -641,68 +641,68 @@ def _backward_sweep(
         np.square(n_t, out=work1_t)
         np.divide(dn_t, work1_t, out=dn_t)
         np.subtract(dn_via_next, dn_t, out=dn_t)
-        # dc[t] = dh[t]*o[t]/n[t] + dc_via[t+1]
+        # dc[t] = dh[t]*o[t]/n[t] + dc_via[t+1] (82)
         dc_via_next = dc_via[ring_1[t]]
         np.multiply(dh_t, o_t, out=dc_t)
         np.divide(dc_t, n_t, out=dc_t)
         np.add(dc_t, dc_via_next, out=dc_t)
-        # do[t] = dh[t]*c[t]/n[t]
+        # do[t] = dh[t]*c[t]/n[t] (90)
         do_t = da_o[at_0[t]]
         np.multiply(dh_t, c_t, out=do_t)
         np.divide(do_t, n_t, out=do_t)
-        # a_m[t] = l[t] + m[t-1]
+        # a_m[t] = l[t] + m[t-1] (32)
         m_t1 = m[at_1_0[t]]
         np.add(l_t, m_t1, out=a_m_t)
-        # a_f[t] = l[t] + m[t-1] - m[t]
+        # a_f[t] = l[t] + m[t-1] - m[t] (36)
         np.add(l_t, m_t1, out=a_f_t)
         np.subtract(a_f_t, m_t, out=a_f_t)
-        # df[t] = dc[t]*c[t-1] + dn[t]*n[t-1]
+        # df[t] = dc[t]*c[t-1] + dn[t]*n[t-1] (83)
         c_t1 = c[at_1_0[t]]
         n_t1 = n_[at_1_0[t]]
         np.multiply(dc_t, c_t1, out=df_t)
         np.multiply(dn_t, n_t1, out=work1_t)
         np.add(df_t, work1_t, out=df_t)
-        # di[t] = dc[t]*z[t] + dn[t]
+        # di[t] = dc[t]*z[t] + dn[t] (85)
         z_t = z[at_0[t]]
         np.multiply(dc_t, z_t, out=di_t)
         np.add(di_t, dn_t, out=di_t)
-        # da_o[t] = do[t]*o[t]*(1 - o[t])
+        # da_o[t] = do[t]*o[t]*(1 - o[t]) (97)
         da_o_t = do_t
         np.multiply(do_t, o_t, out=da_o_t)
         np.subtract(1, o_t, out=work1_t)
         np.multiply(da_o_t, work1_t, out=da_o_t)
-        # i[t] = exp(a_i[t]) (stabilised input gate)
-        # f[t] = exp(a_f[t]) (stabilised forget gate)
+        # i[t] = exp(a_i[t]) (stabilised input gate) (34)
+        # f[t] = exp(a_f[t]) (stabilised forget gate) (36)
         np.exp(a_i_to_a_f_t, out=i_to_f_t)
-        # dz[t] = dc[t]*i[t]
+        # dz[t] = dc[t]*i[t] (95)
         dz_t = da_z[at_0[t]]
         np.multiply(dc_t, i_t, out=dz_t)
-        # da_i[t] = di[t]*i[t]
-        # da_f[t] = df[t]*f[t]
+        # da_i[t] = di[t]*i[t] (88)
+        # da_f[t] = df[t]*f[t] (88)
         np.multiply(di_to_df_t, i_to_f_t, out=da_i_to_da_f_t)
-        # dc_via[t] = dc[t]*f[t]
+        # dc_via[t] = dc[t]*f[t] (82)
         dc_via_t = dc_via[ring_1_0[t]]
         np.multiply(dc_t, f_t, out=dc_via_t)
-        # dn_via[t] = dn[t]*f[t]
+        # dn_via[t] = dn[t]*f[t] (80)
         dn_via_t = dn_via[ring_1_0[t]]
         np.multiply(dn_t, f_t, out=dn_via_t)
-        # da_z[t] = dz[t]*(1 - z[t]**2)
+        # da_z[t] = dz[t]*(1 - z[t]**2) (97)
         da_z_t = dz_t
         np.square(z_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dz_t, work1_t, out=da_z_t)
-        # dm[t] = -da_i[t] - da_f[t] + dm_via[t+1]
+        # dm[t] = -da_i[t] - da_f[t] + dm_via[t+1] (88)
         dm_via_next = dm_via[ring_1[t]]
         np.subtract(dm_via_next, da_i_t, out=dm_t)
         np.subtract(dm_t, da_f_t, out=dm_t)
-        # da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2)
+        # da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2) (92)
         np.greater(a_m_t, a_t, out=da_m_t)
         np.divide(da_m_t, 2, out=da_m_t)
         np.greater_equal(a_m_t, a_t, out=work1_t)
         np.divide(work1_t, 2, out=work1_t)
         np.add(da_m_t, work1_t, out=da_m_t)
         np.multiply(dm_t, da_m_t, out=da_m_t)
-        # da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t]
+        # da[t] = dm[t]*(greater(a[t], a_m[t])/2 + greater_equal(a[t], a_m[t])/2) + da_i[t] (94)
         da_t = da[at_0[t]]
         np.greater(a_t, a_m_t, out=da_t)
         np.divide(da_t, 2, out=da_t)
@@ -711,52 +711,52 @@ def _backward_sweep(
         np.add(da_t, work1_t, out=da_t)
         np.multiply(dm_t, da_t, out=da_t)
         np.add(da_t, da_i_t, out=da_t)
-        # dl[t] = da_m[t] + da_f[t]
+        # dl[t] = da_m[t] + da_f[t] (92)
         dl_t = dR_f_h[at_0[t]]
         np.add(da_m_t, da_f_t, out=dl_t)
-        # dm_via[t] = da_m[t] + da_f[t]
+        # dm_via[t] = da_m[t] + da_f[t] (88)
         dm_via_t = dm_via[ring_1_0[t]]
         np.add(da_m_t, da_f_t, out=dm_via_t)
-        # dsoftplus_a_l[t] = -dl[t]
+        # dsoftplus_a_l[t] = -dl[t] (97)
         dsoftplus_a_l_t = dl_t
         np.multiply(dl_t, -1, out=dsoftplus_a_l_t)
-        # da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t])
+        # da_l[t] = dsoftplus_a_l[t]*sigmoid(a_l[t]) (97)
         da_l_t = dl_t
         np.subtract(0, a_l_t, out=work1_t)
         np.exp(work1_t, out=work1_t)
         np.add(work1_t, 1, out=work1_t)
         np.divide(1, work1_t, out=work1_t)
         np.multiply(dsoftplus_a_l_t, work1_t, out=da_l_t)
-        # dR_f_h[t] = -da_l[t]
+        # dR_f_h[t] = -da_l[t] (97)
         dR_f_h_t = dl_t
         np.multiply(da_l_t, -1, out=dR_f_h_t)
-        # dh_back[t] = R_z.T @ da_z[t] + R_i.T @ da[t] + R_f.T @ dR_f_h[t] + R_o.T @ da_o[t]
+        # dh_back[t] = R_z.T @ da_z[t] + R_i.T @ da[t] + R_f.T @ dR_f_h[t] + R_o.T @ da_o[t] (78)
         dR_f_h_to_da_z_t = dR_f_h_da_o_da_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(dR_f_h_to_da_z_t, R_f_to_R_z, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W_z.T @ da_z[t] + W_i.T @ da[t] + W_f.T @ dR_f_h[t] + W_o.T @ da_o[t]
+        # dx[t] = W_z.T @ da_z[t] + W_i.T @ da[t] + W_f.T @ dR_f_h[t] + W_o.T @ da_o[t] (97)
         dR_f_h_to_da_z = dR_f_h_da_o_da_da_z
         np.matmul(dR_f_h_to_da_z, W_f_to_W_z, out=dx_)
-    # dW_f = sum of outer(dR_f_h[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_i = sum of outer(da[t], x[t])
-    # dW_z = sum of outer(da_z[t], x[t])
+    # dW_f = sum of outer(dR_f_h[t], x[t]) (113)
+    # dW_o = sum of outer(da_o[t], x[t]) (116)
+    # dW_i = sum of outer(da[t], x[t]) (110)
+    # dW_z = sum of outer(da_z[t], x[t]) (107)
     dR_f_h_to_da_z_ = dR_f_h_da_o_da_da_z
     np.matmul(dR_f_h_to_da_z_.T, x_, out=dW_f_to_dW_z)
-    # dR_f = sum of outer(dR_f_h[t], h[t-1])
-    # dR_o = sum of outer(da_o[t], h[t-1])
-    # dR_i = sum of outer(da[t], h[t-1])
-    # dR_z = sum of outer(da_z[t], h[t-1])
+    # dR_f = sum of outer(dR_f_h[t], h[t-1]) (114)
+    # dR_o = sum of outer(da_o[t], h[t-1]) (117)
+    # dR_i = sum of outer(da[t], h[t-1]) (111)
+    # dR_z = sum of outer(da_z[t], h[t-1]) (108)
     h_t1 = h[pack.past(1, 0)]
     np.matmul(dR_f_h_to_da_z_.T, h_t1, out=dR_f_to_dR_z)
-    # db_o = sum of da_o[t]
-    # db_i = sum of da[t]
-    # db_z = sum of da_z[t]
+    # db_o = sum of da_o[t] (118)
+    # db_i = sum of da[t] (112)
+    # db_z = sum of da_z[t] (109)
     da_o_to_da_z = dR_f_h_da_o_da_da_z[:, H :]
     np.matmul(ones, da_o_to_da_z, out=db_o_to_db_z.reshape(1, -1))
-    # db_f = sum of dR_f_h[t]
+    # db_f = sum of dR_f_h[t] (115)
     dR_f_h_ = dR_f_h_da_o_da_da_z[:, : H]
     np.matmul(ones, dR_f_h_, out=db_f.reshape(1, -1))
 
@@ -867,83 +867,83 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_f_x[t] = W_f @ x[t]
-        # W_o_x[t] = W_o @ x[t]
-        # W_i_x[t] = W_i @ x[t]
-        # W_z_x[t] = W_z @ x[t]
+        # W_f_x[t] = W_f @ x[t] (28)
+        # W_o_x[t] = W_o @ x[t] (30)
+        # W_i_x[t] = W_i @ x[t] (9)
+        # W_z_x[t] = W_z @ x[t] (26)
         W_f_x_to_W_z_x_t = a_l_in_to_a_z_in
         np.matmul(x_t_, W_f_to_W_z_T, out=W_f_x_to_W_z_x_t)
-        # a_l_in[t] = -W_f_x[t] - b_f
+        # a_l_in[t] = -W_f_x[t] - b_f (28)
         W_f_x_t = a_l_in_to_a_z_in[:, : H]
         a_l_in_t = W_f_x_t
         np.add(W_f_x_t, b_f, out=a_l_in_t)
         np.multiply(a_l_in_t, -1, out=a_l_in_t)
-        # a_o_in[t] = W_o_x[t] + b_o
-        # a_in[t] = W_i_x[t] + b_i
-        # a_z_in[t] = W_z_x[t] + b_z
+        # a_o_in[t] = W_o_x[t] + b_o (30)
+        # a_in[t] = W_i_x[t] + b_i (9)
+        # a_z_in[t] = W_z_x[t] + b_z (26)
         W_o_x_to_W_z_x_t = a_l_in_to_a_z_in[:, H :]
         a_o_in_to_a_z_in_t = W_o_x_to_W_z_x_t
         np.add(W_o_x_to_W_z_x_t, b_o_to_b_z, out=a_o_in_to_a_z_in_t)
-        # R_f_h[t] = R_f @ h[t-1]
-        # R_o_h[t] = R_o @ h[t-1]
-        # R_i_h[t] = R_i @ h[t-1]
-        # R_z_h[t] = R_z @ h[t-1]
+        # R_f_h[t] = R_f @ h[t-1] (28)
+        # R_o_h[t] = R_o @ h[t-1] (30)
+        # R_i_h[t] = R_i @ h[t-1] (9)
+        # R_z_h[t] = R_z @ h[t-1] (26)
         R_f_h_to_R_z_h_t = a_l_o_a_z
         np.matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
-        # a_l[t] = -R_f_h[t] + a_l_in[t]
+        # a_l[t] = -R_f_h[t] + a_l_in[t] (28)
         R_f_h_t = a_l_o_a_z[:, : H]
         a_l_t = R_f_h_t
         np.subtract(a_l_in_t, R_f_h_t, out=a_l_t)
-        # a_o[t] = R_o_h[t] + a_o_in[t]
-        # a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate)
-        # a_z[t] = R_z_h[t] + a_z_in[t]
+        # a_o[t] = R_o_h[t] + a_o_in[t] (30)
+        # a[t] = R_i_h[t] + a_in[t] (logarithm of the input gate) (9)
+        # a_z[t] = R_z_h[t] + a_z_in[t] (26)
         R_o_h_to_R_z_h_t = a_l_o_a_z[:, H :]
         a_o_to_a_z_t = R_o_h_to_R_z_h_t
         np.add(R_o_h_to_R_z_h_t, a_o_in_to_a_z_in_t, out=a_o_to_a_z_t)
-        # softplus_a_l[t] = softplus(a_l[t])
+        # softplus_a_l[t] = softplus(a_l[t]) (28)
         softplus_a_l_t = l
         _in_parts(_softplus, a_l_t, softplus_a_l_t)
-        # z[t] = tanh(a_z[t]) (cell input)
+        # z[t] = tanh(a_z[t]) (cell input) (26)
         a_z_t = a_l_o_a_z[:, 3*H :]
         z_t = a_z_t
         np.tanh(a_z_t, out=z_t)
-        # o[t] = sigmoid(a_o[t]) (output gate)
+        # o[t] = sigmoid(a_o[t]) (output gate) (30)
         a_o_t = a_l_o_a_z[:, H : 2*H]
         o_t = a_o_t
         np.subtract(0, a_o_t, out=o_t)
         np.exp(o_t, out=o_t)
         np.add(o_t, 1, out=o_t)
         np.divide(1, o_t, out=o_t)
-        # l[t] = -softplus_a_l[t] (logarithm of the forget gate)
+        # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (28)
         l_t = softplus_a_l_t
         np.multiply(softplus_a_l_t, -1, out=l_t)
-        # a_m[t] = l[t] + m[t-1]
+        # a_m[t] = l[t] + m[t-1] (32)
         np.add(l_t, m_t1, out=a_m)
-        # m[t] = maximum(a_m[t], a[t]) (stabiliser)
+        # m[t] = maximum(a_m[t], a[t]) (stabiliser) (32)
         a_t = a_l_o_a_z[:, 2*H : 3*H]
         np.maximum(a_m, a_t, out=m)
-        # a_i[t] = a[t] - m[t]
+        # a_i[t] = a[t] - m[t] (34)
         a_i_t = i_f[:, : H]
         np.subtract(a_t, m, out=a_i_t)
-        # a_f[t] = l[t] + m[t-1] - m[t]
+        # a_f[t] = l[t] + m[t-1] - m[t] (36)
         a_f_t = i_f[:, H :]
         np.add(l_t, m_t1, out=a_f_t)
         np.subtract(a_f_t, m, out=a_f_t)
-        # i[t] = exp(a_i[t]) (stabilised input gate)
-        # f[t] = exp(a_f[t]) (stabilised forget gate)
+        # i[t] = exp(a_i[t]) (stabilised input gate) (34)
+        # f[t] = exp(a_f[t]) (stabilised forget gate) (36)
         a_i_to_a_f_t = i_f
         i_to_f_t = a_i_to_a_f_t
         np.exp(a_i_to_a_f_t, out=i_to_f_t)
-        # c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state)
+        # c[t] = f[t]*c[t-1] + i[t]*z[t] (cell state) (15)
         f_t = a_f_t
         i_t = a_i_t
         np.multiply(f_t, c_t1, out=c)
         np.multiply(i_t, z_t, out=work1)
         np.add(c, work1, out=c)
-        # n[t] = f[t]*n[t-1] + i[t] (normaliser)
+        # n[t] = f[t]*n[t-1] + i[t] (normaliser) (16)
         np.multiply(f_t, n_t1, out=n_)
         np.add(n_, i_t, out=n_)
-        # h[t] = o[t]*c[t]/n[t] (hidden state)
+        # h[t] = o[t]*c[t]/n[t] (hidden state) (17)
         np.multiply(o_t, c, out=h)
         np.divide(h, n_, out=h)
 
@@ -1131,11 +1131,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1148,7 +1154,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -6,7 +6,7 @@ The input is as long as the state; the scaling of the highway connection by alph
 The cell sru as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive sru``.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "db317ec678a92091"
+STAMP = "95c160fc9ee8996b"
 
 
 class Params(Mapping[str, Any]):
@@ -737,11 +737,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -754,7 +760,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1630,7 +1636,7 @@ static void forward_1(
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real W_f_x_t = a_f_in_W_r_x_W_x_t_row[unit];
-            // a_f_in[t] = W_f_x[t] + b_f
+            // a_f_in[t] = W_f_x[t] + b_f (11)
             const real a_f_in_t = W_f_x_t + b_f[unit];
             a_f_in_W_r_x_W_x_t_row[unit] = a_f_in_t;
         }
@@ -1655,11 +1661,11 @@ static void forward_2(
             const real c_t1 = c_t1_row[unit];
             const real a_f_in_t = a_f_in_W_r_x_W_x_t_row[unit];
             const real W_x_t = a_f_in_W_r_x_W_x_t_row[2*H + unit];
-            // a_f[t] = v_f*c[t-1] + a_f_in[t]
+            // a_f[t] = v_f*c[t-1] + a_f_in[t] (11)
             const real a_f_t = v_f[unit] * c_t1 + a_f_in_t;
-            // f[t] = sigmoid(a_f[t]) (forget gate)
+            // f[t] = sigmoid(a_f[t]) (forget gate) (12)
             const real f_t = sigmoid(a_f_t);
-            // c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state)
+            // c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state) (6)
             const real c_t = f_t * c_t1 + (1 - f_t) * W_x_t;
             f_t_row[unit] = f_t;
             c_t_row[unit] = c_t;
@@ -1691,11 +1697,11 @@ static void forward_3(
             const real c_t1 = c_t1_row[unit];
             const real c_t = c_t_row[unit];
             const real x_t = x_t_row[unit];
-            // a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r
+            // a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r (13)
             const real a_r_t = W_r_x_t + v_r[unit] * c_t1 + b_r[unit];
-            // r[t] = sigmoid(a_r[t]) (reset gate)
+            // r[t] = sigmoid(a_r[t]) (reset gate) (14)
             const real r_t = sigmoid(a_r_t);
-            // h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state)
+            // h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state) (8)
             const real h_t = r_t * c_t + (1 - r_t) * x_t;
             r_t_row[unit] = r_t;
             h_t_row[unit] = h_t;
@@ -1728,11 +1734,11 @@ static void backward_1(
             const real x_t = x_t_row[unit];
             const real r_t = r_t_row[unit];
             const real c_t1 = c_t1_row[unit];
-            // dr[t] = dy[t]*(c[t] - x[t])
+            // dr[t] = dy[t]*(c[t] - x[t]) (31)
             const real dr_t = dy_t * (c_t - x_t);
-            // da_r[t] = dr[t]*r[t]*(1 - r[t])
+            // da_r[t] = dr[t]*r[t]*(1 - r[t]) (32)
             const real da_r_t = dr_t * r_t * (1 - r_t);
-            // dv_r_each[t] = da_r[t]*c[t-1]
+            // dv_r_each[t] = da_r[t]*c[t-1] (49)
             const real dv_r_each_t = da_r_t * c_t1;
             da_f_da_r_dW_x_t_row[H + unit] = da_r_t;
             dv_r_each_t_row[unit] = dv_r_each_t;
@@ -1773,13 +1779,13 @@ static void backward_2(
             const real W_x_t = a_f_in_W_r_x_W_x_t_row[2*H + unit];
             const real f_t = f_t_row[unit];
             const real da_r_t = da_f_da_r_dW_x_t_row[H + unit];
-            // dc[t] = dy[t]*r[t] + dc_via[t+1]
+            // dc[t] = dy[t]*r[t] + dc_via[t+1] (34)
             const real dc_t = dy_t * r_t + dc_via_next;
-            // df[t] = dc[t]*(c[t-1] - W_x[t])
+            // df[t] = dc[t]*(c[t-1] - W_x[t]) (35)
             const real df_t = dc_t * (c_t1 - W_x_t);
-            // da_f[t] = df[t]*f[t]*(1 - f[t])
+            // da_f[t] = df[t]*f[t]*(1 - f[t]) (36)
             const real da_f_t = df_t * f_t * (1 - f_t);
-            // dc_via[t] = da_f[t]*v_f + dc[t]*f[t] + da_r[t]*v_r
+            // dc_via[t] = da_f[t]*v_f + dc[t]*f[t] + da_r[t]*v_r (34)
             const real dc_via_t = da_f_t * v_f[unit] + dc_t * f_t + da_r_t * v_r[unit];
             dc_t_row[unit] = dc_t;
             da_f_da_r_dW_x_t_row[unit] = da_f_t;
@@ -1808,9 +1814,9 @@ static void backward_3(
             const real f_t = f_t_row[unit];
             const real da_f_t = da_f_da_r_dW_x_t_row[unit];
             const real c_t1 = c_t1_row[unit];
-            // dW_x[t] = dc[t]*(1 - f[t])
+            // dW_x[t] = dc[t]*(1 - f[t]) (37)
             const real dW_x_t = dc_t * (1 - f_t);
-            // dv_f_each[t] = da_f[t]*c[t-1]
+            // dv_f_each[t] = da_f[t]*c[t-1] (45)
             const real dv_f_each_t = da_f_t * c_t1;
             da_f_da_r_dW_x_t_row[2*H + unit] = dW_x_t;
             dv_f_each_t_row[unit] = dv_f_each_t;
@@ -1833,7 +1839,7 @@ static void backward_4(
             const real dy_t = dy_t_row[unit];
             const real r_t = r_t_row[unit];
             const real dx_back_t = dx_t_row[unit];
-            // dx[t] = dy[t]*(1 - r[t]) + dx_back[t]
+            // dx[t] = dy[t]*(1 - r[t]) + dx_back[t] (37)
             const real dx_t = dy_t * (1 - r_t) + dx_back_t;
             dx_t_row[unit] = dx_t;
         }
@@ -1878,9 +1884,9 @@ static void run_forward_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_f_x[t] = W_f @ x[t]
-        // W_r_x[t] = W_r @ x[t]
-        // W_x[t] = W @ x[t]
+        // W_f_x[t] = W_f @ x[t] (11)
+        // W_r_x[t] = W_r @ x[t] (13)
+        // W_x[t] = W @ x[t] (6)
         multiply(
             a->a_f_in_W_r_x_W_x + first*3*a->H, 3*a->H, a->x + first*a->H, a->H, call->packed_W_f_to_W, rows,
             a->H, 3*a->H, 0);
@@ -2005,7 +2011,7 @@ static void run_backward_part(void *given, struct member *me) {
             }
         }
         share(a->H, me, &lo, &hi);
-        // dv_r = sum of dv_r_each[t]
+        // dv_r = sum of dv_r_each[t] (49)
         sums(a->v_r_, a->dv_r_each, a->H, NULL, 0, total, lo, hi, number > 0);
         meet(me);
         share(total, me, &lo, &hi);
@@ -2020,7 +2026,7 @@ static void run_backward_part(void *given, struct member *me) {
         }
         meet(me);
         share(a->H, me, &lo, &hi);
-        // dv_f = sum of dv_f_each[t]
+        // dv_f = sum of dv_f_each[t] (45)
         sums(a->v_f_, a->dv_f_each, a->H, NULL, 0, total, lo, hi, number > 0);
         share(total, me, &lo, &hi);
         lo += base;
@@ -2028,7 +2034,7 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx_back[t] = W_f.T @ da_f[t] + W.T @ dW_x[t] + W_r.T @ da_r[t]
+                // dx_back[t] = W_f.T @ da_f[t] + W.T @ dW_x[t] + W_r.T @ da_r[t] (37)
                 multiply(
                     a->dx + first*a->H, a->H, a->da_f_da_r_dW_x + (first - base)*3*a->H, 3*a->H, call->packed_W_f_to_W,
                     rows, 3*a->H, a->H, 0);
@@ -2039,16 +2045,16 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(3*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_f = sum of outer(da_f[t], x[t])
-            // dW_r = sum of outer(da_r[t], x[t])
-            // dW = sum of outer(dW_x[t], x[t])
+            // dW_f = sum of outer(da_f[t], x[t]) (44)
+            // dW_r = sum of outer(da_r[t], x[t]) (48)
+            // dW = sum of outer(dW_x[t], x[t]) (47)
             gradient(
                 a->W_f_, a->H, a->da_f_da_r_dW_x, 3*a->H, NULL, 0, a->x, a->H, NULL, base, total, lo, hi,
                 number > 0, a->H, scratch);
         }
         share(2*a->H, me, &lo, &hi);
-        // db_f = sum of da_f[t]
-        // db_r = sum of da_r[t]
+        // db_f = sum of da_f[t] (46)
+        // db_r = sum of da_r[t] (50)
         sums(a->b_f, a->da_f_da_r_dW_x, 3*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -2095,9 +2101,9 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_f_x[t] = W_f @ x[t]
-        // W_r_x[t] = W_r @ x[t]
-        // W_x[t] = W @ x[t]
+        // W_f_x[t] = W_f @ x[t] (11)
+        // W_r_x[t] = W_r @ x[t] (13)
+        // W_x[t] = W @ x[t] (6)
         multiply_plain(
             a->a_f_in_W_r_x_W_x + first*3*a->H, 3*a->H, a->x + first*a->H, a->H, a->W_f, 1, a->H, rows, a->H,
             3*a->H, 0);

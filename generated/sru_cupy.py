@@ -5,7 +5,7 @@ The input is as long as the state; the scaling of the highway connection by alph
 
 The cell sru as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive sru``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "fb5e89b6f15fe06e"
+STAMP = "58927bfcd21fc844"
 
 
 class Params(Mapping[str, Any]):
@@ -362,12 +362,12 @@ def _forward_sweep(
     W_f_to_W_T = params.stack("W_f", "W").T
     kernels = _kernels(dtype)
 
-    # W_f_x[t] = W_f @ x[t]
-    # W_r_x[t] = W_r @ x[t]
-    # W_x[t] = W @ x[t]
+    # W_f_x[t] = W_f @ x[t] (11)
+    # W_r_x[t] = W_r @ x[t] (13)
+    # W_x[t] = W @ x[t] (6)
     W_f_x_to_W_x = a_f_in_W_r_x_W_x
     cp.matmul(x_rows, W_f_to_W_T, out=W_f_x_to_W_x)
-    # a_f_in[t] = W_f_x[t] + b_f
+    # a_f_in[t] = W_f_x[t] + b_f (11)
     _launch_units(kernels.forward_1, pack.size, H, H, a_f_in_W_r_x_W_x, b_f)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -376,17 +376,17 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # a_f[t] = v_f*c[t-1] + a_f_in[t]
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state)
+        # a_f[t] = v_f*c[t-1] + a_f_in[t] (11)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (12)
+        # c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state) (6)
         _launch_units(
             kernels.forward_2, n, H, H, v_f, c, at_1_0[t].start, a_f_in_W_r_x_W_x, at_0[t].start, f,
             kept_0[t].start, c, at_1[t].start,
         )
 
-    # a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r
-    # r[t] = sigmoid(a_r[t]) (reset gate)
-    # h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state)
+    # a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r (13)
+    # r[t] = sigmoid(a_r[t]) (reset gate) (14)
+    # h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state) (8)
     c_t1 = c[pack.past(1, 0)]
     _launch_units(
         kernels.forward_3, pack.size, H, H, a_f_in_W_r_x_W_x, v_r, c_t1, b_r, r, c, 1 * batch, x_rows, h,
@@ -480,9 +480,9 @@ def _backward_sweep(
     kernels = _kernels(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
-    # dr[t] = dy[t]*(c[t] - x[t])
-    # da_r[t] = dr[t]*r[t]*(1 - r[t])
-    # dv_r_each[t] = da_r[t]*c[t-1]
+    # dr[t] = dy[t]*(c[t] - x[t]) (31)
+    # da_r[t] = dr[t]*r[t]*(1 - r[t]) (32)
+    # dv_r_each[t] = da_r[t]*c[t-1] (49)
     c_t1 = c[pack.past(1, 0)]
     _launch_units(
         kernels.backward_1, pack.size, H, H, dy_rows, c, 1 * batch, x_, r, da_f_da_r_dW_x, c_t1, dv_r_each,
@@ -495,38 +495,38 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dc[t] = dy[t]*r[t] + dc_via[t+1]
-        # df[t] = dc[t]*(c[t-1] - W_x[t])
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
-        # dc_via[t] = da_f[t]*v_f + dc[t]*f[t] + da_r[t]*v_r
+        # dc[t] = dy[t]*r[t] + dc_via[t+1] (34)
+        # df[t] = dc[t]*(c[t-1] - W_x[t]) (35)
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (36)
+        # dc_via[t] = da_f[t]*v_f + dc[t]*f[t] + da_r[t]*v_r (34)
         _launch_units(
             kernels.backward_2, n, H, H, dy_rows, at_0[t].start, r, at_0[t].start, dc_via, ring_1[t].start, dc,
             at_0[t].start, c, at_1_0[t].start, a_f_in_W_r_x_W_x, at_0[t].start, f, at_0[t].start, da_f_da_r_dW_x,
             at_0[t].start, v_f, v_r, dc_via, ring_1_0[t].start,
         )
 
-    # dv_r = sum of dv_r_each[t]
+    # dv_r = sum of dv_r_each[t] (49)
     cp.matmul(ones, dv_r_each, out=dv_r.reshape(1, -1))
-    # dW_x[t] = dc[t]*(1 - f[t])
-    # dv_f_each[t] = da_f[t]*c[t-1]
+    # dW_x[t] = dc[t]*(1 - f[t]) (37)
+    # dv_f_each[t] = da_f[t]*c[t-1] (45)
     c_t1_ = c[pack.past(1, 0)]
     _launch_units(kernels.backward_3, pack.size, H, H, dc, f, da_f_da_r_dW_x, c_t1_, dv_f_each)
-    # dv_f = sum of dv_f_each[t]
+    # dv_f = sum of dv_f_each[t] (45)
     cp.matmul(ones, dv_f_each, out=dv_f.reshape(1, -1))
     if need_x:
-        # dx_back[t] = W_f.T @ da_f[t] + W.T @ dW_x[t] + W_r.T @ da_r[t]
+        # dx_back[t] = W_f.T @ da_f[t] + W.T @ dW_x[t] + W_r.T @ da_r[t] (37)
         da_f_to_dW_x = da_f_da_r_dW_x
         dx_back = dx_
         cp.matmul(da_f_to_dW_x, W_f_to_W, out=dx_back)
-        # dx[t] = dy[t]*(1 - r[t]) + dx_back[t]
+        # dx[t] = dy[t]*(1 - r[t]) + dx_back[t] (37)
         _launch_units(kernels.backward_4, pack.size, H, H, dy_rows, r, dx_)
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_r = sum of outer(da_r[t], x[t])
-    # dW = sum of outer(dW_x[t], x[t])
+    # dW_f = sum of outer(da_f[t], x[t]) (44)
+    # dW_r = sum of outer(da_r[t], x[t]) (48)
+    # dW = sum of outer(dW_x[t], x[t]) (47)
     da_f_to_dW_x_ = da_f_da_r_dW_x
     cp.matmul(da_f_to_dW_x_.T, x_, out=dW_f_to_dW)
-    # db_f = sum of da_f[t]
-    # db_r = sum of da_r[t]
+    # db_f = sum of da_f[t] (46)
+    # db_r = sum of da_r[t] (50)
     da_f_to_da_r = da_f_da_r_dW_x[:, : 2*H]
     cp.matmul(ones, da_f_to_da_r, out=db_f_to_db_r.reshape(1, -1))
 
@@ -572,20 +572,20 @@ def step(
     kernels = _kernels(dtype)
     c_t1 = c_before[0]
 
-    # W_f_x[t] = W_f @ x[t]
-    # W_r_x[t] = W_r @ x[t]
-    # W_x[t] = W @ x[t]
+    # W_f_x[t] = W_f @ x[t] (11)
+    # W_r_x[t] = W_r @ x[t] (13)
+    # W_x[t] = W @ x[t] (6)
     W_f_x_to_W_x_t = a_f_in_W_r_x_W_x
     cp.matmul(x_t_, W_f_to_W_T, out=W_f_x_to_W_x_t)
-    # a_f_in[t] = W_f_x[t] + b_f
+    # a_f_in[t] = W_f_x[t] + b_f (11)
     _launch_units(kernels.forward_1, batch, H, H, a_f_in_W_r_x_W_x, b_f)
-    # a_f[t] = v_f*c[t-1] + a_f_in[t]
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state)
+    # a_f[t] = v_f*c[t-1] + a_f_in[t] (11)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (12)
+    # c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state) (6)
     _launch_units(kernels.forward_2, batch, H, H, v_f, c_t1, 0, a_f_in_W_r_x_W_x, 0, f, 0, c, 0)
-    # a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r
-    # r[t] = sigmoid(a_r[t]) (reset gate)
-    # h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state)
+    # a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r (13)
+    # r[t] = sigmoid(a_r[t]) (reset gate) (14)
+    # h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state) (8)
     _launch_units(kernels.forward_3, batch, H, H, a_f_in_W_r_x_W_x, v_r, c_t1, b_r, r, c, 0, x_t_, h)
 
     state = {
@@ -753,11 +753,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -770,7 +776,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -923,7 +929,7 @@ __device__ inline void forward_1_unit(
     real* a_f_in_W_r_x_W_x_t_rows,
     const real* b_f,
     const forward_1_in& in) {
-    // a_f_in[t] = W_f_x[t] + b_f
+    // a_f_in[t] = W_f_x[t] + b_f (11)
     const real a_f_in_t = in.W_f_x_t + in.b_f;
     a_f_in_W_r_x_W_x_t_rows[row * (3*H) + unit] = a_f_in_t;
 }
@@ -960,11 +966,11 @@ __device__ inline void forward_2_unit(
     real* f_t_rows,
     real* c_t_rows,
     const forward_2_in& in) {
-    // a_f[t] = v_f*c[t-1] + a_f_in[t]
+    // a_f[t] = v_f*c[t-1] + a_f_in[t] (11)
     const real a_f_t = in.v_f * in.c_t1 + in.a_f_in_t;
-    // f[t] = sigmoid(a_f[t]) (forget gate)
+    // f[t] = sigmoid(a_f[t]) (forget gate) (12)
     const real f_t = sigmoid(a_f_t);
-    // c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state)
+    // c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state) (6)
     const real c_t = f_t * in.c_t1 + (1 - f_t) * in.W_x_t;
     f_t_rows[row * H + unit] = f_t;
     c_t_rows[row * H + unit] = c_t;
@@ -1010,11 +1016,11 @@ __device__ inline void forward_3_unit(
     const real* x_t_rows,
     real* h_t_rows,
     const forward_3_in& in) {
-    // a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r
+    // a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r (13)
     const real a_r_t = in.W_r_x_t + in.v_r * in.c_t1 + in.b_r;
-    // r[t] = sigmoid(a_r[t]) (reset gate)
+    // r[t] = sigmoid(a_r[t]) (reset gate) (14)
     const real r_t = sigmoid(a_r_t);
-    // h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state)
+    // h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state) (8)
     const real h_t = r_t * in.c_t + (1 - r_t) * in.x_t;
     r_t_rows[row * H + unit] = r_t;
     h_t_rows[row * H + unit] = h_t;
@@ -1057,11 +1063,11 @@ __device__ inline void backward_1_unit(
     const real* c_t1_rows,
     real* dv_r_each_t_rows,
     const backward_1_in& in) {
-    // dr[t] = dy[t]*(c[t] - x[t])
+    // dr[t] = dy[t]*(c[t] - x[t]) (31)
     const real dr_t = in.dy_t * (in.c_t - in.x_t);
-    // da_r[t] = dr[t]*r[t]*(1 - r[t])
+    // da_r[t] = dr[t]*r[t]*(1 - r[t]) (32)
     const real da_r_t = dr_t * in.r_t * (1 - in.r_t);
-    // dv_r_each[t] = da_r[t]*c[t-1]
+    // dv_r_each[t] = da_r[t]*c[t-1] (49)
     const real dv_r_each_t = da_r_t * in.c_t1;
     da_f_da_r_dW_x_t_rows[row * (3*H) + H + unit] = da_r_t;
     dv_r_each_t_rows[row * H + unit] = dv_r_each_t;
@@ -1116,13 +1122,13 @@ __device__ inline void backward_2_unit(
     const real* v_r,
     real* dc_via_t_rows,
     const backward_2_in& in) {
-    // dc[t] = dy[t]*r[t] + dc_via[t+1]
+    // dc[t] = dy[t]*r[t] + dc_via[t+1] (34)
     const real dc_t = in.dy_t * in.r_t + in.dc_via_next;
-    // df[t] = dc[t]*(c[t-1] - W_x[t])
+    // df[t] = dc[t]*(c[t-1] - W_x[t]) (35)
     const real df_t = dc_t * (in.c_t1 - in.W_x_t);
-    // da_f[t] = df[t]*f[t]*(1 - f[t])
+    // da_f[t] = df[t]*f[t]*(1 - f[t]) (36)
     const real da_f_t = df_t * in.f_t * (1 - in.f_t);
-    // dc_via[t] = da_f[t]*v_f + dc[t]*f[t] + da_r[t]*v_r
+    // dc_via[t] = da_f[t]*v_f + dc[t]*f[t] + da_r[t]*v_r (34)
     const real dc_via_t = da_f_t * in.v_f + dc_t * in.f_t + in.da_r_t * in.v_r;
     dc_t_rows[row * H + unit] = dc_t;
     da_f_da_r_dW_x_t_rows[row * (3*H) + unit] = da_f_t;
@@ -1161,9 +1167,9 @@ __device__ inline void backward_3_unit(
     const real* c_t1_rows,
     real* dv_f_each_t_rows,
     const backward_3_in& in) {
-    // dW_x[t] = dc[t]*(1 - f[t])
+    // dW_x[t] = dc[t]*(1 - f[t]) (37)
     const real dW_x_t = in.dc_t * (1 - in.f_t);
-    // dv_f_each[t] = da_f[t]*c[t-1]
+    // dv_f_each[t] = da_f[t]*c[t-1] (45)
     const real dv_f_each_t = in.da_f_t * in.c_t1;
     da_f_da_r_dW_x_t_rows[row * (3*H) + 2*H + unit] = dW_x_t;
     dv_f_each_t_rows[row * H + unit] = dv_f_each_t;
@@ -1196,7 +1202,7 @@ __device__ inline void backward_4_unit(
     const real* r_t_rows,
     real* dx_t_rows,
     const backward_4_in& in) {
-    // dx[t] = dy[t]*(1 - r[t]) + dx_back[t]
+    // dx[t] = dy[t]*(1 - r[t]) + dx_back[t] (37)
     const real dx_t = in.dy_t * (1 - in.r_t) + in.dx_back_t;
     dx_t_rows[row * H + unit] = dx_t;
 }

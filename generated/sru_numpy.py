@@ -5,7 +5,7 @@ The input is as long as the state; the scaling of the highway connection by alph
 
 The cell sru as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive sru``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "ad4ecf4469c0c200"
+STAMP = "1875fe5e17fc82e6"
 
 
 class Params(Mapping[str, Any]):
@@ -345,12 +345,12 @@ def _forward_sweep(
     a_f_in_ = a_f_in_W_r_x_W_x[:, : H]
     W_x = a_f_in_W_r_x_W_x[:, 2*H :]
 
-    # W_f_x[t] = W_f @ x[t]
-    # W_r_x[t] = W_r @ x[t]
-    # W_x[t] = W @ x[t]
+    # W_f_x[t] = W_f @ x[t] (11)
+    # W_r_x[t] = W_r @ x[t] (13)
+    # W_x[t] = W @ x[t] (6)
     W_f_x_to_W_x = a_f_in_W_r_x_W_x
     np.matmul(x_rows, W_f_to_W_T, out=W_f_x_to_W_x)
-    # a_f_in[t] = W_f_x[t] + b_f
+    # a_f_in[t] = W_f_x[t] + b_f (11)
     W_f_x = a_f_in_W_r_x_W_x[:, : H]
     a_f_in = W_f_x
     np.add(W_f_x, b_f, out=a_f_in)
@@ -360,19 +360,19 @@ def _forward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # a_f[t] = v_f*c[t-1] + a_f_in[t]
+        # a_f[t] = v_f*c[t-1] + a_f_in[t] (11)
         c_t1 = c[at_1_0[t]]
         a_f_in_t = a_f_in_[at_0[t]]
         a_f_t = f[kept_0[t]]
         np.multiply(v_f, c_t1, out=a_f_t)
         np.add(a_f_t, a_f_in_t, out=a_f_t)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (12)
         f_t = a_f_t
         np.subtract(0, a_f_t, out=f_t)
         np.exp(f_t, out=f_t)
         np.add(f_t, 1, out=f_t)
         np.divide(1, f_t, out=f_t)
-        # c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state)
+        # c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state) (6)
         W_x_t = W_x[at_0[t]]
         c_t = c[at_1[t]]
         np.multiply(f_t, c_t1, out=c_t)
@@ -380,20 +380,20 @@ def _forward_sweep(
         np.multiply(work1_t, W_x_t, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
 
-    # a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r
+    # a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r (13)
     W_r_x = a_f_in_W_r_x_W_x[:, H : 2*H]
     c_t1_ = c[pack.past(1, 0)]
     a_r = r
     np.multiply(v_r, c_t1_, out=a_r)
     np.add(W_r_x, a_r, out=a_r)
     np.add(a_r, b_r, out=a_r)
-    # r[t] = sigmoid(a_r[t]) (reset gate)
+    # r[t] = sigmoid(a_r[t]) (reset gate) (14)
     r_ = a_r
     np.subtract(0, a_r, out=r_)
     np.exp(r_, out=r_)
     np.add(r_, 1, out=r_)
     np.divide(1, r_, out=r_)
-    # h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state)
+    # h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state) (8)
     c_ = c[batch :]
     np.multiply(r_, c_, out=h)
     np.subtract(1, r_, out=work1_)
@@ -493,17 +493,17 @@ def _backward_sweep(
     da_r_ = da_f_da_r_dW_x[:, H : 2*H]
     ones = np.ones((1, pack.size), dtype)
 
-    # dr[t] = dy[t]*(c[t] - x[t])
+    # dr[t] = dy[t]*(c[t] - x[t]) (31)
     c_ = c[batch :]
     dr = da_f_da_r_dW_x[:, H : 2*H]
     np.subtract(c_, x_, out=dr)
     np.multiply(dy_rows, dr, out=dr)
-    # da_r[t] = dr[t]*r[t]*(1 - r[t])
+    # da_r[t] = dr[t]*r[t]*(1 - r[t]) (32)
     da_r = dr
     np.multiply(dr, r, out=da_r)
     np.subtract(1, r, out=work1)
     np.multiply(da_r, work1, out=da_r)
-    # dv_r_each[t] = da_r[t]*c[t-1]
+    # dv_r_each[t] = da_r[t]*c[t-1] (49)
     c_t1 = c[pack.past(1, 0)]
     np.multiply(da_r, c_t1, out=dv_r_each)
 
@@ -512,26 +512,26 @@ def _backward_sweep(
         if n != samples:
             samples = n
             work1_t = work1_[:n]
-        # dc[t] = dy[t]*r[t] + dc_via[t+1]
+        # dc[t] = dy[t]*r[t] + dc_via[t+1] (34)
         dy_t = dy_rows[at_0[t]]
         dc_via_next = dc_via[ring_1[t]]
         r_t = r[at_0[t]]
         dc_t = dc[at_0[t]]
         np.multiply(dy_t, r_t, out=dc_t)
         np.add(dc_t, dc_via_next, out=dc_t)
-        # df[t] = dc[t]*(c[t-1] - W_x[t])
+        # df[t] = dc[t]*(c[t-1] - W_x[t]) (35)
         c_t1_ = c[at_1_0[t]]
         W_x_t = W_x[at_0[t]]
         df_t = da_f[at_0[t]]
         np.subtract(c_t1_, W_x_t, out=df_t)
         np.multiply(dc_t, df_t, out=df_t)
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (36)
         f_t = f[at_0[t]]
         da_f_t = df_t
         np.multiply(df_t, f_t, out=da_f_t)
         np.subtract(1, f_t, out=work1_t)
         np.multiply(da_f_t, work1_t, out=da_f_t)
-        # dc_via[t] = da_f[t]*v_f + dc[t]*f[t] + da_r[t]*v_r
+        # dc_via[t] = da_f[t]*v_f + dc[t]*f[t] + da_r[t]*v_r (34)
         da_r_t = da_r_[at_0[t]]
         dc_via_t = dc_via[ring_1_0[t]]
         np.multiply(da_f_t, v_f, out=dc_via_t)
@@ -540,36 +540,36 @@ def _backward_sweep(
         np.multiply(da_r_t, v_r, out=work1_t)
         np.add(dc_via_t, work1_t, out=dc_via_t)
 
-    # dv_r = sum of dv_r_each[t]
+    # dv_r = sum of dv_r_each[t] (49)
     np.matmul(ones, dv_r_each, out=dv_r.reshape(1, -1))
-    # dW_x[t] = dc[t]*(1 - f[t])
+    # dW_x[t] = dc[t]*(1 - f[t]) (37)
     dW_x = da_f_da_r_dW_x[:, 2*H :]
     np.subtract(1, f, out=dW_x)
     np.multiply(dc, dW_x, out=dW_x)
     if need_x:
-        # dx_back[t] = W_f.T @ da_f[t] + W.T @ dW_x[t] + W_r.T @ da_r[t]
+        # dx_back[t] = W_f.T @ da_f[t] + W.T @ dW_x[t] + W_r.T @ da_r[t] (37)
         da_f_to_dW_x = da_f_da_r_dW_x
         dx_back = dx_
         np.matmul(da_f_to_dW_x, W_f_to_W, out=dx_back)
-        # dx[t] = dy[t]*(1 - r[t]) + dx_back[t]
+        # dx[t] = dy[t]*(1 - r[t]) + dx_back[t] (37)
         dx_2 = dx_back
         np.subtract(1, r, out=work1)
         np.multiply(dy_rows, work1, out=work1)
         np.add(work1, dx_back, out=dx_2)
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_r = sum of outer(da_r[t], x[t])
-    # dW = sum of outer(dW_x[t], x[t])
+    # dW_f = sum of outer(da_f[t], x[t]) (44)
+    # dW_r = sum of outer(da_r[t], x[t]) (48)
+    # dW = sum of outer(dW_x[t], x[t]) (47)
     da_f_to_dW_x_ = da_f_da_r_dW_x
     np.matmul(da_f_to_dW_x_.T, x_, out=dW_f_to_dW)
-    # db_f = sum of da_f[t]
-    # db_r = sum of da_r[t]
+    # db_f = sum of da_f[t] (46)
+    # db_r = sum of da_r[t] (50)
     da_f_to_da_r = da_f_da_r_dW_x[:, : 2*H]
     np.matmul(ones, da_f_to_da_r, out=db_f_to_db_r.reshape(1, -1))
-    # dv_f_each[t] = da_f[t]*c[t-1]
+    # dv_f_each[t] = da_f[t]*c[t-1] (45)
     da_f_ = da_f_da_r_dW_x[:, : H]
     c_t1_2 = c[pack.past(1, 0)]
     np.multiply(da_f_, c_t1_2, out=dv_f_each)
-    # dv_f = sum of dv_f_each[t]
+    # dv_f = sum of dv_f_each[t] (45)
     np.matmul(ones, dv_f_each, out=dv_f.reshape(1, -1))
 
     dc_first = dc_via[pack.first(1)]
@@ -664,44 +664,44 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_f_x[t] = W_f @ x[t]
-        # W_r_x[t] = W_r @ x[t]
-        # W_x[t] = W @ x[t]
+        # W_f_x[t] = W_f @ x[t] (11)
+        # W_r_x[t] = W_r @ x[t] (13)
+        # W_x[t] = W @ x[t] (6)
         W_f_x_to_W_x_t = a_f_in_W_r_x_W_x
         np.matmul(x_t_, W_f_to_W_T, out=W_f_x_to_W_x_t)
-        # a_f_in[t] = W_f_x[t] + b_f
+        # a_f_in[t] = W_f_x[t] + b_f (11)
         W_f_x_t = a_f_in_W_r_x_W_x[:, : H]
         a_f_in_t = W_f_x_t
         np.add(W_f_x_t, b_f, out=a_f_in_t)
-        # a_f[t] = v_f*c[t-1] + a_f_in[t]
+        # a_f[t] = v_f*c[t-1] + a_f_in[t] (11)
         a_f_t = f
         np.multiply(v_f, c_t1, out=a_f_t)
         np.add(a_f_t, a_f_in_t, out=a_f_t)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (12)
         f_t = a_f_t
         np.subtract(0, a_f_t, out=f_t)
         np.exp(f_t, out=f_t)
         np.add(f_t, 1, out=f_t)
         np.divide(1, f_t, out=f_t)
-        # c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state)
+        # c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state) (6)
         W_x_t = a_f_in_W_r_x_W_x[:, 2*H :]
         np.multiply(f_t, c_t1, out=c)
         np.subtract(1, f_t, out=work1)
         np.multiply(work1, W_x_t, out=work1)
         np.add(c, work1, out=c)
-        # a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r
+        # a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r (13)
         W_r_x_t = a_f_in_W_r_x_W_x[:, H : 2*H]
         a_r_t = r
         np.multiply(v_r, c_t1, out=a_r_t)
         np.add(W_r_x_t, a_r_t, out=a_r_t)
         np.add(a_r_t, b_r, out=a_r_t)
-        # r[t] = sigmoid(a_r[t]) (reset gate)
+        # r[t] = sigmoid(a_r[t]) (reset gate) (14)
         r_t = a_r_t
         np.subtract(0, a_r_t, out=r_t)
         np.exp(r_t, out=r_t)
         np.add(r_t, 1, out=r_t)
         np.divide(1, r_t, out=r_t)
-        # h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state)
+        # h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state) (8)
         np.multiply(r_t, c, out=h)
         np.subtract(1, r_t, out=work1_)
         np.multiply(work1_, x_t_, out=work1_)
@@ -884,11 +884,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -901,7 +907,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

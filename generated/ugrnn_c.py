@@ -5,7 +5,7 @@ Collins, Sohl-Dickstein & Sussillo (2017), Capacity and trainability in recurren
 The cell ugrnn as C code: ``init_params``, ``forward``, ``backward`` and ``step``.
 The system's C compiler builds it when it is first needed.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive ugrnn``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "a7fa7e732e215a65"
+STAMP = "632ad311fad5d300"
 
 
 class Params(Mapping[str, Any]):
@@ -730,11 +730,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -747,7 +753,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1657,9 +1663,9 @@ static void forward_1(
         for (long long unit = 0; unit < H; ++unit) {
             const real W_g_x_t = a_c_in_a_g_in_t_row[H + unit];
             const real W_c_x_t = a_c_in_a_g_in_t_row[unit];
-            // a_g_in[t] = W_g_x[t] + b_g
+            // a_g_in[t] = W_g_x[t] + b_g (11)
             const real a_g_in_t = W_g_x_t + b_g[unit];
-            // a_c_in[t] = W_c_x[t] + b_c
+            // a_c_in[t] = W_c_x[t] + b_c (13)
             const real a_c_in_t = W_c_x_t + b_c[unit];
             a_c_in_a_g_in_t_row[H + unit] = a_g_in_t;
             a_c_in_a_g_in_t_row[unit] = a_c_in_t;
@@ -1686,15 +1692,15 @@ static void forward_2(
             const real U_c_h_t = c_g_t_row[unit];
             const real a_c_in_t = a_c_in_a_g_in_t_row[unit];
             const real h_t1 = h_t1_row[unit];
-            // a_g[t] = U_g_h[t] + a_g_in[t]
+            // a_g[t] = U_g_h[t] + a_g_in[t] (11)
             const real a_g_t = U_g_h_t + a_g_in_t;
-            // a_c[t] = U_c_h[t] + a_c_in[t]
+            // a_c[t] = U_c_h[t] + a_c_in[t] (13)
             const real a_c_t = U_c_h_t + a_c_in_t;
-            // g[t] = sigmoid(a_g[t]) (update gate)
+            // g[t] = sigmoid(a_g[t]) (update gate) (12)
             const real g_t = sigmoid(a_g_t);
-            // c[t] = tanh(a_c[t]) (candidate)
+            // c[t] = tanh(a_c[t]) (candidate) (14)
             const real c_t = tanh(a_c_t);
-            // h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state)
+            // h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state) (7)
             const real h_t = g_t * h_t1 + (1 - g_t) * c_t;
             c_g_t_row[H + unit] = g_t;
             c_g_t_row[unit] = c_t;
@@ -1729,17 +1735,17 @@ static void backward_1(
             const real g_t = c_g_t_row[H + unit];
             const real h_t1 = h_t1_row[unit];
             const real c_t = c_g_t_row[unit];
-            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+            // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (29)
             const real dh_t = dy_t + dh_back_next + dh_via_next;
-            // dc[t] = dh[t]*(1 - g[t])
+            // dc[t] = dh[t]*(1 - g[t]) (30)
             const real dc_t = dh_t * (1 - g_t);
-            // dg[t] = dh[t]*(h[t-1] - c[t])
+            // dg[t] = dh[t]*(h[t-1] - c[t]) (32)
             const real dg_t = dh_t * (h_t1 - c_t);
-            // dh_via[t] = dh[t]*g[t]
+            // dh_via[t] = dh[t]*g[t] (29)
             const real dh_via_t = dh_t * g_t;
-            // da_c[t] = dc[t]*(1 - c[t]**2)
+            // da_c[t] = dc[t]*(1 - c[t]**2) (31)
             const real da_c_t = dc_t * (1 - c_t * c_t);
-            // da_g[t] = dg[t]*g[t]*(1 - g[t])
+            // da_g[t] = dg[t]*g[t]*(1 - g[t]) (33)
             const real da_g_t = dg_t * g_t * (1 - g_t);
             dh_via_t_row[unit] = dh_via_t;
             da_c_da_g_t_row[unit] = da_c_t;
@@ -1795,8 +1801,8 @@ static void run_forward_part(void *given, struct member *me) {
         hi += base;
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
-            // W_c_x[t] = W_c @ x[t]
-            // W_g_x[t] = W_g @ x[t]
+            // W_c_x[t] = W_c @ x[t] (13)
+            // W_g_x[t] = W_g @ x[t] (11)
             multiply(
                 a->a_c_in_a_g_in + (first - base)*2*a->H, 2*a->H, a->x + first*a->D, a->D, call->packed_W_c_to_W_g,
                 rows, a->D, 2*a->H, 0);
@@ -1809,8 +1815,8 @@ static void run_forward_part(void *given, struct member *me) {
             const long long last = smaller(a->counts[t], hi);
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
-                // U_c_h[t] = U_c @ h[t-1]
-                // U_g_h[t] = U_g @ h[t-1]
+                // U_c_h[t] = U_c @ h[t-1] (13)
+                // U_g_h[t] = U_g @ h[t-1] (11)
                 multiply(
                     a->c_g + (a->kept_0[t] + first)*2*a->H, 2*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_c_to_U_g, rows, a->H, 2*a->H, 0);
@@ -1907,7 +1913,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dh_via + (a->ring_1[t + 1] + first)*a->H, a->c_g + (a->starts_0[t] + first)*2*a->H,
                     a->h + (a->starts_1[t] + first)*a->H, a->dh_via + (a->ring_1[t] + first)*a->H,
                     a->da_c_da_g + (a->starts_0[t] - base + first)*2*a->H);
-                // dh_back[t] = U_g.T @ da_g[t] + U_c.T @ da_c[t]
+                // dh_back[t] = U_g.T @ da_g[t] + U_c.T @ da_c[t] (29)
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->da_c_da_g + (a->starts_0[t] - base + first)*2*a->H, 2*a->H, call->packed_U_c_to_U_g, rows,
@@ -1921,7 +1927,7 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             if (a->need_x) {
-                // dx[t] = W_g.T @ da_g[t] + W_c.T @ da_c[t]
+                // dx[t] = W_g.T @ da_g[t] + W_c.T @ da_c[t] (34)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_c_da_g + (first - base)*2*a->H, 2*a->H, call->packed_W_c_to_W_g,
                     rows, 2*a->H, a->D, 0);
@@ -1929,23 +1935,23 @@ static void run_backward_part(void *given, struct member *me) {
         }
         share(2*a->H, me, &lo, &hi);
         if (scratch) {
-            // dW_c = sum of outer(da_c[t], x[t])
-            // dW_g = sum of outer(da_g[t], x[t])
+            // dW_c = sum of outer(da_c[t], x[t]) (44)
+            // dW_g = sum of outer(da_g[t], x[t]) (41)
             gradient(
                 a->W_c_, a->D, a->da_c_da_g, 2*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi, number > 0,
                 a->D, scratch);
         }
         share(2*a->H, me, &lo, &hi);
         if (scratch) {
-            // dU_c = sum of outer(da_c[t], h[t-1])
-            // dU_g = sum of outer(da_g[t], h[t-1])
+            // dU_c = sum of outer(da_c[t], h[t-1]) (45)
+            // dU_g = sum of outer(da_g[t], h[t-1]) (42)
             gradient(
                 a->U_c_, a->H, a->da_c_da_g, 2*a->H, NULL, 0, a->h + a->past_1_0_first*a->H, a->H, a->past_1_0,
                 base, total, lo, hi, number > 0, a->H, scratch);
         }
         share(2*a->H, me, &lo, &hi);
-        // db_c = sum of da_c[t]
-        // db_g = sum of da_g[t]
+        // db_c = sum of da_c[t] (46)
+        // db_g = sum of da_g[t] (43)
         sums(a->b_c, a->da_c_da_g, 2*a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
@@ -1993,8 +1999,8 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // W_c_x[t] = W_c @ x[t]
-        // W_g_x[t] = W_g @ x[t]
+        // W_c_x[t] = W_c @ x[t] (13)
+        // W_g_x[t] = W_g @ x[t] (11)
         multiply_plain(
             a->a_c_in_a_g_in + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, a->W_c, 1, a->D, rows, a->D,
             2*a->H, 0);
@@ -2004,8 +2010,8 @@ static void run_step_part(void *given, struct member *me) {
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
-        // U_c_h[t] = U_c @ h[t-1]
-        // U_g_h[t] = U_g @ h[t-1]
+        // U_c_h[t] = U_c @ h[t-1] (13)
+        // U_g_h[t] = U_g @ h[t-1] (11)
         multiply_plain(
             a->c_g + first*2*a->H, 2*a->H, a->h_1 + first*a->H, a->H, a->U_c, 1, a->H, rows, a->H, 2*a->H, 0);
         forward_2(

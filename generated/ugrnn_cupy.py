@@ -4,7 +4,7 @@ Collins, Sohl-Dickstein & Sussillo (2017), Capacity and trainability in recurren
 
 The cell ugrnn as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive ugrnn``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "69971ba431c54a2e"
+STAMP = "a03b2f869342532a"
 
 
 class Params(Mapping[str, Any]):
@@ -352,12 +352,12 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     U_c_to_U_g_T = params.stack("U_c", "U_g").T
 
-    # W_c_x[t] = W_c @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_c_x[t] = W_c @ x[t] (13)
+    # W_g_x[t] = W_g @ x[t] (11)
     W_c_x_to_W_g_x = a_c_in_a_g_in
     cp.matmul(x_rows, W_c_to_W_g_T, out=W_c_x_to_W_g_x)
-    # a_g_in[t] = W_g_x[t] + b_g
-    # a_c_in[t] = W_c_x[t] + b_c
+    # a_g_in[t] = W_g_x[t] + b_g (11)
+    # a_c_in[t] = W_c_x[t] + b_c (13)
     _launch_units(kernels.forward_1, pack.size, H, H, a_c_in_a_g_in, b_g, b_c)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -366,16 +366,16 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # U_c_h[t] = U_c @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_c_h[t] = U_c @ h[t-1] (13)
+        # U_g_h[t] = U_g @ h[t-1] (11)
         h_t1 = h[at_1_0[t]]
         U_c_h_to_U_g_h_t = c_g[kept_0[t]]
         cp.matmul(h_t1, U_c_to_U_g_T, out=U_c_h_to_U_g_h_t)
-        # a_g[t] = U_g_h[t] + a_g_in[t]
-        # a_c[t] = U_c_h[t] + a_c_in[t]
-        # g[t] = sigmoid(a_g[t]) (update gate)
-        # c[t] = tanh(a_c[t]) (candidate)
-        # h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (11)
+        # a_c[t] = U_c_h[t] + a_c_in[t] (13)
+        # g[t] = sigmoid(a_g[t]) (update gate) (12)
+        # c[t] = tanh(a_c[t]) (candidate) (14)
+        # h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state) (7)
         _launch_units(
             kernels.forward_2, n, H, H, c_g, kept_0[t].start, a_c_in_a_g_in, at_0[t].start, h, at_1_0[t].start, h,
             at_1[t].start,
@@ -470,35 +470,35 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
-        # dc[t] = dh[t]*(1 - g[t])
-        # dg[t] = dh[t]*(h[t-1] - c[t])
-        # dh_via[t] = dh[t]*g[t]
-        # da_c[t] = dc[t]*(1 - c[t]**2)
-        # da_g[t] = dg[t]*g[t]*(1 - g[t])
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (29)
+        # dc[t] = dh[t]*(1 - g[t]) (30)
+        # dg[t] = dh[t]*(h[t-1] - c[t]) (32)
+        # dh_via[t] = dh[t]*g[t] (29)
+        # da_c[t] = dc[t]*(1 - c[t]**2) (31)
+        # da_g[t] = dg[t]*g[t]*(1 - g[t]) (33)
         _launch_units(
             kernels.backward_1, n, H, H, dy_rows, at_0[t].start, dh_back, ring_1[t].start, dh_via, ring_1[t].start,
             c_g, at_0[t].start, h, at_1_0[t].start, dh_via, ring_1_0[t].start, da_c_da_g, at_0[t].start,
         )
-        # dh_back[t] = U_g.T @ da_g[t] + U_c.T @ da_c[t]
+        # dh_back[t] = U_g.T @ da_g[t] + U_c.T @ da_c[t] (29)
         da_c_to_da_g_t = da_c_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_c_to_da_g_t, U_c_to_U_g, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W_g.T @ da_g[t] + W_c.T @ da_c[t]
+        # dx[t] = W_g.T @ da_g[t] + W_c.T @ da_c[t] (34)
         da_c_to_da_g = da_c_da_g
         cp.matmul(da_c_to_da_g, W_c_to_W_g, out=dx_)
-    # dW_c = sum of outer(da_c[t], x[t])
-    # dW_g = sum of outer(da_g[t], x[t])
+    # dW_c = sum of outer(da_c[t], x[t]) (44)
+    # dW_g = sum of outer(da_g[t], x[t]) (41)
     da_c_to_da_g_ = da_c_da_g
     cp.matmul(da_c_to_da_g_.T, x_, out=dW_c_to_dW_g)
-    # dU_c = sum of outer(da_c[t], h[t-1])
-    # dU_g = sum of outer(da_g[t], h[t-1])
+    # dU_c = sum of outer(da_c[t], h[t-1]) (45)
+    # dU_g = sum of outer(da_g[t], h[t-1]) (42)
     h_t1 = h[pack.past(1, 0)]
     cp.matmul(da_c_to_da_g_.T, h_t1, out=dU_c_to_dU_g)
-    # db_c = sum of da_c[t]
-    # db_g = sum of da_g[t]
+    # db_c = sum of da_c[t] (46)
+    # db_g = sum of da_g[t] (43)
     cp.matmul(ones, da_c_to_da_g_, out=db_c_to_db_g.reshape(1, -1))
 
     dh_first = cp.zeros((1, batch, H), dtype)
@@ -542,22 +542,22 @@ def step(
     h_t1 = h_before[0]
     U_c_to_U_g_T = params.stack("U_c", "U_g").T
 
-    # W_c_x[t] = W_c @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_c_x[t] = W_c @ x[t] (13)
+    # W_g_x[t] = W_g @ x[t] (11)
     W_c_x_to_W_g_x_t = a_c_in_a_g_in
     cp.matmul(x_t_, W_c_to_W_g_T, out=W_c_x_to_W_g_x_t)
-    # a_g_in[t] = W_g_x[t] + b_g
-    # a_c_in[t] = W_c_x[t] + b_c
+    # a_g_in[t] = W_g_x[t] + b_g (11)
+    # a_c_in[t] = W_c_x[t] + b_c (13)
     _launch_units(kernels.forward_1, batch, H, H, a_c_in_a_g_in, b_g, b_c)
-    # U_c_h[t] = U_c @ h[t-1]
-    # U_g_h[t] = U_g @ h[t-1]
+    # U_c_h[t] = U_c @ h[t-1] (13)
+    # U_g_h[t] = U_g @ h[t-1] (11)
     U_c_h_to_U_g_h_t = c_g
     cp.matmul(h_t1, U_c_to_U_g_T, out=U_c_h_to_U_g_h_t)
-    # a_g[t] = U_g_h[t] + a_g_in[t]
-    # a_c[t] = U_c_h[t] + a_c_in[t]
-    # g[t] = sigmoid(a_g[t]) (update gate)
-    # c[t] = tanh(a_c[t]) (candidate)
-    # h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state)
+    # a_g[t] = U_g_h[t] + a_g_in[t] (11)
+    # a_c[t] = U_c_h[t] + a_c_in[t] (13)
+    # g[t] = sigmoid(a_g[t]) (update gate) (12)
+    # c[t] = tanh(a_c[t]) (candidate) (14)
+    # h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state) (7)
     _launch_units(kernels.forward_2, batch, H, H, c_g, 0, a_c_in_a_g_in, 0, h_t1, 0, h, 0)
 
     state = {
@@ -726,11 +726,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -743,7 +749,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -900,9 +906,9 @@ __device__ inline void forward_1_unit(
     const real* b_g,
     const real* b_c,
     const forward_1_in& in) {
-    // a_g_in[t] = W_g_x[t] + b_g
+    // a_g_in[t] = W_g_x[t] + b_g (11)
     const real a_g_in_t = in.W_g_x_t + in.b_g;
-    // a_c_in[t] = W_c_x[t] + b_c
+    // a_c_in[t] = W_c_x[t] + b_c (13)
     const real a_c_in_t = in.W_c_x_t + in.b_c;
     a_c_in_a_g_in_t_rows[row * (2*H) + H + unit] = a_g_in_t;
     a_c_in_a_g_in_t_rows[row * (2*H) + unit] = a_c_in_t;
@@ -939,15 +945,15 @@ __device__ inline void forward_2_unit(
     const real* h_t1_rows,
     real* h_t_rows,
     const forward_2_in& in) {
-    // a_g[t] = U_g_h[t] + a_g_in[t]
+    // a_g[t] = U_g_h[t] + a_g_in[t] (11)
     const real a_g_t = in.U_g_h_t + in.a_g_in_t;
-    // a_c[t] = U_c_h[t] + a_c_in[t]
+    // a_c[t] = U_c_h[t] + a_c_in[t] (13)
     const real a_c_t = in.U_c_h_t + in.a_c_in_t;
-    // g[t] = sigmoid(a_g[t]) (update gate)
+    // g[t] = sigmoid(a_g[t]) (update gate) (12)
     const real g_t = sigmoid(a_g_t);
-    // c[t] = tanh(a_c[t]) (candidate)
+    // c[t] = tanh(a_c[t]) (candidate) (14)
     const real c_t = tanh(a_c_t);
-    // h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state)
+    // h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state) (7)
     const real h_t = g_t * in.h_t1 + (1 - g_t) * c_t;
     c_g_t_rows[row * (2*H) + H + unit] = g_t;
     c_g_t_rows[row * (2*H) + unit] = c_t;
@@ -992,17 +998,17 @@ __device__ inline void backward_1_unit(
     real* dh_via_t_rows,
     real* da_c_da_g_t_rows,
     const backward_1_in& in) {
-    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (29)
     const real dh_t = in.dy_t + in.dh_back_next + in.dh_via_next;
-    // dc[t] = dh[t]*(1 - g[t])
+    // dc[t] = dh[t]*(1 - g[t]) (30)
     const real dc_t = dh_t * (1 - in.g_t);
-    // dg[t] = dh[t]*(h[t-1] - c[t])
+    // dg[t] = dh[t]*(h[t-1] - c[t]) (32)
     const real dg_t = dh_t * (in.h_t1 - in.c_t);
-    // dh_via[t] = dh[t]*g[t]
+    // dh_via[t] = dh[t]*g[t] (29)
     const real dh_via_t = dh_t * in.g_t;
-    // da_c[t] = dc[t]*(1 - c[t]**2)
+    // da_c[t] = dc[t]*(1 - c[t]**2) (31)
     const real da_c_t = dc_t * (1 - in.c_t * in.c_t);
-    // da_g[t] = dg[t]*g[t]*(1 - g[t])
+    // da_g[t] = dg[t]*g[t]*(1 - g[t]) (33)
     const real da_g_t = dg_t * in.g_t * (1 - in.g_t);
     dh_via_t_rows[row * H + unit] = dh_via_t;
     da_c_da_g_t_rows[row * (2*H) + unit] = da_c_t;
@@ -1525,8 +1531,8 @@ extern "C" __global__ void BOUNDS forward_steps(
                 if (count && first + row < following)
                     forward_2_ahead(row, unit, H, c_g_t_ahead, a_c_in_a_g_in_t_ahead, h_t1_ahead, h_t_ahead);
             }
-            // U_c_h[t] = U_c @ h[t-1]
-            // U_g_h[t] = U_g @ h[t-1]
+            // U_c_h[t] = U_c @ h[t-1] (13)
+            // U_g_h[t] = U_g @ h[t-1] (11)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -1661,7 +1667,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_g.T @ da_g[t] + U_c.T @ da_c[t]
+            // dh_back[t] = U_g.T @ da_g[t] + U_c.T @ da_c[t] (29)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, da_c_da_g + (sequence.whole(0, t) + first)*2*H,
                 2*H, (int)rows);
             __syncthreads();

@@ -4,7 +4,7 @@ Collins, Sohl-Dickstein & Sussillo (2017), Capacity and trainability in recurren
 
 The cell ugrnn as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive ugrnn``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "6ac99b3a32a961ca"
+STAMP = "1bb6ef57499ca1dc"
 
 
 class Params(Mapping[str, Any]):
@@ -332,12 +332,12 @@ def _forward_sweep(
     g = c_g[:, H :]
     c = c_g[:, : H]
 
-    # W_c_x[t] = W_c @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_c_x[t] = W_c @ x[t] (13)
+    # W_g_x[t] = W_g @ x[t] (11)
     W_c_x_to_W_g_x = a_c_in_a_g_in
     np.matmul(x_rows, W_c_to_W_g_T, out=W_c_x_to_W_g_x)
-    # a_c_in[t] = W_c_x[t] + b_c
-    # a_g_in[t] = W_g_x[t] + b_g
+    # a_c_in[t] = W_c_x[t] + b_c (13)
+    # a_g_in[t] = W_g_x[t] + b_g (11)
     a_c_in_to_a_g_in = W_c_x_to_W_g_x
     np.add(W_c_x_to_W_g_x, b_c_to_b_g, out=a_c_in_to_a_g_in)
 
@@ -346,28 +346,28 @@ def _forward_sweep(
         if n != samples:
             samples = n
             work1_t = work1[:n]
-        # U_c_h[t] = U_c @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_c_h[t] = U_c @ h[t-1] (13)
+        # U_g_h[t] = U_g @ h[t-1] (11)
         h_t1 = h[at_1_0[t]]
         U_c_h_to_U_g_h_t = c_g[kept_0[t]]
         np.matmul(h_t1, U_c_to_U_g_T, out=U_c_h_to_U_g_h_t)
-        # a_c[t] = U_c_h[t] + a_c_in[t]
-        # a_g[t] = U_g_h[t] + a_g_in[t]
+        # a_c[t] = U_c_h[t] + a_c_in[t] (13)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (11)
         a_c_in_to_a_g_in_t = a_c_in_a_g_in[at_0[t]]
         a_c_to_a_g_t = U_c_h_to_U_g_h_t
         np.add(U_c_h_to_U_g_h_t, a_c_in_to_a_g_in_t, out=a_c_to_a_g_t)
-        # g[t] = sigmoid(a_g[t]) (update gate)
+        # g[t] = sigmoid(a_g[t]) (update gate) (12)
         a_g_t = g[kept_0[t]]
         g_t = a_g_t
         np.subtract(0, a_g_t, out=g_t)
         np.exp(g_t, out=g_t)
         np.add(g_t, 1, out=g_t)
         np.divide(1, g_t, out=g_t)
-        # c[t] = tanh(a_c[t]) (candidate)
+        # c[t] = tanh(a_c[t]) (candidate) (14)
         a_c_t = c[kept_0[t]]
         c_t = a_c_t
         np.tanh(a_c_t, out=c_t)
-        # h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state)
+        # h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state) (7)
         h_t = h[at_1[t]]
         np.multiply(g_t, h_t1, out=h_t)
         np.subtract(1, g_t, out=work1_t)
@@ -468,55 +468,55 @@ def _backward_sweep(
             samples = n
             dh_t = dh[:n]
             work1_t = work1[:n]
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (29)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_via_next = dh_via[ring_1[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
         np.add(dh_t, dh_via_next, out=dh_t)
-        # dc[t] = dh[t]*(1 - g[t])
+        # dc[t] = dh[t]*(1 - g[t]) (30)
         g_t = g[at_0[t]]
         dc_t = da_c[at_0[t]]
         np.subtract(1, g_t, out=dc_t)
         np.multiply(dh_t, dc_t, out=dc_t)
-        # dg[t] = dh[t]*(h[t-1] - c[t])
+        # dg[t] = dh[t]*(h[t-1] - c[t]) (32)
         h_t1 = h[at_1_0[t]]
         c_t = c[at_0[t]]
         dg_t = da_g[at_0[t]]
         np.subtract(h_t1, c_t, out=dg_t)
         np.multiply(dh_t, dg_t, out=dg_t)
-        # dh_via[t] = dh[t]*g[t]
+        # dh_via[t] = dh[t]*g[t] (29)
         dh_via_t = dh_via[ring_1_0[t]]
         np.multiply(dh_t, g_t, out=dh_via_t)
-        # da_c[t] = dc[t]*(1 - c[t]**2)
+        # da_c[t] = dc[t]*(1 - c[t]**2) (31)
         da_c_t = dc_t
         np.square(c_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dc_t, work1_t, out=da_c_t)
-        # da_g[t] = dg[t]*g[t]*(1 - g[t])
+        # da_g[t] = dg[t]*g[t]*(1 - g[t]) (33)
         da_g_t = dg_t
         np.multiply(dg_t, g_t, out=da_g_t)
         np.subtract(1, g_t, out=work1_t)
         np.multiply(da_g_t, work1_t, out=da_g_t)
-        # dh_back[t] = U_g.T @ da_g[t] + U_c.T @ da_c[t]
+        # dh_back[t] = U_g.T @ da_g[t] + U_c.T @ da_c[t] (29)
         da_c_to_da_g_t = da_c_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_c_to_da_g_t, U_c_to_U_g, out=dh_back_t)
 
     if need_x:
-        # dx[t] = W_g.T @ da_g[t] + W_c.T @ da_c[t]
+        # dx[t] = W_g.T @ da_g[t] + W_c.T @ da_c[t] (34)
         da_c_to_da_g = da_c_da_g
         np.matmul(da_c_to_da_g, W_c_to_W_g, out=dx_)
-    # dW_c = sum of outer(da_c[t], x[t])
-    # dW_g = sum of outer(da_g[t], x[t])
+    # dW_c = sum of outer(da_c[t], x[t]) (44)
+    # dW_g = sum of outer(da_g[t], x[t]) (41)
     da_c_to_da_g_ = da_c_da_g
     np.matmul(da_c_to_da_g_.T, x_, out=dW_c_to_dW_g)
-    # dU_c = sum of outer(da_c[t], h[t-1])
-    # dU_g = sum of outer(da_g[t], h[t-1])
+    # dU_c = sum of outer(da_c[t], h[t-1]) (45)
+    # dU_g = sum of outer(da_g[t], h[t-1]) (42)
     h_t1_ = h[pack.past(1, 0)]
     np.matmul(da_c_to_da_g_.T, h_t1_, out=dU_c_to_dU_g)
-    # db_c = sum of da_c[t]
-    # db_g = sum of da_g[t]
+    # db_c = sum of da_c[t] (46)
+    # db_g = sum of da_g[t] (43)
     np.matmul(ones, da_c_to_da_g_, out=db_c_to_db_g.reshape(1, -1))
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -609,34 +609,34 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_c_x[t] = W_c @ x[t]
-        # W_g_x[t] = W_g @ x[t]
+        # W_c_x[t] = W_c @ x[t] (13)
+        # W_g_x[t] = W_g @ x[t] (11)
         W_c_x_to_W_g_x_t = a_c_in_a_g_in
         np.matmul(x_t_, W_c_to_W_g_T, out=W_c_x_to_W_g_x_t)
-        # a_c_in[t] = W_c_x[t] + b_c
-        # a_g_in[t] = W_g_x[t] + b_g
+        # a_c_in[t] = W_c_x[t] + b_c (13)
+        # a_g_in[t] = W_g_x[t] + b_g (11)
         a_c_in_to_a_g_in_t = W_c_x_to_W_g_x_t
         np.add(W_c_x_to_W_g_x_t, b_c_to_b_g, out=a_c_in_to_a_g_in_t)
-        # U_c_h[t] = U_c @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_c_h[t] = U_c @ h[t-1] (13)
+        # U_g_h[t] = U_g @ h[t-1] (11)
         U_c_h_to_U_g_h_t = c_g
         np.matmul(h_t1, U_c_to_U_g_T, out=U_c_h_to_U_g_h_t)
-        # a_c[t] = U_c_h[t] + a_c_in[t]
-        # a_g[t] = U_g_h[t] + a_g_in[t]
+        # a_c[t] = U_c_h[t] + a_c_in[t] (13)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (11)
         a_c_to_a_g_t = U_c_h_to_U_g_h_t
         np.add(U_c_h_to_U_g_h_t, a_c_in_to_a_g_in_t, out=a_c_to_a_g_t)
-        # g[t] = sigmoid(a_g[t]) (update gate)
+        # g[t] = sigmoid(a_g[t]) (update gate) (12)
         a_g_t = c_g[:, H :]
         g_t = a_g_t
         np.subtract(0, a_g_t, out=g_t)
         np.exp(g_t, out=g_t)
         np.add(g_t, 1, out=g_t)
         np.divide(1, g_t, out=g_t)
-        # c[t] = tanh(a_c[t]) (candidate)
+        # c[t] = tanh(a_c[t]) (candidate) (14)
         a_c_t = c_g[:, : H]
         c_t = a_c_t
         np.tanh(a_c_t, out=c_t)
-        # h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state)
+        # h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state) (7)
         np.multiply(g_t, h_t1, out=h)
         np.subtract(1, g_t, out=work1)
         np.multiply(work1, c_t, out=work1)
@@ -820,11 +820,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -837,7 +843,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")

@@ -6,7 +6,7 @@ training, and give the rate itself in every place for use.
 
 The cell zoneout_lstm as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive zoneout_lstm``.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "88eeb842b51a55c1"
+STAMP = "a4fb07fea8716bb5"
 
 
 class Params(Mapping[str, Any]):
@@ -383,16 +383,16 @@ def _forward_sweep(
     kernels = _kernels(dtype)
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_i_x[t] = W_i @ x[t] (17)
+    # W_f_x[t] = W_f @ x[t] (19)
+    # W_o_x[t] = W_o @ x[t] (23)
+    # W_g_x[t] = W_g @ x[t] (21)
     W_i_x_to_W_g_x = a_i_in_to_a_g_in
     cp.matmul(x_rows, W_i_to_W_g_T, out=W_i_x_to_W_g_x)
-    # a_i_in[t] = W_i_x[t] + b_i
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_g_in[t] = W_g_x[t] + b_g
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_i_in[t] = W_i_x[t] + b_i (17)
+    # a_f_in[t] = W_f_x[t] + b_f (19)
+    # a_g_in[t] = W_g_x[t] + b_g (21)
+    # a_o_in[t] = W_o_x[t] + b_o (23)
     _launch_units(kernels.forward_1, pack.size, H, H, a_i_in_to_a_g_in, b_i, b_f, b_g, b_o)
 
     # all steps in one launch, unless one launch for each stage of each is better
@@ -402,25 +402,25 @@ def _forward_sweep(
     )
 
     for t, n in enumerate(left):
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (17)
+        # U_f_h[t] = U_f @ h[t-1] (19)
+        # U_o_h[t] = U_o @ h[t-1] (23)
+        # U_g_h[t] = U_g @ h[t-1] (21)
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_g_h_t = i_f_o_g[kept_0[t]]
         cp.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
-        # a_i[t] = U_i_h[t] + a_i_in[t]
-        # a_f[t] = U_f_h[t] + a_f_in[t]
-        # a_g[t] = U_g_h[t] + a_g_in[t]
-        # a_o[t] = U_o_h[t] + a_o_in[t]
-        # i[t] = sigmoid(a_i[t]) (input gate)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # g[t] = tanh(a_g[t]) (candidate)
-        # o[t] = sigmoid(a_o[t]) (output gate)
-        # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
-        # c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state)
-        # tanh_d[t] = tanh(d[t])
-        # h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state)
+        # a_i[t] = U_i_h[t] + a_i_in[t] (17)
+        # a_f[t] = U_f_h[t] + a_f_in[t] (19)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (21)
+        # a_o[t] = U_o_h[t] + a_o_in[t] (23)
+        # i[t] = sigmoid(a_i[t]) (input gate) (18)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (20)
+        # g[t] = tanh(a_g[t]) (candidate) (22)
+        # o[t] = sigmoid(a_o[t]) (output gate) (24)
+        # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state) (10)
+        # c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state) (11)
+        # tanh_d[t] = tanh(d[t]) (12)
+        # h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state) (12)
         _launch_units(
             kernels.forward_2, n, H, H, i_f_o_g, kept_0[t].start, a_i_in_to_a_g_in, at_0[t].start, c,
             kept_1_0[t].start, z_c_rows, at_0[t].start, c, kept_1[t].start, z_h_rows, at_0[t].start, h,
@@ -533,58 +533,58 @@ def _backward_sweep(
     )
 
     for t, n in reversed(list(enumerate(left))):
-        # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
-        # dc[t] = dc_via[t+1]
-        # tanh_d[t] = tanh(d[t])
-        # dtanh_d[t] = dh[t]*(1 - z_h[t])*o[t]
-        # dh_via[t] = dh[t]*z_h[t]
-        # dd[t] = dc[t]*(1 - z_c[t]) + dtanh_d[t]*(1 - tanh_d[t]**2)
-        # do[t] = dh[t]*(1 - z_h[t])*tanh_d[t]
-        # da_o[t] = do[t]*o[t]*(1 - o[t])
-        # dg[t] = dd[t]*i[t]
-        # df[t] = dd[t]*c[t-1]
-        # di[t] = dd[t]*g[t]
-        # dc_via[t] = dd[t]*f[t] + dc[t]*z_c[t]
-        # da_g[t] = dg[t]*(1 - g[t]**2)
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
-        # da_i[t] = di[t]*i[t]*(1 - i[t])
+        # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state) (10)
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (53)
+        # dc[t] = dc_via[t+1] (55)
+        # tanh_d[t] = tanh(d[t]) (12)
+        # dtanh_d[t] = dh[t]*(1 - z_h[t])*o[t] (56)
+        # dh_via[t] = dh[t]*z_h[t] (53)
+        # dd[t] = dc[t]*(1 - z_c[t]) + dtanh_d[t]*(1 - tanh_d[t]**2) (56)
+        # do[t] = dh[t]*(1 - z_h[t])*tanh_d[t] (57)
+        # da_o[t] = do[t]*o[t]*(1 - o[t]) (58)
+        # dg[t] = dd[t]*i[t] (59)
+        # df[t] = dd[t]*c[t-1] (61)
+        # di[t] = dd[t]*g[t] (63)
+        # dc_via[t] = dd[t]*f[t] + dc[t]*z_c[t] (55)
+        # da_g[t] = dg[t]*(1 - g[t]**2) (60)
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (62)
+        # da_i[t] = di[t]*i[t]*(1 - i[t]) (64)
         _launch_units(
             kernels.backward_1, n, H, H, i_f_o_g, at_0[t].start, c, at_1_0[t].start, d, at_0[t].start, dy_rows,
             at_0[t].start, dh_back, ring_1[t].start, dh_via, ring_1[t].start, dh, at_0[t].start, dc_via,
             ring_1[t].start, dc, at_0[t].start, tanh_d, at_0[t].start, z_h, at_0[t].start, dh_via,
             ring_1_0[t].start, z_c, at_0[t].start, da_i_da_f_da_o_da_g, at_0[t].start, dc_via, ring_1_0[t].start,
         )
-        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (53)
         da_i_to_da_g_t = da_i_da_f_da_o_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         cp.matmul(da_i_to_da_g_t, U_i_to_U_g, out=dh_back_t)
 
     if need_x:
-        # dz_c[t] = dc[t]*(c[t-1] - d[t])
-        # dz_h[t] = dh[t]*(h[t-1] - o[t]*tanh_d[t])
+        # dz_c[t] = dc[t]*(c[t-1] - d[t]) (66)
+        # dz_h[t] = dh[t]*(h[t-1] - o[t]*tanh_d[t]) (65)
         c_t1 = c[pack.past(1, 0)]
         h_t1 = h[pack.past(1, 0)]
         _launch_units(kernels.backward_2, pack.size, H, H, dc, c_t1, d, dz_c, dh, h_t1, i_f_o_g, tanh_d, dz_h)
-        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (67)
         da_i_to_da_g = da_i_da_f_da_o_da_g
         cp.matmul(da_i_to_da_g, W_i_to_W_g, out=dx_)
-    # dW_i = sum of outer(da_i[t], x[t])
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_g = sum of outer(da_g[t], x[t])
+    # dW_i = sum of outer(da_i[t], x[t]) (75)
+    # dW_f = sum of outer(da_f[t], x[t]) (78)
+    # dW_o = sum of outer(da_o[t], x[t]) (84)
+    # dW_g = sum of outer(da_g[t], x[t]) (81)
     da_i_to_da_g_ = da_i_da_f_da_o_da_g
     cp.matmul(da_i_to_da_g_.T, x_, out=dW_i_to_dW_g)
-    # dU_i = sum of outer(da_i[t], h[t-1])
-    # dU_f = sum of outer(da_f[t], h[t-1])
-    # dU_o = sum of outer(da_o[t], h[t-1])
-    # dU_g = sum of outer(da_g[t], h[t-1])
+    # dU_i = sum of outer(da_i[t], h[t-1]) (76)
+    # dU_f = sum of outer(da_f[t], h[t-1]) (79)
+    # dU_o = sum of outer(da_o[t], h[t-1]) (85)
+    # dU_g = sum of outer(da_g[t], h[t-1]) (82)
     h_t1_ = h[pack.past(1, 0)]
     cp.matmul(da_i_to_da_g_.T, h_t1_, out=dU_i_to_dU_g)
-    # db_i = sum of da_i[t]
-    # db_f = sum of da_f[t]
-    # db_o = sum of da_o[t]
-    # db_g = sum of da_g[t]
+    # db_i = sum of da_i[t] (77)
+    # db_f = sum of da_f[t] (80)
+    # db_o = sum of da_o[t] (86)
+    # db_g = sum of da_g[t] (83)
     cp.matmul(ones, da_i_to_da_g_, out=db_i_to_db_g.reshape(1, -1))
 
     dh_first = cp.zeros((1, batch, H), dtype)
@@ -639,35 +639,35 @@ def step(
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
     c_t1 = c_before[0]
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_i_x[t] = W_i @ x[t] (17)
+    # W_f_x[t] = W_f @ x[t] (19)
+    # W_o_x[t] = W_o @ x[t] (23)
+    # W_g_x[t] = W_g @ x[t] (21)
     W_i_x_to_W_g_x_t = a_i_in_to_a_g_in
     cp.matmul(x_t_, W_i_to_W_g_T, out=W_i_x_to_W_g_x_t)
-    # a_i_in[t] = W_i_x[t] + b_i
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_g_in[t] = W_g_x[t] + b_g
-    # a_o_in[t] = W_o_x[t] + b_o
+    # a_i_in[t] = W_i_x[t] + b_i (17)
+    # a_f_in[t] = W_f_x[t] + b_f (19)
+    # a_g_in[t] = W_g_x[t] + b_g (21)
+    # a_o_in[t] = W_o_x[t] + b_o (23)
     _launch_units(kernels.forward_1, batch, H, H, a_i_in_to_a_g_in, b_i, b_f, b_g, b_o)
-    # U_i_h[t] = U_i @ h[t-1]
-    # U_f_h[t] = U_f @ h[t-1]
-    # U_o_h[t] = U_o @ h[t-1]
-    # U_g_h[t] = U_g @ h[t-1]
+    # U_i_h[t] = U_i @ h[t-1] (17)
+    # U_f_h[t] = U_f @ h[t-1] (19)
+    # U_o_h[t] = U_o @ h[t-1] (23)
+    # U_g_h[t] = U_g @ h[t-1] (21)
     U_i_h_to_U_g_h_t = i_f_o_g
     cp.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
-    # a_i[t] = U_i_h[t] + a_i_in[t]
-    # a_f[t] = U_f_h[t] + a_f_in[t]
-    # a_g[t] = U_g_h[t] + a_g_in[t]
-    # a_o[t] = U_o_h[t] + a_o_in[t]
-    # i[t] = sigmoid(a_i[t]) (input gate)
-    # f[t] = sigmoid(a_f[t]) (forget gate)
-    # g[t] = tanh(a_g[t]) (candidate)
-    # o[t] = sigmoid(a_o[t]) (output gate)
-    # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
-    # c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state)
-    # tanh_d[t] = tanh(d[t])
-    # h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state)
+    # a_i[t] = U_i_h[t] + a_i_in[t] (17)
+    # a_f[t] = U_f_h[t] + a_f_in[t] (19)
+    # a_g[t] = U_g_h[t] + a_g_in[t] (21)
+    # a_o[t] = U_o_h[t] + a_o_in[t] (23)
+    # i[t] = sigmoid(a_i[t]) (input gate) (18)
+    # f[t] = sigmoid(a_f[t]) (forget gate) (20)
+    # g[t] = tanh(a_g[t]) (candidate) (22)
+    # o[t] = sigmoid(a_o[t]) (output gate) (24)
+    # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state) (10)
+    # c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state) (11)
+    # tanh_d[t] = tanh(d[t]) (12)
+    # h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state) (12)
     _launch_units(
         kernels.forward_2, batch, H, H, i_f_o_g, 0, a_i_in_to_a_g_in, 0, c_t1, 0, z_c_t, 0, c, 0, z_h_t, 0,
         h_t1, 0, h, 0,
@@ -840,11 +840,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, cp.ndarray):
-        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a CuPy array (cp.asarray makes one), got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -857,7 +863,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
@@ -1022,13 +1028,13 @@ __device__ inline void forward_1_unit(
     const real* b_g,
     const real* b_o,
     const forward_1_in& in) {
-    // a_i_in[t] = W_i_x[t] + b_i
+    // a_i_in[t] = W_i_x[t] + b_i (17)
     const real a_i_in_t = in.W_i_x_t + in.b_i;
-    // a_f_in[t] = W_f_x[t] + b_f
+    // a_f_in[t] = W_f_x[t] + b_f (19)
     const real a_f_in_t = in.W_f_x_t + in.b_f;
-    // a_g_in[t] = W_g_x[t] + b_g
+    // a_g_in[t] = W_g_x[t] + b_g (21)
     const real a_g_in_t = in.W_g_x_t + in.b_g;
-    // a_o_in[t] = W_o_x[t] + b_o
+    // a_o_in[t] = W_o_x[t] + b_o (23)
     const real a_o_in_t = in.W_o_x_t + in.b_o;
     a_i_in_to_a_g_in_t_rows[row * (4*H) + unit] = a_i_in_t;
     a_i_in_to_a_g_in_t_rows[row * (4*H) + H + unit] = a_f_in_t;
@@ -1082,29 +1088,29 @@ __device__ inline void forward_2_unit(
     const real* h_t1_rows,
     real* h_t_rows,
     const forward_2_in& in) {
-    // a_i[t] = U_i_h[t] + a_i_in[t]
+    // a_i[t] = U_i_h[t] + a_i_in[t] (17)
     const real a_i_t = in.U_i_h_t + in.a_i_in_t;
-    // a_f[t] = U_f_h[t] + a_f_in[t]
+    // a_f[t] = U_f_h[t] + a_f_in[t] (19)
     const real a_f_t = in.U_f_h_t + in.a_f_in_t;
-    // a_g[t] = U_g_h[t] + a_g_in[t]
+    // a_g[t] = U_g_h[t] + a_g_in[t] (21)
     const real a_g_t = in.U_g_h_t + in.a_g_in_t;
-    // a_o[t] = U_o_h[t] + a_o_in[t]
+    // a_o[t] = U_o_h[t] + a_o_in[t] (23)
     const real a_o_t = in.U_o_h_t + in.a_o_in_t;
-    // i[t] = sigmoid(a_i[t]) (input gate)
+    // i[t] = sigmoid(a_i[t]) (input gate) (18)
     const real i_t = sigmoid(a_i_t);
-    // f[t] = sigmoid(a_f[t]) (forget gate)
+    // f[t] = sigmoid(a_f[t]) (forget gate) (20)
     const real f_t = sigmoid(a_f_t);
-    // g[t] = tanh(a_g[t]) (candidate)
+    // g[t] = tanh(a_g[t]) (candidate) (22)
     const real g_t = tanh(a_g_t);
-    // o[t] = sigmoid(a_o[t]) (output gate)
+    // o[t] = sigmoid(a_o[t]) (output gate) (24)
     const real o_t = sigmoid(a_o_t);
-    // d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
+    // d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state) (10)
     const real d_t = f_t * in.c_t1 + i_t * g_t;
-    // c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state)
+    // c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state) (11)
     const real c_t = in.z_c_t * in.c_t1 + (1 - in.z_c_t) * d_t;
-    // tanh_d[t] = tanh(d[t])
+    // tanh_d[t] = tanh(d[t]) (12)
     const real tanh_d_t = tanh(d_t);
-    // h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state)
+    // h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state) (12)
     const real h_t = in.z_h_t * in.h_t1 + (1 - in.z_h_t) * o_t * tanh_d_t;
     i_f_o_g_t_rows[row * (4*H) + unit] = i_t;
     i_f_o_g_t_rows[row * (4*H) + H + unit] = f_t;
@@ -1173,37 +1179,37 @@ __device__ inline void backward_1_unit(
     real* da_i_da_f_da_o_da_g_t_rows,
     real* dc_via_t_rows,
     const backward_1_in& in) {
-    // d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
+    // d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state) (10)
     const real d_t = in.f_t * in.c_t1 + in.i_t * in.g_t;
-    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+    // dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (53)
     const real dh_t = in.dy_t + in.dh_back_next + in.dh_via_next;
-    // dc[t] = dc_via[t+1]
+    // dc[t] = dc_via[t+1] (55)
     const real dc_t = in.dc_via_next;
-    // tanh_d[t] = tanh(d[t])
+    // tanh_d[t] = tanh(d[t]) (12)
     const real tanh_d_t = tanh(d_t);
-    // dtanh_d[t] = dh[t]*(1 - z_h[t])*o[t]
+    // dtanh_d[t] = dh[t]*(1 - z_h[t])*o[t] (56)
     const real dtanh_d_t = dh_t * (1 - in.z_h_t) * in.o_t;
-    // dh_via[t] = dh[t]*z_h[t]
+    // dh_via[t] = dh[t]*z_h[t] (53)
     const real dh_via_t = dh_t * in.z_h_t;
-    // dd[t] = dc[t]*(1 - z_c[t]) + dtanh_d[t]*(1 - tanh_d[t]**2)
+    // dd[t] = dc[t]*(1 - z_c[t]) + dtanh_d[t]*(1 - tanh_d[t]**2) (56)
     const real dd_t = dc_t * (1 - in.z_c_t) + dtanh_d_t * (1 - tanh_d_t * tanh_d_t);
-    // do[t] = dh[t]*(1 - z_h[t])*tanh_d[t]
+    // do[t] = dh[t]*(1 - z_h[t])*tanh_d[t] (57)
     const real do_t = dh_t * (1 - in.z_h_t) * tanh_d_t;
-    // da_o[t] = do[t]*o[t]*(1 - o[t])
+    // da_o[t] = do[t]*o[t]*(1 - o[t]) (58)
     const real da_o_t = do_t * in.o_t * (1 - in.o_t);
-    // dg[t] = dd[t]*i[t]
+    // dg[t] = dd[t]*i[t] (59)
     const real dg_t = dd_t * in.i_t;
-    // df[t] = dd[t]*c[t-1]
+    // df[t] = dd[t]*c[t-1] (61)
     const real df_t = dd_t * in.c_t1;
-    // di[t] = dd[t]*g[t]
+    // di[t] = dd[t]*g[t] (63)
     const real di_t = dd_t * in.g_t;
-    // dc_via[t] = dd[t]*f[t] + dc[t]*z_c[t]
+    // dc_via[t] = dd[t]*f[t] + dc[t]*z_c[t] (55)
     const real dc_via_t = dd_t * in.f_t + dc_t * in.z_c_t;
-    // da_g[t] = dg[t]*(1 - g[t]**2)
+    // da_g[t] = dg[t]*(1 - g[t]**2) (60)
     const real da_g_t = dg_t * (1 - in.g_t * in.g_t);
-    // da_f[t] = df[t]*f[t]*(1 - f[t])
+    // da_f[t] = df[t]*f[t]*(1 - f[t]) (62)
     const real da_f_t = df_t * in.f_t * (1 - in.f_t);
-    // da_i[t] = di[t]*i[t]*(1 - i[t])
+    // da_i[t] = di[t]*i[t]*(1 - i[t]) (64)
     const real da_i_t = di_t * in.i_t * (1 - in.i_t);
     d_t_rows[row * H + unit] = d_t;
     dh_t_rows[row * H + unit] = dh_t;
@@ -1260,9 +1266,9 @@ __device__ inline void backward_2_unit(
     const real* tanh_d_t_rows,
     real* dz_h_t_rows,
     const backward_2_in& in) {
-    // dz_c[t] = dc[t]*(c[t-1] - d[t])
+    // dz_c[t] = dc[t]*(c[t-1] - d[t]) (66)
     const real dz_c_t = in.dc_t * (in.c_t1 - in.d_t);
-    // dz_h[t] = dh[t]*(h[t-1] - o[t]*tanh_d[t])
+    // dz_h[t] = dh[t]*(h[t-1] - o[t]*tanh_d[t]) (65)
     const real dz_h_t = in.dh_t * (in.h_t1 - in.o_t * in.tanh_d_t);
     dz_c_t_rows[row * H + unit] = dz_c_t;
     dz_h_t_rows[row * H + unit] = dz_h_t;
@@ -1867,10 +1873,10 @@ extern "C" __global__ void BOUNDS forward_steps(
                     forward_2_ahead(row, unit, H, i_f_o_g_t_ahead, a_i_in_to_a_g_in_t_ahead, c_t1_ahead, z_c_t_ahead,
                         c_t_ahead, z_h_t_ahead, h_t1_ahead, h_t_ahead);
             }
-            // U_i_h[t] = U_i @ h[t-1]
-            // U_f_h[t] = U_f @ h[t-1]
-            // U_o_h[t] = U_o @ h[t-1]
-            // U_g_h[t] = U_g @ h[t-1]
+            // U_i_h[t] = U_i @ h[t-1] (17)
+            // U_f_h[t] = U_f @ h[t-1] (19)
+            // U_o_h[t] = U_o @ h[t-1] (23)
+            // U_g_h[t] = U_g @ h[t-1] (21)
             PRODUCT_1::multiply(shared + PARTIAL_1, shared + WEIGHTS_1, h + (sequence.whole(1, t) + first)*H, H,
                 (int)rows);
             __syncthreads();
@@ -2059,7 +2065,7 @@ extern "C" __global__ void BOUNDS backward_steps(
         meet(meeting, goal);
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+            // dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (53)
             PRODUCT_2::multiply(shared + PARTIAL_2, shared + WEIGHTS_2, da_i_da_f_da_o_da_g + (sequence.whole(0, t) +
                 first)*4*H, 4*H, (int)rows);
             __syncthreads();

@@ -6,7 +6,7 @@ training, and give the rate itself in every place for use.
 
 The cell zoneout_lstm as NumPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
-edit it here.
+edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive zoneout_lstm``.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "794dfaf48a1c0c4f"
+STAMP = "f80d68ffa141ee54"
 
 
 class Params(Mapping[str, Any]):
@@ -365,16 +365,16 @@ def _forward_sweep(
     i = i_f_o_g[:, : H]
     o = i_f_o_g[:, 2*H : 3*H]
 
-    # W_i_x[t] = W_i @ x[t]
-    # W_f_x[t] = W_f @ x[t]
-    # W_o_x[t] = W_o @ x[t]
-    # W_g_x[t] = W_g @ x[t]
+    # W_i_x[t] = W_i @ x[t] (17)
+    # W_f_x[t] = W_f @ x[t] (19)
+    # W_o_x[t] = W_o @ x[t] (23)
+    # W_g_x[t] = W_g @ x[t] (21)
     W_i_x_to_W_g_x = a_i_in_to_a_g_in
     np.matmul(x_rows, W_i_to_W_g_T, out=W_i_x_to_W_g_x)
-    # a_i_in[t] = W_i_x[t] + b_i
-    # a_f_in[t] = W_f_x[t] + b_f
-    # a_o_in[t] = W_o_x[t] + b_o
-    # a_g_in[t] = W_g_x[t] + b_g
+    # a_i_in[t] = W_i_x[t] + b_i (17)
+    # a_f_in[t] = W_f_x[t] + b_f (19)
+    # a_o_in[t] = W_o_x[t] + b_o (23)
+    # a_g_in[t] = W_g_x[t] + b_g (21)
     a_i_in_to_a_g_in_ = W_i_x_to_W_g_x
     np.add(W_i_x_to_W_g_x, b_i_to_b_g, out=a_i_in_to_a_g_in_)
 
@@ -384,51 +384,51 @@ def _forward_sweep(
             samples = n
             work1_t = work1[:n]
             d_t = d[:n]
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (17)
+        # U_f_h[t] = U_f @ h[t-1] (19)
+        # U_o_h[t] = U_o @ h[t-1] (23)
+        # U_g_h[t] = U_g @ h[t-1] (21)
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_g_h_t = i_f_o_g[kept_0[t]]
         np.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
-        # a_i[t] = U_i_h[t] + a_i_in[t]
-        # a_f[t] = U_f_h[t] + a_f_in[t]
-        # a_o[t] = U_o_h[t] + a_o_in[t]
-        # a_g[t] = U_g_h[t] + a_g_in[t]
+        # a_i[t] = U_i_h[t] + a_i_in[t] (17)
+        # a_f[t] = U_f_h[t] + a_f_in[t] (19)
+        # a_o[t] = U_o_h[t] + a_o_in[t] (23)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (21)
         a_i_in_to_a_g_in_t = a_i_in_to_a_g_in[at_0[t]]
         a_i_to_a_g_t = U_i_h_to_U_g_h_t
         np.add(U_i_h_to_U_g_h_t, a_i_in_to_a_g_in_t, out=a_i_to_a_g_t)
-        # i[t] = sigmoid(a_i[t]) (input gate)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # o[t] = sigmoid(a_o[t]) (output gate)
+        # i[t] = sigmoid(a_i[t]) (input gate) (18)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (20)
+        # o[t] = sigmoid(a_o[t]) (output gate) (24)
         a_i_to_a_o_t = i_to_o[kept_0[t]]
         i_to_o_t = a_i_to_a_o_t
         np.subtract(0, a_i_to_a_o_t, out=i_to_o_t)
         np.exp(i_to_o_t, out=i_to_o_t)
         np.add(i_to_o_t, 1, out=i_to_o_t)
         np.divide(1, i_to_o_t, out=i_to_o_t)
-        # g[t] = tanh(a_g[t]) (candidate)
+        # g[t] = tanh(a_g[t]) (candidate) (22)
         a_g_t = g[kept_0[t]]
         g_t = a_g_t
         np.tanh(a_g_t, out=g_t)
-        # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
+        # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state) (10)
         f_t = f[kept_0[t]]
         c_t1 = c[kept_1_0[t]]
         i_t = i[kept_0[t]]
         np.multiply(f_t, c_t1, out=d_t)
         np.multiply(i_t, g_t, out=work1_t)
         np.add(d_t, work1_t, out=d_t)
-        # c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state)
+        # c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state) (11)
         z_c_t = z_c_rows[at_0[t]]
         c_t = c[kept_1[t]]
         np.multiply(z_c_t, c_t1, out=c_t)
         np.subtract(1, z_c_t, out=work1_t)
         np.multiply(work1_t, d_t, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
-        # tanh_d[t] = tanh(d[t])
+        # tanh_d[t] = tanh(d[t]) (12)
         tanh_d_t = h[at_1[t]]
         np.tanh(d_t, out=tanh_d_t)
-        # h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state)
+        # h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state) (12)
         z_h_t = z_h_rows[at_0[t]]
         o_t = o[kept_0[t]]
         h_t = tanh_d_t
@@ -558,7 +558,7 @@ def _backward_sweep(
             dtanh_d_t = dd[:n]
             dd_t = dtanh_d_t
             work1_t_ = work1_[:n]
-        # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
+        # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state) (10)
         f_t = f[at_0[t]]
         c_t1 = c[at_1_0[t]]
         i_t = i[at_0[t]]
@@ -567,35 +567,35 @@ def _backward_sweep(
         np.multiply(f_t, c_t1, out=d_t)
         np.multiply(i_t, g_t, out=work1_t)
         np.add(d_t, work1_t, out=d_t)
-        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1]
+        # dh[t] = dy[t] + dh_back[t+1] + dh_via[t+1] (53)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_via_next = dh_via[ring_1[t]]
         dh_t = dh[at_0[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
         np.add(dh_t, dh_via_next, out=dh_t)
-        # dc[t] = dc_via[t+1]
+        # dc[t] = dc_via[t+1] (55)
         dc_via_next = dc_via[ring_1[t]]
         dc_t = dc[at_0[t]]
         np.copyto(dc_t, dc_via_next)
-        # tanh_d[t] = tanh(d[t])
+        # tanh_d[t] = tanh(d[t]) (12)
         tanh_d_t = tanh_d[at_0[t]]
         np.tanh(d_t, out=tanh_d_t)
-        # dtanh_d[t] = dh[t]*(1 - z_h[t])*o[t]
+        # dtanh_d[t] = dh[t]*(1 - z_h[t])*o[t] (56)
         z_h_t = z_h[at_0[t]]
         o_t = o[at_0[t]]
         np.subtract(1, z_h_t, out=dtanh_d_t)
         np.multiply(dh_t, dtanh_d_t, out=dtanh_d_t)
         np.multiply(dtanh_d_t, o_t, out=dtanh_d_t)
-        # dh_via[t] = dh[t]*z_h[t]
+        # dh_via[t] = dh[t]*z_h[t] (53)
         dh_via_t = dh_via[ring_1_0[t]]
         np.multiply(dh_t, z_h_t, out=dh_via_t)
-        # do[t] = dh[t]*(1 - z_h[t])*tanh_d[t]
+        # do[t] = dh[t]*(1 - z_h[t])*tanh_d[t] (57)
         do_t = da_o[at_0[t]]
         np.subtract(1, z_h_t, out=do_t)
         np.multiply(dh_t, do_t, out=do_t)
         np.multiply(do_t, tanh_d_t, out=do_t)
-        # dd[t] = dc[t]*(1 - z_c[t]) + dtanh_d[t]*(1 - tanh_d[t]**2)
+        # dd[t] = dc[t]*(1 - z_c[t]) + dtanh_d[t]*(1 - tanh_d[t]**2) (56)
         z_c_t = z_c[at_0[t]]
         np.square(tanh_d_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
@@ -603,69 +603,69 @@ def _backward_sweep(
         np.subtract(1, z_c_t, out=work1_t)
         np.multiply(dc_t, work1_t, out=work1_t)
         np.add(work1_t, dd_t, out=dd_t)
-        # dg[t] = dd[t]*i[t]
+        # dg[t] = dd[t]*i[t] (59)
         dg_t = da_g[at_0[t]]
         np.multiply(dd_t, i_t, out=dg_t)
-        # df[t] = dd[t]*c[t-1]
+        # df[t] = dd[t]*c[t-1] (61)
         df_t = da_f[at_0[t]]
         np.multiply(dd_t, c_t1, out=df_t)
-        # di[t] = dd[t]*g[t]
+        # di[t] = dd[t]*g[t] (63)
         di_t = da_i[at_0[t]]
         np.multiply(dd_t, g_t, out=di_t)
-        # dc_via[t] = dd[t]*f[t] + dc[t]*z_c[t]
+        # dc_via[t] = dd[t]*f[t] + dc[t]*z_c[t] (55)
         dc_via_t = dc_via[ring_1_0[t]]
         np.multiply(dd_t, f_t, out=dc_via_t)
         np.multiply(dc_t, z_c_t, out=work1_t)
         np.add(dc_via_t, work1_t, out=dc_via_t)
-        # da_g[t] = dg[t]*(1 - g[t]**2)
+        # da_g[t] = dg[t]*(1 - g[t]**2) (60)
         da_g_t = dg_t
         np.square(g_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dg_t, work1_t, out=da_g_t)
-        # da_i[t] = di[t]*i[t]*(1 - i[t])
-        # da_f[t] = df[t]*f[t]*(1 - f[t])
-        # da_o[t] = do[t]*o[t]*(1 - o[t])
+        # da_i[t] = di[t]*i[t]*(1 - i[t]) (64)
+        # da_f[t] = df[t]*f[t]*(1 - f[t]) (62)
+        # da_o[t] = do[t]*o[t]*(1 - o[t]) (58)
         di_to_do_t = da_i_to_da_o[at_0[t]]
         i_to_o_t = i_to_o[at_0[t]]
         da_i_to_da_o_t = di_to_do_t
         np.multiply(di_to_do_t, i_to_o_t, out=da_i_to_da_o_t)
         np.subtract(1, i_to_o_t, out=work1_t_)
         np.multiply(da_i_to_da_o_t, work1_t_, out=da_i_to_da_o_t)
-        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t]
+        # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (53)
         da_i_to_da_g_t = da_i_da_f_da_o_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         np.matmul(da_i_to_da_g_t, U_i_to_U_g, out=dh_back_t)
 
     if need_x:
-        # dz_c[t] = dc[t]*(c[t-1] - d[t])
+        # dz_c[t] = dc[t]*(c[t-1] - d[t]) (66)
         c_t1_ = c[pack.past(1, 0)]
         np.subtract(c_t1_, d, out=dz_c)
         np.multiply(dc, dz_c, out=dz_c)
-        # dz_h[t] = dh[t]*(h[t-1] - o[t]*tanh_d[t])
+        # dz_h[t] = dh[t]*(h[t-1] - o[t]*tanh_d[t]) (65)
         h_t1 = h[pack.past(1, 0)]
         o_ = i_f_o_g[:, 2*H : 3*H]
         np.multiply(o_, tanh_d, out=dz_h)
         np.subtract(h_t1, dz_h, out=dz_h)
         np.multiply(dh, dz_h, out=dz_h)
-        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t]
+        # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (67)
         da_i_to_da_g = da_i_da_f_da_o_da_g
         np.matmul(da_i_to_da_g, W_i_to_W_g, out=dx_)
-    # dW_i = sum of outer(da_i[t], x[t])
-    # dW_f = sum of outer(da_f[t], x[t])
-    # dW_o = sum of outer(da_o[t], x[t])
-    # dW_g = sum of outer(da_g[t], x[t])
+    # dW_i = sum of outer(da_i[t], x[t]) (75)
+    # dW_f = sum of outer(da_f[t], x[t]) (78)
+    # dW_o = sum of outer(da_o[t], x[t]) (84)
+    # dW_g = sum of outer(da_g[t], x[t]) (81)
     da_i_to_da_g_ = da_i_da_f_da_o_da_g
     np.matmul(da_i_to_da_g_.T, x_, out=dW_i_to_dW_g)
-    # dU_i = sum of outer(da_i[t], h[t-1])
-    # dU_f = sum of outer(da_f[t], h[t-1])
-    # dU_o = sum of outer(da_o[t], h[t-1])
-    # dU_g = sum of outer(da_g[t], h[t-1])
+    # dU_i = sum of outer(da_i[t], h[t-1]) (76)
+    # dU_f = sum of outer(da_f[t], h[t-1]) (79)
+    # dU_o = sum of outer(da_o[t], h[t-1]) (85)
+    # dU_g = sum of outer(da_g[t], h[t-1]) (82)
     h_t1_ = h[pack.past(1, 0)]
     np.matmul(da_i_to_da_g_.T, h_t1_, out=dU_i_to_dU_g)
-    # db_i = sum of da_i[t]
-    # db_f = sum of da_f[t]
-    # db_o = sum of da_o[t]
-    # db_g = sum of da_g[t]
+    # db_i = sum of da_i[t] (77)
+    # db_f = sum of da_f[t] (80)
+    # db_o = sum of da_o[t] (86)
+    # db_g = sum of da_g[t] (83)
     np.matmul(ones, da_i_to_da_g_, out=db_i_to_db_g.reshape(1, -1))
 
     dh_first = np.zeros((1, batch, H), dtype)
@@ -768,58 +768,58 @@ def _stepper(params: Params, batch: int) -> _Stepper:
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
-        # W_i_x[t] = W_i @ x[t]
-        # W_f_x[t] = W_f @ x[t]
-        # W_o_x[t] = W_o @ x[t]
-        # W_g_x[t] = W_g @ x[t]
+        # W_i_x[t] = W_i @ x[t] (17)
+        # W_f_x[t] = W_f @ x[t] (19)
+        # W_o_x[t] = W_o @ x[t] (23)
+        # W_g_x[t] = W_g @ x[t] (21)
         W_i_x_to_W_g_x_t = a_i_in_to_a_g_in
         np.matmul(x_t_, W_i_to_W_g_T, out=W_i_x_to_W_g_x_t)
-        # a_i_in[t] = W_i_x[t] + b_i
-        # a_f_in[t] = W_f_x[t] + b_f
-        # a_o_in[t] = W_o_x[t] + b_o
-        # a_g_in[t] = W_g_x[t] + b_g
+        # a_i_in[t] = W_i_x[t] + b_i (17)
+        # a_f_in[t] = W_f_x[t] + b_f (19)
+        # a_o_in[t] = W_o_x[t] + b_o (23)
+        # a_g_in[t] = W_g_x[t] + b_g (21)
         a_i_in_to_a_g_in_t = W_i_x_to_W_g_x_t
         np.add(W_i_x_to_W_g_x_t, b_i_to_b_g, out=a_i_in_to_a_g_in_t)
-        # U_i_h[t] = U_i @ h[t-1]
-        # U_f_h[t] = U_f @ h[t-1]
-        # U_o_h[t] = U_o @ h[t-1]
-        # U_g_h[t] = U_g @ h[t-1]
+        # U_i_h[t] = U_i @ h[t-1] (17)
+        # U_f_h[t] = U_f @ h[t-1] (19)
+        # U_o_h[t] = U_o @ h[t-1] (23)
+        # U_g_h[t] = U_g @ h[t-1] (21)
         U_i_h_to_U_g_h_t = i_f_o_g
         np.matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
-        # a_i[t] = U_i_h[t] + a_i_in[t]
-        # a_f[t] = U_f_h[t] + a_f_in[t]
-        # a_o[t] = U_o_h[t] + a_o_in[t]
-        # a_g[t] = U_g_h[t] + a_g_in[t]
+        # a_i[t] = U_i_h[t] + a_i_in[t] (17)
+        # a_f[t] = U_f_h[t] + a_f_in[t] (19)
+        # a_o[t] = U_o_h[t] + a_o_in[t] (23)
+        # a_g[t] = U_g_h[t] + a_g_in[t] (21)
         a_i_to_a_g_t = U_i_h_to_U_g_h_t
         np.add(U_i_h_to_U_g_h_t, a_i_in_to_a_g_in_t, out=a_i_to_a_g_t)
-        # i[t] = sigmoid(a_i[t]) (input gate)
-        # f[t] = sigmoid(a_f[t]) (forget gate)
-        # o[t] = sigmoid(a_o[t]) (output gate)
+        # i[t] = sigmoid(a_i[t]) (input gate) (18)
+        # f[t] = sigmoid(a_f[t]) (forget gate) (20)
+        # o[t] = sigmoid(a_o[t]) (output gate) (24)
         a_i_to_a_o_t = i_f_o_g[:, : 3*H]
         i_to_o_t = a_i_to_a_o_t
         np.subtract(0, a_i_to_a_o_t, out=i_to_o_t)
         np.exp(i_to_o_t, out=i_to_o_t)
         np.add(i_to_o_t, 1, out=i_to_o_t)
         np.divide(1, i_to_o_t, out=i_to_o_t)
-        # g[t] = tanh(a_g[t]) (candidate)
+        # g[t] = tanh(a_g[t]) (candidate) (22)
         a_g_t = i_f_o_g[:, 3*H :]
         g_t = a_g_t
         np.tanh(a_g_t, out=g_t)
-        # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state)
+        # d[t] = f[t]*c[t-1] + i[t]*g[t] (proposed cell state) (10)
         f_t = i_f_o_g[:, H : 2*H]
         i_t = i_f_o_g[:, : H]
         np.multiply(f_t, c_t1, out=d)
         np.multiply(i_t, g_t, out=work1)
         np.add(d, work1, out=d)
-        # c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state)
+        # c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state) (11)
         np.multiply(z_c_t, c_t1, out=c)
         np.subtract(1, z_c_t, out=work1)
         np.multiply(work1, d, out=work1)
         np.add(c, work1, out=c)
-        # tanh_d[t] = tanh(d[t])
+        # tanh_d[t] = tanh(d[t]) (12)
         tanh_d_t = h
         np.tanh(d, out=tanh_d_t)
-        # h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state)
+        # h[t] = z_h[t]*h[t-1] + (1 - z_h[t])*o[t]*tanh_d[t] (hidden state) (12)
         o_t = i_f_o_g[:, 2*H : 3*H]
         h_t = tanh_d_t
         np.subtract(1, z_h_t, out=work1)
@@ -1010,11 +1010,17 @@ def _float_type(name: str, dtype: Any) -> Any:
     return kind
 
 
+def _kind(value: Any) -> str:
+    """The name of a value's type, with its package where that is not Python's own: ``numpy.ndarray``."""
+    package = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+
+
 def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int, ...], dtype: Any) -> Any:
     """``value`` if it is an array of the shape (*lead, *shape), where letters as ``lead`` stand for any lengths, and of
     this type (None: of any)."""
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a NumPy array, got {_kind(value)}")
     free = lead[:1] in (("T",), ("B",))
     if value.shape != (*(value.shape[: len(lead)] if free else lead), *shape):
         wanted = str((*lead, *shape)).replace("'", "")
@@ -1027,7 +1033,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
 def _mapping(name: str, value: Any, known: Iterable[str], every: bool) -> Mapping[str, Any]:
     """``value`` if it is a mapping with known keys only (all of them, where ``every``)."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected a dict with keys from {', '.join(known)}, got {_kind(value)}")
     for key in value:
         if key not in known:
             raise ValueError(f"{name}: unknown key {key!r}, expected {', '.join(known) or 'none'}")
