@@ -97,6 +97,7 @@ def test_numbers_for_programs(report: Report) -> None:
     assert norms == list(cell_of(report, "lstm").stages[0].states["c"].middle)
 
 
+@pytest.mark.whole
 def test_pictures_are_the_same_each_time(report: Report) -> None:
     pytest.importorskip("matplotlib")
     report = replace(report, cells=report.cells[:2])

@@ -27,7 +27,7 @@ TEMPLATES = frozenset(
         "_place", "_processor", "_processors", "_tuned", "_words", "Callable", "run", "states", "expected",
         "kept", "part", "FIRST_PRODUCT", "LAUNCHES", "MATRIX_UNITS", "SHARING", "STEPS", "STRATEGIES", "STRATEGY",
         "MEETING", "Shares", "Slots", "Step", "TF32", "THREADS", "_phases", "_plain", "_run_steps",
-        "_shared_by", "_shares", "_check_sequences", "lead", "packed",
+        "_shared_by", "_shares", "_check_sequences", "_kind", "lead", "packed",
         "_steps_kernel", "_tiles", "_work", "os", "TangentTape", "_DOTS", "_directions", "_inputs_dot", "_jvp_sweep",
         "_second_sweep", "directions", "given_dot", "jvp", "after", "params_dot", "second", "state_dot", "x_dot",
         "zero",
