@@ -35,7 +35,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "3d20b790364a1977"
+STAMP = "3aee5f3a750e1321"
 
 
 class Params(Mapping[str, Any]):

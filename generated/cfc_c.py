@@ -74,7 +74,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "e0609b45376d44e0"
+STAMP = "6fcdf596614ac55b"
 
 
 class Params(Mapping[str, Any]):

@@ -64,7 +64,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "ef09568f321441a9"
+STAMP = "d0b12f45baad6ad1"
 
 
 class Params(Mapping[str, Any]):

@@ -60,7 +60,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "409f47f9efa949c5"
+STAMP = "87bec3cd17475493"
 
 
 class Params(Mapping[str, Any]):

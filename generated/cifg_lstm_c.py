@@ -70,7 +70,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "ca53c957d5c8df54"
+STAMP = "bee57229cfc95541"
 
 
 class Params(Mapping[str, Any]):

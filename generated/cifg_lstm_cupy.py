@@ -60,7 +60,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "f39f5961ea39badb"
+STAMP = "e81e2e8a0956cfe9"
 
 
 class Params(Mapping[str, Any]):

@@ -56,7 +56,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "87786c0f3de88a72"
+STAMP = "e827d58304fb313a"
 
 
 class Params(Mapping[str, Any]):

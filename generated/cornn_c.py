@@ -53,7 +53,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "6da611d18de5f5f4"
+STAMP = "7702a97f3cf67040"
 
 
 class Params(Mapping[str, Any]):

@@ -43,7 +43,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "ae8b015f1eacf73f"
+STAMP = "85d2652b90ad24ec"
 
 
 class Params(Mapping[str, Any]):

@@ -39,7 +39,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "e021c20f9a0d7682"
+STAMP = "2b7e12fc09debeef"
 
 
 class Params(Mapping[str, Any]):

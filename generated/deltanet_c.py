@@ -64,7 +64,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "2eab57b1f5ac9c88"
+STAMP = "dc4c0d4ac7c94c0f"
 
 
 class Params(Mapping[str, Any]):

@@ -54,7 +54,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "29d41471694dfc4c"
+STAMP = "e246453bbea1dac2"
 
 
 class Params(Mapping[str, Any]):

@@ -50,7 +50,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "a4f59178ccc634de"
+STAMP = "522755710a372a69"
 
 
 class Params(Mapping[str, Any]):

@@ -54,7 +54,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "4499ef30c86f3ce2"
+STAMP = "9c48b49dc4acc398"
 
 
 class Params(Mapping[str, Any]):

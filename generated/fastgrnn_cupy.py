@@ -44,7 +44,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "85d3c3d3937f1fba"
+STAMP = "a80c7cc54f433d8e"
 
 
 class Params(Mapping[str, Any]):

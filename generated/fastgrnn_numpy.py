@@ -40,7 +40,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "91e67b65428e424a"
+STAMP = "93786c47a17c50cd"
 
 
 class Params(Mapping[str, Any]):

@@ -87,7 +87,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "450c5a4342cbc52e"
+STAMP = "52bce8f9abafea33"
 
 
 class Params(Mapping[str, Any]):

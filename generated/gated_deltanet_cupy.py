@@ -77,7 +77,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "5f05047d5e212667"
+STAMP = "c5e78c22fa70c9da"
 
 
 class Params(Mapping[str, Any]):

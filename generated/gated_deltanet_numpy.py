@@ -73,7 +73,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "ad5b62126ddcd10e"
+STAMP = "d6753d47c45b6275"
 
 
 class Params(Mapping[str, Any]):

@@ -84,7 +84,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "35a0d3cbaf6870cd"
+STAMP = "8ec6b19618d64f8d"
 
 
 class Params(Mapping[str, Any]):

@@ -74,7 +74,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "78f8c7624a830cdd"
+STAMP = "b887fb14917d8bbd"
 
 
 class Params(Mapping[str, Any]):

@@ -70,7 +70,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "0f370deeedbbab3d"
+STAMP = "45b25050ab939429"
 
 
 class Params(Mapping[str, Any]):

@@ -69,7 +69,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "6bb977c911817894"
+STAMP = "dbe6fc3df8b8d54a"
 
 
 class Params(Mapping[str, Any]):

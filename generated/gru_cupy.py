@@ -59,7 +59,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "912c07c988946377"
+STAMP = "ca44beaab62c29de"
 
 
 class Params(Mapping[str, Any]):

@@ -55,7 +55,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "eab1989aaea225fd"
+STAMP = "999fd55fb936340f"
 
 
 class Params(Mapping[str, Any]):

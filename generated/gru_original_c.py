@@ -68,7 +68,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "11586dbb065c4a57"
+STAMP = "49edadd5502517df"
 
 
 class Params(Mapping[str, Any]):

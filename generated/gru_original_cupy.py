@@ -58,7 +58,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "7b98a436c4626b36"
+STAMP = "a56216541b62f32a"
 
 
 class Params(Mapping[str, Any]):

@@ -54,7 +54,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "c73ec3aa6c77e2a8"
+STAMP = "ac27be6c481ad856"
 
 
 class Params(Mapping[str, Any]):

@@ -88,7 +88,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "5b89b76f6995782e"
+STAMP = "c1ad1816dc85c58c"
 
 
 class Params(Mapping[str, Any]):

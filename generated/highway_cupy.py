@@ -78,7 +78,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "7ff28baef789a486"
+STAMP = "4370916ea2b14397"
 
 
 class Params(Mapping[str, Any]):

@@ -74,7 +74,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "76ea01d7fcf55c13"
+STAMP = "c65b7de5e53c8d06"
 
 
 class Params(Mapping[str, Any]):

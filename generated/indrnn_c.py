@@ -49,7 +49,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "9e47505ec3589a70"
+STAMP = "42ac7a5aa31da325"
 
 
 class Params(Mapping[str, Any]):

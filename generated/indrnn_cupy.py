@@ -39,7 +39,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "42f01d8baf6d013c"
+STAMP = "9fc2ea05d28c290c"
 
 
 class Params(Mapping[str, Any]):

@@ -35,7 +35,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "142371556a47bc62"
+STAMP = "bddc3a7f61d52dfb"
 
 
 class Params(Mapping[str, Any]):

@@ -113,7 +113,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "1dcb541caf754a48"
+STAMP = "28c903c31d6afe3e"
 
 
 class Params(Mapping[str, Any]):

@@ -103,7 +103,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "5d68d1c57e85cc7e"
+STAMP = "14d07844412fed1d"
 
 
 class Params(Mapping[str, Any]):

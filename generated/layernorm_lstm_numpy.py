@@ -99,7 +99,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "37da5ccb8f7f44e0"
+STAMP = "f7506df4084a5395"
 
 
 class Params(Mapping[str, Any]):

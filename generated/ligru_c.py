@@ -73,7 +73,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "1be4a6bf14f5a050"
+STAMP = "b200c4ebb716686a"
 
 
 class Params(Mapping[str, Any]):

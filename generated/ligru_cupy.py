@@ -63,7 +63,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "054776e695cec8fc"
+STAMP = "3e8071e26d102d3a"
 
 
 class Params(Mapping[str, Any]):

@@ -59,7 +59,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "a4f33cbe7347db4c"
+STAMP = "f7b27e1004018d0a"
 
 
 class Params(Mapping[str, Any]):

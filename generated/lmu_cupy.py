@@ -64,7 +64,7 @@ EQUATIONS = (
     "W_h: (H, H) = glorot\n"
     "W_m: (H, N) = glorot\n"
 )
-STAMP = "ed8ff66dd1c5208d"
+STAMP = "3234982c05ef1c86"
 
 
 class Params(Mapping[str, Any]):

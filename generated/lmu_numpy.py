@@ -60,7 +60,7 @@ EQUATIONS = (
     "W_h: (H, H) = glorot\n"
     "W_m: (H, N) = glorot\n"
 )
-STAMP = "aa6c33ef9f9c7c23"
+STAMP = "2bdeab4b4832afda"
 
 
 class Params(Mapping[str, Any]):

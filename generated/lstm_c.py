@@ -75,7 +75,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "28daa3d8ba0206bc"
+STAMP = "4941ffa734631ba7"
 
 
 class Params(Mapping[str, Any]):

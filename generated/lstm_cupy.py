@@ -65,7 +65,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "5033349ed45fab75"
+STAMP = "d2e9b8ff1cf2ac57"
 
 
 class Params(Mapping[str, Any]):

@@ -61,7 +61,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "6c5e596c9a93f488"
+STAMP = "e06aa621c070f5b7"
 
 
 class Params(Mapping[str, Any]):

@@ -87,7 +87,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "11aa653b2904c665"
+STAMP = "148b8d80cfd9ca2e"
 
 
 class Params(Mapping[str, Any]):

@@ -77,7 +77,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "8a6607b78b5fe667"
+STAMP = "64e0904a6283360c"
 
 
 class Params(Mapping[str, Any]):

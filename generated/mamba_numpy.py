@@ -73,7 +73,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "4778828963d5aee1"
+STAMP = "10275542c4eb655c"
 
 
 class Params(Mapping[str, Any]):

@@ -60,7 +60,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "490753fd78b70d06"
+STAMP = "ea6037eed672cf4e"
 
 
 class Params(Mapping[str, Any]):

@@ -50,7 +50,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "c426c5b1fe88e8d5"
+STAMP = "48ac399eda740d69"
 
 
 class Params(Mapping[str, Any]):

@@ -46,7 +46,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "9ac3f749214ba61b"
+STAMP = "95afa678f4c2fb47"
 
 
 class Params(Mapping[str, Any]):

@@ -124,7 +124,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "b993750a517e34b9"
+STAMP = "d7a9ccf150ed8518"
 
 
 class Params(Mapping[str, Any]):

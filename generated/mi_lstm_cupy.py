@@ -114,7 +114,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "74bd33508e50beb7"
+STAMP = "15c50376c3467511"
 
 
 class Params(Mapping[str, Any]):

@@ -110,7 +110,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "2f5b7acead445662"
+STAMP = "4fb630e1d55364af"
 
 
 class Params(Mapping[str, Any]):

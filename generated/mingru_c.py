@@ -46,7 +46,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "31335d2baf6a8a86"
+STAMP = "614ee56044deaef3"
 
 
 class Params(Mapping[str, Any]):

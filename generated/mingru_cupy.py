@@ -36,7 +36,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "6852311779ff73cd"
+STAMP = "a5fc1756b52db795"
 
 
 class Params(Mapping[str, Any]):

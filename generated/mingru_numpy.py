@@ -32,7 +32,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "e9cf5362d4e058ed"
+STAMP = "0a9656e8bd59305c"
 
 
 class Params(Mapping[str, Any]):

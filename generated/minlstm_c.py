@@ -65,7 +65,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "a30fade386b504c6"
+STAMP = "8d7688e274475252"
 
 
 class Params(Mapping[str, Any]):

@@ -55,7 +55,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "9a9a6595231f68c1"
+STAMP = "1fd736766658bdae"
 
 
 class Params(Mapping[str, Any]):

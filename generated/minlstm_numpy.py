@@ -51,7 +51,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "09ff12a735e65289"
+STAMP = "3da4f045f53329d7"
 
 
 class Params(Mapping[str, Any]):

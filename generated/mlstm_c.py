@@ -95,7 +95,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "fd9dc3a6dd8bc3ba"
+STAMP = "655fd725e979da9f"
 
 
 class Params(Mapping[str, Any]):

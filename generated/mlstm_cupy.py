@@ -85,7 +85,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "9ef16882c5fb71d8"
+STAMP = "676a3a211ce6117a"
 
 
 class Params(Mapping[str, Any]):

@@ -81,7 +81,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "654f8c5c1a8177ec"
+STAMP = "051e614820a9c03e"
 
 
 class Params(Mapping[str, Any]):

@@ -47,7 +47,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "0264959d739002f8"
+STAMP = "897783322ee17ee1"
 
 
 class Params(Mapping[str, Any]):

@@ -37,7 +37,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "51bdc7deb20e2db4"
+STAMP = "37ea529011c8f78c"
 
 
 class Params(Mapping[str, Any]):

@@ -33,7 +33,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "308735d014b5c5cd"
+STAMP = "bc039173e3734047"
 
 
 class Params(Mapping[str, Any]):

@@ -94,7 +94,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "69670b7d6114ed59"
+STAMP = "da3177c08a9df8c7"
 
 
 class Params(Mapping[str, Any]):

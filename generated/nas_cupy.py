@@ -84,7 +84,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "06936934b1b24deb"
+STAMP = "7c0aa13035f2c672"
 
 
 class Params(Mapping[str, Any]):

@@ -75,7 +75,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                                         # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "9c52b33a01bae2a8"
+STAMP = "f218b7c425a7d2bd"
 
 
 class Params(Mapping[str, Any]):

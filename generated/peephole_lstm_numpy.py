@@ -71,7 +71,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                                         # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "80ac01ea8945fb32"
+STAMP = "d20f24ba737494ce"
 
 
 class Params(Mapping[str, Any]):

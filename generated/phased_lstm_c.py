@@ -100,7 +100,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "8102ba2cd51c4dbd"
+STAMP = "4cb3d9cbdfcb7762"
 
 
 class Params(Mapping[str, Any]):

@@ -90,7 +90,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "b7d2c6911b144e34"
+STAMP = "60611dc2c3252fc2"
 
 
 class Params(Mapping[str, Any]):

@@ -86,7 +86,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "d797a91484566b55"
+STAMP = "c65015effb08c08b"
 
 
 class Params(Mapping[str, Any]):

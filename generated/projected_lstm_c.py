@@ -83,7 +83,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "11cb4d0ef8e618e1"
+STAMP = "be5d366b37b084ee"
 
 
 class Params(Mapping[str, Any]):

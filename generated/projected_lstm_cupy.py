@@ -73,7 +73,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "b20be503a47b9dde"
+STAMP = "fd7caa93ea1de594"
 
 
 class Params(Mapping[str, Any]):

@@ -69,7 +69,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "d1795e45c56d4a20"
+STAMP = "2d36de683e97b4e5"
 
 
 class Params(Mapping[str, Any]):

@@ -65,7 +65,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "62aff34ebce8ef55"
+STAMP = "ed14412f3189b6c2"
 
 
 class Params(Mapping[str, Any]):

@@ -55,7 +55,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "744786ff411a2108"
+STAMP = "63b20abffc554fae"
 
 
 class Params(Mapping[str, Any]):

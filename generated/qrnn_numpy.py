@@ -51,7 +51,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "ab332cf86fa7a4e1"
+STAMP = "ae589b2bafe3f895"
 
 
 class Params(Mapping[str, Any]):

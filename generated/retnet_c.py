@@ -64,7 +64,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "b9eac91f0b057fc3"
+STAMP = "87d631075332f9e8"
 
 
 class Params(Mapping[str, Any]):

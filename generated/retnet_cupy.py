@@ -54,7 +54,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "c8907907961dd3ef"
+STAMP = "016eabce41a0e2b6"
 
 
 class Params(Mapping[str, Any]):

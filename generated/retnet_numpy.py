@@ -50,7 +50,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "3e06148435646575"
+STAMP = "2080b914b6338551"
 
 
 class Params(Mapping[str, Any]):

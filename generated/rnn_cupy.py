@@ -34,7 +34,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "d3ea396170503e6d"
+STAMP = "20f5889a2f5859e3"
 
 
 class Params(Mapping[str, Any]):

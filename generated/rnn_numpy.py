@@ -30,7 +30,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "6a94fdc373fd2adf"
+STAMP = "db6842a5a474e732"
 
 
 class Params(Mapping[str, Any]):

@@ -49,7 +49,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "92c0e1dd954caab9"
+STAMP = "95202eb63b0f1d9b"
 
 
 class Params(Mapping[str, Any]):

@@ -39,7 +39,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "373d058147d0e2c1"
+STAMP = "ce700cedda5d78cf"
 
 
 class Params(Mapping[str, Any]):

@@ -35,7 +35,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "3958e1071c0ffe92"
+STAMP = "a54b61caa1664691"
 
 
 class Params(Mapping[str, Any]):

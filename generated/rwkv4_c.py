@@ -84,7 +84,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "9011c18cb4ecf68b"
+STAMP = "6989ea558c93373b"
 
 
 class Params(Mapping[str, Any]):

@@ -74,7 +74,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "778426f1e3337c85"
+STAMP = "38af4deaeefb86a3"
 
 
 class Params(Mapping[str, Any]):

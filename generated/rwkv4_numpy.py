@@ -70,7 +70,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "9826577e9e48f023"
+STAMP = "6ecc5057e1ee2773"
 
 
 class Params(Mapping[str, Any]):

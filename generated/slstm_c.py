@@ -86,7 +86,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "db202f5c690d1560"
+STAMP = "617f259b04889647"
 
 
 class Params(Mapping[str, Any]):

@@ -76,7 +76,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "ec399f0b5f704da7"
+STAMP = "93b531d9a3cb0924"
 
 
 class Params(Mapping[str, Any]):

@@ -72,7 +72,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "09b8579e43718f82"
+STAMP = "532b665d997b4223"
 
 
 class Params(Mapping[str, Any]):

@@ -69,7 +69,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "95c160fc9ee8996b"
+STAMP = "ccc89cd2d1bfbf35"
 
 
 class Params(Mapping[str, Any]):

@@ -59,7 +59,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "58927bfcd21fc844"
+STAMP = "dbb301f4941437a7"
 
 
 class Params(Mapping[str, Any]):

@@ -55,7 +55,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "1875fe5e17fc82e6"
+STAMP = "2121edbaf55fb9c3"
 
 
 class Params(Mapping[str, Any]):

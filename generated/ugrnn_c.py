@@ -61,7 +61,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "632ad311fad5d300"
+STAMP = "5e4829e58ca5c40c"
 
 
 class Params(Mapping[str, Any]):

@@ -51,7 +51,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "a03b2f869342532a"
+STAMP = "06fd09ecf59fba6e"
 
 
 class Params(Mapping[str, Any]):

@@ -47,7 +47,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "1bb6ef57499ca1dc"
+STAMP = "0a986c5a380b1044"
 
 
 class Params(Mapping[str, Any]):

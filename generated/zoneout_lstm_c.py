@@ -84,7 +84,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "868e64f75b74350a"
+STAMP = "578bcc7fb188a909"
 
 
 class Params(Mapping[str, Any]):

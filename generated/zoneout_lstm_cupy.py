@@ -74,7 +74,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "a4fb07fea8716bb5"
+STAMP = "f2adfc4fb950f770"
 
 
 class Params(Mapping[str, Any]):

@@ -70,7 +70,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "f80d68ffa141ee54"
+STAMP = "6930049485031819"
 
 
 class Params(Mapping[str, Any]):
