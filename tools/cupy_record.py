@@ -19,9 +19,12 @@ from symcell.emulate.record import text
 
 BELOW = {
     "cublas": ("gemm",),
-    "cuda": ("Device", "Event", "MemoryPointer", "Stream", "get_current_stream", "get_elapsed_time", "is_available",
-             "driver.occupancyMaxActiveBlocksPerMultiprocessor", "runtime.deviceSynchronize", "runtime.getDevice",
-             "runtime.getDeviceCount", "runtime.getDeviceProperties"),
+    "cuda": ("Device", "Event", "Graph", "Memory", "MemoryPointer", "Stream", "get_current_stream", "get_elapsed_time",
+             "is_available", "cublas.CUBLAS_COMPUTE_32F", "cublas.CUBLAS_GEMM_DEFAULT", "cublas.gemmEx",
+             "driver.CUDADriverError", "driver.occupancyMaxActiveBlocksPerMultiprocessor",
+             "memory.OutOfMemoryError",
+             "runtime.CUDARuntimeError", "runtime.deviceSynchronize", "runtime.driverGetVersion", "runtime.getDevice",
+             "runtime.getDeviceCount", "runtime.getDeviceProperties", "runtime.runtimeGetVersion"),
     "linalg": ("LinAlgError", "cholesky", "det", "eigh", "eigvalsh", "inv", "lstsq", "matrix_power", "norm", "pinv",
                "qr", "slogdet", "solve", "svd"),
     "random": ("Generator", "Generator.integers", "Generator.random", "Generator.standard_normal", "Generator.uniform",
@@ -29,6 +32,14 @@ BELOW = {
                "random_sample", "seed", "standard_normal", "uniform"),
 }  # fmt: skip
 """Of CuPy's modules, what the emulator has; of ``ndarray`` and CuPy itself it has what they share with NumPy."""
+WRITTEN: dict[str, str | None] = {
+    "cuda.cublas.CUBLAS_COMPUTE_32F": None,
+    "cuda.cublas.CUBLAS_GEMM_DEFAULT": None,
+    "cuda.cublas.gemmEx": "intptr_t handle, int transa, int transb, int m, int n, int k, size_t alpha, size_t A, "
+    "int Atype, int lda, size_t B, int Btype, int ldb, size_t beta, size_t C, int Ctype, int ldc, int computeType, "
+    "int algo",
+}
+"""As they stand in cublas.pyx and .pxd of cupy_backends/cuda/libs: that module needs cuBLAS."""
 OWN = ("RawKernel", "RawModule", "asnumpy", "get_array_module", "get_default_memory_pool", "ndarray")
 METHODS = ("get", "set", "astype")
 
@@ -47,6 +58,9 @@ def _module(name: str) -> bool:
 
 def signature(name: str) -> Signature | None:
     """What a call takes: by Python's signature, a ufunc's counts, or the first line of Cython's docstring."""
+    if name in WRITTEN:
+        parameters = WRITTEN[name]
+        return None if parameters is None else _from_text(parameters)
     if name.startswith("cublas."):
         return _from_source(Path(cupy.__file__).with_name("cublas.py"), name.partition(".")[2])
     value: Any = cupy

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from symcell.emulate.array import Array, unwrap
+from symcell.emulate.numbers import narrow
 from symcell.emulate.operators import refuse
 
 _KIND_NAMES = {"f": "float", "i": "int", "u": "uint", "b": "bool"}
@@ -58,7 +59,9 @@ def _array(parameter: Parameter, value: np.ndarray[Any, Any], where: str) -> byt
     fits = dtype.itemsize == parameter.size and (
         dtype.kind == parameter.pointee or (dtype.kind in "iub" and parameter.pointee in "iub")
     )
-    if parameter.pointee not in "vs" and not fits:
+    if parameter.pointee == "s":  # a number of 16 bits is a structure
+        fits = parameter.size != 2 or narrow(dtype)
+    if parameter.pointee != "v" and not fits:
         raise TypeError(f"{where} is an array of {dtype}")
     if parameter.writes and not value.flags.writeable:
         raise TypeError(f"{where} may be written, and the array is read-only; make it const if it is only read")

@@ -12,7 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from symcell.emulate.memory import MEMORY
+from symcell.emulate.numbers import floating, number
 from symcell.emulate.operators import complete
+from symcell.emulate.place import Place
+from symcell.emulate.streams import no_kernel, to_host
 
 Host = np.ndarray[Any, Any]
 
@@ -60,10 +64,11 @@ class Array:
     ) -> None:
         """Uninitialised, as in CuPy (see ``unwritten``), or a view of the memory behind ``memptr``."""
         if memptr is None:
-            self._host = unwritten(np.ndarray(shape, _number(np.dtype(dtype)), strides=strides, order=order))
+            self._host = unwritten(np.ndarray(shape, number(np.dtype(dtype)), strides=strides, order=order))
         else:
             place = memptr.mem.ravel(order="K").view(np.uint8)
-            self._host = np.ndarray(shape, _number(np.dtype(dtype)), place, memptr.offset, strides, order)
+            self._host = np.ndarray(shape, number(np.dtype(dtype)), place, memptr.offset, strides, order)
+        MEMORY.device(self._host)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Host:
         raise TypeError(
@@ -97,6 +102,11 @@ class Array:
     base = property(lambda self: None if self._host.base is None else wrap(self._host.base))
 
     @property
+    def device(self) -> Place:
+        """The device that it lies on."""
+        return Place(MEMORY.device(self._host))
+
+    @property
     def flags(self) -> Flags:
         """The layout."""
         flags = self._host.flags
@@ -112,11 +122,16 @@ class Array:
 
     # to and from the host
 
+    def _read(self) -> Host:
+        """The numbers, for the host."""
+        to_host()
+        return self._host
+
     def get(self, stream: Any = None, order: Any = "C", out: Any = None, blocking: bool = True) -> Host:
         """A copy as a NumPy array, or ``out`` filled with it."""
         if out is None:
-            return np.array(self._host, order=order)
-        out[...] = self._host
+            return np.array(self._read(), order=order)
+        out[...] = self._read()
         return out
 
     def set(self, arr: Any, stream: Any = None) -> None:
@@ -125,39 +140,40 @@ class Array:
             raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
         if arr.shape != self.shape or arr.dtype != self.dtype:
             raise ValueError(f"set() takes {self.shape} {self.dtype}, not {arr.shape} {arr.dtype}")
+        to_host()
         self._host[...] = arr
 
     def item(self) -> Any:
         """The only element as a Python number."""
-        return self._host.item()
+        return self._read().item()
 
     def tolist(self) -> Any:
         """Python lists of Python numbers."""
-        return self._host.tolist()
+        return self._read().tolist()
 
     def __bool__(self) -> bool:
-        return bool(self._host)
+        return bool(self._read())
 
     def __int__(self) -> int:
-        return int(self._host.item())
+        return int(self._read().item())
 
     def __float__(self) -> float:
-        return float(self._host.item())
+        return float(self._read().item())
 
     def __complex__(self) -> complex:
-        return complex(self._host.item())
+        return complex(self._read().item())
 
     def __index__(self) -> int:
-        return self._host.__index__()
+        return self._read().__index__()
 
     def __repr__(self) -> str:
-        return repr(self._host)
+        return repr(self._read())
 
     def __str__(self) -> str:
-        return str(self._host)
+        return str(self._read())
 
     def __format__(self, spec: str) -> str:
-        return format(self._host.item(), spec) if self.ndim == 0 else format(self._host, spec)
+        return format(self._read().item(), spec) if self.ndim == 0 else format(self._host, spec)
 
     def __reduce__(self) -> Any:
         return wrap, (self.get(),)
@@ -189,7 +205,9 @@ class Array:
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         if isinstance(value, list | tuple):
             raise TypeError(f"only cupy.ndarray or scalars can be assigned, not {type(value).__name__}")
-        self._host[unwrap(key)] = unwrap(value)
+        no_kernel("copies")
+        with np.errstate(all="ignore"):
+            self._host[unwrap(key)] = unwrap(value)
 
 
 Array.__name__ = Array.__qualname__ = "ndarray"
@@ -202,18 +220,13 @@ def _function(name: str) -> Callable[..., Any]:
     return function(name)
 
 
-def _number(dtype: Any) -> Any:
-    if dtype.kind not in "biufc":
-        raise ValueError(f"Unsupported dtype {dtype}")
-    return dtype
-
-
 def wrap(value: Any) -> Any:
     """NumPy results as the stand-in's: arrays and NumPy's numbers become arrays, containers are walked."""
     if isinstance(value, np.ndarray | np.generic):
         made = Array.__new__(Array)
         made._host = np.asarray(value)
-        _number(made._host.dtype)
+        number(made._host.dtype)
+        MEMORY.device(made._host)
         return made
     if isinstance(value, tuple | list):
         return type(value)(*map(wrap, value)) if hasattr(value, "_fields") else type(value)(map(wrap, value))
@@ -231,10 +244,9 @@ def unwrap(value: Any) -> Any:
 
 def unwritten(array: Host) -> Host:
     """Fills an uninitialised array with what shows when it is read: NaN, the largest integer."""
-    kind = array.dtype.kind
-    if kind in "fc":
+    if floating(array.dtype):
         array.fill(np.nan)
-    elif kind in "iu":
+    elif array.dtype.kind in "iu":
         array.fill(np.iinfo(array.dtype).max)
     return array
 

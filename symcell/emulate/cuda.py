@@ -1,129 +1,98 @@
-"""``cupy.cuda`` on the host: one device, on which everything has happened when a call returns."""
+"""``cupy.cuda`` on the host: devices on which everything has happened when a call returns."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+import numpy as np
+
+from symcell.emulate import versions
 from symcell.emulate.array import MemoryPointer
+from symcell.emulate.blas import HANDLE
 from symcell.emulate.device import Device as Model
+from symcell.emulate.graphs import Graph
+from symcell.emulate.memory import MEMORY, current
+from symcell.emulate.place import Place
+from symcell.emulate.streams import Event, Stream, current_stream, elapsed, everywhere
+from symcell.emulate.versions import CUDARuntimeError
 
 
-class Stream:
-    """A stream: kernels run at once, so there is nothing to wait for."""
+class Memory:
+    """Memory of a device that is no part of the pool: ``size`` bytes."""
 
-    ptr = 0
-    null: Any
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._host = np.full(size, 0xFF, np.uint8)
+        MEMORY.device(self._host)
 
-    def __init__(
-        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None
-    ) -> None:
-        self.id = id(self)
-
-    def synchronize(self) -> None:
-        """Returns at once."""
-
-    def use(self) -> Stream:
-        """The stream itself."""
-        return self
-
-    def record(self, event: Any = None) -> Any:
-        """An event of now."""
-        event = event or Event()
-        event.record(self)
-        return event
-
-    def wait_event(self, event: Any) -> None:
-        """Returns at once."""
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        return None
+    @property
+    def ptr(self) -> int:
+        """Its address."""
+        return int(self._host.ctypes.data)
 
 
-Stream.null = Stream(null=True)
-
-
-class Event:
-    """A point in time."""
-
-    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
-        self.time = 0.0
-
-    def record(self, stream: Any = None) -> None:
-        """Now."""
-        self.time = time.perf_counter()
-
-    def synchronize(self) -> None:
-        """Returns at once."""
-
-
-class MemoryPool:
-    """A pool that holds nothing."""
-
-    def used_bytes(self) -> int:
-        """0."""
-        return 0
-
-    total_bytes = used_bytes
-
-    def free_all_blocks(self, stream: object = None) -> None:
-        """Returns at once."""
-
-
-def elapsed(start_event: Event, end_event: Event) -> float:
-    """Milliseconds from one event to another."""
-    return 1e3 * (end_event.time - start_event.time)
+def pointer(mem: Any, offset: int) -> MemoryPointer:
+    """A place in the memory of an array, or in memory of its own."""
+    return MemoryPointer(mem._host if isinstance(mem, Memory) else mem, offset)
 
 
 def names(model: Model) -> dict[str, Any]:
-    """What ``cupy.cuda`` has, with the one device that is emulated; ``driver`` and ``runtime`` are modules of it."""
+    """What ``cupy.cuda`` has, with the devices that are emulated; ``driver`` and ``runtime`` are modules of it."""
 
-    class Device:
-        """The one emulated device."""
+    class Device(Place):
+        """One of the emulated devices, which are all alike; the current one where no number is given."""
 
-        id = 0
+        cublas_handle = HANDLE
         compute_capability = "".join(map(str, model.capability))
 
-        def __init__(self, device: int | None = None) -> None:
-            if device not in (None, 0):
-                raise ValueError(f"there is one emulated device, 0; not {device}")
+        def __init__(self, device: int | Place | None = None) -> None:
+            versions.check(model)
+            number = current.device if device is None else int(device)
+            if not 0 <= number < model.count:
+                raise ValueError(f"there are {model.count} emulated devices, and none has the number {number}")
+            super().__init__(number)
 
         @property
         def attributes(self) -> dict[str, int]:
             """Its limits."""
             return model.attributes
 
-        def synchronize(self) -> None:
-            """Returns at once."""
-
-        def use(self) -> None:
-            """There is no other."""
-
-        def __enter__(self) -> Device:
-            return self
-
-        def __exit__(self, *exception: object) -> None:
-            return None
+        @property
+        def mem_info(self) -> tuple[int, int]:
+            """Bytes of memory that are free, and all."""
+            return model.memory - MEMORY.used, model.memory
 
     return {
         "Device": Device,
         "Event": Event,
-        "MemoryPointer": MemoryPointer,
+        "Graph": Graph,
+        "Memory": Memory,
+        "MemoryPointer": pointer,
         "Stream": Stream,
-        "get_current_stream": lambda device_id=-1: Stream.null,
+        "get_current_stream": current_stream,
         "get_elapsed_time": elapsed,
-        "is_available": lambda: True,
+        "is_available": lambda: versions.available(model),
     }
 
 
 def runtime(model: Model) -> dict[str, Any]:
     """What ``cupy.cuda.runtime`` has."""
+
+    def asked(answer: Any) -> Any:
+        """``answer``, of a machine that has a device and a driver for it."""
+        versions.check(model)
+        return answer
+
+    def wait() -> None:
+        asked(None)
+        everywhere()
+
     return {
-        "deviceSynchronize": lambda: None,
-        "getDevice": lambda: 0,
-        "getDeviceCount": lambda: 1,
-        "getDeviceProperties": lambda device: model.properties,
+        "CUDARuntimeError": CUDARuntimeError,
+        "deviceSynchronize": wait,
+        "driverGetVersion": lambda: model.driver,
+        "getDevice": lambda: asked(current.device),
+        "getDeviceCount": lambda: asked(model.count),
+        "getDeviceProperties": lambda device: asked(model.properties),
+        "runtimeGetVersion": lambda: model.toolkit,
     }

@@ -14,6 +14,10 @@ from typing import Any
 class Device:
     """A device's limits. Memory is in bytes; ``reserved`` is what the driver keeps of a block's shared memory.
 
+    ``free``: multiprocessors that the driver leaves blocks that wait for each other, where the device says that it has
+    more, as under MPS. ``count``: how many such devices there are. ``driver``: the version of CUDA that the driver
+    supports, 0 where there is none; ``toolkit``: the one that CuPy was built for.
+
     ``load(..., device=Device(multiprocessors=2))`` gives a module another one.
     """
 
@@ -27,6 +31,11 @@ class Device:
     reserved: int = 1 << 10
     cooperative: bool = True
     capability: tuple[int, int] = (9, 0)
+    free: int | None = None
+    memory: int = 80 << 30
+    count: int = 1
+    driver: int = 13000
+    toolkit: int = 13000
 
     @property
     def attributes(self) -> dict[str, int]:

@@ -23,6 +23,14 @@ class CooperativeLaunchError(LaunchError, ValueError):
     """A cooperative launch of more blocks than the device holds at once; a ValueError, as in CuPy."""
 
 
+class CUDADriverError(LaunchError):
+    """What the driver refused, as ``cupy.cuda.driver`` says it; ``status``: CUDA's number of the error."""
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        super().__init__(text)
+
+
 class KernelError(EmulatorError):
     """A kernel did something undefined while it ran, such as a divergent ``__syncthreads()``."""
 

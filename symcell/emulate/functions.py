@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from symcell.emulate import gemm
+from symcell.emulate import gemm, numbers
 from symcell.emulate.array import Array, unwrap, unwritten, wrap
+from symcell.emulate.errors import EmulatorError
+from symcell.emulate.memory import current
 from symcell.emulate.operators import NUMBERS, refuse
 from symcell.emulate.record import record
+from symcell.emulate.streams import current_stream, no_kernel, to_host
 
 HOST = frozenset(
     ("isscalar", "ndim", "shape", "size", "result_type", "can_cast", "common_type", "min_scalar_type", "empty_like",
@@ -61,7 +64,11 @@ def _checked(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     def checked(*args: Any, **kwargs: Any) -> Any:
         bound = {} if signature is None else signature.bind(*args, **kwargs).arguments
         if name not in HOST:
+            _captured(name)
             _strict(name, bound, args, kwargs)
+            _here((*args, *kwargs.values()))
+            _known(name, (*args, *kwargs.values()))
+            _known_pair(name, bound.get("x1"), bound.get("x2"))
         with np.errstate(all="ignore"):
             found = call(*unwrap(args), **{key: unwrap(value) for key, value in kwargs.items()})
         for value in (*args, *kwargs.values()):
@@ -70,6 +77,44 @@ def _checked(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         return wrap(found)
 
     return checked
+
+
+def _captured(name: str) -> None:
+    """What does not go into a graph: cuBLAS, says CuPy."""
+    if name in ("matmul", "dot", "tensordot", "einsum", "cublas.gemm") and current_stream().capture:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+    if name not in ("empty", "reshape", "broadcast_to"):
+        no_kernel(name)
+
+
+def _here(values: Any) -> None:
+    """ValueError for an array on another device than the current one, as from CuPy where the one cannot read the
+    other's memory."""
+    for value in values:
+        if isinstance(value, Array) and value.device.id != current.device:
+            raise ValueError(
+                "Array device must be same as the current device: "
+                f"array device = {value.device.id} while current = {current.device}"
+            )
+        if isinstance(value, tuple | list):
+            _here(value)
+
+
+def _known(name: str, values: Any) -> None:
+    """EmulatorError for bfloat16 where CuPy has none, or makes something else of it than NumPy."""
+    for value in values:
+        if isinstance(value, tuple | list):
+            _known(name, value)
+        elif isinstance(value, Array) and numbers.is_bfloat16(value.dtype) and name not in numbers.BFLOAT16:
+            raise EmulatorError(f"the emulator does not know what CuPy makes of bfloat16 in {name}")
+
+
+def _known_pair(name: str, one: Any, other: Any) -> None:
+    """EmulatorError for bfloat16 with a fraction of Python's: NumPy makes float32 of that, CuPy perhaps not."""
+    for array, scalar in ((one, other), (other, one)):
+        mixed = isinstance(scalar, float | np.floating) and isinstance(array, Array)
+        if mixed and numbers.is_bfloat16(array.dtype):
+            raise EmulatorError(f"the emulator does not know what CuPy makes of bfloat16 and {scalar!r} in {name}")
 
 
 def _strict(name: str, bound: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -87,9 +132,10 @@ def _strict(name: str, bound: Mapping[str, Any], args: tuple[Any, ...], kwargs: 
 
 def _asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False) -> Any:
     """An array of the device as it is where it fits; everything else is copied."""
-    if isinstance(a, Array) and not copy:
+    if isinstance(a, Array) and not copy and a.device.id == current.device:
         host = np.asarray(a._host, dtype, order)
         return a if host is a._host else wrap(host)
+    no_kernel("copies") if isinstance(a, Array) else to_host()
     return wrap(np.array(unwrap(a), dtype, order=order or "K"))
 
 
@@ -124,6 +170,17 @@ def _empty_like(prototype: Any, dtype: Any = None, order: Any = "K", subok: Any 
     return unwritten(np.empty_like(prototype, dtype, order, shape=shape))
 
 
+def _sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    """As in CuPy, numbers of 16 bits are added up in float32, and the sum is rounded."""
+    if dtype is None and numbers.narrow(a.dtype):
+        found = np.asarray(np.sum(a, axis, np.float32, None, keepdims)).astype(a.dtype)
+        if out is None:
+            return found
+        out[...] = found
+        return out
+    return np.sum(a, axis, dtype, out, keepdims)
+
+
 def _stacked(name: str) -> Callable[..., Any]:
     """A function of several arrays, which must all be arrays."""
 
@@ -139,6 +196,7 @@ SPECIAL: dict[str, Callable[..., Any]] = {
     "empty": _empty,
     "empty_like": _empty_like,
     "matmul": gemm.matmul,
+    "sum": _sum,
     "cublas.gemm": gemm.gemm,
     **{name: _stacked(name) for name in ("concatenate", "stack", "hstack", "vstack", "dstack", "column_stack")},
 }

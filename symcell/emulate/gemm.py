@@ -7,17 +7,28 @@ from typing import Any
 import numpy as np
 
 from symcell.emulate.errors import EmulatorError
+from symcell.emulate.numbers import narrow
 
 _TRANS = {"N": False, 0: False, "T": True, 1: True, "H": True, 2: True}
 
 
 def matmul(a: Any, b: Any, out: Any = None, **kwargs: Any) -> Any:
-    """``a @ b``. With ``out``, its shape must be exact; CuPy casts to its dtype with the rule same_kind."""
+    """``a @ b``. With ``out``, its shape must be exact; CuPy casts to its dtype with the rule same_kind. Of 16 bits:
+    summed in float32, and rounded, before anything is cast."""
     if not all(isinstance(operand, np.ndarray) for operand in (a, b)):
         raise TypeError("matmul takes arrays of one axis at least, not numbers")
     if out is not None and not isinstance(out, np.ndarray):
         raise TypeError("`out` must be a cupy.ndarray")
-    return np.matmul(a, b, out=out, **kwargs)
+    if not (narrow(a.dtype) or narrow(b.dtype)):
+        return np.matmul(a, b, out=out, **kwargs)
+    made = np.matmul(*(np.asarray(operand, np.float32) for operand in (a, b)), **kwargs)
+    made = made.astype(np.promote_types(a.dtype, b.dtype))
+    if out is None:
+        return made
+    if out.shape != made.shape:
+        raise ValueError(f"Output operand has the shape {out.shape}, not {made.shape}")
+    np.copyto(out, made, casting="same_kind")
+    return out
 
 
 def _leading(operand: Any) -> int:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from symcell.emulate.device import Device
-from symcell.emulate.errors import CooperativeLaunchError, LaunchError
+from symcell.emulate.errors import CooperativeLaunchError, CUDADriverError, LaunchError
 
 CLUSTER_LIMIT = 8
+COOPERATIVE_TOO_LARGE, INVALID_CLUSTER_SIZE = 720, 912
 
 Order = Literal["forward", "reversed"] | int
 """In which order threads and blocks run: by their numbers, against them, or at random, drawn from a seed."""
@@ -127,6 +128,8 @@ def _check_cluster(limits: Limits, grid: tuple[int, int, int]) -> None:
             f"kernel {limits.kernel}: a cluster of {count} blocks, and {CLUSTER_LIMIT} is what every device has "
             "(cudaErrorInvalidClusterSize)"
         )
+    if limits.device.free is not None and count > limits.device.free:
+        raise CUDADriverError(INVALID_CLUSTER_SIZE, "CUDA_ERROR_INVALID_CLUSTER_SIZE: invalid cluster size")
     if any(n % size for n, size in zip(grid, limits.cluster, strict=True)):
         raise LaunchError(
             f"kernel {limits.kernel}: a grid of {grid} blocks is not made of clusters of {limits.cluster} "
@@ -141,6 +144,7 @@ def _resident(limits: Limits, grid: tuple[int, int, int], threads: int, shared: 
     each = limits.device.resident(threads, limits.registers, limits.static + shared)
     most, count = each * limits.device.multiprocessors, grid[0] * grid[1] * grid[2]
     if count <= most:
+        _free(limits, each, count)
         return grid
     if grid[1:] != (1, 1) or most == 0:
         raise CooperativeLaunchError(
@@ -150,4 +154,13 @@ def _resident(limits: Limits, grid: tuple[int, int, int], threads: int, shared: 
         )
     text = f"The grid size will be reduced from {grid[0]} to {most}, as the specified grid size exceeds the limit."
     warnings.warn(text, stacklevel=4)
+    _free(limits, each, most)
     return most, 1, 1
+
+
+def _free(limits: Limits, each: int, blocks: int) -> None:
+    """The driver's own check, which knows what others have of the device."""
+    if limits.device.free is not None and blocks > each * limits.device.free:
+        raise CUDADriverError(
+            COOPERATIVE_TOO_LARGE, "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE: too many blocks in cooperative launch"
+        )

@@ -9,10 +9,12 @@ import ctypes
 import ctypes.util
 import functools
 import importlib.util
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-ARCHITECTURES = ("sm_75", "sm_80", "sm_90", "sm_100", "sm_120")
+ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 # What CuPy 14 adds to a RawModule's options (cupy/cuda/compiler.py). Mind that float32 denormals become 0.
 CUPY_OPTIONS = ("-ftz=true", "--device-as-default-execution-space")
 
@@ -128,6 +130,37 @@ def assembled(source: str, arch: str = "sm_90", options: Sequence[str] = ()) -> 
     memory. For a real architecture (``sm_``)."""
     ptx, log = _compile(source, arch, [*options, "--ptxas-options=-v"], "PTX", "ProgramLog")
     return ptx.rstrip(b"\0"), log.rstrip(b"\0").decode(errors="replace")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the assembler gives to a kernel: ``registers`` of a thread; bytes of its local memory that are ``spilled``
+    registers, stores and loads together; bytes of ``static`` shared memory of a block."""
+
+    registers: int
+    spilled: int
+    static: int
+
+
+_ENTRY = re.compile(r"Compiling entry function '(\w+)'(.*?)(?=Compiling entry function|\Z)", re.DOTALL)
+
+
+def usage(source: str, arch: str = "sm_90", options: Sequence[str] = ()) -> dict[str, Usage]:
+    """What each kernel of a CUDA source text takes on a real architecture (``sm_``), by its name.
+
+    Raises NvrtcError with the compiler's log.
+    """
+    _, log = assembled(source, arch, options)
+    return {name: _usage(text) for name, text in _ENTRY.findall(log)}
+
+
+def _usage(text: str) -> Usage:
+    def number(pattern: str) -> int:
+        return sum(int(n) for n in re.findall(pattern, text))
+
+    return Usage(
+        number(r"Used (\d+) registers"), number(r"(\d+) bytes spill (?:stores|loads)"), number(r"(\d+) bytes smem")
+    )
 
 
 def compile_cubin(source: str, arch: str = "sm_90", options: Sequence[str] = ()) -> bytes:

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from symcell.emulate import numbers
+from symcell.emulate.errors import EmulatorError
 from symcell.emulate.record import record
+from symcell.emulate.streams import no_kernel
 
 Lookup = Callable[[str], Callable[..., Any]]
 Change = Callable[[Any], Any]
@@ -35,6 +38,10 @@ NUMBERS = (int, float, complex, np.generic)
 """Scalars that CuPy's functions take beside arrays."""
 
 
+VIEWS = ("diagonal", "ravel", "reshape", "squeeze", "swapaxes", "transpose", "view")
+"""Methods that launch nothing, as a rule."""
+
+
 def _operator(function: Lookup, name: str, swapped: bool, inside: bool) -> Callable[[Any, Any], Any]:
     def apply(self: Any, other: Any) -> Any:
         refuse((other,))
@@ -52,13 +59,19 @@ def _sign(function: Lookup, name: str) -> Callable[[Any], Any]:
     return lambda self: function(name)(self)
 
 
-def _method(name: str, wrap: Change, unwrap: Change) -> Callable[..., Any]:
+def _method(name: str, wrap: Change, unwrap: Change, function: Lookup) -> Callable[..., Any]:
     signature = record()[f"ndarray.{name}"]
     assert signature is not None
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         signature.bind(*args, **kwargs)
+        if name not in VIEWS:
+            no_kernel(name)
         refuse((*args, *kwargs.values()))
+        if numbers.is_bfloat16(self.dtype) and name not in numbers.METHODS:
+            raise EmulatorError(f"the emulator does not know what CuPy makes of bfloat16 in ndarray.{name}")
+        if name == "sum" and numbers.narrow(self.dtype):
+            return function("sum")(self, *args, **kwargs)
         with np.errstate(all="ignore"):
             found = getattr(self._host, name)(*unwrap(args), **{k: unwrap(v) for k, v in kwargs.items()})
         return self if found is self._host else wrap(found)
@@ -82,4 +95,4 @@ def complete(array: type[Any], wrap: Change, unwrap: Change, function: Lookup) -
     for name, signature in record().items():
         owner, _, method = name.partition(".")
         if owner == "ndarray" and method and signature is not None and method not in vars(array):
-            setattr(array, method, _method(method, wrap, unwrap))
+            setattr(array, method, _method(method, wrap, unwrap, function))

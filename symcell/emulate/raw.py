@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
-from symcell.emulate import arguments, build, kernels, launch, places, symbols
+from symcell.emulate import arguments, build, graphs, kernels, launch, places, streams, symbols
+from symcell.emulate.array import Array, unwrap
 from symcell.emulate.attributes import KernelAttributes
 from symcell.emulate.device import DEVICE, Device
 from symcell.emulate.errors import EmulatorError, KernelError
 from symcell.emulate.launch import Order
+from symcell.emulate.memory import current
 from symcell.emulate.toolchain import Watch
 
 
@@ -72,7 +74,7 @@ class RawKernel(KernelAttributes):
     def kernel(self) -> Function:
         """The compiled kernel, for ``cupy.cuda.driver``."""
         self._ready()
-        _functions[id(self)] = self
+        functions[id(self)] = self
         return Function(id(self))
 
     def compile(self, log_stream: object = None) -> None:
@@ -109,6 +111,15 @@ class RawKernel(KernelAttributes):
             self.enable_cooperative_groups, found.cluster,
         )  # fmt: skip
 
+    def _here(self, args: Sequence[object]) -> None:
+        """KernelError for an array on another device than the current one, which has no such address."""
+        for parameter, value in self._arrays(args):
+            if value.device.id != current.device:
+                raise KernelError(
+                    f"kernel {self.name}: {parameter.name} lies on device {value.device.id}, and the kernel runs on "
+                    f"device {current.device} (cudaErrorIllegalAddress)"
+                )
+
     def __call__(
         self,
         grid: tuple[int, ...],
@@ -116,9 +127,9 @@ class RawKernel(KernelAttributes):
         args: Sequence[object],
         *,
         shared_mem: int = 0,
-        stream: object = None,
+        stream: Any = None,
     ) -> None:
-        """Runs the kernel, and returns when it has finished.
+        """Runs the kernel, and returns when it has finished; or writes the launch down where the stream captures.
 
         Raises TypeError for wrong arguments, LaunchError for a launch that CUDA refuses, KernelError for what the
         kernel did wrong.
@@ -126,21 +137,31 @@ class RawKernel(KernelAttributes):
         checked = launch.checked(self._limits(), grid, block, shared_mem)
         assert self._parameters is not None
         packed = arguments.pack(self.name, self._parameters, args)
+        self._here(args)
+        capture = streams.launching(stream)
+        if capture is None:
+            self._launch(checked, packed, self._arrays(args))
+        else:
+            memory = [(p.name, graphs.owner(unwrap(a))) for p, a in self._arrays(args)]
+            capture.nodes.append(graphs.Node(self.name, lambda: self._launch(checked, packed, []), memory))
+
+    def _arrays(self, args: Sequence[object]) -> list[tuple[arguments.Parameter, Array]]:
+        """The arguments that are arrays, with their parameters."""
+        assert self._parameters is not None
+        pairs = zip(self._parameters, args, strict=True)
+        return [(parameter, value) for parameter, value in pairs if isinstance(value, Array)]
+
+    def _launch(self, checked: launch.Launch, packed: Any, arrays: list[tuple[arguments.Parameter, Array]]) -> None:
+        """Runs the kernel; ``arrays`` are named in what it complains about."""
         what = checked.as_c(self.settings.order, self.settings.patience)
         message = ctypes.create_string_buffer(1024)
         if self._run(ctypes.byref(what), packed, message, ctypes.c_size_t(1024)):
-            text = places.named(message.value.decode(), self._parameters, args)
+            text = places.named(message.value.decode(), arrays)
             raise KernelError(f"kernel {self.name}: {symbols.named(text, self._library)}")
 
 
-_functions: WeakValueDictionary[int, RawKernel] = WeakValueDictionary()
-
-
-def resident_blocks(func: int, blockSize: int, dynamicSMemSize: int) -> int:
-    """``cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor``: blocks that a multiprocessor holds at once."""
-    kernel = _functions[func]
-    shared = kernel.shared_size_bytes + dynamicSMemSize
-    return kernel._device.resident(blockSize, kernel.num_regs, shared)
+functions: WeakValueDictionary[int, RawKernel] = WeakValueDictionary()
+"""Compiled kernels, by what stands for each."""
 
 
 class RawModule:

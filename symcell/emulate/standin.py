@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from symcell.emulate import cuda, functions, random
+from symcell.emulate import blas, cuda, driver, functions, random, versions
 from symcell.emulate.array import Array
-from symcell.emulate.raw import Settings, classes, resident_blocks
+from symcell.emulate.device import Device
+from symcell.emulate.memory import MemoryPool, OutOfMemoryError
+from symcell.emulate.raw import Settings, classes
 
 
 class _Package(types.ModuleType):
@@ -32,20 +34,36 @@ class _Package(types.ModuleType):
 def packages(settings: Settings) -> dict[str, types.ModuleType]:
     """The stand-in packages for one emulated module, by their full names."""
     runtime = _Package("cupy.cuda.runtime", cuda.runtime(settings.device))
-    driver = _Package("cupy.cuda.driver", {"occupancyMaxActiveBlocksPerMultiprocessor": resident_blocks})
+    drivers = _Package("cupy.cuda.driver", driver.names())
+    memory = _Package("cupy.cuda.memory", {"OutOfMemoryError": OutOfMemoryError})
+    products = _Package("cupy.cuda.cublas", {"gemmEx": blas.gemmEx, **blas.CONSTANTS})
+    parts = {"cublas": products, "driver": drivers, "memory": memory, "runtime": runtime}
     below = {
-        "cupy.cuda": _Package("cupy.cuda", {**cuda.names(settings.device), "driver": driver, "runtime": runtime}),
+        "cupy.cuda": _Package("cupy.cuda", {**cuda.names(settings.device), **parts}),
         "cupy.linalg": _Package("cupy.linalg", {}, lambda name: functions.attribute(f"linalg.{name}")),
         "cupy.random": _Package("cupy.random", random.names()),
     }
     special: dict[str, Any] = {
         "get_array_module": lambda *args: cupy if any(isinstance(a, Array) for a in args) else np,
         "ndarray": Array,
-        "get_default_memory_pool": cuda.MemoryPool,
+        "get_default_memory_pool": MemoryPool,
         "__version__": "14 (symcell.emulate)",
         **{name.partition(".")[2]: package for name, package in below.items()},
         **classes(settings),
     }
-    cupy: _Package = _Package("cupy", special, functions.attribute)
+    cupy: _Package = _Package("cupy", special, _on(settings.device))
     cublas = _Package("cupy.cublas", {"gemm": functions.attribute("cublas.gemm")})
-    return {"cupy": cupy, "cupy.cuda.driver": driver, "cupy.cuda.runtime": runtime, "cupy.cublas": cublas, **below}
+    inside = {f"cupy.cuda.{name}": package for name, package in parts.items()}
+    return {"cupy": cupy, **inside, "cupy.cublas": cublas, **below}
+
+
+def _on(device: Device) -> Callable[[str], Any]:
+    """CuPy's functions of arrays, which need a device to run."""
+
+    def attribute(name: str) -> Any:
+        found = functions.attribute(name)
+        if not callable(found) or isinstance(found, type) or versions.available(device):
+            return found
+        return lambda *args, **kwargs: versions.check(device)
+
+    return attribute

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
 import pytest
 from grid_sources import FENCED
 
-from symcell.emulate import CooperativeLaunchError, Device, LaunchError, load
+from symcell.emulate import CooperativeLaunchError, Device, KernelError, LaunchError, load
 from symcell.emulate.kernels import find_kernels
 from symcell.emulate.raw import Settings
 from symcell.emulate.standin import packages
@@ -129,3 +130,80 @@ def test_a_device_without_cooperative_launches() -> None:
     patient = cp.RawModule(code=FENCED, enable_cooperative_groups=True).get_function("patient")
     with pytest.raises(LaunchError, match="cudaErrorNotSupported"):
         patient((1,), (1,), (cp.zeros(1, np.int32),))
+
+
+def test_arrays_know_their_device() -> None:
+    """A new one lies on the current device, which each thread has for itself, and a view where its memory is."""
+    cp = cupy(count=2)
+    with cp.cuda.Device(1):
+        x = cp.zeros(4, "float32")
+        assert cp.cuda.runtime.getDevice() == cp.cuda.Device().id == 1
+        assert (x + x).device == x.device == cp.cuda.Device(1)
+    assert x[1:].device.id == 1
+    assert cp.asarray(x).device.id == cp.cuda.Device().id == 0
+    with pytest.raises(ValueError, match="array device = 1 while current = 0"):
+        x + x
+    with pytest.raises(KernelError, match="kernel small: x lies on device 1, and the kernel runs on device 0"):
+        cp.RawModule(code=SHARED).get_function("small")((1,), (1,), (x,))
+    with pytest.raises(ValueError, match="there are 2 emulated devices, and none has the number 2"):
+        cp.cuda.Device(2)
+
+
+def test_no_device_is_an_error_of_cudas() -> None:
+    for limits, status in (({"count": 0}, 100), ({"driver": 0}, 35), ({"driver": 12040}, 35)):
+        cp = cupy(**limits)
+        assert not cp.cuda.is_available()
+        for call in (cp.cuda.Device, cp.cuda.runtime.getDevice, functools.partial(cp.zeros, 3)):
+            with pytest.raises(cp.cuda.runtime.CUDARuntimeError) as error:
+                call()
+            assert error.value.status == status
+    assert cupy(driver=0).cuda.runtime.driverGetVersion() == 0
+    assert cupy(driver=13020, toolkit=13010).cuda.is_available()
+
+
+def test_memory_has_a_limit() -> None:
+    """As much as is used and a little: what goes out of scope gives way."""
+    cp = cupy()
+    pool = cp.get_default_memory_pool()
+    before = pool.used_bytes()
+    x = cp.zeros(100)
+    assert pool.used_bytes() == before + x.nbytes
+    view = x[1:]
+    del x
+    assert pool.used_bytes() == before + 800
+    pool.set_limit(before + 2000)
+    try:
+        with pytest.raises(
+            cp.cuda.memory.OutOfMemoryError, match=r"Out of memory allocating 1,600 bytes \(allocated so"
+        ):
+            cp.zeros(200)
+        with pytest.raises(MemoryError):
+            cp.concatenate([view, view])
+        del view
+        assert cp.zeros(200).nbytes == 1600
+    finally:
+        pool.set_limit(0)
+
+
+def test_the_driver_refuses_blocks_that_it_has_no_room_for() -> None:
+    """Under MPS, say: the device's own numbers allow them."""
+    cp = cupy(free=1)
+    kernel = cp.RawModule(code=SHARED, enable_cooperative_groups=True).get_function("small")
+    x = cp.zeros(2, "float32")
+    kernel((1, 1), (256,), (x,))
+    with pytest.raises(cp.cuda.driver.CUDADriverError, match="CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE") as error:
+        kernel((1, 2), (256,), (x,))
+    assert error.value.status == 720
+    code = SHARED.replace("void __launch_bounds__(256, 1) small", "void __cluster_dims__(1, 2, 1) small")
+    with pytest.raises(cp.cuda.driver.CUDADriverError, match="CUDA_ERROR_INVALID_CLUSTER_SIZE") as error:
+        cp.RawModule(code=code).get_function("small")((1, 2), (256,), (x,))
+    assert error.value.status == 912
+
+
+def test_a_stream_is_one_of_its_device() -> None:
+    cp = cupy(count=2)
+    with cp.cuda.Device(1), cp.cuda.Stream() as stream:
+        assert cp.cuda.get_current_stream() is stream
+    for enter in (stream.use, stream.__enter__):
+        with pytest.raises(RuntimeError, match=r"created on \(1\) does not match with the current device \(0\)"):
+            enter()

@@ -10,7 +10,10 @@ struct Parameter {
     unsigned char write;  // a pointer to something not const
 };
 
-template <class T> struct Kind { static constexpr char value = 's'; static constexpr unsigned char size = 0; };
+template <class T> struct Kind {
+    static constexpr char value = 's';
+    static constexpr unsigned char size = sizeof(T) < 256 ? sizeof(T) : 0;
+};
 #define SYMCELL_KIND(T, k)                                                                           \
     template <> struct Kind<T> { static constexpr char value = k; static constexpr unsigned char size = sizeof(T); };
 SYMCELL_KIND(float, 'f') SYMCELL_KIND(double, 'f') SYMCELL_KIND(bool, 'b') SYMCELL_KIND(char, 'i')
