@@ -30,6 +30,7 @@ from symcell.program.model import (
     Role,
     Stage,
 )
+from symcell.program.storage import with_storage
 from symcell.symbolic.nodes import At, Param
 
 
@@ -236,7 +237,7 @@ def _program(
     cell: Cell,
     lasting: set[str],
 ) -> Program:
-    buffers = {name: b for name, b in places.buffers.items() if name in places.used}
+    buffers = with_storage({name: b for name, b in places.buffers.items() if name in places.used}, regions)
     regions, moves = overwriting(regions, buffers, lasting)
     program = Program(role, profile, graph, buffers, regions, enters, leaves, results, tape, dict(cell.labels))
     found = program.stretches

@@ -13,6 +13,7 @@ from symcell.program.costs import NOTHING, cost
 from symcell.program.held import sweeps
 from symcell.program.memory_use import bytes_of
 from symcell.program.model import Plan
+from symcell.program.storage import item
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def memory(
     if set(sizes) != set(cell.sizes):
         raise ValueError(f"sizes: expected {', '.join(cell.sizes) or 'none'}, got {', '.join(sizes) or 'none'}")
     found, length = sweeps(plan), every(checkpoint, steps)
-    states = itemsize * batch * sum(e.depth * units(e.shape).value(sizes) for e in plan.forward.leaves)
+    real = item("real", itemsize)
+    states = real * batch * sum(e.depth * units(e.shape).value(sizes) for e in plan.forward.leaves)
     if length is None:
         most = max(held.bytes(sizes, steps, batch, itemsize) for held in (found.taped, found.backward))
         return MemoryUse(None, most + states, bytes_of(found.tape, sizes, steps, batch, itemsize), 0)
@@ -62,7 +64,7 @@ def memory(
     taped, back = (held.bytes(sizes, short, batch, itemsize) for held in (found.taped, found.backward))
     rows = itemsize * short * batch
     dx = rows * sum(units(shape).value(sizes) for shape in cell.inputs.values())
-    grads = itemsize * sum(units(p.shape).value(sizes) for p in cell.parameters.values())
+    grads = real * sum(units(p.shape).value(sizes) for p in cell.parameters.values())
     kept = states * max(1, -(-steps // length))
     # of a piece: what it returns, the states before and behind it, and these on their way
     most = kept + 3 * states + max(taped, back + dx + grads)

@@ -4,13 +4,14 @@ keeps states alone (checkpoints)."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from symcell.cell import ONE, Size
 from symcell.program.access import references
 from symcell.program.memory_use import Piece, Room, bytes_of, handed_over, own, piece
-from symcell.program.model import Buffer, Fixed, Plan, Program, Ref, Stage, Sums
+from symcell.program.model import Buffer, Fixed, Gemm, Gradient, Plan, Program, Ref, Stage, Storage, Sums
 from symcell.program.packs import packed
+from symcell.program.storage import REAL, item, left_behind, rounds
 
 INDEX = 8
 """Bytes of a row's number."""
@@ -22,17 +23,22 @@ ENTRY, STEP, LOOP = 136, 80, 120
 @dataclass(frozen=True)
 class Held:
     """``rooms``: arrays, as in :mod:`symcell.program.memory_use`. Where sequences end early, each row besides takes
-    ``copied`` numbers and ``indices`` row numbers, because rows are copied together. ``objects``: bytes a step."""
+    ``copied`` numbers and ``indices`` row numbers, because rows are copied together. ``objects``: bytes a step.
+    ``widened``: arrays besides where numbers are of 16 bits and sweeps work on copies of them. ``copies``: what the
+    copied numbers are."""
 
     rooms: tuple[Room, ...]
     copied: Size
     indices: int
     objects: int
+    widened: tuple[Room, ...] = ()
+    copies: Storage = "stored"
 
     def bytes(self, sizes: Mapping[str, int], steps: int, batch: int, itemsize: int, packed: bool = False) -> int:
         """How many bytes that is; ``packed``: sequences end early."""
-        arrays = bytes_of(self.rooms, sizes, steps, batch, itemsize)
-        row = itemsize * self.copied.value(sizes) + INDEX * self.indices if packed else 0
+        rooms = self.rooms + (self.widened if itemsize < REAL else ())
+        arrays = bytes_of(rooms, sizes, steps, batch, itemsize)
+        row = item(self.copies, itemsize) * self.copied.value(sizes) + INDEX * self.indices if packed else 0
         return arrays + row * steps * batch + self.objects * steps
 
 
@@ -65,8 +71,50 @@ def _held(program: Program, kept: bool, copied: list[Buffer], rooms: tuple[Room,
     results are copies too."""
     given, gathers = handed_over(program, kept), list(_gathered(program))
     widths = (b.width for b in (*copied, *gathers, *(program.buffers[name] for name in sorted(given))))
-    found = (*rooms, *own(program, kept, given), *packed(program), *_ones(program))
-    return Held(found, sum(widths, Size()), 1 + len(gathers), objects + ENTRY * _slot_lists(program))
+    mine = (*own(program, kept, given), *packed(program), *_ones(program))
+    results = [piece(program, program.buffers[name]) for name in sorted(given)]
+    grads = [piece(program, b) for b in program.buffers.values() if b.origin == "grads"]
+    copies: Storage = "stored"
+    widened: tuple[Room, ...] = tuple((one,) for one in (*grads, *results) if one.storage == "real")
+    if program.profile.wide:
+        copies = "real"
+        mine = tuple(tuple(_wide(one) for one in room) for room in mine)
+        widened = (*_copies(program, kept), *((_wide(one),) for one in (*grads, *results)))
+    lists = ENTRY * _slot_lists(program)
+    return Held((*rooms, *mine), sum(widths, Size()), 1 + len(gathers), objects + lists, widened, copies)
+
+
+def _wide(array: Piece) -> Piece:
+    return replace(array, storage="real") if array.storage == "stored" else array
+
+
+def _copies(program: Program, kept: bool) -> Iterator[Room]:
+    """The copies that a sweep works on, and those of 16 bits that it makes of its tape; and room for what its products
+    over all steps round, which is a copy of each type."""
+    for buffer in program.buffers.values():
+        if buffer.origin in ("params", "directions", "constant"):
+            yield (Piece(buffer.width, fixed=True, storage="real"),)
+        elif buffer.origin in ("input", "seed", "tape") and buffer.storage == "stored" and not (
+            buffer.origin == "input" and buffer.depth  # one of its own buffers
+        ):
+            yield (_wide(piece(program, buffer)),)
+    if program.ahead and kept:
+        taped = (program.buffers[name] for name in program.tape)
+        yield from ((piece(program, b),) for b in taped if b.storage == "stored")
+    rounded = [sum((m.width for m in program.window(ref)), Size()) for ref in _rounded(program)]
+    if rounded:
+        yield tuple(Piece(width, steps=2, storage="real") for width in dict.fromkeys(rounded))
+
+
+def _rounded(program: Program) -> Iterator[Ref]:
+    """What products over all steps round, one at a time; and what a loop leaves, which is rounded in its place."""
+    for region in program.regions:
+        yield from left_behind(program, region)
+        for stage in region.stages if region.kind == "sequence" else ():
+            operands = {Gemm: ("left",), Gradient: ("left", "right"), Sums: ("arg",)}.get(type(stage), ())
+            refs = [getattr(stage, name) for name in operands]
+            varying = (ref for ref in refs if program.buffers[ref.buffer].extent != "fixed")
+            yield from (ref for ref in varying if rounds(program, True, ref))
 
 
 def _inputs(program: Program) -> Iterator[Buffer]:

@@ -9,7 +9,8 @@ import sympy
 
 from symcell.cell import Size
 from symcell.program.access import whole
-from symcell.program.model import Buffer, Program
+from symcell.program.model import Buffer, Program, Storage
+from symcell.program.storage import item
 from symcell.program.stretches import ROWS, steps_of
 
 STEPS, BATCH = sympy.symbols("T B", integer=True, positive=True)
@@ -18,14 +19,14 @@ STEPS, BATCH = sympy.symbols("T B", integer=True, positive=True)
 @dataclass(frozen=True)
 class Piece:
     """An array: ``width`` numbers in each row of ``steps`` whole sequences, of ``slots`` steps and of ``stretches``;
-    ``fixed``: just so many numbers."""
+    ``fixed``: just so many numbers. ``storage``: of which kind."""
 
     width: Size
     steps: int = 0
     slots: int = 0
     stretches: int = 0
     fixed: bool = False
-    bool: bool = False
+    storage: Storage = "stored"
 
     def numbers(self) -> sympy.Expr:
         """About how many numbers it holds, as a formula in the sizes, the steps T and the samples B."""
@@ -35,7 +36,7 @@ class Piece:
     def bytes(self, sizes: Mapping[str, int], steps: int, batch: int, itemsize: int) -> int:
         held = self.steps * steps + self.slots + self.stretches * steps_of(steps, batch)
         rows = 1 if self.fixed else held * batch
-        return rows * self.width.value(sizes) * (1 if self.bool else itemsize)
+        return rows * self.width.value(sizes) * item(self.storage, itemsize)
 
 
 def slots(program: Program) -> dict[str, tuple[Buffer, ...]]:
@@ -52,12 +53,12 @@ def slots(program: Program) -> dict[str, tuple[Buffer, ...]]:
 def piece(program: Program, buffer: Buffer, kept: bool = True) -> Piece:
     """A buffer as an array."""
     if buffer.extent == "fixed":
-        return Piece(buffer.width, fixed=True, bool=buffer.storage == "bool")
+        return Piece(buffer.width, fixed=True, storage=buffer.storage)
     found = program.stretches
     if found and buffer.name in found.buffers:
-        return Piece(buffer.width, stretches=1, bool=buffer.storage == "bool")
+        return Piece(buffer.width, stretches=1, storage=buffer.storage)
     every = whole(program, buffer.name, kept)
-    return Piece(buffer.width, int(every), buffer.depth + (not every), bool=buffer.storage == "bool")
+    return Piece(buffer.width, int(every), buffer.depth + (not every), storage=buffer.storage)
 
 
 Room = tuple[Piece, ...]

@@ -44,8 +44,9 @@ forward program (it was on the tape); the parameters' flat buffer, that of their
 constant array."""
 
 
-Storage = Literal["real", "bool"]
-"""What a buffer holds: numbers of the parameters' type, or conditions."""
+Storage = Literal["stored", "real", "bool"]
+"""What a buffer holds: numbers of the parameters' type; numbers of the type that is computed in, which is float32 where
+the parameters are of 16 bits, and theirs otherwise; or conditions (:mod:`symcell.program.storage` decides)."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ class Profile:
     ``paced``: samples are at different stages of a step at one time, each on its way; so rows of different widths share
     no memory there. ``adds``: a product can be added to what stands where it goes, without room of its own.
     ``stretches``: sweeps run in stretches of steps where that saves memory (:mod:`symcell.program.stretches`).
-    ``packs``: products read copies of their matrices (:mod:`symcell.program.packs`).
+    ``packs``: products read copies of their matrices (:mod:`symcell.program.packs`). ``wide``: a sweep works on copies
+    of what is of 16 bits, in the type that is computed in, and rounds what it leaves; else its buffers are of 16 bits
+    themselves where their :data:`Storage` says so.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Profile:
     adds: bool = False
     stretches: bool = False
     packs: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -410,7 +414,8 @@ class Plan(Table):
         self, steps: int, batch: int, /, *, checkpoint: int | str | None = None, itemsize: int = 4, **sizes: int
     ) -> MemoryUse:
         """What a train step over T steps and B samples holds in memory, and what it computes again: every size of the
-        cell is a keyword (``plan.memory(100_000, 1, checkpoint="sqrt", D=256, H=256)``), ``itemsize`` a number's bytes.
+        cell is a keyword (``plan.memory(100_000, 1, checkpoint="sqrt", D=256, H=256)``), ``itemsize`` a parameter's
+        bytes; numbers that are carried from step to step take 4 at least.
 
         Raises ValueError for sizes that are not the cell's, or a checkpoint that ``forward`` would not take.
         """

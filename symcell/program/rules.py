@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from symcell.program.access import ProgramError as ProgramError, references, title, whole
 from symcell.program.call_rules import calls_find_their_operands
 from symcell.program.lifetimes import slots_are_disjoint
-from symcell.program.model import EdgeSum, Fixed, Gradient, Kernel, Plan, Program, Ref, Statement, Sums
+from symcell.program.model import EdgeSum, Fixed, Gradient, Kernel, Plan, Program, Ref, Sums
 from symcell.program.order import handed_over, written_before_read
 from symcell.program.races import no_races
 from symcell.program.shape_rules import shapes_agree
+from symcell.program.storage import conditions_lie_in_masks, storage_fits, tapes_agree
 
 Rule = Callable[[Program], Iterator[str]]
 
@@ -27,7 +28,7 @@ def check_plan(plan: Plan) -> Plan:
     for program in plan.programs.values():
         check(program)
     for one, two in plan.pairs:
-        for problem in handed_over(one, two):
+        for problem in (*handed_over(one, two), *tapes_agree(one, two)):
             raise ProgramError(f"{two.role}: {problem}")
     return plan
 
@@ -145,27 +146,9 @@ def _written(stage: object) -> Iterator[Ref]:
         yield stage.out
 
 
-def storage_fits(program: Program) -> Iterator[str]:
-    """Conditions lie in bool buffers, everything else in real ones."""
-    masks = {ref for _, stage in program.stages() for ref in _masks(stage)}
-    for where, ref in located(program):
-        storage = program.buffers[ref.buffer].storage
-        if storage != ("bool" if ref in masks else "real"):
-            yield f"{where}: {ref.buffer} holds {storage} numbers"
-
-
-def _masks(stage: object) -> Iterator[Ref]:
-    parts: list[Statement | Fixed] = []
-    if isinstance(stage, Kernel):
-        parts += stage.statements()
-    elif isinstance(stage, Fixed):
-        parts.append(stage)
-    yield from (part.mask for part in parts if part.mask is not None)
-
-
 RULES: tuple[tuple[Rule, ...], ...] = (
     (references_lie_in_their_buffers, edges_name_buffers),
-    (extents_cover_shifts, tape_is_kept, sequences_have_rows, fixed_values_have_fixed_places, storage_fits),
+    (extents_cover_shifts, tape_is_kept, sequences_have_rows, fixed_values_have_fixed_places, conditions_lie_in_masks),
     (shapes_agree, calls_find_their_operands),
-    (written_before_read, no_races, slots_are_disjoint),
+    (written_before_read, no_races, slots_are_disjoint, storage_fits),
 )

@@ -6,7 +6,7 @@ from symcell.emit.numpy.kernels import Numpy
 from symcell.emit.python.module import render
 from symcell.program.model import Plan, Profile
 
-PROFILE = Profile("numpy", registers=False)
+PROFILE = Profile("numpy", registers=False, wide=True)
 
 
 def emit(plan: Plan) -> str:

@@ -44,6 +44,16 @@ class Numpy:
         texts = tuple(equation(views.scope.program, op) for op in statement.ops)
         return Block(texts, (*views.flush(), *lines))
 
+    def matmul(self, scope: Scope, rounds: bool) -> str:
+        if not rounds:
+            return f"{self.xp}.matmul"
+        scope.module.features.update(("products", "rounded"))
+        return scope.define("matmul", "matmul", "_products(dtype)")
+
+    def rounded(self, array: str, scope: Scope) -> str:
+        scope.module.features.add("rounded")
+        return f"_rounded({array}, dtype)"
+
     def view(self) -> None:
         return None
 

@@ -41,17 +41,18 @@ class FunctionView:
     """One function's body.
 
     ``sizes``: (variable, size's name). ``slots``: (variable, its arguments): lists of slices by step. ``inputs``,
-    ``taped``: what it takes apart: (variable, name, shape of a row as code, steps before the first). ``memory``,
-    ``arrays``, ``enters``, ``setup``: lines. ``kept``: (state's name, array, start), as code: where ``step`` copies
-    states to in memory that it keeps. ``left``, ``results``: (name, code) of what it returns, results of a sweep as
-    rows. ``shared``: of each output whether its rows belong to something else too, as code. ``tape``: (name, variable)
-    of what it hands on.
+    ``taped``: what it takes apart: (variable, name, shape of a row as code, steps before the first); lines that take
+    arrays from the tape. ``memory``, ``arrays``, ``enters``, ``setup``: lines. ``kept``: (state's name, array, start),
+    as code: where ``step`` copies states to in memory that it keeps. ``left``, ``results``: (name, code) of what it
+    returns, results of a sweep as rows. ``shared``: of each output whether its rows belong to something else too, as
+    code. ``tape``: lines of a dict of what it hands on. ``computes``: whether it names the type that is
+    computed in.
     """
 
     sizes: tuple[tuple[str, str], ...]
     slots: tuple[tuple[str, str], ...]
     inputs: tuple[tuple[str, str, str, int], ...]
-    taped: tuple[tuple[str, str], ...]
+    taped: tuple[str, ...]
     memory: tuple[str, ...]
     arrays: tuple[str, ...]
     enters: tuple[str, ...]
@@ -61,4 +62,5 @@ class FunctionView:
     left: tuple[tuple[str, str], ...]
     results: tuple[tuple[str, str], ...]
     shared: tuple[str, ...]
-    tape: tuple[tuple[str, str], ...]
+    tape: tuple[str, ...]
+    computes: bool

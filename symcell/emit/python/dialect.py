@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from symcell.emit.python.blocks import Block, RegionView
-from symcell.emit.python.scope import Scope
+from symcell.emit.python.scope import Products, Scope
 from symcell.emit.python.views import RegionViews
 
 
-class Dialect(Protocol):
+class Dialect(Products, Protocol):
     """How a target runs a program's stages. One object prints one module, so it may collect what it has printed.
 
     ``name``: the folder of its templates; ``xp``: the array package's name; ``keeps``: whether ``step`` keeps its

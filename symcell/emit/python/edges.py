@@ -60,7 +60,7 @@ def leave(state: str, views: RegionViews) -> str:
         views.lines.append(f"{name} = {parts[0][0]}")
         return name
     width = scope.size(units(found.shape))
-    views.lines.append(f"{name} = {scope.xp}.zeros(({found.depth}, batch, {width}), dtype)")
+    views.lines.append(f"{name} = {scope.xp}.zeros(({found.depth}, batch, {width}), {scope.real})")
     for code, depth in parts:
         place = f"[{found.depth - depth} :]" if depth < found.depth else ""
         views.lines.append(f"{name}{place} += {code}")
@@ -92,17 +92,18 @@ def read_before(scope: Scope) -> list[Enter]:
 def before(found: Enter, scope: Scope) -> str:
     """The line that finds the earlier steps of a state, or, where it is kept, makes the memory that they are copied
     to."""
-    variable = _before(found.buffer, scope)
-    shape = f"({found.depth}, batch, {scope.size(scope.program.buffers[found.buffer].width)})"
+    variable, buffer = _before(found.buffer, scope), scope.program.buffers[found.buffer]
+    shape, kind = f"({found.depth}, batch, {scope.size(buffer.width)})", scope.type_of(buffer.storage)
     if scope.keeps:
-        return f"{variable} = {scope.xp}.empty({shape}, dtype)"
+        return f"{variable} = {scope.xp}.empty({shape}, {kind})"
     if found.start is None:
-        start = f"{scope.xp}.zeros({shape}, dtype)"
+        start = f"{scope.xp}.zeros({shape}, {kind})"
     else:
         scope.module.features.add("filled")
-        start = f"_filled({_start(found, scope)}, {shape}, dtype)"
+        start = f"_filled({_start(found, scope)}, {shape}, {kind})"
     state = literal(found.state)
-    return f"{variable} = given[{state}] if {state} in given else {start}"
+    passed = f"given[{state}]" if kind == "dtype" else f"_as(given[{state}], {kind})"
+    return f"{variable} = {passed} if {state} in given else {start}"
 
 
 def kept(found: Enter, scope: Scope) -> tuple[str, str, str]:

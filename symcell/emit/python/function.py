@@ -25,8 +25,9 @@ def sweep(program: Program, module: Module, dialect: Dialect) -> FunctionView:
     regions.append(RegionView("", (), grouped([Block((), fitted_lines(views.flush(), 4))])))
     if program.ahead:
         module.tape = {name: scope.variable(name) for name in program.tape}
-    handed = module.tape.values() if program.ahead else ()
-    tape = tuple((literal(variable), variable) for variable in handed)
+    handed = module.tape.items() if program.ahead else ()
+    pairs = (f"{literal(v)}: {_converted(v, program.buffers[name], scope, 'dtype')}," for name, v in handed)
+    tape = fitted_lines(pairs, 12)
     shared = tuple(_shared(ref, program) for ref in program.results.values()) if program.ahead else ()
     return _view(scope, enters, regions, left, results, tape, shared)
 
@@ -65,6 +66,13 @@ def _shared(ref: Ref | None, program: Program) -> str:
     return str(ref.buffer in program.tape and "keep_tape")
 
 
+def _converted(array: str, buffer: Buffer, scope: Scope, kind: str = "") -> str:
+    """A tape's array in a type, or that which is computed in, as code; where sweeps work on copies, what is stored
+    changes its type on the tape."""
+    wanted = scope.program.profile.wide and buffer.storage == "stored"
+    return f"_as({array}, {kind or scope.real})" if wanted else array
+
+
 def _step(name: str, ref: Ref, views: RegionViews) -> str:
     """The output as ``step`` returns it: (B, *shape), an array of its own."""
     scope = views.scope
@@ -91,7 +99,7 @@ def _view(
     regions: list[RegionView],
     left: tuple[tuple[str, str], ...],
     results: tuple[tuple[str, str], ...],
-    tape: tuple[tuple[str, str], ...],
+    tape: tuple[str, ...],
     shared: tuple[str, ...],
     kept: tuple[tuple[str, str, str], ...] = (),
 ) -> FunctionView:
@@ -100,7 +108,9 @@ def _view(
         (scope.variable(b.name), literal(b.name), _width(b, scope), b.depth)
         for b in used if b.origin in ("input", "seed")
     )  # fmt: skip
-    taped = tuple((scope.variable(b.name), literal(scope.module.tape[b.name])) for b in used if b.origin == "tape")
+    places = [(b, f"tape.arrays[{literal(scope.module.tape[b.name])}]") for b in used if b.origin == "tape"]
+    taken = (f"{scope.variable(b.name)} = {_converted(place, b, scope)}" for b, place in places)
+    taped = fitted_lines(taken, 4)
     made = memory.lines(scope)
     return FunctionView(
         sizes=tuple((scope.sizes[s], literal(s)) for s in scope.module.plan.cell.sizes if s in scope.sizes),
@@ -108,5 +118,5 @@ def _view(
         inputs=inputs, taped=taped, memory=fitted_lines(made, 4), enters=fitted_lines(enters, 4), kept=kept,
         arrays=fitted_lines(scope.arrays, 4),
         setup=fitted_lines(scope.setup, 4), regions=tuple(regions), left=left, results=results, shared=shared,
-        tape=tape,
+        tape=tape, computes=scope.computes,
     )  # fmt: skip

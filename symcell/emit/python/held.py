@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 
 from symcell.cell import Size
 from symcell.emit.python.names import RESERVED, Identifiers, size_code
 from symcell.emit.python.text import code_lines, literal
 from symcell.program.held import INDEX, Held, sweeps
 from symcell.program.memory_use import Piece, Room
-from symcell.program.model import Plan
+from symcell.program.model import Plan, Storage
+from symcell.program.storage import REAL
 from symcell.program.stretches import ROWS
 
 RESULTS = ("untaped", "taped", "back")
-LOCALS = ("item", "sizes", "some", "uneven")
+LOCALS = ("item", "real", "sizes", "some", "uneven")
+FACTORS: Mapping[Storage, str] = {"stored": "item", "real": "real", "bool": ""}
+"""The bytes of a number of each kind, as code."""
 
 
 def lines(plan: Plan) -> tuple[str, ...]:
@@ -24,11 +28,16 @@ def lines(plan: Plan) -> tuple[str, ...]:
     sweep = sweeps(plan)
     found = dict(zip(RESULTS, (sweep.untaped, sweep.taped, sweep.backward), strict=True))
     sums = [line for name, held in found.items() for line in code.lines(name, held)]
+    halves = [f"    {name} += {term}" for name, held in found.items() for term in code.more(held.widened)]
+    if halves:
+        halves.insert(0, f"if item < {REAL}:")
     uneven = [f"    {name} += rows * ({code.row(held)})" for name, held in found.items()]
     sizes = [f"{code.variables[n]} = sizes[{literal(n)}]" for n in plan.cell.sizes if n in code.variables]
     if code.stretched:
         sizes.append(f"some = min(steps, max(1, {ROWS} // max(batch, 1))) * batch")
-    body = [*sizes, "rows = steps * batch", *sums, "if uneven:", *uneven, f"return {', '.join(RESULTS)}"]
+    if any("real *" in line for line in (*sums, *halves, *uneven)):
+        sizes.insert(0, f"real = max(item, {REAL})")
+    body = [*sizes, "rows = steps * batch", *sums, *halves, "if uneven:", *uneven, f"return {', '.join(RESULTS)}"]
     return tuple(short for line in body for short in code_lines(line, 4))
 
 
@@ -43,23 +52,27 @@ class _Code:
 
     def lines(self, name: str, held: Held) -> Iterator[str]:
         """What stands where no rows are copied: what adds up, then rooms that several arrays use in turn."""
-        rooms = Counter(largest(room) for room in held.rooms)
-        alone = [room[0] for room in rooms.elements() if len(room) == 1]
-        numbers = self._sum(piece for piece in alone if not piece.bool and not piece.fixed)
-        besides = self._sum(piece for piece in alone if not piece.bool and piece.fixed)
-        conditions = self._sum(piece for piece in alone if piece.bool)
-        parts = [*([f"item * ({numbers})"] if numbers else []), *([conditions] if conditions else [])]
-        yield f"{name} = {' + '.join([*parts, f'{held.objects} * steps'])}"
-        if besides:
-            yield f"{name} += item * ({besides})"
-        for room, count in rooms.items():
+        first, *more = self.more(held.rooms) or ["0"]
+        yield f"{name} = {first} + {held.objects} * steps"
+        yield from (f"{name} += {term}" for term in more)
+
+    def more(self, rooms: Iterable[Room]) -> list[str]:
+        """Terms that add up to the bytes of some rooms: what has rows before what has not."""
+        found = Counter(largest(room) for room in rooms)
+        alone = [room[0] for room in found.elements() if len(room) == 1]
+        terms = []
+        for fixed, (storage, factor) in product((False, True), FACTORS.items()):
+            if numbers := self._sum(p for p in alone if p.storage == storage and p.fixed == fixed):
+                terms.append(f"{factor} * ({numbers})" if factor else f"({numbers})")
+        for room, count in found.items():
             if len(room) > 1:
-                factors = [*([str(count)] if count > 1 else []), *(["item"] if not room[0].bool else [])]
-                yield f"{name} += {' * '.join([*factors, self._most(room)])}"
+                factors = [*([str(count)] if count > 1 else []), *filter(None, [FACTORS[room[0].storage]])]
+                terms.append(" * ".join([*factors, self._most(room)]))
+        return terms
 
     def row(self, held: Held) -> str:
         """What copied rows take besides, each."""
-        copied = f"item * {self._factor(held.copied)} + " if held.copied.terms else ""
+        copied = f"{FACTORS[held.copies]} * {self._factor(held.copied)} + " if held.copied.terms else ""
         return f"{copied}{INDEX * held.indices}"
 
     def _most(self, room: Room) -> str:

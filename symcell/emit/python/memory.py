@@ -36,10 +36,6 @@ def lines(scope: Scope) -> tuple[str, ...]:
     return (*scope.early, *made)
 
 
-def _kind(buffer: Buffer) -> str:
-    return "bool" if buffer.storage == "bool" else "dtype"
-
-
 def _array(scope: Scope, buffer: Buffer) -> str:
     function = f"{scope.xp}.{'zeros' if buffer.zeroed else 'empty'}"
     if buffer.extent == "fixed":
@@ -47,7 +43,7 @@ def _array(scope: Scope, buffer: Buffer) -> str:
         shape = scope.shape(buffer.members[0].shape) if alone else scope.size(buffer.width)
     else:
         shape = _shape(scope, buffer)
-    return f"{function}({shape}, {_kind(buffer)})"
+    return f"{function}({shape}, {scope.type_of(buffer.storage)})"
 
 
 def _shape(scope: Scope, buffer: Buffer) -> str:
@@ -57,7 +53,7 @@ def _shape(scope: Scope, buffer: Buffer) -> str:
 def _room(scope: Scope, buffers: list[Buffer]) -> str:
     needs = dict.fromkeys(_numbers(scope, b) for b in buffers)
     size = next(iter(needs)) if len(needs) == 1 else f"max({', '.join(needs)})"
-    return f"{scope.xp}.empty({size}, {_kind(buffers[0])})"
+    return f"{scope.xp}.empty({size}, {scope.type_of(buffers[0].storage)})"
 
 
 def _numbers(scope: Scope, buffer: Buffer) -> str:

@@ -29,7 +29,8 @@ class ModuleView:
     is one alone. ``features``: parts of the template that the
     functions need. ``helpers``: definitions of functions that the array package lacks. ``held``: lines that say how
     many bytes the sweeps hold. ``dots``: what the tangents of inputs and states are called, as a dict, and ``jvp`` and
-    ``second``: functions for second derivatives, where the module has them. ``own``: what the target's own templates
+    ``second``: functions for second derivatives, where the module has them. ``wide``: sweeps work on copies of what is
+    of 16 bits. ``own``: what the target's own templates
     see.
     """
 
@@ -65,6 +66,7 @@ class ModuleView:
     dots: str
     jvp: FunctionView | None
     second: FunctionView | None
+    wide: bool
     own: object
 
 
@@ -74,7 +76,7 @@ KINDS = (*INITIALISERS, "uniform()", "normal()", "number")
 
 def render(plan: Plan, dialect: Dialect) -> str:
     """The module's source."""
-    module = Module(plan, dialect.xp, dialect.keeps)
+    module = Module(plan, dialect.xp, dialect.keeps, dialect)
     sweeps = {program.role: sweep(program, module, dialect) for pair in plan.pairs for program in pair}
     step = single(plan.forward, module, dialect)
     view = ModuleView(
@@ -89,6 +91,7 @@ def render(plan: Plan, dialect: Dialect) -> str:
         dots=_dots(plan),
         jvp=sweeps.get("tangent"),
         second=sweeps.get("second"),
+        wide=plan.forward.profile.wide,
         own=dialect.view(),
     )
     keys = {f.name: getattr(view, f.name) for f in fields(view)}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import sympy
 
 from symcell.cell import Shape, Size
 from symcell.emit.python.names import RESERVED, Identifiers, size_code
-from symcell.program.model import Buffer, Plan, Program, Ref, Role
+from symcell.program.model import Buffer, Plan, Program, Ref, Role, Storage
 from symcell.program.stretches import ROWS
 from symcell.symbolic.nodes import Constant, Count
 
@@ -18,16 +18,28 @@ Kind = Role | Literal["step"]
 """Which function: one for each program, and the forward program for a single step (``step``)."""
 
 
+class Products(Protocol):
+    """How a target multiplies arrays of rows by fixed arrays, which rounds to 16 bits where the parameters have so
+    many."""
+
+    def matmul(self, scope: Scope, rounds: bool) -> str:
+        """A function of a left and a right array and ``out=``, as code. ``rounds``: the left one is to be rounded."""
+
+    def rounded(self, array: str, scope: Scope) -> str:
+        """An array with its numbers rounded, as code."""
+
+
 @dataclass
 class Module:
     """What the functions of a module ask of its templates. ``xp``: the array package's name; ``keeps``: whether
-    ``step`` keeps its memory between calls; ``features``: parts of the templates by name; ``functions``: those of the
-    table that calls over arrays name (they may need definitions); ``tape``: what the buffers on the tape are called
-    there."""
+    ``step`` keeps its memory between calls; ``products``: how rows are multiplied; ``features``: parts of the templates
+    by name; ``functions``: those of the table that calls over arrays name (they may need definitions); ``tape``: what
+    the buffers on the tape are called there."""
 
     plan: Plan
     xp: str
     keeps: bool
+    products: Products
     features: set[str] = field(default_factory=set)
     functions: set[type[sympy.Function]] = field(default_factory=set)
     tape: dict[str, str] = field(default_factory=dict)
@@ -36,7 +48,8 @@ class Module:
 @dataclass
 class Scope:
     """A function's variables. ``setup``: lines that stand before all regions, in order; ``arrays``: those of fixed
-    arrays, which stand before what enters, too; ``early``: those that stand before the buffers are made."""
+    arrays, which stand before what enters, too; ``early``: those that stand before the buffers are made; ``computes``:
+    whether it names the type that is computed in."""
 
     module: Module
     program: Program
@@ -50,6 +63,7 @@ class Scope:
     used: set[str] = field(default_factory=set)
     left: set[str] = field(default_factory=set)
     counted: bool = False
+    computes: bool = False
     _known: dict[object, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,6 +80,23 @@ class Scope:
     def keeps(self) -> bool:
         """Whether the function's memory is that of the calls before: what it returns are copies."""
         return self.kind == "step" and self.module.keeps
+
+    def type_of(self, storage: Storage) -> str:
+        """The type of an array that the function makes, as code."""
+        if storage == "stored" and self.program.profile.wide:
+            storage = "real"
+        return self.real if storage == "real" else {"stored": "dtype", "bool": "bool"}[storage]
+
+    @property
+    def real(self) -> str:
+        """The type that is computed in, which the function then names."""
+        self.computes = True
+        return "real"
+
+    def round(self, array: str) -> str:
+        """The line that rounds an array's numbers to the parameters' type, where a sweep works on copies."""
+        self.module.features.add("round")
+        return f"_round({array}, dtype)"
 
     @property
     def indent(self) -> int:
@@ -100,6 +131,14 @@ class Scope:
         outside = buffer.origin in ("input", "seed")
         suffix = "" if not outside else "_t" if self.kind == "step" else "_rows"
         return self.names.get(("buffer", name), name + suffix)
+
+    def columns(self, ref: Ref) -> str:
+        """Some members of a buffer in all of its rows, as code."""
+        buffer, array = self.program.buffers[ref.buffer], self.variable(ref.buffer)
+        if ref.count == len(buffer.members):
+            return array
+        start, stop = self.size(buffer.offset(ref.first)), self.size(buffer.offset(ref.first + ref.count))
+        return f"{array}[:, {'' if start == '0' else start + ' '}: {stop}]"
 
     def whole(self, buffer: Buffer) -> str:
         """Whether a buffer holds all steps, as code."""
@@ -180,7 +219,7 @@ class Scope:
 
     def ones(self, count: str) -> str:
         """A row of ones: a product with it sums over rows."""
-        return self.define(("ones", count), "ones", f"{self.xp}.ones((1, {count}), dtype)")
+        return self.define(("ones", count), "ones", f"{self.xp}.ones((1, {count}), {self.type_of('stored')})")
 
 
 def joined(values: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from symcell.emit.comments import equation, numbered
 from symcell.emit.python.blocks import Block
@@ -12,6 +12,7 @@ from symcell.emit.python.scope import Scope, joined
 from symcell.emit.python.views import RegionViews
 from symcell.graph import Block as Columns, Contraction, Outer, Total
 from symcell.program.model import Copy, EdgeSum, Fixed, Gemm, Gradient, Kernel, Ref, Stage, Sums
+from symcell.program.storage import rounds
 from symcell.symbolic.nodes import At
 
 KernelLines = Callable[[Kernel, RegionViews], Block]
@@ -32,11 +33,17 @@ def block(stage: Stage, views: RegionViews, kernel: KernelLines) -> Block:
         case Sums():
             return _sums(stage, views)
         case Fixed():
-            return Block((equation(scope.program, stage.op, fixed=True),), tuple(fixed_lines(scope, stage)))
+            return Block((equation(scope.program, stage.op, fixed=True),), tuple(_fixed(stage, scope)))
         case Copy():
             return _copy(stage, views)
         case EdgeSum():
             return _edge_sum(stage, views)
+
+
+def _fixed(stage: Fixed, scope: Scope) -> Iterator[str]:
+    yield from fixed_lines(scope, stage)
+    if scope.program.profile.wide and scope.program.buffers[stage.out.buffer].storage == "stored":
+        yield scope.round(scope.fixed(stage.out))
 
 
 # products
@@ -64,7 +71,8 @@ def _gemm(stage: Gemm, views: RegionViews) -> Block:
         left = views.rows(stage.left, [operands[0].signal] if stage.left.count == 1 else (), lag)
     right = matrix(scope, stage.matrix, stage.columns, stage.transposed)
     out = views.rows(stage.out, outs if len(outs) == stage.out.count else ())
-    product = f"{scope.xp}.matmul({left}, {right}, out="
+    matmul = scope.module.products.matmul(scope, rounds(scope.program, views.kind == "sequence", stage.left))
+    product = f"{matmul}({left}, {right}, out="
     if stage.accumulate and stage.work is not None:
         work = views.rows(stage.work)
         lines = [f"{product}{work})", f"{scope.xp}.add({out}, {work}, out={out})"]
@@ -85,9 +93,12 @@ def _gradient(stage: Gradient, views: RegionViews) -> Block:
     right = views.rows(stage.right, [first.right.signal], _lag(first.right))
     out = scope.fixed(stage.out, [op.out for op in stage.ops])
     # a total of an outer product, each
+    matmul = scope.module.products.matmul(scope, rounds(scope.program, True, stage.left))
+    if rounds(scope.program, True, stage.right):
+        right = scope.module.products.rounded(right, scope)
     pairs = zip(stage.ops, outers, strict=True)
     texts = tuple(numbered(scope.program, op, f"{op.out} = sum of outer({o.left}, {o.right})") for op, o in pairs)
-    return Block(texts, (*views.flush(), f"{scope.xp}.matmul({left}.T, {right}, out={out})"))
+    return Block(texts, (*views.flush(), f"{matmul}({left}.T, {right}, out={out})"))
 
 
 def _lag(operand: object) -> int:
@@ -101,7 +112,10 @@ def _sums(stage: Sums, views: RegionViews) -> Block:
     value = views.rows(stage.arg, [a.signal for a in args] if len(args) == stage.arg.count else (), _lag(args[0]))
     out = scope.fixed(stage.out, [op.out for op in stage.ops])
     texts = tuple(numbered(scope.program, op, f"{op.out} = sum of {op.arg}") for op in totals)
-    product = f"{scope.xp}.matmul({scope.ones(views.count)}, {value}, out={out}.reshape(1, -1))"
+    matmul = scope.module.products.matmul(scope, False)
+    if rounds(scope.program, True, stage.arg):
+        value = scope.module.products.rounded(value, scope)
+    product = f"{matmul}({scope.ones(views.count)}, {value}, out={out}.reshape(1, -1))"
     return Block(texts, (*views.flush(), product))
 
 
