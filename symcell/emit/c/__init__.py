@@ -6,7 +6,7 @@ from symcell.emit.c.launch import C
 from symcell.emit.python.module import render
 from symcell.program.model import Plan, Profile
 
-PROFILE = Profile("c", registers=True, paced=True, adds=True, stretches=True, packs=True)
+PROFILE = Profile("c", registers=True, paced=True, adds=True, stretches=True, packs=True, wide=True)
 
 
 def emit(plan: Plan) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from symcell.cell import Size
@@ -13,7 +13,8 @@ from symcell.emit.c_family.names import Names
 from symcell.emit.c_family.units import Line
 from symcell.emit.comments import equation, numbered
 from symcell.graph import Block, Total
-from symcell.program.model import Gemm, Gradient, Kernel, Program, Ref, Sums
+from symcell.program.access import writes
+from symcell.program.model import Gemm, Gradient, Kernel, Program, Ref, Stage, Sums
 
 WIDTH = 100
 """How wide a call may be before it is indented."""
@@ -78,6 +79,13 @@ class Callers:
             for a in view.arguments
         ]
         return _call(view.name, ["rows", *arguments])
+
+    def rounding(self, stages: Iterable[Stage], buffers: Container[str]) -> tuple[Line, ...]:
+        """What rounds, where arrays are of 16 bits, the rows that some stages have written of ``buffers``."""
+        places = self.places
+        slots = dict.fromkeys(Ref(r.buffer, shift=r.shift) for s in stages for r in writes(s) if r.buffer in buffers)
+        counts = {slot: places.record.factor(self._program.buffers[slot.buffer].width) for slot in slots}
+        return tuple(Line(f"round_row({places.start(slot)}, rows*{count});") for slot, count in counts.items())
 
     def gemm(self, stage: Gemm, inputs_only: bool) -> tuple[Line, ...]:
         """A product of the rows in hand with a matrix: packed, or, for the one step of ``step``, as it lies."""

@@ -50,6 +50,12 @@ class C:
     def single(self, views: RegionViews) -> list[Block]:
         return self._blocks(views.scope, [views for _ in views.scope.program.regions])
 
+    def matmul(self, scope: Scope, rounds: bool) -> str:
+        return f"{self.xp}.matmul"
+
+    def rounded(self, array: str, scope: Scope) -> str:
+        return array
+
     def view(self) -> CView:
         names = "\n".join(code_lines(literal(tuple(s.name for s in self.sections)), len("FUNCTIONS = ")))
         return CView(self._cell, names, source(tuple(self._kernels.values()), self.sections))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from symcell.cell import Size
 from symcell.emit.c_family.names import Names, timed
 from symcell.program.access import memory
-from symcell.program.model import Kernel, Program, Ref
+from symcell.program.model import Kernel, Program, Ref, Storage
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,14 @@ class Pointer:
     """An array in which the rows of a reference lie one after the other; or a fixed array.
 
     ``written``: the kernel writes through it. ``alone``: what the kernel writes there it neither reads nor reaches by
-    another pointer.
+    another pointer. ``storage``: what numbers there are.
     """
 
     name: str
     ref: Ref
     written: bool
     alone: bool
+    storage: Storage
 
 
 Argument = Length | Pointer
@@ -40,11 +41,14 @@ class Arguments:
     """The sizes and pointers that a kernel is called with, each once, in the order in which its code comes to need
     them: a pointer to rows is one to the first that the kernel works on.
 
-    ``direct``: numbers are found from there, else by ``rows``: declarations of pointers to the row in hand.
+    ``direct``: numbers are found from there, else by ``rows``: declarations of pointers to the row in hand. ``stored``:
+    the type of numbers that are stored as parameters are.
     """
 
-    def __init__(self, kernel: Kernel, program: Program, names: Names, *, direct: bool = False) -> None:
-        self._program, self._names, self._direct = program, names, direct
+    def __init__(
+        self, kernel: Kernel, program: Program, names: Names, *, direct: bool = False, stored: str = "real"
+    ) -> None:
+        self._program, self._names, self._direct, self._stored = program, names, direct, stored
         self._found: dict[str, Argument] = {}
         self._pointers: dict[Ref, str] = {}
         self.rows: list[str] = []
@@ -90,7 +94,8 @@ class Arguments:
         name, place = self._names.get(("pointer", ref), hint), memory(self._program, ref)
         writers = self._written.count(place)
         alone = not writers or (writers == 1 and place not in self._read)
-        self._found.setdefault(name, Pointer(name, ref, ref in self._outs, alone))
+        storage = self._program.buffers[ref.buffer].storage
+        self._found.setdefault(name, Pointer(name, ref, ref in self._outs, alone, storage))
         return name
 
     def _row(self, ref: Ref, lag: int) -> str:
@@ -99,7 +104,8 @@ class Arguments:
             self._pointers[ref] = self._names.get(("row", ref), f"{self._hint(ref, lag)}_row")
             base = self._base(ref, lag)
             const = "" if ref in self._outs else "const "
-            self.rows.append(f"{const}real* {self._pointers[ref]} = {base} + row{self.stride(ref)};")
+            kind = self._stored if self._program.buffers[ref.buffer].storage == "stored" else "real"
+            self.rows.append(f"{const}{kind}* {self._pointers[ref]} = {base} + row{self.stride(ref)};")
         return self._pointers[ref]
 
     def _base(self, ref: Ref, lag: int) -> str:
