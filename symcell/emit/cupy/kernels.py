@@ -13,10 +13,14 @@ from symcell.emit.c_family.names import Names
 from symcell.emit.c_family.rowwise import PhaseLines, Rowwise
 from symcell.emit.c_family.units import ALONE, INDEX, Line, Load, Loop, Units, Walk, along_rows
 from symcell.graph import Op, Reduce
-from symcell.program.model import Buffer, Kernel, Phase, Program, Ref, Statement
+from symcell.program.model import Buffer, Kernel, Phase, Program, Ref, Statement, Storage
 
-OWN = ("warp_sum", "warp_max", "block_sum", "block_max", "in")
-"""Device functions that put threads together, and a unit's operands."""
+OWN = (
+    "warp_sum", "warp_max", "block_sum", "block_max", "in", "kept",
+    "stored", "narrowed", "widened", "rounded", "NARROW",
+)  # fmt: skip
+"""Device functions that put threads together, a unit's operands, whether memory keeps what it leaves, and how numbers
+lie there."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class KernelView:
     unit reads, before anything is computed. ``starts``: of the
     launch alone, by pointer: the row at which those that it works on begin. ``strides``: by pointer, how far apart
     rows are. ``widths``: the threads that its loops have work for; ``most``: the threads of a block at most. ``ops``:
-    what it computes.
+    what it computes. ``results``: what the function calls values, ``stores`` the lines that store these; ``leaves``:
+    those of a unit that it returns; ``spares``: those that it stores only if it is told to.
     """
 
     name: str
@@ -69,6 +74,10 @@ class KernelView:
     widths: tuple[Size, ...]
     most: int
     ops: tuple[Op, ...]
+    results: Mapping[str, str]
+    stores: Mapping[str, str]
+    leaves: tuple[str, ...] = ()
+    spares: tuple[str, ...] = ()
 
     @property
     def function(self) -> str:
@@ -77,8 +86,16 @@ class KernelView:
 
     @property
     def reader(self) -> str:
-        """What reads a unit's operands; the structure that they are members of is called ``…_in``."""
+        """What reads a unit's operands; the structure that they are members of is called ``…_in``, that of what a unit
+        leaves ``…_out``."""
         return f"{self.name}_read"
+
+    @property
+    def unit_lines(self) -> tuple[Line, ...]:
+        """What the function does for a unit that is by itself."""
+        spared = {self.stores[name] for name in self.spares}
+        lines = self.phases[0].body
+        return tuple(Line(f"if (kept) {line.code}") if line.code in spared else line for line in lines)
 
     @property
     def warps(self) -> frozenset[str]:
@@ -132,14 +149,19 @@ def body_name(kernel: str, rowwise: bool) -> str:
 
 def functions_of(kernel: str) -> tuple[str, ...]:
     """All names that a kernel's functions and structures have."""
-    return tuple(f"{kernel}_{part}" for part in ("row", "unit", "read", "in", "early", "ahead"))
+    return tuple(f"{kernel}_{part}" for part in ("row", "unit", "read", "in", "out", "early", "ahead"))
+
+
+def number_type(storage: Storage) -> str:
+    """The type in CUDA of numbers in memory: they are computed with as ``real``."""
+    return "stored" if storage == "stored" else "real"
 
 
 def _declaration(argument: Argument | Start, *, alone: bool = False) -> str:
     """``alone``: compilers may be told what no other pointer reaches."""
     if not isinstance(argument, Pointer):
         return f"const long long {argument.name}"
-    kind = "real*" if argument.written else "const real*"
+    kind = f"{'' if argument.written else 'const '}{number_type(argument.storage)}*"
     return f"{kind} __restrict__ {argument.name}" if alone and argument.alone else f"{kind} {argument.name}"
 
 
@@ -149,7 +171,7 @@ def kernel(
     """The kernel as CUDA. ``equation``: the comment for a step; ``taken``: names that the kernels' functions have;
     ``steps``: whether it computes one step of the sequence, or all at once."""
     names = Names((*taken, *OWN, *functions_of(made.name)))
-    arguments = Arguments(made, program, names, direct=not made.rowwise)
+    arguments = Arguments(made, program, names, direct=not made.rowwise, stored=number_type("stored"))
     writer = _Writer(made, Units(program, arguments, names, equation, "" if made.rowwise else "in."))
     phases = writer.rowwise() if made.rowwise else (writer.unitwise(made.phases[0]),)
     pointers = [a for a in arguments if isinstance(a, Pointer)]
@@ -159,8 +181,9 @@ def kernel(
     lengths = sorted((a for a in arguments if isinstance(a, Length)), key=lambda a: a.size)
     constants = tuple(map(Line, writer.units.constants.values()))
     widths = dict.fromkeys(units(p.span) * Size.of(32 if _walks(p) else 1) for p in made.phases)
-    # registers last for more threads only where compilers are told; matrices need them to keep memory busy
-    most = 1024 if made.rowwise and any(len(p.span) == 2 for p in made.phases) else 256
+    # registers last for more threads only where compilers are told; matrices need these to keep memory busy, and 512
+    # are as many as leave each so many registers that nothing spills
+    most = 512 if made.rowwise and any(len(p.span) == 2 for p in made.phases) else 256
     return KernelView(
         made.name,
         made.rowwise,
@@ -174,6 +197,8 @@ def kernel(
         tuple(widths),
         most,
         tuple(op for statement in made.statements() for op in statement.ops),
+        writer.units.registers,
+        {} if made.rowwise else writer.stored(made.phases[0]),
     )
 
 
@@ -219,6 +244,11 @@ class _Writer:
         # a unit that was a thread's is a warp's now, or the other way round: others have stored what it reads
         moved = (before.lanes != view.lanes for before, view in pairwise(views))
         return (views[0], *(replace(v, barrier=v.barrier or m) for v, m in zip(views[1:], moved, strict=True)))
+
+    def stored(self, phase: Phase) -> dict[str, str]:
+        """The line that stores each result of units."""
+        statements = (*phase.scalars, *phase.body)
+        return {self.units.registers[s.op.out]: line for s in statements for line in self.units.store(s)}
 
     def joined(self, kind: str, partial: str) -> str:
         return f"block_{kind}({partial})"

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from symcell.cell import Size
 from symcell.emit.c_family.arguments import Argument, Length, Pointer
 from symcell.emit.comments import equation
 from symcell.emit.cupy.kernels import KernelView, Start
-from symcell.emit.cupy.source import functions, kernels_of, launches, matrix_units, sharing, steps
-from symcell.emit.cupy.steps import Steps, StepsView
+from symcell.emit.cupy.source import functions, graph, kernels_of, launches, matrix_units, sharing, steps
+from symcell.emit.cupy.steps import Steps
+from symcell.emit.cupy.steps_view import StepsView
 from symcell.emit.python.blocks import Block, RegionView, grouped
 from symcell.emit.python.regions import by_stage, one_step
 from symcell.emit.python.scope import Scope
 from symcell.emit.python.text import code_lines, literal
 from symcell.emit.python.views import RegionViews
-from symcell.program.model import Kernel, Plan, Region
+from symcell.program.model import Kernel, Plan, Program, Region
 
 WIDTH = 108
 """How wide a line may be before it is indented."""
 
 
-STRATEGIES = ("auto", "plain", "block", "persistent")
+STRATEGIES = ("auto", "plain", "block", "persistent", "graph")
 """How a module may run its steps; see ``STRATEGY`` in it."""
 
 
@@ -32,7 +33,8 @@ class CudaView:
     ``launches``; ``units``, ``rows``: which launches there are. ``steps``: (name, CUDA source) of the kernels that run
     all steps, ``sharing``,
     ``matrix_units`` what these have in common, ``first_products`` the numbers of their first products,
-    ``work`` lines with what a step of each does."""
+    ``work`` lines with what a step of each does; ``graphs``, ``replays``: (name, CUDA source) of the kernels that
+    graphs of steps are made of, and lines with what these have to know of them."""
 
     names: str
     source: str
@@ -44,6 +46,8 @@ class CudaView:
     matrix_units: str
     first_products: str
     work: tuple[str, ...]
+    graphs: tuple[tuple[str, str], ...]
+    replays: tuple[str, ...]
     strategies: str = literal(STRATEGIES)
 
 
@@ -58,9 +62,14 @@ class Cupy:
     def __init__(self, plan: Plan) -> None:
         self._kernels = {view.name: view for view in kernels_of(plan.programs.values())}
         self.steps: list[StepsView] = []
+        self._launched = any(map(_has_steps, plan.programs.values()))
 
     def sweep(self, scope: Scope) -> list[RegionView]:
-        return [view for region in scope.program.regions for view in self._region(region, scope)]
+        found = [view for region in scope.program.regions for view in self._region(region, scope)]
+        if self._launched and not _has_steps(scope.program):
+            nothing = Block(("nothing runs step by step: there is no launch to share",), ("yield from ()",))
+            found.append(RegionView("", (), grouped([nothing])))
+        return found
 
     def _region(self, region: Region, scope: Scope) -> list[RegionView]:
         """A region's stages; where they run step by step, the one launch that may spare them that is before them."""
@@ -69,7 +78,7 @@ class Cupy:
             return [by_stage(region, views, self.kernel)]
         counts = scope.names.fresh("left")
         found = self._steps(region, scope)
-        lines = (f"{counts} = _run_steps(", *found, ")")
+        lines = (f"{counts} = yield (", *found, ")")
         before = Block(("all steps in one launch, unless one launch for each stage of each is better",), lines)
         return [RegionView("", (), grouped([before])), by_stage(region, views, self.kernel, counts)]
 
@@ -81,6 +90,9 @@ class Cupy:
         first = sum(len(view.products) for view in self.steps) + 1
         view = Steps(name, region, RegionViews(scope, "steps"), self._kernels, first).view()
         self.steps.append(view)
+        for call in view.calls:
+            own = self._kernels[call.view.name]
+            self._kernels[own.name] = replace(own, leaves=call.leaves, spares=call.spares)
         head = [literal(name), "params.sizes", "pack", "dtype"]
         text = " ".join(f"{argument}," for argument in (*head, *view.arguments))
         return textwrap.wrap(text, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
@@ -94,6 +106,13 @@ class Cupy:
         lines = launch(self._kernels[kernel.name], kernels, views)
         texts = tuple(equation(views.scope.program, op) for statement in kernel.statements() for op in statement.ops)
         return Block(texts, (*views.flush(), *lines))
+
+    def matmul(self, scope: Scope, rounds: bool) -> str:
+        scope.module.features.add("matmul")
+        return scope.define("matmul", "matmul", "_matmul(dtype)")
+
+    def rounded(self, array: str, scope: Scope) -> str:
+        return array
 
     def view(self) -> CudaView:
         found = tuple(self._kernels.values())
@@ -112,7 +131,14 @@ class Cupy:
             matrix_units=matrix_units() if self.steps else "",
             first_products="{" + ", ".join(f"{literal(name)}: {number}" for name, number in firsts.items()) + "}",
             work=tuple(line for view in self.steps for line in code_lines(f"{literal(view.name)}: {view.work},", 8)),
+            graphs=tuple((literal(view.name), graph(view)) for view in self.steps),
+            replays=tuple(f"{literal(view.name)}: {view.replay}," for view in self.steps),
         )
+
+
+def _has_steps(program: Program) -> bool:
+    """Whether a program runs anything step by step."""
+    return any(region.kind == "steps" and region.stages for region in program.regions)
 
 
 def launch(view: KernelView, kernels: str, views: RegionViews) -> list[str]:

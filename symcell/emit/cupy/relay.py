@@ -31,7 +31,7 @@ class Relay:
         ahead: dict[Ref, Source] = {}
         if last is not None and last.share == "units" and not self.runs[0].meets:
             made = self._follow(last, {})
-            ahead = {self._next(ref): (place, member, True) for ref, (place, member, _) in made.items()}
+            ahead = {self.next(ref): (place, member, True) for ref, (place, member, _) in made.items()}
         for run in self.runs:
             left = self._follow(run, ahead if run is self.runs[0] else {})
             self._kept |= {place for place, _, before in left.values() if not before}
@@ -65,8 +65,8 @@ class Relay:
         for place, stage in run.stages:
             if isinstance(stage, Gemm):
                 if stage.accumulate:
-                    self._kept |= {p for ref, (p, _, _) in handed.items() if self._meet(ref, stage.out)}
-                handed = {ref: source for ref, source in handed.items() if not self._meet(ref, stage.out)}
+                    self._kept |= {p for ref, (p, _, _) in handed.items() if self.meet(ref, stage.out)}
+                handed = {ref: source for ref, source in handed.items() if not self.meet(ref, stage.out)}
                 if not stage.accumulate and run.share == "units":
                     handed |= {ref: (place, k, False) for k, ref in enumerate(_members(stage.out))}
                 written.append(stage.out)
@@ -76,21 +76,21 @@ class Relay:
             for ref in reads(stage):
                 if ref in handed and ref not in apart:
                     self._sources[place, ref] = handed[ref]
-                elif any(self._meet(ref, out) for out in written):
+                elif any(self.meet(ref, out) for out in written):
                     self._late.add((place, ref))
-                    self._kept |= {p for other, (p, _, _) in handed.items() if self._meet(ref, other)}
+                    self._kept |= {p for other, (p, _, _) in handed.items() if self.meet(ref, other)}
             outs = list(writes(stage))
-            handed = {ref: found for ref, found in handed.items() if not any(self._meet(ref, out) for out in outs)}
+            handed = {ref: found for ref, found in handed.items() if not any(self.meet(ref, out) for out in outs)}
             written += outs
         return handed
 
-    def _next(self, ref: Ref) -> Ref:
+    def next(self, ref: Ref) -> Ref:
         """The same memory as it is named in the step that comes next."""
         buffer = self.program.buffers[ref.buffer]
         one = buffer.extent == "local" or (buffer.extent == "ring" and not buffer.depth)
         return ref if one else Ref(ref.buffer, ref.first, ref.count, ref.shift - self.region.direction)
 
-    def _meet(self, one: Ref, other: Ref) -> bool:
+    def meet(self, one: Ref, other: Ref) -> bool:
         """Whether two references of one step may share memory."""
         if memory(self.program, one) != memory(self.program, other):
             return False

@@ -8,7 +8,7 @@ from functools import partial
 from symcell.emit.c_family.layout import broken, tidy
 from symcell.emit.comments import equation
 from symcell.emit.cupy.kernels import KernelView, kernel
-from symcell.emit.cupy.steps import StepsView
+from symcell.emit.cupy.steps_view import StepsView
 from symcell.graph import Pointwise, Reduce
 from symcell.program.model import Kernel, Program
 from symcell.symbolic import functions as fn
@@ -62,3 +62,8 @@ def matrix_units() -> str:
 def steps(view: StepsView) -> str:
     """The CUDA C of a kernel that runs all steps of a sweep, behind that of its kernels' functions."""
     return tidy(environment("cupy").get_template("cupy/steps.cu.j2").render(view=view, broken=broken))
+
+
+def graph(view: StepsView) -> str:
+    """The CUDA C of the same steps as kernels from meeting to meeting, of which a graph is made."""
+    return tidy(environment("cupy").get_template("cupy/graph.cu.j2").render(view=view, broken=broken))

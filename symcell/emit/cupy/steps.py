@@ -3,142 +3,31 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
 
 from symcell.cell import Size, units
-from symcell.emit.c_family.units import Load
 from symcell.emit.comments import equation
+from symcell.emit.cupy.carried import CarriedUnits
+from symcell.emit.cupy.carries import carries
 from symcell.emit.cupy.kernels import KernelView
 from symcell.emit.cupy.places import Places
 from symcell.emit.cupy.relay import Relay
-from symcell.emit.python.names import size_code
-from symcell.emit.python.text import literal
+from symcell.emit.cupy.rooms import rooms
+from symcell.emit.cupy.rows import Rows
+from symcell.emit.cupy.steps_view import (
+    CallView,
+    Columns,
+    Handed,
+    ProductView,
+    RunView,
+    StepsView,
+    python_size,
+    python_tuple,
+)
 from symcell.emit.python.views import RegionViews
 from symcell.program.model import Gemm, Kernel, Program, Region, Stage
 from symcell.program.partition import Run, runs
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Neighbouring members of a product's result that are of one ``width``: ``count`` of them, from column ``start``
-    on. ``row``: the first of a block's rows of the matrix that make this group."""
-
-    start: str
-    count: int
-    width: str
-    row: str
-
-
-@dataclass(frozen=True)
-class ProductView:
-    """A product of a step: ``number`` counts those of the module. ``matrix``: where it lies, and how far apart its
-    numbers are: along what is summed over, and along the result; ``groups``: of its result. ``out``, ``left``: the
-    first row in hand, and how far apart rows are. ``accumulate``: it is added to what stands in ``out``. ``stored``:
-    it goes there at all; else only kernels of the same block ask for it. ``sizes``: as Python code: what is summed
-    over, and the widths of the results with their counts."""
-
-    number: int
-    matrix: tuple[str, str, str]
-    groups: tuple[Columns, ...]
-    out: tuple[str, str]
-    left: tuple[str, str]
-    accumulate: bool
-    stored: bool
-    sizes: str
-    comments: tuple[str, ...]
-    is_product: ClassVar[bool] = True
-
-
-@dataclass(frozen=True)
-class Handed:
-    """An operand of a unit that a product has in shared memory: the structure's ``member``, and its value as CUDA.
-    ``before``: the product is one of the step before, and has only samples that were there."""
-
-    member: str
-    value: str
-    before: bool
-
-
-@dataclass(frozen=True)
-class CallView:
-    """A kernel on a block's part of it: what its function is called with behind row and unit, and the units of a row:
-    ``length`` of the first axis, ``across`` for each of these; ``spans``: the same by phase, as Python. ``early``:
-    operands read before the run's products, if they are there by then (else none); ``ahead``: those fetched for the
-    step to come, whose pointers are ``next``; ``handed``: operands that products have."""
-
-    view: KernelView
-    arguments: tuple[str, ...]
-    length: str
-    across: str
-    spans: tuple[str, ...]
-    early: tuple[Load, ...] = ()
-    ahead: tuple[Load, ...] = ()
-    next: tuple[str, ...] = ()
-    handed: tuple[Handed, ...] = ()
-    is_product: ClassVar[bool] = False
-
-    @property
-    def lanes(self) -> bool:
-        """Whether a warp has a unit, else a thread."""
-        return not self.view.rowwise and self.view.phases[0].lanes
-
-
-@dataclass(frozen=True)
-class RunView:
-    """Stages that are shared alike. ``meets``: blocks meet before them. ``pointers``: to the first rows in hand, with
-    their names."""
-
-    share: Literal["units", "rows"]
-    stages: tuple[ProductView | CallView, ...]
-    meets: bool
-    pointers: Mapping[str, str]
-
-    @property
-    def calls(self) -> tuple[CallView, ...]:
-        """Its kernels."""
-        return tuple(stage for stage in self.stages if isinstance(stage, CallView))
-
-
-@dataclass(frozen=True)
-class StepsView:
-    """A kernel that runs all steps of a region. ``parameters``: declarations of what it is called with behind the
-    sequence; ``arguments``: the same as Python code. ``ends``: blocks meet at the end of a step."""
-
-    name: str
-    backward: bool
-    parameters: tuple[str, ...]
-    arguments: tuple[str, ...]
-    runs: tuple[RunView, ...]
-
-    @property
-    def products(self) -> tuple[ProductView, ...]:
-        """All products of a step, in order."""
-        return tuple(stage for run in self.runs for stage in run.stages if isinstance(stage, ProductView))
-
-    @property
-    def remembers(self) -> bool:
-        """Whether a step has something of the one before in shared memory."""
-        return any(handed.before for run in self.runs for call in run.calls for handed in call.handed)
-
-    @property
-    def ends(self) -> bool:
-        """Whether blocks meet at the end of a step."""
-        return bool(self.runs) and self.runs[0].meets
-
-    @property
-    def work(self) -> str:
-        """What a step has to do, as Python."""
-        calls = [(run.share, call) for run in self.runs for call in run.calls]
-        parts = {
-            "meetings": str(sum(run.meets for run in self.runs)),
-            "products": _tuple(product.sizes for product in self.products),
-            "units": _tuple(span for share, call in calls if share == "units" for span in call.spans),
-            "rows": _tuple(span for share, call in calls if share == "rows" for span in call.spans),
-            "launches": str(len(self.products) + len(calls)),
-        }
-        return f"Step({', '.join(f'{name}={code}' for name, code in parts.items())})"
 
 
 @dataclass
@@ -162,30 +51,47 @@ class Steps:
         """The kernel, once all that it needs is known."""
         shared = runs(self._program, self.region)
         relay = Relay(self._program, self.region, shared)
-        found = tuple(self._run(run, relay) for run in shared)
+        carried = CarriedUnits(self._program, self._places, carries(self.region, shared, self.kernels, relay))
+        rows = Rows(self._program, self._places, rooms(self._program, self.region, shared), len(carried.sizes()))
+        found = tuple(self._run(number, run, relay, rows, carried) for number, run in enumerate(shared))
+        room = [f'("units", {python_size(first)}, {python_size(each)}, False)' for first, each in carried.sizes()]
+        room += [f'("rows", {python_size(width)}, {copies}, {stored})' for width, copies, stored in rows.sizes()]
         declared = self._places.parameters.values()
+        parameters, arguments = tuple(one for one, _ in declared), tuple(value for _, value in declared)
         backward = self.region.direction == -1
-        return StepsView(
-            self.name, backward, tuple(one for one, _ in declared), tuple(value for _, value in declared), found
-        )
+        others, sizes = self._places.others(), self._places.sizes
+        return StepsView(self.name, backward, parameters, arguments, others, sizes, found, tuple(room))
 
     @property
     def _program(self) -> Program:
         return self.views.scope.program
 
-    def _run(self, run: Run, relay: Relay) -> RunView:
+    def _run(self, number: int, run: Run, relay: Relay, rows: Rows, carried: CarriedUnits) -> RunView:
         pointers: dict[str, str] = {}
-        stages = tuple(self._stage(place, stage, run, relay, pointers) for place, stage in run.stages)
+        if run.share == "rows":
+            calls = tuple(self._rows(stage, rows, pointers) for _, stage in run.stages)
+            brought, left = rows.brought(number, pointers), rows.left(number, pointers)
+            return RunView(run.share, calls, run.meets, pointers, brought, left)
+        stages = tuple(self._stage(place, stage, relay, carried, pointers) for place, stage in run.stages)
         return RunView(run.share, stages, run.meets, pointers)
 
+    def _rows(self, stage: Stage, rows: Rows, pointers: dict[str, str]) -> CallView:
+        assert isinstance(stage, Kernel)
+        call = self._call(stage, pointers)
+        return replace(call, moved=rows.arguments(call.view.arguments, pointers) or ())
+
     def _stage(
-        self, place: int, stage: Stage, run: Run, relay: Relay, pointers: dict[str, str]
+        self, place: int, stage: Stage, relay: Relay, carried: CarriedUnits, pointers: dict[str, str]
     ) -> ProductView | CallView:
         if isinstance(stage, Gemm):
             return self._product(stage, place, stored=relay.stored(place))
         assert isinstance(stage, Kernel)
         call = self._call(stage, pointers)
-        return self._operands(call, place, relay, pointers) if run.share == "units" and not call.lanes else call
+        if call.lanes:
+            return call
+        spares, keeps = carried.spared(place)
+        call = replace(call, found=carried.found(place), left=carried.left(place), spares=spares, keeps=keeps)
+        return self._operands(call, place, relay, pointers)
 
     # kernels
 
@@ -196,7 +102,7 @@ class Steps:
         lead, across = max(zip(stage.phases, spans, strict=True), key=lambda both: len(both[0].span))[1]
         return CallView(
             view, arguments, places.length(lead), places.length(across),
-            tuple(f"({_python(first)}, {_python(each)})" for first, each in spans),
+            tuple(f"({python_size(first)}, {python_size(each)})" for first, each in spans),
         )  # fmt: skip
 
     def _operands(self, call: CallView, place: int, relay: Relay, pointers: dict[str, str]) -> CallView:
@@ -208,7 +114,7 @@ class Steps:
                 handed.append(Handed(load.name, self._total(*source[:2], call), source[2]))
             if source is None or source[2]:
                 early.append(load)
-            if relay.untouched(load.ref):
+            if relay.untouched(load.ref) and load.name not in {one.value for one in call.found}:
                 ahead.append(load)
         if any(relay.late(place, load.ref) for load in early):
             return replace(call, handed=tuple(handed))
@@ -241,12 +147,12 @@ class Steps:
         wide = places.length(across)
         matrix = (start, wide, "1") if stage.transposed else (start, "1", wide)
         inner = down if stage.transposed else self._width(stage)
-        code = _tuple(f"({many}, {_python(size)})" for many, size in self._groups(stage))
+        code = python_tuple(f"({many}, {python_size(size)})" for many, size in self._groups(stage))
         sign = " += " if stage.accumulate else " = "
         texts = tuple(equation(self._program, op).replace(" = ", sign, 1) for op in stage.ops)
         return ProductView(
             self._numbers[place], matrix, self._columns(stage), places.rows(stage.out), places.rows(stage.left),
-            stage.accumulate, stored, f"({_python(inner)}, {code})", texts,
+            stage.accumulate, stored, f"({python_size(inner)}, {code})", texts,
         )  # fmt: skip
 
     def _width(self, stage: Gemm) -> Size:
@@ -269,14 +175,3 @@ class Steps:
             rows.append(f"{many} * part_of({width})")
             start += Size.of(many) * size
         return tuple(found)
-
-
-def _python(size: Size) -> str:
-    """A size as Python, from the module's ``sizes``."""
-    return size_code(size, lambda name: f"sizes[{literal(name)}]")
-
-
-def _tuple(items: Iterable[str]) -> str:
-    """A tuple as Python."""
-    found = list(items)
-    return f"({', '.join(found)}{',' if len(found) == 1 else ''})"
