@@ -19,7 +19,23 @@ from symcell.checkpoint.files import File, Place, opened, write
 from symcell.checkpoint.header import LARGEST, Header, difference, fingerprint
 from symcell.language import parse
 
-__all__ = ["LARGEST", "File", "Header", "difference", "fingerprint", "load", "opened", "refuse_others", "save", "write"]
+__all__ = [
+    "LARGEST",
+    "TYPES",
+    "File",
+    "Header",
+    "difference",
+    "fingerprint",
+    "load",
+    "opened",
+    "refuse_others",
+    "save",
+    "write",
+]
+
+
+TYPES = ("F16", "BF16", "F32", "F64")
+"""The types of numbers that a file may have, as safetensors call them."""
 
 
 def save(path: Place, module: ModuleType, params: Mapping[str, Any]) -> None:
@@ -44,7 +60,7 @@ def load(path: Place, module: ModuleType) -> Any:
         refuse_others(file, cell)
         shaped = {**{n: p.shape for n, p in cell.parameters.items()}, **cell.arrays}
         expected = {name: tuple(size.value(file.header.sizes) for size in shape) for name, shape in shaped.items()}
-        return module.Params.from_dict(_own(module, file.read(expected, ("F32", "F64"))), **file.header.sizes)
+        return module.Params.from_dict(_own(module, file.read(expected, TYPES)), **file.header.sizes)
 
 
 def refuse_others(file: File, cell: Cell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,9 +18,13 @@ class NumpyArrays:
     """Tensors of the CPU."""
 
     def array(self, tensor: Tensor) -> Any:
+        if tensor.dtype == torch.bfloat16:
+            return _as_bits(tensor).numpy().view(_bfloat16())
         return tensor.detach().numpy()
 
     def tensor(self, array: Any) -> Tensor:
+        if _is_bfloat16(array):
+            return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
         return torch.from_numpy(array)
 
     def running(self) -> contextlib.AbstractContextManager[None]:
@@ -36,10 +41,14 @@ class CupyArrays:
     def array(self, tensor: Tensor) -> Any:
         import cupy
 
+        if tensor.dtype == torch.bfloat16:
+            return cupy.from_dlpack(_as_bits(tensor)).view(_bfloat16())
         return cupy.from_dlpack(tensor.detach())
 
-    def tensor(self, array: Any) -> Tensor:
-        return torch.as_tensor(array, device=self.device)  # its memory, by __cuda_array_interface__
+    def tensor(self, array: Any) -> Tensor:  # its memory, by __cuda_array_interface__
+        if _is_bfloat16(array):
+            return torch.as_tensor(array.view(np.int16), device=self.device).view(torch.bfloat16)
+        return torch.as_tensor(array, device=self.device)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -61,10 +70,10 @@ class EmulatedArrays:
         self.cupy = cupy
 
     def array(self, tensor: Tensor) -> Any:
-        return self.cupy.asarray(tensor.detach().numpy())
+        return self.cupy.asarray(_NUMPY.array(tensor))
 
     def tensor(self, array: Any) -> Tensor:
-        return torch.from_numpy(array.get())
+        return _NUMPY.tensor(array.get())
 
     def running(self) -> contextlib.AbstractContextManager[None]:
         return _NOTHING
@@ -92,6 +101,27 @@ def arrays_of(kernel: Kernel, device: torch.device) -> Arrays:
             f"the target {target} needs tensors on the CPU, got {device}: make the module with target='auto' or 'cupy'"
         )
     return _NUMPY
+
+
+# bfloat16, which NumPy has from the package ml_dtypes: tensors and arrays meet in the bits, as integers
+
+
+def _as_bits(tensor: Tensor) -> Tensor:
+    return tensor.detach().view(torch.int16)
+
+
+def _is_bfloat16(array: Any) -> bool:
+    return bool(array.dtype.name == "bfloat16")
+
+
+@functools.cache
+def _bfloat16() -> np.dtype[Any]:
+    """NumPy's type. Raises ImportError where it has none."""
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError as error:
+        raise ImportError("tensors of bfloat16 need the package ml_dtypes: pip install ml_dtypes") from error
+    return np.dtype(bfloat16)
 
 
 _ALLOCATOR: Any = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from torch.nn.utils.rnn import PackedSequence
 
 from symcell.cell import Cell
 from symcell.torch import runs
-from symcell.torch.arguments import casts
 from symcell.torch.batches import Batch
 from symcell.torch.calls import Call
 from symcell.torch.kernel import Kernel, kernel_of, states_of
@@ -23,6 +22,14 @@ from symcell.verify.targets import compiler_missing
 
 TARGETS = ("auto", "numpy", "c", "cupy")
 _NO_SCRIPT = "TorchScript cannot hold the cells of symcell: use torch.compile, or torch.export to save a program"
+
+
+class Instance(NamedTuple):
+    """An instance's number, and what it runs over: inputs and given states."""
+
+    number: int
+    inputs: Mapping[str, Tensor]
+    states: Mapping[str, Tensor]
 
 
 class Weights(nn.Module):
@@ -182,42 +189,56 @@ class Weights(nn.Module):
 
     def _run(
         self,
-        number: int,
-        inputs: Mapping[str, Tensor],
-        states: Mapping[str, Tensor],
+        instances: Sequence[Instance],
         batch: Batch,
         shown: tuple[str, ...],
         generator: Any,
         checkpoint: int | str | None = None,
-    ) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """One instance over sequences: the signals that are ``shown``, the output first, and the last states."""
-        weights = self._tensors(number)
-        like = weights[0] if weights else inputs[next(iter(inputs))]
+    ) -> list[tuple[dict[str, Tensor], list[Tensor]]]:
+        """Instances over sequences, at once where their module can: of each the signals that are ``shown``, the output
+        first, and the last states."""
+        names = (*self.cell.parameters, *self.cell.arrays)
+        weights = [dict(zip(names, self._tensors(instance.number), strict=True)) for instance in instances]
+        like = next(iter((*weights[0].values(), *instances[0].inputs.values())))
+        parts = [self._completed(instance, batch, like, generator) for instance in instances]
+        found: list[dict[str, Tensor]] = [{} for _ in parts]
+        last: list[dict[str, Tensor]] = [{} for _ in parts]
+        for name in shown:
+            kernel = self._shown(name, batch, like)
+            calls, tensors = [], []
+            for (number, inputs, states), named in zip(parts, weights, strict=True):
+                calls.append(Call(kernel, self.sizes[number], tuple(states), batch.lengths, checkpoint=checkpoint,
+                                  held=self._helds[number]))  # fmt: skip
+                fixed = [named[p] for p in (*kernel.parameters, *kernel.constants)]
+                tensors.append([*fixed, *(inputs[x].contiguous() for x in kernel.inputs), *states.values()])
+            for place, (y, *ends) in enumerate(runs.in_kind(calls, tensors)):
+                found[place][name] = y
+                last[place] = last[place] or dict(zip(kernel.states, ends, strict=True))
+        return [(ys, self._ended(part.number, ends, batch)) for part, ys, ends in zip(parts, found, last, strict=True)]
+
+    def _completed(self, instance: Instance, batch: Batch, like: Tensor, generator: Any) -> Instance:
+        """With masks among its inputs, and, where states are reset, their starts."""
+        number, inputs, states = instance
         if self._regularized.variant(self.training).masks:
             drawn = self._regularized.masks(self.training, self._shapes[number], batch, like, generator)
             inputs = {**inputs, **drawn}
-        resets = batch.keeps is not None
         if batch.keeps is not None:
             known = self._resettable[self.training]
             inputs = {**inputs, **{name: batch.keeps[lag] for lag, name in known.keeps.items()}}
             states = {**self._begun(number, batch.samples, known.starts), **states}
-        named = dict(zip((*self.cell.parameters, *self.cell.arrays), weights, strict=True))
-        found: dict[str, Tensor] = {}
-        last: dict[str, Tensor] = {}
-        for name in shown:
-            kernel = self._kernels.get((self.training, resets, name, like.device.type))
-            kernel = kernel or self._kernels[self.training, resets, name, "cpu"]  # which says what devices there are
-            call = Call(
-                kernel, self.sizes[number], tuple(states), batch.lengths, checkpoint=checkpoint,
-                held=self._helds[number],
-            )  # fmt: skip
-            tensors = [named[p] for p in (*kernel.parameters, *kernel.constants)]
-            tensors += [inputs[x].contiguous() for x in kernel.inputs]
-            found[name], *ends = _in_kind(call, [*tensors, *states.values()])
-            last = last or dict(zip(kernel.states, ends, strict=True))
+        return Instance(number, inputs, states)
+
+    def _shown(self, name: str, batch: Batch, like: Tensor) -> Kernel:
+        """The kernel that shows a signal on the device of a tensor."""
+        resets = batch.keeps is not None
+        known = self._kernels.get((self.training, resets, name, like.device.type))
+        return known or self._kernels[self.training, resets, name, "cpu"]  # which says what devices there are
+
+    def _ended(self, number: int, last: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
+        """The last states in their order."""
         if batch.keeps is not None:
             last = {name: self._forgotten(number, name, state, batch.keeps) for name, state in last.items()}
-        return found, [last[name] for name in self.states]
+        return [last[name] for name in self.states]
 
     def _forgotten(self, number: int, name: str, state: Tensor, keeps: Mapping[int, Tensor]) -> Tensor:
         """The last steps of a state (k, B, *shape), at their start where they lie behind a reset."""
@@ -286,17 +307,6 @@ _LATER = ("input_size", "hidden_size", "bias", "_main", "_given_name", "_given_s
 def _on_the_host() -> str:
     """The fastest target for tensors of the CPU here."""
     return "numpy" if compiler_missing() else "c"
-
-
-def _in_kind(call: Call, tensors: list[Tensor]) -> list[Tensor]:
-    """A run in float32, or float64 where all are; under autocast, and of half types, its results are of that type."""
-    device = tensors[0].device
-    cast = casts(device) and tensors[0].dtype != torch.float64  # which autocast leaves alone
-    kind = torch.get_autocast_dtype(device.type) if cast else tensors[0].dtype
-    wide = kind if kind in (torch.float32, torch.float64) else torch.float32
-    if {t.dtype for t in tensors} == {wide}:
-        return runs.run(call, tensors) if kind == wide else [t.to(kind) for t in runs.run(call, tensors)]
-    return [t.to(kind) for t in runs.run(call, [t.to(wide) for t in tensors])]
 
 
 def _constant(cell: Cell, name: str, shape: tuple[int, ...], constants: Mapping[str, Any]) -> Tensor:

@@ -66,6 +66,12 @@ class Operands(NamedTuple):
     states: dict[str, Any]
 
     @property
+    def kind(self) -> torch.dtype:
+        """The type of numbers that a module is given; parameters may be of another, under autocast."""
+        found: torch.dtype = next(iter(self.inputs.values())).dtype
+        return found
+
+    @property
     def device(self) -> torch.device:
         found: torch.device = next(iter(self.inputs.values())).device
         return found
@@ -82,26 +88,41 @@ def run(call: Call, tensors: Sequence[Tensor], taped: bool) -> list[Tensor]:
     with arrays.running():
         if not taped and call.lengths is None and next(iter(of.inputs.values())).shape[0] == 1:
             return _step(call, of, arrays)
-        y, last, tape = _forward(call, of, arrays, taped)
-        results = [arrays.tensor(y), *(arrays.tensor(last[name]) for name in call.kernel.states)]
-        return results if tape is None else [*results, *_kept(call, tape, arrays)]
+        return results_of(call, _forward(call, of, arrays, taped), arrays)
+
+
+def results_of(call: Call, found: tuple[Any, dict[str, Any], Any], arrays: Arrays) -> list[Tensor]:
+    """What ``forward`` returned, as tensors."""
+    y, last, tape = found
+    results = [arrays.tensor(y), *(arrays.tensor(last[name]) for name in call.kernel.states)]
+    return results if tape is None else [*results, *_kept(call, tape, arrays)]
 
 
 def _forward(call: Call, of: Operands, arrays: Arrays, taped: bool) -> tuple[Any, dict[str, Any], Any]:
-    params = _params(call, of, arrays, call.kernel.module)
-    options = {} if call.lengths is None else {"lengths": host_integers(call.lengths), "packed": True}
-    if call.checkpoint is not None:
-        options["checkpoint"] = call.checkpoint
     found: tuple[Any, dict[str, Any], Any] = call.kernel.module.forward(
-        params, _arrays(of.inputs, arrays), _arrays(of.states, arrays), keep_tape=taped, **options
+        *arguments_of(call, of, arrays), keep_tape=taped, **options_of(call)
     )
     return found
+
+
+def arguments_of(call: Call, of: Operands, arrays: Arrays) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """What ``forward`` works on: parameters, inputs, states."""
+    params = params_for(call, of, arrays)
+    return params, _arrays(of.inputs, arrays), _arrays(of.states, arrays)
+
+
+def options_of(call: Call) -> dict[str, Any]:
+    """How ``forward`` is to run."""
+    options: dict[str, Any] = {} if call.lengths is None else {"lengths": host_integers(call.lengths), "packed": True}
+    if call.checkpoint is not None:
+        options["checkpoint"] = call.checkpoint
+    return options
 
 
 def _step(call: Call, of: Operands, arrays: Arrays) -> list[Tensor]:
     """A sequence of one step, which needs no tape."""
     x = {name: arrays.array(tensor[0]) for name, tensor in of.inputs.items()}
-    y, last = call.kernel.module.step(_params(call, of, arrays, call.kernel.module), x, _arrays(of.states, arrays))
+    y, last = call.kernel.module.step(params_for(call, of, arrays), x, _arrays(of.states, arrays))
     return [arrays.tensor(y).unsqueeze(0), *(arrays.tensor(last[name]) for name in call.kernel.states)]
 
 
@@ -132,15 +153,17 @@ def params_of(
         )
 
     ordered = [params[place] for place in kernel.places]
-    if constants or not ordered or kernel.emulated:  # an emulated device has copies
+    if constants or not ordered or kernel.emulated or ordered[0].dtype != kind:  # copies, good for this call
         like = next(iter((*ordered, *constants.values())), torch.empty(0, dtype=kind))
         return make(flat_of(ordered) if ordered else like.new_empty(0))
     return held.params(module, ordered, make)
 
 
-def _params(call: Call, of: Operands, arrays: Arrays, module: Any) -> Any:
-    kind = next(iter(of.inputs.values())).dtype
-    return params_of(call.kernel, module, call.sizes, call.held, of.params, of.constants, arrays, kind)
+def params_for(call: Call, of: Operands, arrays: Arrays, module: Any = None) -> Any:
+    """A call's parameters as a module has them: as the kernel's own has, where none is named."""
+    kernel = call.kernel
+    module = module or kernel.module
+    return params_of(kernel, module, call.sizes, call.held, of.params, of.constants, arrays, of.kind)
 
 
 def _arrays(tensors: Mapping[str, Tensor], arrays: Arrays) -> dict[str, Any]:
@@ -162,7 +185,7 @@ def _kept(call: Call, tape: Any, arrays: Arrays) -> list[Tensor]:
     return [arrays.tensor(array) for array, name in found if name is None]
 
 
-def _tape(call: Call, of: Operands, kept: Sequence[Tensor], arrays: Arrays, params: Any) -> Any:
+def tape_of(call: Call, of: Operands, kept: Sequence[Tensor], arrays: Arrays, params: Any) -> Any:
     """The tape again."""
     module = call.kernel.module
     pack = _packing(call, of)
@@ -217,12 +240,15 @@ def back(
     of = call.split(tensors)
     arrays = arrays_of(call.kernel, of.device)
     with arrays.running():
-        params = _params(call, of, arrays, call.kernel.module)
-        tape = _tape(call, of, kept, arrays, params) if kept else _forward(call, of, arrays, True)[2]
-        grads = call.kernel.module.backward(
-            params, tape, _array(dy, arrays), _given(call, dlast, arrays), need_x=need_inputs
-        )
-        return _gradients(call, grads, arrays)
+        params = params_for(call, of, arrays)
+        tape = tape_of(call, of, kept, arrays, params) if kept else _forward(call, of, arrays, True)[2]
+        grads = call.kernel.module.backward(params, tape, *seeds_of(call, dy, dlast, arrays), need_x=need_inputs)
+        return gradients_of(call, grads, tensors, arrays)
+
+
+def seeds_of(call: Call, dy: Tensor | None, dlast: Sequence[Tensor | None], arrays: Arrays) -> tuple[Any, Any]:
+    """What ``backward`` starts from."""
+    return _array(dy, arrays), _given(call, dlast, arrays)
 
 
 def _array(tensor: Tensor | None, arrays: Arrays) -> Any:
@@ -234,7 +260,8 @@ def _given(call: Call, last: Sequence[Tensor | None], arrays: Arrays) -> dict[st
     return {name: _array(tensor, arrays) for name, tensor in found if tensor is not None}
 
 
-def _gradients(call: Call, grads: Any, arrays: Arrays) -> list[Tensor | None]:
+def gradients_of(call: Call, grads: Any, tensors: Sequence[Tensor], arrays: Arrays) -> list[Tensor | None]:
+    """By the call's tensors, each of the type of that."""
     kernel = call.kernel
     names, by_input, params = kernel.inputs, grads.x, grads.params
     if len(names) == 1 or by_input is None:
@@ -243,7 +270,10 @@ def _gradients(call: Call, grads: Any, arrays: Arrays) -> list[Tensor | None]:
     found += [None for _ in kernel.constants]
     found += [by_input[name] for name in names]
     found += [grads.state[name] for name in call.states]
-    return [None if array is None else arrays.tensor(array) for array in found]
+    return [
+        None if array is None else arrays.tensor(array).to(tensor.dtype)
+        for array, tensor in zip(found, tensors, strict=True)
+    ]
 
 
 # tangents and second derivatives
@@ -274,25 +304,25 @@ def second(
     module = call.kernel.twice
     with arrays.running():
         _, _, y_dot, last_dot, tape = _jvp(call, of, dots, arrays, True)
-        params = _params(call, of, arrays, call.kernel.twice)
+        params = params_for(call, of, arrays, call.kernel.twice)
         grads = module.second(params, tape, _array(dy, arrays), _given(call, dlast, arrays))
         found = [arrays.tensor(y_dot), *(arrays.tensor(last_dot[name]) for name in call.kernel.states)]
-        return [*found, *_gradients(call, grads, arrays)]
+        return [*found, *gradients_of(call, grads, tensors, arrays)]
 
 
 def _jvp(call: Call, of: Operands, dots: Sequence[Tensor | None], arrays: Arrays, taped: bool) -> Any:
     by = call.split(dots)
     options = {} if call.lengths is None else {"lengths": host_integers(call.lengths), "packed": True}
     return call.kernel.twice.jvp(
-        _params(call, of, arrays, call.kernel.twice), _arrays(of.inputs, arrays), _arrays(of.states, arrays),
-        params_dot=_dots(dict(zip(call.kernel.parameters, by.params, strict=True)), arrays),
+        params_for(call, of, arrays, call.kernel.twice), _arrays(of.inputs, arrays), _arrays(of.states, arrays),
+        params_dot=_dots(dict(zip(call.kernel.parameters, by.params, strict=True)), of.kind, arrays),
         x_dot=_all_or_none(by.inputs, of.inputs, arrays),
-        state_dot=_dots(by.states, arrays), keep_tape=taped, **options,
+        state_dot=_dots(by.states, of.kind, arrays), keep_tape=taped, **options,
     )  # fmt: skip
 
 
-def _dots(dots: Mapping[str, Tensor | None], arrays: Arrays) -> dict[str, Any]:
-    return {name: _array(dot, arrays) for name, dot in dots.items() if dot is not None}
+def _dots(dots: Mapping[str, Tensor | None], kind: torch.dtype, arrays: Arrays) -> dict[str, Any]:
+    return {name: _array(dot.to(kind), arrays) for name, dot in dots.items() if dot is not None}
 
 
 def _all_or_none(dots: Mapping[str, Tensor | None], inputs: Mapping[str, Tensor], arrays: Arrays) -> Any:

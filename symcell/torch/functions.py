@@ -47,7 +47,7 @@ class Run(Function):
         dresults = grads[: call.results]
         if all(grad is None for grad in dresults):
             return (None, *(None for _ in tensors))
-        need = _wanted(call, ctx.needs_input_grad[1:])
+        need = wanted(call, ctx.needs_input_grad[1:])
         if torch.is_grad_enabled():
             return None, *Backward.apply(call, need, *tensors, *dresults, *tape)
         return None, *_engine(call).back(call, tensors, tape, dresults[0], dresults[1:], need)
@@ -198,7 +198,7 @@ def _needed(ctx: Any, grads: Sequence[Maybe]) -> tuple[Maybe, ...]:
     return tuple(grad if need else None for grad, need in zip(grads, ctx.needs_input_grad, strict=True))
 
 
-def _wanted(call: Call, needed: Sequence[bool]) -> bool:
+def wanted(call: Call, needed: Sequence[bool]) -> bool:
     """Whether any gradient by an input is needed."""
     return any(call.split(needed).inputs.values())
 

@@ -105,9 +105,10 @@ class Kernel:
     def tape_arrays(
         self, rows: int, batch: int, sizes: Sizes, dtype: torch.dtype
     ) -> list[tuple[tuple[int, int], torch.dtype]]:
-        """Shape and type of what a tape of so many rows holds besides inputs."""
+        """Shape and type of what a tape of so many rows holds besides inputs, for numbers of a type."""
+        kinds = {"bool": torch.bool, "stored": dtype, "real": computed_in(dtype)}
         return [
-            ((rows + b.depth * batch, b.width.value(sizes)), torch.bool if b.storage == "bool" else dtype)
+            ((rows + b.depth * batch, b.width.value(sizes)), kinds[b.storage])
             for b, whose in zip(self._taped(), self.tape_inputs(), strict=True)
             if whose is None
         ]
@@ -115,6 +116,11 @@ class Kernel:
     def _taped(self) -> list[Buffer]:
         forward = self.plan.forward
         return [forward.buffers[name] for name in forward.tape]
+
+
+def computed_in(dtype: torch.dtype) -> torch.dtype:
+    """The type of numbers in which a module computes with those of a type."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 def _as_pytorch(own: Callable[[], int]) -> Callable[[], int]:

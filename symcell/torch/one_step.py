@@ -12,7 +12,7 @@ from symcell.cell import Cell
 from symcell.language import as_cell
 from symcell.torch import quick
 from symcell.torch.arguments import check_options, states_of, step_of
-from symcell.torch.base import Weights
+from symcell.torch.base import Instance, Weights
 from symcell.torch.masks import Rates
 from symcell.torch.sizes import main_input, named_sizes
 from symcell.transforms import without_biases
@@ -62,7 +62,7 @@ class RecurrentCell(Weights):
         wanted = {name: self._state_shape(name, batch.samples) for name in self.states}
         given = states_of(self.states, hx, wanted, axes, batch, like, ValueError)
         generator = self._generator(seed, like.device)
-        ys, last = self._run(0, batch.inputs, given, batch, (self._output,), generator)
+        ((ys, last),) = self._run([Instance(0, batch.inputs, given)], batch, (self._output,), generator)
         y = ys[self._output][0]
         if not batch.single:
             return self._returned(y, last)

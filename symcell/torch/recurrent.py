@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from symcell.cell import Cell
 from symcell.language import as_cell
 from symcell.torch import quick
 from symcell.torch.arguments import batch_of, check_checkpoint, check_options, states_of, step_of
-from symcell.torch.base import Weights
+from symcell.torch.base import Instance, Weights
 from symcell.torch.batches import Batch, reset_batch
 from symcell.torch.converting import Converted
 from symcell.torch.masks import Rates
@@ -109,7 +109,7 @@ class Recurrent(Converted, Weights):
         rows, ends, every = batch.inputs[self._main], [], {}
         for layer in range(self.num_layers):
             shown = (self._output, *self._others(all_states and layer == self.num_layers - 1))
-            found = [self._sweep(k, rows, batch, given, shown, generator) for k in self._numbers(layer)]
+            found = self._sweep(self._numbers(layer), rows, batch, given, shown, generator)
             ends += [last for _, last in found]
             every = {name: _side_by_side([ys[name] for ys, _ in found]) for name in shown}
             rows = every[self._output]
@@ -135,32 +135,39 @@ class Recurrent(Converted, Weights):
         generator = self._generator(seed, like.device)
         rows, ends = batch.inputs[self._main], []
         for layer in range(self.num_layers):
-            ys, last = self._sweep(layer, rows, batch, given, (self._output,), generator)
+            ((ys, last),) = self._sweep([layer], rows, batch, given, (self._output,), generator)
             ends.append(last)
             rows = ys[self._output]
             if self.dropout and layer < self.num_layers - 1:
                 rows = functional.dropout(rows, self.dropout, self.training)
         return batch.returned(rows), self._final(ends, batch)
 
-    # one layer in one direction
+    # one layer
 
     def _sweep(
         self,
-        number: int,
+        numbers: Iterable[int],
         rows: Tensor,
         batch: Batch,
         given: Mapping[str, Tensor],
         shown: tuple[str, ...],
         generator: Any,
-    ) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """What an instance shows, and its last states."""
-        backwards = self.bidirectional and number % 2 == 1
-        inputs = {**batch.inputs, self._main: rows}
-        if backwards:
-            inputs = {name: batch.reversed(x) for name, x in inputs.items()}
-        states = {name: state[number] for name, state in given.items()}
-        ys, last = self._run(number, inputs, states, batch, shown, generator, self.checkpoint)
-        return {name: batch.reversed(y) for name, y in ys.items()} if backwards else ys, last
+    ) -> list[tuple[dict[str, Tensor], list[Tensor]]]:
+        """What each instance of a layer shows, and its last states."""
+        whole = {**batch.inputs, self._main: rows}
+        instances = []
+        for number in numbers:
+            inputs = {name: batch.reversed(x) for name, x in whole.items()} if self._is_turned(number) else whole
+            instances.append(Instance(number, inputs, {name: state[number] for name, state in given.items()}))
+        found = self._run(instances, batch, shown, generator, self.checkpoint)
+        return [
+            ({name: batch.reversed(y) for name, y in ys.items()} if self._is_turned(number) else ys, last)
+            for (number, _, _), (ys, last) in zip(instances, found, strict=True)
+        ]
+
+    def _is_turned(self, number: int) -> bool:
+        """Whether an instance runs from the last step to the first."""
+        return self.bidirectional and number % 2 == 1
 
     def _numbers(self, layer: int) -> range:
         """The instances of a layer: one for each direction."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from symcell.cell import Cell
-from symcell.checkpoint import LARGEST, File, Header, opened, refuse_others, write
+from symcell.checkpoint import LARGEST, TYPES, File, Header, opened, refuse_others, write
 from symcell.language import as_cell
 from symcell.torch.arguments import probability
 from symcell.torch.recurrent import Recurrent
@@ -22,8 +22,6 @@ from symcell.transforms import without_biases
 _ARGUMENTS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional",
               "checkpoint", "zoneout", "recurrent_dropout")  # fmt: skip
 """What is kept of how a module was made; where it runs is for the one who loads it to say."""
-
-_TYPES = ("F16", "BF16", "F32", "F64")
 
 
 def save(path: str | os.PathLike[str], module: Recurrent) -> None:
@@ -55,7 +53,7 @@ def load(
         arguments = _arguments(file)
         with _naming(path):
             expected = _expected(file, arguments)
-        tensors = file.read(expected, _TYPES)
+        tensors = file.read(expected, TYPES)
         kind = next(iter(tensors.values()), torch.empty(0)).dtype
         with _naming(path):
             made = _made(file, arguments, tensors, {"device": device, "dtype": kind, "target": target})

@@ -10,13 +10,13 @@ from typing import TypeVar
 import numpy as np
 
 from symcell.pipeline import graphs, plan as plan_of
-from symcell.verify import differences, programs, pytorch, second, torch_cells
+from symcell.verify import differences, halves, programs, pytorch, second, torch_cells
 from symcell.verify.case import Array, Case, Result, each_alone
 from symcell.verify.cases import KINDS, Kind, case_where
 from symcell.verify.reference import reference
 from symcell.verify.report import CellReport, Column, Row
 from symcell.verify.targets import Target, run
-from symcell.verify.tolerances import FLOAT32_ULP, TOLERANCES, error, largest, real, scale_of
+from symcell.verify.tolerances import TOLERANCES, error, largest, real, scale_of
 from symcell.verify.trial import Subject
 
 _T = TypeVar("_T")
@@ -24,16 +24,16 @@ _T = TypeVar("_T")
 DERIVED = Column("the derived adjoint and the complex step, 50 digits", ("adjoint", "–step"), "derived")
 
 
-def verify_cell(subject: Subject, seed: int = 0) -> CellReport:
-    """Ask every witness about one cell; ``seed``: of the random numbers."""
-    return _Verifier(subject, seed).report()
+def verify_cell(subject: Subject, seed: int = 0, dtypes: tuple[str, ...] = ()) -> CellReport:
+    """Ask every witness about one cell; ``seed``: of the random numbers; ``dtypes``: of 16 bits, which are tried."""
+    return _Verifier(subject, seed, dtypes).report()
 
 
 class _Verifier:
     """Collects the worst error per tensor and column over all cases."""
 
-    def __init__(self, subject: Subject, seed: int) -> None:
-        self.subject, self.seed = subject, seed
+    def __init__(self, subject: Subject, seed: int, dtypes: tuple[str, ...]) -> None:
+        self.subject, self.seed, self.dtypes = subject, seed, dtypes
         self.cell = cell = subject.cell
         self.errors: dict[str, dict[str, float]] = {}
         self.problems: dict[str, None] = {}
@@ -58,13 +58,18 @@ class _Verifier:
             t.name: Column(f"{t.title}, second derivatives, and differences of gradients", (t.name, "2nd"), "second")
             for t in (self.targets if subject.order == 2 else ())
         }
-        self.columns = (*own, *self.programs.values(), *self._apart(), DERIVED, self.step, self.central, self.torch,
-                        *self.second.values())  # fmt: skip
+        narrow = (c for d in dtypes for c in (*(_column(t, d) for t in self.targets), *self._apart(d)))
+        self.columns = (*own, *narrow, *self.programs.values(), *self._apart(), DERIVED, self.step, self.central,
+                        self.torch, *self.second.values())  # fmt: skip
 
-    def _apart(self) -> tuple[Column, ...]:
+    def _apart(self, dtype: str = "float64") -> tuple[Column, ...]:
+        """Targets against the first."""
         first, *others = self.targets
-        heads = {t.name: (t.name, f"–{first.name}") for t in others}
-        return tuple(Column(f"{t.title} and {first.title}", heads[t.name], "apart", t.missing) for t in others)
+        if dtype == "float64":
+            heads = {t.name: (t.name, f"–{first.name}") for t in others}
+            return tuple(Column(f"{t.title} and {first.title}", heads[t.name], "apart", t.missing) for t in others)
+        heads = {t.name: (f"{t.name}–{first.name}", _short(dtype)) for t in others}
+        return tuple(Column(f"{t.title} and {first.title}, {dtype}", heads[t.name], dtype, t.missing) for t in others)
 
     def report(self) -> CellReport:
         for target in (t for t in self.targets if not t.missing):
@@ -118,11 +123,29 @@ class _Verifier:
         for column, target in zip(self._apart(), self.targets[1:], strict=True):
             if target.name in float64:
                 self.compare(column, float64[target.name], first.tensors(), exact)
+        for dtype in self.dtypes:
+            self.half(kind, halves.rounded(case, dtype), dtype)
         self.torched(kind, case, first, exact)
         if kind.lengths is None:
             self.tried(f"differences, {kind.title}", partial(self.stepped, kind, case, first, exact))
         for name, column in self.second.items() if kind.given else ():
             self.tried(f"second derivatives, {kind.title}", partial(self.twice, column, self.modules[name], case))
+
+    def half(self, kind: Kind, case: Case, dtype: str) -> None:
+        """Every target in 16 bits, against the reference at the same numbers and against the first."""
+        exact = reference(self.cell, case, graph=self.graph, derived=self.adjoint)
+        wanted = {name: real(value) for name, value in exact.tensors().items()}
+        results: dict[str, Result] = {}
+        for target in (t for t in self.targets if t.name in self.modules):
+            module = self.modules[target.name]
+            found = self.tried(f"{target.title} {dtype}, {kind.title}", partial(run, module, case, dtype))
+            if found is not None:
+                self.compare(_column(target, dtype), found, wanted, exact)
+                results[target.name] = found
+        first = results.pop(self.targets[0].name, None)
+        for column, target in zip(self._apart(dtype), self.targets[1:], strict=True):
+            if first is not None and target.name in results:
+                self.compare(column, results[target.name], first.tensors(), exact)
 
     def defined(self, case: Case) -> bool:
         """Whether all is finite and of a size that float32 can square and exponentiate; keeps the reference."""
@@ -132,7 +155,7 @@ class _Verifier:
 
     def note(self, column: Column, tensor: str, value: float) -> None:
         if column.tolerance.unit == "ulp":
-            value = value / FLOAT32_ULP
+            value = value / column.tolerance.spacing
         errors = self.errors.setdefault(tensor, {})
         errors[column.title] = max(value, errors.get(column.title, 0.0))
 
@@ -141,7 +164,8 @@ class _Verifier:
         for group, values in ((exact.values(), found.values()), (exact.gradients(), found.gradients())):
             reals = {name: real(v) for name, v in group.items()}
             for name in reals:
-                self.note(column, name, error(values.get(name), wanted.get(name), scale_of(reals[name], reals)))
+                scale = scale_of(reals[name], reals, column.tolerance.small)
+                self.note(column, name, error(values.get(name), wanted.get(name), scale))
             for name in values.keys() - reals.keys():
                 self.note(column, name, float("inf"))
 
@@ -186,5 +210,8 @@ class _Verifier:
 
 
 def _column(target: Target, dtype: str) -> Column:
-    short = dtype.replace("float", "f") + (" ULP" if TOLERANCES[dtype].unit == "ulp" else "")
-    return Column(f"{target.title} {dtype} and the reference", (target.name, short), dtype, target.missing)
+    return Column(f"{target.title} {dtype} and the reference", (target.name, _short(dtype)), dtype, target.missing)
+
+
+def _short(dtype: str) -> str:
+    return dtype.replace("float", "f") + (" ULP" if TOLERANCES[dtype].unit == "ulp" else "")

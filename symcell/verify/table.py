@@ -95,7 +95,7 @@ def _legend(report: Report) -> list[RenderableType]:
         passes = f"at most {column.tolerance.text()}: {column.tolerance.reason}"
         said = f"left out: {column.missing}" if column.missing else passes
         table.add_row(Text(name, style="dim"), Text(f"{column.title}\n{said}", style="dim"))
-    heading = "Each number is the largest difference over the tensor's largest entry; ULP are those of float32."
+    heading = "Each number is the largest difference over the tensor's largest entry; ULP are those of the type."
     return [Text(heading, style="dim"), Text(), table]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from symcell.cell import Cell
 from symcell.pipeline import compile
 from symcell.verify.case import Array, Case, Result
+from symcell.verify.halves import number_type
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def emulator_missing() -> str | None:
 
 def to_device(module: types.ModuleType, array: Array, dtype: Any = None) -> Array:
     """A NumPy array as one of the module's."""
-    array = np.asarray(array, dtype)
+    array = np.asarray(array, None if dtype is None else number_type(dtype))
     return module.cp.asarray(array) if hasattr(module, "cp") else array
 
 
