@@ -30,7 +30,7 @@ import from_checkout
 import gpu_cases
 import gpu_machine
 from gpu_cases import Case
-from gpu_contenders import STRATEGIES, Contender, contenders_of
+from gpu_contenders import PRECISIONS, STRATEGIES, Contender, contenders_of
 from gpu_kernels import CUDA, OPTIONS
 from gpu_measure import Row, built, compiled, compiled_elsewhere, measured, why
 from gpu_report import failures, file_of, record, table
@@ -84,8 +84,14 @@ def tests(seconds: float) -> dict[str, Any]:
 
 
 @cache
-def _contenders(cell: str, loop: bool, strategies: tuple[str, ...], dtypes: tuple[str, ...]) -> list[Contender]:
-    return contenders_of(symcell.load(cell), loop=loop, strategies=strategies, dtypes=dtypes)
+def _contenders(cell: str, loop: bool, ways: tuple[tuple[str, str], ...]) -> list[Contender]:
+    return contenders_of(symcell.load(cell), loop=loop, ways=ways)
+
+
+def several(case: Case, asked: argparse.Namespace) -> list[Contender]:
+    """Who is measured at a case."""
+    own = tuple(product(asked.strategy or ("auto",), asked.dtype or ("float32",)))
+    return _contenders(case.cell, case.loop, own if asked.strategy or asked.dtype else case.ways)
 
 
 def chosen(asked: argparse.Namespace) -> tuple[Case, ...]:
@@ -103,10 +109,9 @@ def dry_run(cases: Sequence[Case], asked: argparse.Namespace) -> int:
 
     wrong = 0
     for case in cases:
-        several = _contenders(case.cell, case.loop, asked.strategy or case.strategies, asked.dtype)
-        for contender in several:
+        for contender in several(case, asked):
             built(case, contender)
-        say(f"{case}: {', '.join(c.name for c in several)}")
+        say(f"{case}: {', '.join(c.name for c in several(case, asked))}")
     missing = nvrtc.unavailable()
     sources = {"parts of a step": CUDA}
     for name in () if missing else dict.fromkeys(case.cell for case in cases):
@@ -152,8 +157,7 @@ def measure_all(cases: Sequence[Case], asked: argparse.Namespace, results: Resul
             continue
         start = time.monotonic()
         try:
-            several = _contenders(case.cell, case.loop, asked.strategy or case.strategies, asked.dtype)
-            results.rows.append(measured(case, several, pace))
+            results.rows.append(measured(case, several(case, asked), pace))
         except Exception as problem:
             results.rows.append(Row(case, failed={"case": why(problem)}))
         results.write()
@@ -192,8 +196,9 @@ def options() -> argparse.ArgumentParser:
     add("--inputs", "-D", type=int, help="inputs D (default: as many as units)")
     add("--loop", action="store_true", help="in such a grid, a PyTorch loop too")
     add("--strategy", action="append", choices=STRATEGIES,
-        help="how modules run their loop (default: auto, and plain in a few cases)")  # fmt: skip
-    add("--dtype", action="append", help="of symcell's numbers (default: float32)")
+        help="how modules run their loop (default: auto, and all of them in a few cases)")  # fmt: skip
+    add("--dtype", action="append", choices=PRECISIONS,
+        help="of symcell's numbers (default: float32, float16; tf32, bfloat16 too in a few cases)")  # fmt: skip
     add("--out", type=Path, default=RESULTS, help="the directory to write to")
     add("--compiled", nargs=5, metavar=("CELL", "T", "B", "D", "H"), help=argparse.SUPPRESS)
     return parser
@@ -202,7 +207,7 @@ def options() -> argparse.ArgumentParser:
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     asked = options().parse_args(arguments)
     asked.strategy = tuple(asked.strategy or ())
-    asked.dtype = tuple(asked.dtype or ("float32",))
+    asked.dtype = tuple(asked.dtype or ())
     asked.seconds = asked.seconds or (QUICK_SECONDS if asked.quick else SECONDS)
     if asked.quick:
         asked.tests = False

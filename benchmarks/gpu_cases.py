@@ -9,11 +9,15 @@ from itertools import product
 import symcell
 from symcell.bench.work import Work, sized
 
+LARGE = 2048
+"""Units from which on launches are measured beside graphs of them: not all sizes fit on chip."""
+
 
 @dataclass(frozen=True)
 class Case:
     """A cell over ``steps`` T of ``batch`` B samples, with D inputs and H units. ``loop``: beside a PyTorch loop too,
-    which takes a launch for every operation of every step; ``plain``: symcell's own by launches too."""
+    which takes a launch for every operation of every step; ``closely``: symcell's own by every strategy and in every
+    precision, as are those of LARGE by launches and graphs."""
 
     cell: str
     steps: int
@@ -21,12 +25,16 @@ class Case:
     inputs: int
     hidden: int
     loop: bool = False
-    plain: bool = False
+    closely: bool = False
 
     @property
-    def strategies(self) -> tuple[str, ...]:
-        """How symcell's modules run, where nothing else is asked for."""
-        return ("auto", "plain") if self.plain else ("auto",)
+    def ways(self) -> tuple[tuple[str, str], ...]:
+        """How symcell's modules run where nothing else is asked for: strategies and precisions."""
+        if not (self.closely or self.hidden >= LARGE):
+            return ("auto", "float32"), ("auto", "float16")
+        several = ("auto", "plain", "graph", *(("persistent",) if self.closely else ()))
+        more = ("tf32", "float16", "bfloat16") if self.closely else ("float16",)
+        return (*((strategy, "float32") for strategy in several), *(("auto", precision) for precision in more))
 
     def __str__(self) -> str:
         return f"{self.cell} T={self.steps} B={self.batch} D={self.inputs} H={self.hidden}"
@@ -37,21 +45,21 @@ class Case:
         return Work(cell, self.steps, self.batch, sized(cell, self.inputs, self.hidden))
 
 
-def square(cell: str, steps: int, batch: int, units: int, *, loop: bool = False, plain: bool = False) -> Case:
+def square(cell: str, steps: int, batch: int, units: int, *, loop: bool = False, closely: bool = False) -> Case:
     """As many inputs as units."""
-    return Case(cell, steps, batch, units, units, loop, plain)
+    return Case(cell, steps, batch, units, units, loop, closely)
 
 
 BATCHES = (1, 16, 64, 256)
 UNITS = (128, 256, 512, 768, 1024, 2048)
 FIRST = (
     square("lstm", 256, 16, 128, loop=True),
-    square("lstm", 256, 16, 512, loop=True, plain=True),
+    square("lstm", 256, 16, 512, loop=True, closely=True),
     square("lstm", 256, 1, 1024),
     square("lstm", 256, 16, 1024),
-    square("lstm", 256, 64, 1024, plain=True),
+    square("lstm", 256, 64, 1024, closely=True),
     square("lstm", 1024, 16, 768),
-    square("gru", 256, 16, 512, loop=True, plain=True),
+    square("gru", 256, 16, 512, loop=True, closely=True),
     square("gru", 256, 16, 1024),
     square("rnn", 256, 16, 512, loop=True),
 )
@@ -68,7 +76,7 @@ COMPILED = square("lstm", 256, 16, 512)
 """Where torch.compile is tried: it takes long."""
 QUICK = (
     square("lstm", 64, 16, 128, loop=True),
-    square("lstm", 256, 16, 512, plain=True),
+    square("lstm", 256, 16, 512, closely=True),
     square("gru", 256, 16, 512),
     square("layernorm_lstm", 64, 16, 128, loop=True),
     square("mlstm", 64, 8, 64, loop=True),

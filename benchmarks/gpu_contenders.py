@@ -18,15 +18,18 @@ from symcell.verify.torch_loop import Loop
 Tensor = Any
 
 STRATEGIES: Mapping[str, Mapping[str, Any]] = {
-    name: {"strategy": name} for name in ("auto", "plain", "block", "persistent")
+    name: {"strategy": name} for name in ("auto", "plain", "block", "persistent", "graph")
 }
 """How an emitted CuPy module may run its loop over time, each with the options of :func:`symcell.compile`: the one
 place that says which there are. plain: a launch for every stage of every step; block, persistent: one launch for all of
-them, blocks alone with their samples or sharing units; auto: which of these the module takes by itself."""
+them, blocks alone with their samples or sharing units; graph: launches of such blocks, many at once; auto: which of
+these the module takes by itself."""
 
-TYPES = {"float32": (("float32", False), ("tf32", True)), "float16": (("float16", False),),
-         "bfloat16": (("bfloat16", False),)}  # fmt: skip
-"""Of torch.nn: the type of number, and how it is measured in it: what that is called, and whether with TF32."""
+PRECISIONS = {"float32": ("float32", False), "tf32": ("float32", True), "float16": ("float16", False),
+              "bfloat16": ("bfloat16", False), "float64": ("float64", False)}  # fmt: skip
+"""By what it is called: the type of number, and whether products may round it to TF32."""
+CUDNN = ("float32", "tf32", "float16", "bfloat16")
+"""The precisions in which torch.nn is measured."""
 
 LOOP, COMPILED = "torch loop", "torch.compile"
 
@@ -77,39 +80,40 @@ def given(work: Work, place: str = "cuda") -> Given:
 
 
 def contenders_of(
-    cell: Cell, *, loop: bool, strategies: Sequence[str] = ("auto",), dtypes: Sequence[str] = ("float32",)
+    cell: Cell, *, loop: bool, ways: Sequence[tuple[str, str]] = (("auto", "float32"),)
 ) -> list[Contender]:
-    """All for a cell: each of ``strategies`` in each of ``dtypes``, then PyTorch's."""
+    """All for a cell: symcell's by each of ``ways``, a strategy and a precision, then PyTorch's."""
     found = [
-        Contender(emitted_name(strategy, dtype), functools.partial(emitted, strategy=strategy, dtype=dtype))
-        for strategy in strategies
-        for dtype in dtypes
+        Contender(emitted_name(*way), functools.partial(emitted, strategy=way[0], precision=way[1])) for way in ways
     ]
     if torch_cells.recognise(cell):
+        kinds = {name: PRECISIONS[name] for name in CUDNN}
         found += [
             Contender(f"torch.nn {name}", functools.partial(torch_module, dtype=dtype, tf32=tf32))
-            for dtype, several in TYPES.items()
-            for name, tf32 in several
+            for name, (dtype, tf32) in kinds.items()
         ]
     return [*found, *([Contender(LOOP, torch_loop)] if loop else [])]
 
 
-def emitted_name(strategy: str, dtype: str) -> str:
-    return f"symcell {strategy} {dtype}"
+def emitted_name(strategy: str, precision: str) -> str:
+    return f"symcell {strategy} {precision}"
 
 
-@functools.lru_cache(maxsize=16)
-def module(cell: Cell, strategy: str) -> types.ModuleType:
+@functools.lru_cache(maxsize=32)
+def module(cell: Cell, strategy: str, tf32: bool = False) -> types.ModuleType:
     """The CuPy module of a cell. Raises what ``symcell.compile`` raises."""
-    return symcell.compile(cell, target="cupy", **STRATEGIES[strategy])
+    made = symcell.compile(cell, target="cupy", **STRATEGIES[strategy])
+    made.TF32 = tf32  # type: ignore[attr-defined]
+    return made
 
 
-def emitted(work: Work, given: Given, *, strategy: str, dtype: str) -> Runs:
+def emitted(work: Work, given: Given, *, strategy: str, precision: str) -> Runs:
     """A CuPy module; it shares the inputs' memory with PyTorch where the types allow."""
     import cupy as cp
     import torch
 
-    made = module(work.cell, strategy)
+    dtype, tf32 = PRECISIONS[precision]
+    made = module(work.cell, strategy, tf32)
     send = functools.partial(_cupy, kind=getattr(torch, dtype))
     params = made.init_params(dtype=dtype, **work.sizes, **{k: send(v) for k, v in given.arrays.items()})
     for name, value in given.params.items():

@@ -45,9 +45,10 @@ def _strategy(context: click.Context, param: click.Parameter, value: str) -> str
 @click.option("--device", metavar="NAME", default="h100", callback=_device, help="a100, h100, ... (default: h100).")
 @click.option("--sizes", metavar="T=N,B=N,...", multiple=True, callback=arguments.comma_sizes,
               help="Steps T, samples B and the cell's sizes (default: 256, 16 and 256).")  # fmt: skip
-@click.option("--dtype", metavar="NAME", default="float32", callback=_dtype, help="float32 or float64.")
+@click.option("--dtype", metavar="NAME", default="float32", callback=_dtype,
+              help="float16, bfloat16, float32 or float64.")  # fmt: skip
 @click.option("--strategy", metavar="NAME", default="auto", callback=_strategy,
-              help="auto, plain, block or persistent: the module's STRATEGY.")  # fmt: skip
+              help="auto, plain, block, persistent or graph: the module's STRATEGY.")  # fmt: skip
 def plan(cell: str, device: str, sizes: dict[str, int], dtype: str, strategy: str) -> None:
     """Say how a cell's CuPy module would run its loop over time on a GPU, and how long that takes.
 

@@ -8,15 +8,32 @@ from symcell.cli import arguments
 from symcell.cli.terminal import print_json, print_rich, progress, width
 
 
+def _dtypes(context: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        from symcell.verify.halves import HALVES  # takes a second, which completion has not
+
+        if value not in HALVES:
+            raise click.BadParameter(f"{value!r} is none of {', '.join(HALVES)}", context, param)
+    return values
+
+
 @click.command()
 @arguments.cells
 @arguments.targets
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random numbers.")
+@click.option("--dtype", "dtypes", metavar="NAME", multiple=True, callback=_dtypes,
+              help="float16 or bfloat16, to be tried too; may be repeated.")  # fmt: skip
 @click.option("--legend", is_flag=True, help="Say what each column compares, and what passes.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing of what is right.")
 @arguments.json
 def verify(
-    cells: tuple[str, ...], targets: tuple[str, ...], seed: int, legend: bool, quiet: bool, as_json: bool
+    cells: tuple[str, ...],
+    targets: tuple[str, ...],
+    seed: int,
+    dtypes: tuple[str, ...],
+    legend: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Check emitted kernels against the derived formulas.
 
@@ -35,7 +52,7 @@ def verify(
             advance(name.partition(" ")[0], started, len(found))
             started += 1
 
-        report = verify_(found, targets=targets, seed=seed, progress=tell)
+        report = verify_(found, targets=targets, seed=seed, dtypes=dtypes, progress=tell)
     if as_json:
         print_json(report.data())
     elif not quiet:

@@ -14,9 +14,10 @@ from typing import Any
 
 from symcell import emulate
 
-STRATEGIES = ("plain", "block", "persistent")
+STRATEGIES = ("plain", "block", "persistent", "graph")
 """How a loop over time may run."""
-WAITS = {"": "that never wait", "cluster": "that wait in a cluster", "grid": "that wait at a barrier of the grid"}
+WAITS = {"": "that never wait", "cluster": "that wait in a cluster", "grid": "that wait at a barrier of the grid",
+         "graph": "that a graph launches from meeting to meeting"}  # fmt: skip
 """Blocks, by the module's word for how they wait for each other."""
 
 
@@ -59,27 +60,37 @@ def loaded(source: str, name: str, device: emulate.Device) -> types.ModuleType:
     return emulate.load(source, name, device=device)
 
 
-def loops(module: types.ModuleType, role: str, sizes: Mapping[str, int], batch: int, itemsize: int) -> list[Loop]:
-    """The loops of one program of a loaded module, for ``batch`` B samples in numbers of ``itemsize`` bytes."""
+def loops(module: types.ModuleType, role: str, sizes: Mapping[str, int], batch: int, dtype: str) -> list[Loop]:
+    """The loops of one program of a loaded module, for ``batch`` B samples in a type of numbers."""
     names = [name for name in getattr(module, "STEPS", ()) if name.startswith(f"{role}_steps")]
-    return [_loop(module, name, sizes, batch, itemsize) for name in names]
+    return [_loop(module, name, sizes, batch, dtype) for name in names]
 
 
-def _loop(module: types.ModuleType, name: str, sizes: Mapping[str, int], batch: int, itemsize: int) -> Loop:
+def _loop(module: types.ModuleType, name: str, sizes: Mapping[str, int], batch: int, dtype: str) -> Loop:
     work = module._work(name, sizes)
-    ways = {strategy: _way(module, strategy, work, batch, itemsize) for strategy in STRATEGIES}
-    shares = module._shares("auto", work, batch, itemsize, 0)
-    chosen = "plain" if shares is None else "block" if shares.parts == 1 else "persistent"
-    return Loop(name, work, ways, chosen)
+    ways = {strategy: _way(module, strategy, work, batch, dtype) for strategy in STRATEGIES}
+    shares = module._shares("auto", work, batch, dtype, 0)
+    return Loop(name, work, ways, _chosen(shares))
 
 
-def _way(module: types.ModuleType, strategy: str, work: Any, batch: int, itemsize: int) -> Way:
+def _chosen(shares: Any) -> str:
+    """The strategy by which blocks share a step so."""
+    if shares is None:
+        return "plain"
+    return "graph" if shares.waits == "graph" else "block" if shares.parts == 1 else "persistent"
+
+
+def _way(module: types.ModuleType, strategy: str, work: Any, batch: int, dtype: str) -> Way:
+    real, stored = module.ITEMSIZES[dtype]
     try:
-        shares = module._shares(strategy, work, batch, itemsize, 0)
+        shares = module._shares(strategy, work, batch, dtype, 0)
     except RuntimeError as why:
         return Way(strategy, None, str(why).removeprefix("STRATEGY: "))
     if shares is None:
         processors = module.cp.cuda.Device(0).attributes["MultiProcessorCount"]
-        return Way(strategy, module._plain(work, batch, itemsize, processors))
-    _, _, shared = shares.layout(itemsize)
+        return Way(strategy, module._plain(work, batch, stored, processors))
+    if shares.waits == "graph":  # with its weights in memory
+        shared = module._image(shares, real)[3]
+    else:
+        _, shared = shares.places(real)
     return Way(strategy, shares.expected, "", shares.groups, shares.parts, shares.at_once, shares.waits, shared)

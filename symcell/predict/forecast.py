@@ -11,8 +11,8 @@ from symcell.predict.counts import whole
 from symcell.predict.devices import Device
 from symcell.program.model import Plan, Role
 
-TYPES: Mapping[str, int] = {"float32": 4, "float64": 8}
-"""Bytes of a number, by type."""
+TYPES: Mapping[str, int] = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+"""Bytes of a number as it is stored, by type."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def forecasts(
     itemsize = TYPES[dtype]
     return {
         role: Forecast(
-            tuple(loops(module, role, sizes, batch, itemsize)),
+            tuple(loops(module, role, sizes, batch, dtype)),
             steps,
             whole(program, sizes).time(device, steps=steps, batch=batch, itemsize=itemsize),
         )

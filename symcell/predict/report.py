@@ -38,7 +38,7 @@ def report(
     lines = textwrap.wrap(f"{plan.cell.name} on {device.title}, {dtype}, {at}: predicted, not measured", WIDTH)
     for role, forecast in found.items():
         lines += ["", *_program(role, forecast, strategy, TYPES[dtype])]
-    return "\n".join([*lines, "", *_notes(strategy)])
+    return "\n".join([*lines, "", *_notes(strategy, dtype)])
 
 
 def _program(role: str, forecast: Forecast, strategy: str, itemsize: int) -> Iterator[str]:
@@ -73,7 +73,11 @@ def _row(loop: Loop, way: Way, taken: bool, steps: int) -> Iterator[str]:
 
 def _against(loop: Loop, way: Way) -> str:
     """Why a strategy with a time is not taken."""
-    return "what auto takes" if way.strategy == loop.chosen else "not quicker"
+    if way.strategy == loop.chosen:
+        return "what auto takes"
+    taken = loop.ways[loop.chosen].step
+    quicker = way.step is not None and taken is not None and way.step < taken
+    return "not by as much as it would have to be, being assumed" if quicker else "not quicker"
 
 
 def _shares(way: Way) -> str:
@@ -82,12 +86,20 @@ def _shares(way: Way) -> str:
     return f"{text}, {way.shared} bytes of shared memory a block"
 
 
-def _notes(strategy: str) -> Iterator[str]:
+NARROW = (
+    " In 16 bits nothing was fitted. Assumed: matrix units multiply twice as many numbers as of TF32 in a time; a "
+    "product's operand and weights are read as 16 bits, also where the operand lies in memory in float32; all else "
+    "of a step takes what it takes in float32; weights in registers cost what they cost in shared memory."
+)
+
+
+def _notes(strategy: str, dtype: str) -> Iterator[str]:
     asked = "is told to" if strategy != "auto" else "will"
     yield from _wrapped(
         f"* what the module {asked} do (its STRATEGY is {strategy!r}). Microseconds of a step are the module's own "
         "rule, fitted to an H100: on another device they rank the ways, and no more. Assumed outside the steps: "
-        + "; ".join(f"{a.value:g} {a.text}" for a in ASSUMPTIONS.values()) + ".", "")  # fmt: skip
+        + "; ".join(f"{a.value:g} {a.text}" for a in ASSUMPTIONS.values()) + "."
+        + NARROW * (TYPES[dtype] == 2), "")  # fmt: skip
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
