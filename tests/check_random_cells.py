@@ -4,6 +4,7 @@ python tests/check_random_cells.py --count 2000                    on NumPy; the
 python tests/check_random_cells.py --seed 17 --count 1 --show      one cell: its text, and what is wrong with it
 python tests/check_random_cells.py --target cupy --count 200       CuPy's module, emulated
     --strategy persistent --races                                  each sweep in one launch; races are errors too
+    --strategy graph                                               launched by graphs
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="the first cell's number")
     parser.add_argument("--target", choices=("numpy", "c", "cupy"), default="numpy")
-    parser.add_argument("--strategy", choices=("auto", "plain", "block", "persistent"), default="plain")
+    parser.add_argument("--strategy", choices=("auto", "plain", "block", "persistent", "graph"), default="plain")
     parser.add_argument("--races", action="store_true", help="of the target cupy: look for races")
     parser.add_argument("--show", action="store_true", help="print every cell's text, and whole tracebacks")
     options = parser.parse_args()

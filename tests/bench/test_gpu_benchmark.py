@@ -32,7 +32,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     import gpu_timing
 
     drawn = gpu_contenders.given
-    monkeypatch.setattr(gpu_contenders, "module", lambda cell, strategy: symcell.compile(cell))
+    monkeypatch.setattr(gpu_contenders, "module", lambda cell, strategy, tf32: symcell.compile(cell))
     monkeypatch.setattr(gpu_measure, "given", lambda work: drawn(work, "cpu"))
     monkeypatch.setattr(gpu_timing, "DeviceClock", lambda: time.perf_counter)
     yield gpu
@@ -53,7 +53,7 @@ def test_contenders_agree_with_float64(gpu: ModuleType, cell: str, tmp_path: Pat
     """Every contender computes the cell, and gradients are compared by name."""
     (row,) = rows(gpu, "--cell", cell, "-T", "4", "-B", "3", "-H", "6", "-D", "6", "--loop", "--out", str(tmp_path))
     assert not row["failed"]
-    limits = {"torch.nn float16": 2e-2, "torch.nn bfloat16": 0.1}
+    limits = {"torch.nn float16": 2e-2, "torch.nn bfloat16": 0.1, "symcell auto float16": 2e-2}
     for name, errors in row["errors"].items():
         assert len(errors) == 2, "y, and the gradient that is farthest off"
         assert all(0 <= off < limits.get(name, 2e-6) for off in errors.values()), (name, errors)
@@ -76,7 +76,8 @@ def test_one_that_fails_is_recorded(gpu: ModuleType, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(sys.modules["gpu_contenders"], "module", broken)
     (row,) = rows(gpu, "-T", "2", "-B", "2", "-H", "3", "--out", str(tmp_path))
-    assert row["failed"] == {"symcell auto float32": "RuntimeError: no such kernel"}
+    assert set(row["failed"]) == {"symcell auto float32", "symcell auto float16"}
+    assert set(row["failed"].values()) == {"RuntimeError: no such kernel"}
     assert "torch.nn float32" in row["times"]["train"]
 
 
@@ -127,14 +128,18 @@ def test_a_command_ends_with_its_children(gpu: ModuleType) -> None:
 
 
 def test_a_strategy_that_is_asked_for_is_measured_alone(gpu: ModuleType, tmp_path: Path) -> None:
-    """Else the module's own choice is, and in a few cases launches beside it."""
+    """Else the module's own choice is, in float32 and float16, and in a few cases every strategy and precision."""
     (row,) = rows(gpu, "-T", "2", "-B", "2", "-H", "3", "--strategy", "block", "--out", str(tmp_path))
     assert [name for name in row["errors"] if name.startswith("symcell")] == ["symcell block float32"]
     cases = gpu.gpu_cases.whole()
-    assert {case.strategies for case in cases} == {("auto",), ("auto", "plain")}
-    assert 0 < sum("plain" in case.strategies for case in cases) < len(cases) / 4
-    known = sys.modules["gpu_contenders"].STRATEGIES
-    assert set(known) == set(symcell.compile("lstm", "cupy", emulate=True).STRATEGIES)
+    closely = [case for case in cases if case.closely]
+    assert 0 < len(closely) < len(cases) / 4
+    assert {case.ways for case in cases if not (case.closely or case.hidden >= gpu.gpu_cases.LARGE)} == {
+        (("auto", "float32"), ("auto", "float16"))}  # fmt: skip
+    known = sys.modules["gpu_contenders"]
+    assert set(known.STRATEGIES) == set(symcell.compile("lstm", "cupy", emulate=True).STRATEGIES)
+    assert {way[0] for way in closely[0].ways} == {*known.STRATEGIES} - {"block"}, "few sizes fit one block"
+    assert {way[1] for way in closely[0].ways} == {*known.CUDNN}
 
 
 def test_every_case_is_one_of_a_cell(gpu: ModuleType) -> None:

@@ -30,8 +30,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "net.safetensors"
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
 def test_parameters_come_back_bit_by_bit(module: Any, path: Path, dtype: str) -> None:
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
     params = module.init_params(D=3, H=4, dtype=dtype)
     checkpoint.save(path, module, params)
     back = checkpoint.load(path, module)
@@ -138,7 +140,7 @@ def _tensor(header: dict[str, Any], **changes: Any) -> None:
     ("change", "message"),
     [
         (lambda h: h.update(c=h.pop("b")), "b: missing; it has"),
-        (lambda h: _tensor(h, dtype="I32"), "b: expected F32 or F64, got I32"),
+        (lambda h: _tensor(h, dtype="I32"), "b: expected F16 or BF16 or F32 or F64, got I32"),
         (lambda h: _tensor(h, shape=[2, 2]), r"b: expected the shape \(4,\), got \(2, 2\)"),
         (lambda h: _tensor(h, shape=[2**62]), "no safetensors file, or it is damaged"),
         (lambda h: _tensor(h, data_offsets=[0, 16]), "no safetensors file, or it is damaged"),

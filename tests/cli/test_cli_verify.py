@@ -18,7 +18,7 @@ def asked(monkeypatch):
     """Which cells were to be verified, by a stand-in whose verdict depends on the name."""
     seen: list[str] = []
 
-    def stand_in(cells, *, targets=(), seed=0, progress=None):
+    def stand_in(cells, *, targets=(), seed=0, dtypes=(), progress=None):
         for cell in cells:
             progress(cell)
             seen.append(cell)
@@ -49,9 +49,10 @@ def test_quiet_says_nothing_of_what_is_right(symcell, asked):
 def test_options_are_handed_on(symcell, monkeypatch):
     seen = {}
     monkeypatch.setattr(verify, "verify", lambda cells, **options: seen.update(options) or Report(()))
-    symcell("verify", "lstm", "--seed", "5", "--target", "c", "--target", "numpy")
-    assert (seen["seed"], seen["targets"]) == (5, ("numpy", "c"))
+    symcell("verify", "lstm", "--seed", "5", "--target", "c", "--target", "numpy", "--dtype", "bfloat16")
+    assert (seen["seed"], seen["targets"], seen["dtypes"]) == (5, ("numpy", "c"), ("bfloat16",))
     assert "'fortran' is none of numpy, c, cupy" in symcell("verify", "--target", "fortran", status=2).stderr
+    assert "'int8' is none of float16, bfloat16" in symcell("verify", "--dtype", "int8", status=2).stderr
 
 
 def test_json_is_data_whatever_the_verdict(symcell, asked):

@@ -1,6 +1,6 @@
 """Compiles the C of every shipped cell and feature cell, warnings being errors, by all compilers that there are here.
 
-python tests/emit/check_machines.py            every cell, float and double
+python tests/emit/check_machines.py            every cell, for every type of number
 python tests/emit/check_machines.py arm64      for one machine of machines.MACHINES
 """
 
@@ -28,14 +28,14 @@ def main(names: list[str]) -> int:
             print(f"{machine}: {reason}")
             continue
         for name, module in modules.items():
-            for real in ("float", "double"):
+            for real in module._TYPES:
                 try:
                     with tempfile.TemporaryDirectory() as folder:
                         MACHINES[machine].compile(source(module, real), Path(folder) / "cell.so", *SHARED)
                 except AssertionError as error:
                     failed += 1
                     print(f"{machine}, {name}, {real}: {error}", flush=True)
-        print(f"{machine}: {len(modules)} cells of two types, {failed} refused so far", flush=True)
+        print(f"{machine}: {len(modules)} cells of every type, {failed} refused so far", flush=True)
     return 1 if failed else 0
 
 

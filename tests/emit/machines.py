@@ -174,13 +174,14 @@ class _Blocks:
 
 def source(module: types.ModuleType, real: str) -> str:
     """What an emitted module gives a compiler for one type of number."""
-    return f"typedef {real} real;\n" + "#define REAL_IS_FLOAT 1\n" * (real == "float") + module.SOURCE_C
+    return module._TYPES[real] + module.SOURCE_C
 
 
 @contextlib.contextmanager
 def elsewhere(module: types.ModuleType, machine: Machine, folder: Path, real: str) -> Iterator[None]:
     """The C functions of an emitted module, for one type of number, run in an emulator."""
-    emulated = Emulated(machine, source(module, real), module.FUNCTIONS, folder, *PROGRAM)
+    functions = (*module.FUNCTIONS, *(("widen", "narrow") if real.endswith("16") else ()))
+    emulated = Emulated(machine, source(module, real), functions, folder, *PROGRAM)
 
     def call(function: str, members: Sequence[Any], work: int) -> Callable[[], None]:
         arrays = [member for member in members if isinstance(member, np.ndarray)]
@@ -192,7 +193,7 @@ def elsewhere(module: types.ModuleType, machine: Machine, folder: Path, real: st
 
         return run
 
-    names = types.SimpleNamespace(**{name: name for name in module.FUNCTIONS})
+    names = types.SimpleNamespace(**{name: name for name in functions})
     with contextlib.closing(emulated), pytest.MonkeyPatch.context() as patch:
         for name, value in {"_Call": call, "_library": {real: names}.__getitem__}.items():
             patch.setattr(module, name, value)

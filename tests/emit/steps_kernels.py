@@ -1,13 +1,12 @@
 """The kernels of all steps as a device would be given them, for any sizes and without a device.
 
-python tests/emit/steps_kernels.py lstm gru    compiles them for several devices and prints what each takes there
+``python tools/kernel_table.py`` compiles those of all cells.
 """
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator
+import types
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +19,11 @@ from symcell.verify.targets import run
 
 DEVICES = {
     "sm_75": Device(40, threads=1024, blocks=16, shared=64 << 10, shared_per_block_optin=64 << 10, capability=(7, 5)),
+    "sm_80": Device(108, shared=164 << 10, shared_per_block_optin=163 << 10, capability=(8, 0)),
     "sm_90": Device(132),
     "sm_120": Device(170, threads=1536, shared=100 << 10, shared_per_block_optin=99 << 10, capability=(12, 0)),
 }
-"""By architecture: a T4, an H100, an RTX 5090."""
+"""By architecture: a T4, an A100, an H100, an RTX 5090."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Taken:
 def launched(
     name: str, sizes: int, batch: int, dtype: str, device: Device, strategy: str = "persistent"
 ) -> list[Launched]:
-    """The kernels of all steps of a shipped cell, forward and backward, all of its sizes being ``sizes``.
+    """The kernels of all steps of a shipped cell, or those that graphs of them have, forward and backward, all of its
+    sizes being ``sizes``.
 
     Nothing is computed: kernels are written down and not run.
     """
@@ -67,7 +68,8 @@ def launched(
 
         def __call__(self, grid: tuple[int, ...], block: object, arguments: object, *, shared_mem: int = 0) -> None:
             kernel, code, cooperative = self.what
-            if kernel in module.STEPS:
+            steps = any(kernel == name or kernel.startswith(f"{name}_") for name in module.STEPS)
+            if steps and kernel not in {one.name for one in found}:
                 found.append(Launched(kernel, code, grid, shared_mem, cooperative))
 
     class RawModule:
@@ -79,6 +81,29 @@ def launched(
 
     module.cp.RawModule = RawModule
     run(module, _case(cell, sizes, batch), dtype)
+    return found
+
+
+def written(name: str, sizes: int, batch: int, dtype: str, device: Device, *, tf32: bool = False) -> list[Launched]:
+    """The same, of any sizes: nothing of them is there."""
+    cell = symcell.load(name)
+    module: Any = load(source(cell, "cupy"), name, device=device)
+    found: list[Launched] = []
+
+    class RawModule:
+        def __init__(self, *, code: str, options: object, enable_cooperative_groups: bool = False) -> None:
+            shared = shares.places(module.ITEMSIZES[dtype][0])[1]
+            grid = (shares.groups, shares.parts)
+            found.append(Launched(sweep, code, grid, shared, enable_cooperative_groups))
+
+        def get_function(self, kernel: str) -> Any:
+            return types.SimpleNamespace()
+
+    module.cp.RawModule = RawModule
+    for sweep in module.STEPS:
+        work = module._work(sweep, dict.fromkeys(cell.sizes, sizes))
+        shares = module._shares("persistent", work, batch, dtype, 0, tf32)
+        module._steps_kernel(sweep, shares, dtype, 0)
     return found
 
 
@@ -96,26 +121,3 @@ def taken(kernel: Launched, arch: str) -> Taken:
     return Taken(
         ptx, number(r"Used (\d+) registers"), number(r"(\d+) bytes smem"), number(r"(\d+) bytes spill (?:stores|loads)")
     )
-
-
-def table(names: list[str]) -> Iterator[str]:
-    """A line for each kernel of some cells, on each device."""
-    for name in names:
-        for arch, device in DEVICES.items():
-            for dtype in ("float32", "float64"):
-                try:
-                    kernels = launched(name, 256, 64, dtype, device)
-                except RuntimeError as error:
-                    yield f"{name} {arch} {dtype}: {error}"
-                    continue
-                for kernel in kernels:
-                    made = taken(kernel, arch)
-                    yield (
-                        f"{name} {arch} {dtype} {kernel.name} {kernel.grid}: {made.registers} registers, "
-                        f"{made.spilled} bytes spilled, {kernel.shared} + {made.static} bytes of shared memory"
-                    )
-
-
-if __name__ == "__main__":
-    for line in table(sys.argv[1:] or list(symcell.names())):
-        print(line, flush=True)

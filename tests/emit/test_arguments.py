@@ -41,7 +41,7 @@ def bad_calls(m: types.ModuleType) -> dict[str, tuple[Callable[[], object], type
         "type of number": (
             lambda: m.init_params(D=3, H=5, dtype="int32"),
             TypeError,
-            "dtype: expected float32 or float64, got int32",
+            "dtype: expected float32, float64, float16 or bfloat16, got int32",
         ),
         "no type": (lambda: m.init_params(D=3, H=5, dtype="nonsense"), TypeError, "dtype: .*nonsense"),
         "params a list": (lambda: m.forward([1], x), TypeError, "params: expected a dict"),

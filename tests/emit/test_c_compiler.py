@@ -76,8 +76,8 @@ def use(made: types.ModuleType, real: str = "float") -> None:
     library = made._library(real)
     record = array.array("q", [0])
     assert library.size(record.buffer_info()[0], 1) == 0
-    assert record[0] == (4 if real == "float" else 8)
-    assert library.is_float(record.buffer_info()[0], 1) == (real == "float")
+    assert record[0] == (8 if real == "double" else 4)
+    assert library.is_float(record.buffer_info()[0], 1) == (real != "double")
 
 
 def entry(cache: Path) -> Path:
@@ -85,7 +85,7 @@ def entry(cache: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("real", ["float", "double"])
+@pytest.mark.parametrize("real", ["float", "double", "bfloat16"])
 def test_the_first_use_compiles_and_later_ones_do_not(fake: Fake, cache: Path, real: str) -> None:
     first = module()
     assert fake.compilations == []
@@ -142,7 +142,8 @@ def test_what_a_library_depends_on_is_in_its_name(tmp_path: Path, cache: Path, m
         made._library(real)
         keys.extend(path.name.partition("-")[0] for path in {*cache.iterdir()} - before)
 
-    variants: list[dict[str, Any]] = [{}, {"real": "double"}, {"text": PLAIN + "/* */"}]
+    variants: list[dict[str, Any]] = [{}, {"text": PLAIN + "/* */"}]
+    variants += [{"real": real} for real in ("double", "float16", "bfloat16")]
     variants += [{"processor": "flags : sse2"}, {"processor": "flags : sse2 avx2"}]  # compiled with the same flags
     for arguments in variants:
         build(**arguments)

@@ -3,6 +3,7 @@ compiler and processor that there is."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 from collections.abc import Callable, Iterator
@@ -11,7 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from machines import MACHINES, PROGRAM, SHARED, Emulated
+from c_modules import module
+from machines import MACHINES, PROGRAM, SHARED, Emulated, Machine
+from sixteen import SIXTEEN, rounded
 
 TEMPLATES = Path(__file__).parents[2] / "templates" / "c"
 REAL = {"float": np.float32, "double": np.float64}
@@ -27,17 +30,25 @@ INTERFACE = {
     "sums": "pplplllli",
 }
 ARGUMENT = {"p": ctypes.c_void_p, "l": ctypes.c_longlong, "i": ctypes.c_int}
+FEW = (("float16", "native"), ("bfloat16", "x86-64"))
+# kinds of 16 bits with compilers and processors
+SOME_WHOLE = [
+    pytest.param(pair, id="-".join(pair), marks=[] if pair in FEW else [pytest.mark.whole])
+    for pair in itertools.product(SIXTEEN, MACHINES)
+]
 GUARD = 0.75  # what stands in and around an output before
 SIZES = (0, 1, 2, 3, 5, 8, 13, 31, 64, 100, 257)
 ROWS = (*range(1, 18), 25, 97, 200)
 
 
+PARTS = ("vectors", "rounding", "products", "plain", "gradients")
+
+
 def text(real: str) -> str:
     """The products as a file of their own: its static functions stand in a table, the one thing that it exports."""
-    parts = [(TEMPLATES / f"{name}.c.j2").read_text() for name in ("vectors", "products", "plain", "gradients")]
+    parts = [(TEMPLATES / f"{name}.c.j2").read_text() for name in PARTS]
     table = f"void *const exported[] = {{{', '.join(INTERFACE)}}};\n"
-    first = f"typedef {real} real;\n#define REAL_IS_FLOAT {int(real == 'float')}\n#include <string.h>"
-    return "\n".join([first, *parts, table])
+    return "\n".join([f"{module()._TYPES[real]}#include <stdint.h>\n#include <string.h>", *parts, table])
 
 
 class Library(NamedTuple):
@@ -113,14 +124,19 @@ def untouched(memory: np.ndarray, out: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module", params=itertools.product(REAL, MACHINES), ids="-".join)
 def library(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     real, name = request.param
-    machine, folder = MACHINES[name].or_skip(), tmp_path_factory.mktemp("products")
+    with compiled(MACHINES[name].or_skip(), real, tmp_path_factory.mktemp("products")) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def compiled(machine: Machine, real: str, folder: Path) -> Iterator[Library]:
+    kind = REAL.get(real, np.float32)
     if machine.emulator:
-        emulated = Emulated(machine, text(real), [*INTERFACE], folder, *PROGRAM)
-        yield Library(REAL[real], emulated.call)
-        emulated.close()
+        with contextlib.closing(Emulated(machine, text(real), [*INTERFACE], folder, *PROGRAM)) as emulated:
+            yield Library(kind, emulated.call)
     else:
         machine.compile(text(real), folder / "products.so", *SHARED)
-        yield Library(REAL[real], loaded(folder / "products.so"))
+        yield Library(kind, loaded(folder / "products.so"))
 
 
 def loaded(path: Path) -> Callable[..., int]:
@@ -214,3 +230,41 @@ def test_sums(library: Library, indexed: bool) -> None:
             results.append(untouched(memory, out)[0])
         close(results[0], arg[chosen].astype(float).sum(axis=0), rows)
         assert np.array_equal(*results)
+
+
+@pytest.fixture(scope="module", params=SOME_WHOLE)
+def pair(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Library, Library]]:
+    """The functions where arrays are of a type of 16 bits, and those of float."""
+    stored, name = request.param
+    machine, folders = MACHINES[name].or_skip(), [tmp_path_factory.mktemp(real) for real in (stored, "float")]
+    with compiled(machine, stored, folders[0]) as one, compiled(machine, "float", folders[1]) as other:
+        yield stored, one, other
+
+
+@pytest.mark.parametrize("way", ["packed", "columns", "terms"])
+def test_operands_are_rounded_to_16_bits(pair: tuple[str, Library, Library], way: str) -> None:
+    """The left side alone, as matrices are of such numbers already; the sums are those of float, to the last bit."""
+    stored, library, plain = pair
+    for rows, inner, columns in [(1, 40, 33), (3, 300, 70), (5, 31, 8), (40, 7, 100), (100, 257, 9)]:
+        left, right = library.normal(rows, inner, extra=1, seed=1), laid_out(library, inner, columns, way)
+        outs = [np.empty((rows, columns), np.float32) for _ in range(2)]
+        library.multiply(outs[0], left, right, False, way == "packed")
+        plain.multiply(outs[1], rounded(left, stored), right, False, way == "packed")
+        if way == "terms" and inner > 256:  # in blocks here
+            np.testing.assert_allclose(*outs, rtol=0, atol=1e-4)
+        else:
+            assert np.array_equal(*outs), (rows, inner, columns)
+
+
+def test_gradients_and_sums_round_to_16_bits(pair: tuple[str, Library, Library]) -> None:
+    """Both sides of a gradient, and what is summed, in order or through an index."""
+    stored, library, plain = pair
+    index = np.random.default_rng(3).integers(0, 300, 300)
+    for (count, columns), chosen in itertools.product([(5, 7), (30, 70)], (None, index)):
+        sides = library.normal(300, count, extra=2, seed=6), library.normal(300, columns, seed=7)
+        exact = [rounded(side, stored) for side in sides]
+        results = [lib.gradient(*some, (chosen, None), 300) for lib, some in ((library, sides), (plain, exact))]
+        assert np.array_equal(*results)
+        for lib, arg, out in zip((library, plain), (sides[1], exact[1]), results, strict=True):
+            lib("sums", out, arg, strides(arg)[0], chosen, 0, 300, 0, columns, 0)
+        assert np.array_equal(results[0][0], results[1][0])

@@ -25,7 +25,7 @@ needs_compiler = pytest.mark.skipif(compiler_missing() is not None, reason="no C
 def sections(found: Plan) -> dict[str, SectionView]:
     """The sections of a plan's functions by name."""
     dialect = C(found)
-    module = Module(found, dialect.xp, dialect.keeps)
+    module = Module(found, dialect.xp, dialect.keeps, dialect)
     for program in (found.forward, found.backward):
         sweep(program, module, dialect)
     single(found.forward, module, dialect)
@@ -78,17 +78,20 @@ def test_rows_of_two_widths_share_no_memory_within_a_step() -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", ["lstm", "layernorm_lstm", "mlstm"])
+@pytest.mark.parametrize(("name", "dtype"), [
+    ("lstm", "float32"), ("layernorm_lstm", "float32"), ("mlstm", "float32"), ("mlstm", "float16"),
+    pytest.param("lstm", "bfloat16", marks=pytest.mark.whole),
+])  # fmt: skip
 @pytest.mark.parametrize("lengths", [None, [100, 3, 0, 77, 100, 1, 25]])
 def test_any_number_of_threads_gives_the_same_bits(
-    name: str, lengths: list[int] | None, monkeypatch: pytest.MonkeyPatch
+    name: str, dtype: str, lengths: list[int] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = symcell.compile(name, target="c")
     sizes = dict.fromkeys(module.SIZES, 48)
-    params = module.init_params(**sizes)
+    params = module.init_params(**sizes, dtype=dtype)
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((100, 7, 48)).astype("float32")  # more than a stretch
-    dy = rng.standard_normal((100, 7, 48)).astype("float32")
+    x = rng.standard_normal((100, 7, 48)).astype(params.flat.dtype)  # more than a stretch
+    dy = rng.standard_normal((100, 7, 48)).astype(params.flat.dtype)
     found: list[list[Any]] = []
     for threads in ("1", "2", "3", "5"):
         monkeypatch.setenv("SYMCELL_NUM_THREADS", threads)

@@ -376,9 +376,11 @@ def test_what_a_module_says_about_itself(shipped: Shipped, name: str) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 @cells
 def test_a_module_stands_alone(name: str, target: str) -> None:
-    """It imports the standard library and its array package, and nothing of symcell."""
+    """It imports the standard library, its array package, and ml_dtypes late; nothing of symcell."""
     tree = ast.parse(files("symcell.generated").joinpath(f"{name}_{target}.py").read_text("utf-8"))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     found = {n.module if isinstance(n, ast.ImportFrom) else alias.name for n in imports for alias in n.names}
     assert found
-    assert {str(module).split(".")[0] for module in found} <= {*sys.stdlib_module_names, "numpy", "cupy"}
+    late = {alias.name for n in imports if n.col_offset for alias in n.names}
+    assert late == {"ml_dtypes"}
+    assert {str(module).split(".")[0] for module in found - late} <= {*sys.stdlib_module_names, "numpy", "cupy"}

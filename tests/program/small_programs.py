@@ -80,10 +80,10 @@ def rnn_forward() -> Program:
     return Program(
         "forward", CALLS, graph,
         buffers(
-            Buffer("params", PARAMETERS, "fixed", origin="params"),
-            Buffer("x", (Member("x", (D,)),), "whole", origin="input"),
-            Buffer("a_in", (Member("a_in", (H,)),), "whole"),
-            Buffer("h", (Member("h", (H,)),), "whole", depth=1),
+            Buffer("params", PARAMETERS, "fixed", origin="params", storage="stored"),
+            Buffer("x", (Member("x", (D,)),), "whole", origin="input", storage="stored"),
+            Buffer("a_in", (Member("a_in", (H,)),), "whole", storage="stored"),
+            Buffer("h", (Member("h", (H,)),), "whole", depth=1, storage="stored"),
         ),
         (
             Region("sequence", (
@@ -117,15 +117,15 @@ def rnn_backward() -> Program:
     return Program(
         "backward", CALLS, graph,
         buffers(
-            Buffer("params", PARAMETERS, "fixed", origin="params"),
+            Buffer("params", PARAMETERS, "fixed", origin="params", storage="stored"),
             Buffer("grads", PARAMETERS, "fixed", origin="grads"),
-            Buffer("dy", (Member("dy", (H,)),), "whole", origin="seed"),
-            Buffer("h", (Member("h", (H,)),), "whole", depth=1, origin="tape"),
-            Buffer("x", (Member("x", (D,)),), "whole", origin="tape"),
-            Buffer("da", (Member("da", (H,)),), "whole", slot="m"),
+            Buffer("dy", (Member("dy", (H,)),), "whole", origin="seed", storage="stored"),
+            Buffer("h", (Member("h", (H,)),), "whole", depth=1, origin="tape", storage="stored"),
+            Buffer("x", (Member("x", (D,)),), "whole", origin="tape", storage="stored"),
+            Buffer("da", (Member("da", (H,)),), "whole", storage="stored", slot="m"),
             Buffer("dh_back", (Member("dh_back", (H,)),), "ring", depth=1, slot="ring"),
             Buffer("work", (Member("work", (H,)),), "local", slot="room"),
-            Buffer("dx", (Member("dx", (D,)),), "whole", slot="n"),
+            Buffer("dx", (Member("dx", (D,)),), "whole", storage="stored", slot="n"),
         ),
         (
             Region("steps", (
@@ -187,9 +187,9 @@ def normalising() -> Program:
     return Program(
         "forward", REGISTERS, graph,
         buffers(
-            Buffer("x", (Member("x", row),), "whole", origin="input"),
-            Buffer("centred", (Member("centred", row),), "whole"),
-            Buffer("y", (Member("y", row),), "whole"),
+            Buffer("x", (Member("x", row),), "whole", origin="input", storage="stored"),
+            Buffer("centred", (Member("centred", row),), "whole", storage="stored"),
+            Buffer("y", (Member("y", row),), "whole", storage="stored"),
         ),
         (Region("sequence", (kernel,)),), (), (), {"y": Ref("y")}, (),
     )  # fmt: skip

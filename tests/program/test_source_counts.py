@@ -28,8 +28,8 @@ C_CALL = re.compile(r" +(?:if \(.*\) )?(\w+)\(")
 
 C_PRODUCTS = ("multiply", "gradient", "sums")
 
-C_NO_STAGES = ("share", "share_samples", "meet", "pack", "free", "fail")
-"""What shares the work, makes room and packs matrices, which is no stage of a program."""
+C_NO_STAGES = ("share", "share_samples", "meet", "pack", "free", "fail", "round_row")
+"""What shares the work, makes room, packs matrices and rounds, which is no stage of a program."""
 
 
 @cache
@@ -100,6 +100,8 @@ def statements(body: list[ast.stmt], inside: bool) -> Iterator[tuple[bool, ast.s
     for node in body:
         if isinstance(node, ast.For):
             yield from statements(node.body, True)
+        elif isinstance(node, ast.If) and "_wide is not" in ast.unparse(node.test):
+            pass  # for 16 bits alone
         elif isinstance(node, ast.If):
             yield from statements([*node.body, *node.orelse], inside)
         else:
@@ -119,10 +121,10 @@ def written(node: ast.stmt, calls: list[ast.Call]) -> bool:
 
 
 def launches(node: ast.stmt, calls: list[ast.Call]) -> int:
-    """An array call of its own, with any product inside it; a kernel; a copy."""
+    """An array call of its own, with any product inside it; a kernel; a copy. What rounds to 16 bits is none."""
     if not isinstance(node, ast.Expr):
         return 1
-    if calls and called(calls[0]).startswith("_check"):
+    if calls and called(calls[0]).startswith(("_check", "_round")):
         return 0
     inner = [c for c in calls if called(c) == "matmul"]
     return max(1, len(inner) + (called(calls[0]) != "matmul")) if calls else 0
