@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "87bec3cd17475493"
+STAMP = "120d67fbf0f99026"
 
 
 class Params(Mapping[str, Any]):
@@ -162,7 +163,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a size that is
+    missing, unknown or not positive.
     """
     for name in (*SIZES, *sizes):
         if name not in sizes or name not in SIZES:
@@ -202,6 +204,54 @@ def _length(size: int | str, sizes: Mapping[str, int]) -> int:
         return sizes[size]
     terms = [term.split("*") for term in str(size).split("+")]
     return sum(math.prod(int(part) if part.isdecimal() else sizes[part] for part in term) for term in terms)
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = _buffer(params.flat.size, dtype)
+    flat[...] = params.flat
+    return Params(flat, params.sizes)
+
+
+def _round(array: Any, dtype: Any) -> None:
+    """Round an array's numbers to a type, where it is of another."""
+    if array.dtype != dtype:
+        array[...] = array.astype(dtype)
 
 
 class Packing:
@@ -305,7 +355,8 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
@@ -313,21 +364,39 @@ def forward(
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return _forward_whole(params, inputs, given, pack, keep_tape)
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape)
+    except MemoryError as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """``forward`` in one sweep."""
+    rows, last, tape = _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("H",), params.sizes), keep_tape)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     K = params.sizes["K"]
     H = params.sizes["H"]
@@ -336,22 +405,23 @@ def _forward_sweep(
     at_1_0 = pack.slots(1, 0, True)
     at_1 = pack.slots(1, 1, True)
 
-    x_rows = pack.rows(inputs["x"])
-    s_rows = pack.rows(inputs["s"])
-    f_g_k = np.empty((pack.size if keep_tape else batch, 3*H), dtype)
-    a_z_in = np.empty((pack.size, K), dtype)
-    tanh_a_z = np.empty((pack.size if keep_tape else batch, K), dtype)
-    memory = np.empty(max(batch * K, batch * H), dtype)
+    x_rows = _as(pack.rows(inputs["x"]), real)
+    s_rows = _as(pack.rows(inputs["s"]), real)
+    f_g_k = np.empty((pack.size if keep_tape else batch, 3*H), real)
+    a_z_in = np.empty((pack.size, K), real)
+    tanh_a_z = np.empty((pack.size if keep_tape else batch, K), real)
+    memory = np.empty(max(batch * K, batch * H), real)
     z = memory[: batch * K].reshape(batch, K)
     sigmoid_a_h = memory[: batch * H].reshape(batch, H)
-    h = np.empty((pack.size + batch, H), dtype)
-    work1 = np.empty((pack.size, K), dtype)
-    work1_ = np.empty((batch, H), dtype)
+    h = np.empty((pack.size + batch, H), real)
+    work1 = np.empty((pack.size, K), real)
+    work1_ = np.empty((batch, H), real)
     b_z = params.stack("b_z", "b_z")
     b_f_to_b_k = params.stack("b_f", "b_k")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_z_part_T = params.stack("W_z", "W_z")[:, : D].T
     W_z_part_T_ = params.stack("W_z", "W_z")[:, D : D + H].T
+    matmul = _products(dtype)
     W_f_to_W_k_T = params.stack("W_f", "W_k").T
     g_to_k = f_g_k[:, H :]
     f = f_g_k[:, : H]
@@ -378,7 +448,7 @@ def _forward_sweep(
         # W_z_h[t] = W_z[:, D:D+H] @ h[t-1] (13)
         h_t1 = h[at_1_0[t]]
         W_z_h_t = tanh_a_z[kept_0[t]]
-        np.matmul(h_t1, W_z_part_T_, out=W_z_h_t)
+        matmul(h_t1, W_z_part_T_, out=W_z_h_t)
         # a_z[t] = 0.666*W_z_h[t] + a_z_in[t] (13)
         a_z_in_t = a_z_in[at_0[t]]
         a_z_t = W_z_h_t
@@ -393,7 +463,7 @@ def _forward_sweep(
         # W_g_z[t] = W_g @ z[t] (15)
         # W_k_z[t] = W_k @ z[t] (17)
         W_f_z_to_W_k_z_t = f_g_k[kept_0[t]]
-        np.matmul(z_t, W_f_to_W_k_T, out=W_f_z_to_W_k_z_t)
+        matmul(z_t, W_f_to_W_k_T, out=W_f_z_to_W_k_z_t)
         # f[t] = W_f_z[t] + b_f (time constant) (6)
         # a_g[t] = W_g_z[t] + b_g (15)
         # a_k[t] = W_k_z[t] + b_k (17)
@@ -429,14 +499,16 @@ def _forward_sweep(
     last = {
         "h": pack.unsort(h_last)[0],
     }
-    arrays = {
-        "f_g_k": f_g_k,
-        "h": h,
-        "s_rows": s_rows,
-        "tanh_a_z": tanh_a_z,
-        "x_rows": x_rows,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "f_g_k": _as(f_g_k, dtype),
+            "h": _as(h, dtype),
+            "s_rows": _as(s_rows, dtype),
+            "tanh_a_z": _as(tanh_a_z, dtype),
+            "x_rows": _as(x_rows, dtype),
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return h_, last, tape
 
 
@@ -453,7 +525,7 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
@@ -468,22 +540,40 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = run(params, tape, dy, given, need_x)
+    except MemoryError as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx or None, dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
+    params = _cast(params, real)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, real), params.sizes)
     D = params.sizes["D"]
     K = params.sizes["K"]
     H = params.sizes["H"]
@@ -491,26 +581,26 @@ def _backward_sweep(
     ring_1_0 = pack.slots(1, 0, False)
     ring_1 = pack.slots(1, 1, False)
 
-    dy_rows = pack.rows(dy)
-    f_g_k = tape.arrays["f_g_k"]
-    h = tape.arrays["h"]
-    s = tape.arrays["s_rows"]
-    tanh_a_z = tape.arrays["tanh_a_z"]
-    x_ = tape.arrays["x_rows"]
-    df_da_g_da_k = np.empty((pack.size, 3*H), dtype)
-    memory = np.empty(max(batch * H, batch * 2*H, batch * K), dtype)
+    dy_rows = _as(pack.rows(dy), real)
+    f_g_k = _as(tape.arrays["f_g_k"], real)
+    h = _as(tape.arrays["h"], real)
+    s = _as(tape.arrays["s_rows"], real)
+    tanh_a_z = _as(tape.arrays["tanh_a_z"], real)
+    x_ = _as(tape.arrays["x_rows"], real)
+    df_da_g_da_k = np.empty((pack.size, 3*H), real)
+    memory = np.empty(max(batch * H, batch * 2*H, batch * K), real)
     dh = memory[: batch * H].reshape(batch, H)
-    sigmoid_a_h = np.empty((batch, H), dtype)
-    da_h = np.empty((pack.size, H), dtype)
-    dW_z_h = np.empty((pack.size, K), dtype)
-    z = np.empty((pack.size, K), dtype)
+    sigmoid_a_h = np.empty((batch, H), real)
+    da_h = np.empty((pack.size, H), real)
+    dW_z_h = np.empty((pack.size, K), real)
+    z = np.empty((pack.size, K), real)
     ds_each = da_h
-    ds_sum = np.empty((pack.size, 1), dtype)
-    ds = np.empty((pack.size, 1), dtype)
-    dx_ = np.empty((pack.size, D), dtype)
-    dh_back = np.zeros((2 * batch, H), dtype)
-    dW_z_x = np.empty((K, D), dtype)
-    dW_z_h_2 = np.empty((K, H), dtype)
+    ds_sum = np.empty((pack.size, 1), real)
+    ds = np.empty((pack.size, 1), real)
+    dx_ = np.empty((pack.size, D), real)
+    dh_back = np.zeros((2 * batch, H), real)
+    dW_z_x = np.empty((K, D), real)
+    dW_z_h_2 = np.empty((K, H), real)
     work1 = memory[: batch * H].reshape(batch, H)
     work1_ = memory[: batch * 2*H].reshape(batch, 2*H)
     work1_2 = memory[: batch * K].reshape(batch, K)
@@ -528,9 +618,10 @@ def _backward_sweep(
     da_g_to_da_k = df_da_g_da_k[:, H :]
     g_to_k = f_g_k[:, H :]
     df = df_da_g_da_k[:, : H]
+    matmul = _products(dtype)
     W_z_part = params.stack("W_z", "W_z")[:, D : D + H]
     W_z_part_ = params.stack("W_z", "W_z")[:, : D]
-    ones = np.ones((1, pack.size), dtype)
+    ones = np.ones((1, pack.size), real)
 
     samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
@@ -589,7 +680,7 @@ def _backward_sweep(
         # dz[t] = W_f.T @ df[t] + W_g.T @ da_g[t] + W_k.T @ da_k[t] (46)
         df_to_da_k_t = df_da_g_da_k[at_0[t]]
         dz_t = dW_z_h[at_0[t]]
-        np.matmul(df_to_da_k_t, W_f_to_W_k, out=dz_t)
+        matmul(df_to_da_k_t, W_f_to_W_k, out=dz_t)
         # dtanh_a_z[t] = 1.7159*dz[t] (47)
         dtanh_a_z_t = dz_t
         np.multiply(1.7159, dz_t, out=dtanh_a_z_t)
@@ -604,7 +695,11 @@ def _backward_sweep(
         np.multiply(0.666, da_z_t, out=dW_z_h_t)
         # dh_back[t] = W_z[:, D:D+H].T @ dW_z_h[t] (39)
         dh_back_t = dh_back[ring_1_0[t]]
-        np.matmul(dW_z_h_t, W_z_part, out=dh_back_t)
+        matmul(dW_z_h_t, W_z_part, out=dh_back_t)
+
+    _round(df_da_g_da_k, dtype)
+    _round(da_h, dtype)
+    _round(dW_z_h, dtype)
 
     # z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
     np.multiply(1.7159, tanh_a_z, out=z)
@@ -633,7 +728,7 @@ def _backward_sweep(
     # dW_g = sum of outer(da_g[t], z[t]) (60)
     # dW_k = sum of outer(da_k[t], z[t]) (62)
     df_to_da_k = df_da_g_da_k
-    np.matmul(df_to_da_k.T, z, out=dW_f_to_dW_k)
+    np.matmul(df_to_da_k.T, _rounded(z, dtype), out=dW_f_to_dW_k)
     # db_f = sum of df[t] (59)
     # db_g = sum of da_g[t] (61)
     # db_k = sum of da_k[t] (63)
@@ -711,27 +806,29 @@ class _Stepper(NamedTuple):
 
 def _stepper(params: Params, batch: int) -> _Stepper:
     """The memory for one step of so many samples."""
-    dtype = params.flat.dtype
+    own, dtype, real = [params.flat], params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     K = params.sizes["K"]
     H = params.sizes["H"]
 
-    x_t_ = np.empty((batch, D), dtype)
-    s_t = np.empty((batch, 1), dtype)
-    f_g_k = np.empty((batch, 3*H), dtype)
-    a_z_in = np.empty((batch, K), dtype)
-    tanh_a_z = np.empty((batch, K), dtype)
-    z = np.empty((batch, K), dtype)
-    sigmoid_a_h = np.empty((batch, H), dtype)
-    h = np.empty((batch, H), dtype)
-    work1 = np.empty((batch, K), dtype)
-    work1_ = np.empty((batch, H), dtype)
+    x_t_ = np.empty((batch, D), real)
+    s_t = np.empty((batch, 1), real)
+    f_g_k = np.empty((batch, 3*H), real)
+    a_z_in = np.empty((batch, K), real)
+    tanh_a_z = np.empty((batch, K), real)
+    z = np.empty((batch, K), real)
+    sigmoid_a_h = np.empty((batch, H), real)
+    h = np.empty((batch, H), real)
+    work1 = np.empty((batch, K), real)
+    work1_ = np.empty((batch, H), real)
     b_z = params.stack("b_z", "b_z")
     b_f_to_b_k = params.stack("b_f", "b_k")
-    h_before = np.empty((1, batch, H), dtype)
+    h_before = np.empty((1, batch, H), real)
     W_z_part_T = params.stack("W_z", "W_z")[:, : D].T
     h_t1 = h_before[0]
     W_z_part_T_ = params.stack("W_z", "W_z")[:, D : D + H].T
+    matmul = _products(dtype)
     W_f_to_W_k_T = params.stack("W_f", "W_k").T
 
     @np.errstate(all="ignore")
@@ -746,7 +843,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.add(a_z_in_t, work1, out=a_z_in_t)
         # W_z_h[t] = W_z[:, D:D+H] @ h[t-1] (13)
         W_z_h_t = tanh_a_z
-        np.matmul(h_t1, W_z_part_T_, out=W_z_h_t)
+        matmul(h_t1, W_z_part_T_, out=W_z_h_t)
         # a_z[t] = 0.666*W_z_h[t] + a_z_in[t] (13)
         a_z_t = W_z_h_t
         np.multiply(0.666, W_z_h_t, out=a_z_t)
@@ -760,7 +857,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_g_z[t] = W_g @ z[t] (15)
         # W_k_z[t] = W_k @ z[t] (17)
         W_f_z_to_W_k_z_t = f_g_k
-        np.matmul(z, W_f_to_W_k_T, out=W_f_z_to_W_k_z_t)
+        matmul(z, W_f_to_W_k_T, out=W_f_z_to_W_k_z_t)
         # f[t] = W_f_z[t] + b_f (time constant) (6)
         # a_g[t] = W_g_z[t] + b_g (15)
         # a_k[t] = W_k_z[t] + b_k (17)
@@ -806,7 +903,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         {name: (batch, *params.shapes[name]) for name in INPUTS},
         {name: (batch, *params.shapes[name]) for name in STATES},
     )
+    if real != dtype:
+        run = _narrowed(run, list(zip([params.flat], own)), dtype)
     return _Stepper(batch, dtype, expected, inputs, states, run)
+
+
+def _narrowed(run: Callable[[], Any], copies: list[tuple[Any, Any]], dtype: Any) -> Callable[[], Any]:
+    """``run``, which reads ``copies`` of arrays in the type that it computes in, with results of another type."""
+
+    @np.errstate(all="ignore")
+    def narrowed() -> tuple[Any, dict[str, Any]]:
+        for wide, own in copies:
+            wide[...] = own
+        y, state = run()
+        return y.astype(dtype), {name: value.astype(dtype) for name, value in state.items()}
+
+    return narrowed
 
 
 class Checkpoints(NamedTuple):
@@ -859,21 +971,21 @@ def _forward_pieces(
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("H",), params.sizes)
     y = np.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
         dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
@@ -885,11 +997,11 @@ def _backward_piece(
 ) -> dict[str, Any]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    _, _, taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -925,12 +1037,27 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -939,39 +1066,39 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     D = sizes["D"]
     K = sizes["K"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * 2*K + batch * (5*H + K)) + 624 * steps
-    untaped += item * batch * max(K, H)
-    taped = item * (rows * (4*H + 3*K) + batch * 2*H) + 624 * steps
-    taped += item * batch * max(K, H)
-    back = item * (rows * (8*H + 3*K + 2) + batch * 4*H) + 744 * steps
-    back += item * (D*K + H*K)
-    back += item * batch * max(2*H, K)
+    untaped = real * (rows * 2*K + batch * (5*H + K)) + 624 * steps
+    untaped += real * batch * max(K, H)
+    taped = real * (rows * (4*H + 3*K) + batch * 2*H) + 624 * steps
+    taped += real * batch * max(K, H)
+    back = item * (rows * (4*H + K) + batch * H) + 744 * steps
+    back += real * (rows * (4*H + 2*K + 2) + batch * 3*H)
+    back += real * (D*K + H*K)
+    back += real * batch * max(2*H, K)
+    if item < 4:
+        untaped += real * (rows * (D + H + 1) + batch * H)
+        untaped += real * (D*K + 3*H + 4*H*K + K)
+        taped += item * (rows * (D + 4*H + K + 1) + batch * H)
+        taped += real * (rows * (D + 1))
+        taped += real * (D*K + 3*H + 4*H*K + K)
+        back += real * (rows * (2*D + 5*H + K + 2) + batch * H)
+        back += real * (2*D*K + 6*H + 8*H*K + 2*K)
+        back += real * rows * max(6*H, 2*K)
     if uneven:
-        untaped += rows * (item * (D + H + 1) + 8)
-        taped += rows * (item * (D + 1) + 8)
-        back += rows * (item * (2*D + 2*H + 2) + 16)
+        untaped += rows * (real * (D + H + 1) + 8)
+        taped += rows * (real * (D + 1) + 8)
+        back += rows * (real * (2*D + 2*H + 2) + 16)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -1104,7 +1231,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -1114,14 +1241,38 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return np.asarray(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
     if found.size and (found.min() < 0 or found.max() > steps):
         raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
     return None if (found == steps).all() else found
+
+
+def _products(dtype: Any) -> Callable[..., Any]:
+    """``np.matmul``; where numbers are kept in 16 bits, one whose left operand is rounded to these first."""
+    if dtype == _real(dtype):
+        return np.matmul
+
+    def matmul(left: Any, right: Any, out: Any) -> Any:
+        return np.matmul(_rounded(left, dtype), right, out=out)
+
+    return matmul
+
+
+def _rounded(array: Any, dtype: Any) -> Any:
+    """An array's numbers rounded to a type: itself where it is of that type, else a copy."""
+    return array if array.dtype == dtype else array.astype(dtype).astype(array.dtype)

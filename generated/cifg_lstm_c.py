@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -70,7 +71,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "bee57229cfc95541"
+STAMP = "ea94ed32953fc556"
 
 
 class Params(Mapping[str, Any]):
@@ -172,7 +173,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a size that is
+    missing, unknown or not positive.
     """
     for name in (*SIZES, *sizes):
         if name not in sizes or name not in SIZES:
@@ -211,6 +213,52 @@ def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int,
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
     """A size such as 4 or "H" as a number."""
     return sizes[size] if isinstance(size, str) else size
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    if array.dtype == dtype:
+        return array
+    found = np.empty(array.shape, dtype)
+    _copy(found, array)
+    return found
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = _buffer(params.flat.size, dtype)
+    _copy(flat, params.flat)
+    return Params(flat, params.sizes)
 
 
 class Packing:
@@ -314,7 +362,8 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
@@ -322,30 +371,48 @@ def forward(
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return _forward_whole(params, inputs, given, pack, keep_tape)
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape)
+    except MemoryError as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """``forward`` in one sweep."""
+    rows, last, tape = _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("H",), params.sizes), keep_tape)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_rows = pack.rows(inputs["x"])
+    x_rows = _as(pack.rows(inputs["x"]), real)
     stretch = pack.stretch(512)
-    a_f_in_a_o_in_a_g_in = np.empty((stretch * batch, 3*H), dtype)
-    f_o_g = np.empty((pack.size if keep_tape else batch, 3*H), dtype)
-    c = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
-    h = np.empty((pack.size + batch, H), dtype)
+    a_f_in_a_o_in_a_g_in = np.empty((stretch * batch, 3*H), real)
+    f_o_g = np.empty((pack.size if keep_tape else batch, 3*H), real)
+    c = np.empty((pack.size + batch if keep_tape else 2 * batch, H), real)
+    h = np.empty((pack.size + batch, H), real)
     W_f = params.stack("W_f", "W_f")
     b_f = params.stack("b_f", "b_f")
     b_g = params.stack("b_g", "b_g")
@@ -377,13 +444,15 @@ def _forward_sweep(
         "h": pack.unsort(h_last)[0],
         "c": pack.unsort(c_last)[0],
     }
-    arrays = {
-        "c": c,
-        "f_o_g": f_o_g,
-        "h": h,
-        "x_rows": x_rows,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "c": c,
+            "f_o_g": _as(f_o_g, dtype),
+            "h": _as(h, dtype),
+            "x_rows": _as(x_rows, dtype),
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return h_, last, tape
 
 
@@ -400,7 +469,7 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
@@ -415,35 +484,53 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = run(params, tape, dy, given, need_x)
+    except MemoryError as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
+    params = _cast(params, real)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, real), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    dy_rows = pack.rows(dy)
+    dy_rows = _as(pack.rows(dy), real)
     c = tape.arrays["c"]
-    f_o_g = tape.arrays["f_o_g"]
-    h = tape.arrays["h"]
-    x_ = tape.arrays["x_rows"]
+    f_o_g = _as(tape.arrays["f_o_g"], real)
+    h = _as(tape.arrays["h"], real)
+    x_ = _as(tape.arrays["x_rows"], real)
     stretch = pack.stretch(512)
-    da_f_da_o_da_g = np.empty((stretch * batch, 3*H), dtype)
-    dx_ = np.empty((pack.size, D), dtype)
-    dh_back = np.zeros((2 * batch, H), dtype)
-    dc_via = np.zeros((2 * batch, H), dtype)
+    da_f_da_o_da_g = np.empty((stretch * batch, 3*H), real)
+    dx_ = np.empty((pack.size, D), real)
+    dh_back = np.zeros((2 * batch, H), real)
+    dc_via = np.zeros((2 * batch, H), real)
     U_f = params.stack("U_f", "U_f")
     W_f = params.stack("W_f", "W_f")
     W_f_ = grads.stack("W_f", "W_f")
@@ -541,22 +628,23 @@ class _Stepper(NamedTuple):
 
 def _stepper(params: Params, batch: int) -> _Stepper:
     """The memory for one step of so many samples."""
-    dtype = params.flat.dtype
+    own, dtype, real = [params.flat], params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_t_ = np.empty((batch, D), dtype)
-    a_f_in_a_o_in_a_g_in = np.empty((batch, 3*H), dtype)
-    f_o_g = np.empty((batch, 3*H), dtype)
-    c = np.empty((batch, H), dtype)
-    h = np.empty((batch, H), dtype)
+    x_t_ = np.empty((batch, D), real)
+    a_f_in_a_o_in_a_g_in = np.empty((batch, 3*H), real)
+    f_o_g = np.empty((batch, 3*H), real)
+    c = np.empty((batch, H), real)
+    h = np.empty((batch, H), real)
     W_f = params.stack("W_f", "W_f")
     b_f = params.stack("b_f", "b_f")
     b_g = params.stack("b_g", "b_g")
     b_o = params.stack("b_o", "b_o")
     U_f = params.stack("U_f", "U_f")
-    h_before = np.empty((1, batch, H), dtype)
-    c_before = np.empty((1, batch, H), dtype)
+    h_before = np.empty((1, batch, H), real)
+    c_before = np.empty((1, batch, H), real)
     h_t1 = h_before[0]
     c_t1 = c_before[0]
     run_step = _Call(
@@ -588,7 +676,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         {name: (batch, *params.shapes[name]) for name in INPUTS},
         {name: (batch, *params.shapes[name]) for name in STATES},
     )
+    if real != dtype:
+        run = _narrowed(run, list(zip([params.flat], own)), dtype)
     return _Stepper(batch, dtype, expected, inputs, states, run)
+
+
+def _narrowed(run: Callable[[], Any], copies: list[tuple[Any, Any]], dtype: Any) -> Callable[[], Any]:
+    """``run``, which reads ``copies`` of arrays in the type that it computes in, with results of another type."""
+
+    @np.errstate(all="ignore")
+    def narrowed() -> tuple[Any, dict[str, Any]]:
+        for wide, own in copies:
+            _copy(wide, own)
+        y, state = run()
+        return y.astype(dtype), {name: value.astype(dtype) for name, value in state.items()}
+
+    return narrowed
 
 
 class Checkpoints(NamedTuple):
@@ -641,21 +744,21 @@ def _forward_pieces(
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("H",), params.sizes)
     y = np.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
         dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
@@ -667,11 +770,11 @@ def _backward_piece(
 ) -> dict[str, Any]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    _, _, taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -707,12 +810,27 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -721,38 +839,37 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     D = sizes["D"]
     H = sizes["H"]
     some = min(steps, max(1, 512 // max(batch, 1))) * batch
     rows = steps * batch
-    untaped = item * (batch * 6*H + some * 3*H) + 488 * steps
-    untaped += item * (31*D + 3*D*H + 31*H + 3*H*H)
-    taped = item * (rows * 5*H + batch * 2*H + some * 3*H) + 488 * steps
-    taped += item * (31*D + 3*D*H + 31*H + 3*H*H)
-    back = item * (rows * 5*H + batch * 6*H + some * 3*H) + 1016 * steps
-    back += item * (3*D*H + 954*H + 3*H*H)
+    untaped = real * (batch * 6*H + some * 3*H) + 488 * steps
+    untaped += real * (31*D + 3*D*H + 31*H + 3*H*H)
+    taped = real * (rows * 5*H + batch * 2*H + some * 3*H) + 488 * steps
+    taped += real * (31*D + 3*D*H + 31*H + 3*H*H)
+    back = item * (rows * 4*H + batch * H) + 1016 * steps
+    back += real * (rows * H + batch * 5*H + some * 3*H)
+    back += real * (3*D*H + 954*H + 3*H*H)
+    if item < 4:
+        untaped += real * (rows * (D + H) + batch * H)
+        untaped += real * (3*D*H + 3*H + 3*H*H)
+        taped += item * (rows * (D + 4*H) + batch * H)
+        taped += real * (rows * D)
+        taped += real * (3*D*H + 3*H + 3*H*H)
+        back += real * (rows * (2*D + 11*H) + batch * H)
+        back += real * (6*D*H + 6*H + 6*H*H)
     if uneven:
-        untaped += rows * (item * (D + H) + 8)
-        taped += rows * (item * D + 8)
-        back += rows * (item * (2*D + 2*H) + 16)
+        untaped += rows * (real * (D + H) + 8)
+        taped += rows * (real * D + 8)
+        back += rows * (real * (2*D + 2*H) + 16)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -880,7 +997,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -890,11 +1007,19 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return np.asarray(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
@@ -951,8 +1076,18 @@ def _at(numbers: Any) -> int:
 
 
 def _compiled(dtype: Any) -> ctypes.CDLL:
-    """The C functions for one type of number."""
-    return _library("float" if dtype == np.float32 else "double")
+    """The C functions for parameters of one type."""
+    return _library({"float32": "float", "float64": "double"}.get(dtype.name, dtype.name))
+
+
+def _copy(to: np.ndarray, array: np.ndarray) -> None:
+    """Copies numbers of 16 bits into an array of float32, or back: several times as quick as NumPy has float16."""
+    if not (to.flags.c_contiguous and array.flags.c_contiguous):
+        to[...] = array
+    elif to.itemsize > array.itemsize:
+        _Call(_compiled(array.dtype).widen, [array, to, to.size], to.size)()
+    else:
+        _Call(_compiled(to.dtype).narrow, [to, array, to.size], to.size)()
 
 
 def _past(pack: Packing, depth: int, shift: int) -> tuple[int, Any]:
@@ -1089,6 +1224,49 @@ typedef real vector_at __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 INLINE vector load(const real *from) { return *(const vector_at *)from; }
 INLINE void store(real *to, vector value) { *(vector_at *)to = value; }
 INLINE long long smaller(long long a, long long b) { return a < b ? a : b; }
+
+/* Where arrays are of 16 bits (STORED_FLOAT16 or STORED_BFLOAT16 is defined, and real is float), what products and sums
+ * read is rounded to that type: to the nearest number, of two the even one; what is too large is infinite. */
+#if defined STORED_FLOAT16 || defined STORED_BFLOAT16
+#define ROUNDS 1
+typedef uint32_t words __attribute__((vector_size(VECTOR_BYTES)));
+typedef int32_t signs __attribute__((vector_size(VECTOR_BYTES)));
+
+/* some where the lanes of `which` are -1, else other */
+INLINE words either(signs which, words some, words other) { return ((words)which & some) | (~(words)which & other); }
+
+#ifdef STORED_FLOAT16
+#define CUT 13  /* bits of the fraction that the type does not have */
+#define LEAST 0x38800000  /* the least number of full precision, 2^-14, and the largest number, 65504 */
+#define LARGEST 0x477fe000
+#else
+#define CUT 16
+#endif
+
+INLINE vector as_stored(vector value) {
+    const words bits = (words)value, size = bits & 0x7fffffffu;
+    words found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = either((signs)found > LARGEST, (words){0} + 0x7f800000u, found);
+    found = either((signs)size < LEAST, (words)((vector)size + 0.5f - 0.5f), found);  /* a multiple of 2^-24 */
+#endif
+    found = either((signs)size > 0x7f800000, size | 0x400000u, found);  /* not a number, and its bits are not all cut */
+    return (vector)(found | (bits ^ size));
+}
+
+INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+
+MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
+    long long n = 0;
+    for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
+    for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
+}
+#else
+#define ROUNDS 0
+#define as_stored(value) (value)
+#define number_as_stored(value) (value)
+#define round_row(numbers, count) ((void)0)
+#endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
  *
@@ -1238,7 +1416,16 @@ static void clear(real *out, long long out_stride, long long rows, long long col
         for (long long n = 0; n < columns; n++) out[r * out_stride + n] = 0;
 }
 
-/* Rows and terms cut into chunks and blocks; what a block reads of the left side is copied where many rows share it.
+/* Rows at LEFT_STRIDE, rounded where arrays are of 16 bits. */
+INLINE void copy_rows(real *copy, const real *left, long long left_stride, long long height, long long terms) {
+    for (long long r = 0; r < height; r++) {
+        memcpy(copy + r * LEFT_STRIDE, left + r * left_stride, terms * sizeof(real));
+        round_row(copy + r * LEFT_STRIDE, terms);
+    }
+}
+
+/* Rows and terms cut into chunks and blocks; what a block reads of the left side is copied where many rows share it,
+ * or where it is rounded.
  * Of panels that are packed, packed_step is TILE_COLUMNS; else (0) they are packed here, block by block, but whole
  * panels whose columns lie next to each other are read where they are. */
 static void multiply_chunks(real *out, long long out_stride, const real *left, long long left_stride,
@@ -1253,9 +1440,8 @@ static void multiply_chunks(real *out, long long out_stride, const real *left, l
             const long long height = smaller(rows - first, CHUNK_ROWS), terms = smaller(inner - k, BLOCK);
             const real *block = left + first * left_stride + k;
             long long block_stride = left_stride;
-            if (height > FEW_ROWS) {
-                for (long long r = 0; r < height; r++)
-                    memcpy(copy + r * LEFT_STRIDE, block + r * left_stride, terms * sizeof(real));
+            if (ROUNDS || height > FEW_ROWS) {
+                copy_rows(copy, block, left_stride, height, terms);
                 block = copy, block_stride = LEFT_STRIDE;
             }
             real *const to = out + first * out_stride;
@@ -1400,13 +1586,34 @@ static void multiply_dots(real *out, long long out_stride, const real *left, lon
 #undef DOTS
 #undef DOTS_OF_ROWS
 
+#if ROUNDS
+/* The same with rounded rows, which are copied chunk by chunk. */
+static void multiply_rounded_dots(real *out, long long out_stride, const real *left, long long left_stride,
+                                  const real *matrix, long long column_stride, long long rows, long long inner,
+                                  long long columns, int accumulate) {
+    real copy[CHUNK_ROWS * LEFT_STRIDE] __attribute__((aligned(64)));
+    for (long long first = 0; first < rows; first += CHUNK_ROWS)
+        for (long long k = 0; k < inner; k += BLOCK) {
+            const long long height = smaller(rows - first, CHUNK_ROWS), terms = smaller(inner - k, BLOCK);
+            copy_rows(copy, left + first * left_stride + k, left_stride, height, terms);
+            multiply_dots(out + first * out_stride, out_stride, copy, LEFT_STRIDE, matrix + k, column_stride, height,
+                          terms, columns, accumulate || k > 0);
+        }
+}
+#endif
+
 /* out[r][n] (+)= sum over k of left[r][k] * matrix[k * inner_stride + n * column_stride], for up to
  * some dozens of rows: nothing is packed but what lies across both ways, and columns behind the last whole panel. */
 MAY_BE_UNUSED static void multiply_plain(real *out, long long out_stride, const real *left, long long left_stride,
                                          const real *matrix, long long inner_stride, long long column_stride,
                                          long long rows, long long inner, long long columns, int accumulate) {
     if (inner_stride == 1 && inner > 1)
+#if ROUNDS
+        multiply_rounded_dots(out, out_stride, left, left_stride, matrix, column_stride, rows, inner, columns,
+                              accumulate);
+#else
         multiply_dots(out, out_stride, left, left_stride, matrix, column_stride, rows, inner, columns, accumulate);
+#endif
     else
         multiply_chunks(out, out_stride, left, left_stride, matrix, inner_stride, column_stride, 0, rows, inner,
                         columns, accumulate);
@@ -1418,16 +1625,19 @@ INLINE const real *row_of(const real *base, long long stride, const long long *i
     return base + (index ? index[r] : r) * stride;
 }
 
-/* to[r][j] = from[row r][j] for j < width, zero behind; to has `wide` columns (a constant to the compiler). */
+/* to[r][j] = from[row r][j], rounded where arrays are of 16 bits, for j < width, zero behind; to has `wide` columns (a
+ * constant to the compiler). */
 INLINE void gather(real *to, const real *from, long long stride, const long long *index, long long first,
                    long long rows, long long width, const int wide) {
-    for (long long r = 0; r < rows; r++, to += wide) {
+    real *at = to;
+    for (long long r = 0; r < rows; r++, at += wide) {
         const real *row = row_of(from, stride, index, first + r);
         if (width >= wide)
-            memcpy(to, row, wide * sizeof(real));
+            memcpy(at, row, wide * sizeof(real));
         else
-            for (long long j = 0; j < wide; j++) to[j] = j < width ? row[j] : 0;
+            for (long long j = 0; j < wide; j++) at[j] = j < width ? row[j] : 0;
     }
+    round_row(to, rows * wide);
 }
 
 static void gradient_tile(real *out, long long out_stride, const real *left, const real *right, long long terms,
@@ -1473,7 +1683,8 @@ INLINE void sum_vectors(real *out, const real *arg, long long stride, const long
     vector sum[8];
     UNROLL(8) for (int v = 0; v < vectors; v++) sum[v] = (vector){0};
     for (long long r = first; r < first + rows; r++)
-        UNROLL(8) for (int v = 0; v < vectors; v++) sum[v] += load(row_of(arg, stride, index, r) + v * LANES);
+        UNROLL(8) for (int v = 0; v < vectors; v++)
+            sum[v] += as_stored(load(row_of(arg, stride, index, r) + v * LANES));
     UNROLL(8) for (int v = 0; v < vectors; v++)
         store(out + v * LANES, accumulate ? load(out + v * LANES) + sum[v] : sum[v]);
 }
@@ -1492,7 +1703,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
         for (; j + LANES <= last; j += LANES) sum_vectors(out + j, arg + j, stride, index, from, terms, more, 1);
         for (; j < last; j++) {
             real sum = 0;
-            for (long long s = from; s < from + terms; s++) sum += row_of(arg, stride, index, s)[j];
+            for (long long s = from; s < from + terms; s++) sum += number_as_stored(row_of(arg, stride, index, s)[j]);
             out[j] = more ? out[j] + sum : sum;
         }
     }
@@ -1551,6 +1762,77 @@ MAY_BE_UNUSED static long long piece(
     while (offsets[*t + 1] <= first) ++*t;
     return smaller(stop, offsets[*t + 1]) - first;
 }
+
+#if ROUNDS
+/* Arrays of 16 bits as numbers to compute with, and back. */
+typedef uint16_t shorts __attribute__((vector_size(VECTOR_BYTES / 2)));
+
+INLINE vector widened(shorts bits) {
+    const words both = __builtin_convertvector(bits, words);
+#ifdef STORED_FLOAT16
+    const words size = both & 0x7fffu, sign = (both ^ size) << 16;
+    const words full = (size << 13) + 0x38000000u, infinite = full + 0x38000000u;
+    words found = either((signs)full >= 0x47800000, infinite, full);
+    found = either((signs)size < 0x400, (words)((vector)(size | 0x3f000000u) - 0.5f), found);
+    return (vector)(found | sign);
+#else
+    return (vector)(both << 16);
+#endif
+}
+
+/* A number that as_stored gives, in its 16 bits. */
+INLINE shorts narrowed(vector value) {
+    const words bits = (words)value;
+#ifdef STORED_FLOAT16
+    const words size = bits & 0x7fffffffu, sign = (bits ^ size) >> 16;
+    words found = either((signs)size > LARGEST, (size >> 13 & 0x3ffu) | 0x7c00u, (size - 0x38000000u) >> 13);
+    found = either((signs)size < LEAST, (words)((vector)size + 0.5f) - 0x3f000000u, found);
+    return __builtin_convertvector(found | sign, shorts);
+#else
+    return __builtin_convertvector(bits >> 16, shorts);
+#endif
+}
+
+struct conversion {
+    uint16_t *narrow;
+    real *wide;
+    long long count;
+};
+
+INLINE void widen_some(const struct conversion *a, long long first, size_t count) {
+    shorts bits = {0};
+    memcpy(&bits, a->narrow + first, count * sizeof(uint16_t));
+    const vector found = widened(bits);
+    memcpy(a->wide + first, &found, count * sizeof(real));
+}
+
+INLINE void narrow_some(const struct conversion *a, long long first, size_t count) {
+    vector value = {0};
+    memcpy(&value, a->wide + first, count * sizeof(real));
+    const shorts bits = narrowed(as_stored(value));
+    memcpy(a->narrow + first, &bits, count * sizeof(uint16_t));
+}
+
+static void widen_part(void *given, struct member *me) {
+    const struct conversion *a = given;
+    long long n, hi;
+    share(a->count, me, &n, &hi);
+    for (; n + LANES <= hi; n += LANES) widen_some(a, n, LANES);
+    if (n < hi) widen_some(a, n, (size_t)(hi - n));
+}
+
+static void narrow_part(void *given, struct member *me) {
+    const struct conversion *a = given;
+    long long n, hi;
+    share(a->count, me, &n, &hi);
+    for (; n + LANES <= hi; n += LANES) narrow_some(a, n, LANES);
+    if (n < hi) narrow_some(a, n, (size_t)(hi - n));
+}
+
+int widen(long long *record, long long threads) { return run_team(widen_part, record, threads); }
+
+int narrow(long long *record, long long threads) { return run_team(narrow_part, record, threads); }
+#endif
 
 /* C's own functions over real; those without a suffix are over double. */
 #if defined(REAL_IS_FLOAT) && REAL_IS_FLOAT
@@ -2114,12 +2396,18 @@ _FLAGS = (
     *("-O2", "-std=gnu11", "-fPIC", "-shared", "-pthread"),
     *("-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd"),
 )
+_TYPES = {
+    "float": "typedef float real;\n#define REAL_IS_FLOAT 1\n",
+    "double": "typedef double real;\n",
+    "float16": "typedef float real;\n#define REAL_IS_FLOAT 1\n#define STORED_FLOAT16 1\n",
+    "bfloat16": "typedef float real;\n#define REAL_IS_FLOAT 1\n#define STORED_BFLOAT16 1\n",
+}  # how the source begins
 _LIBRARIES: dict[str, ctypes.CDLL] = {}
 _LOCKS: dict[int, threading.Lock] = {}  # by process: a child never waits for what its parent locked
 
 
 def _library(real: str) -> ctypes.CDLL:
-    """The C functions for "float" or "double" numbers: compiled, or found in the cache, at the first use."""
+    """The C functions for a kind of number in ``_TYPES``: compiled, or found in the cache, at the first use."""
     if real not in _LIBRARIES:
         with _LOCKS.setdefault(os.getpid(), threading.Lock()):
             if real not in _LIBRARIES:
@@ -2128,7 +2416,7 @@ def _library(real: str) -> ctypes.CDLL:
 
 
 def _built(real: str) -> ctypes.CDLL:
-    source = f"typedef {real} real;\n" + "#define REAL_IS_FLOAT 1\n" * (real == "float") + SOURCE_C
+    source = _TYPES[real] + SOURCE_C
     compiler, processor, more = _compiler(), _processor(), _words("SYMCELL_CFLAGS")
     version = _called([*compiler, "--version"]).stdout
     choices = [[*_FLAGS, *tuned, *more] for tuned in _tuned(processor)]
@@ -2156,7 +2444,7 @@ def _built(real: str) -> ctypes.CDLL:
 
 def _opened(path: str) -> ctypes.CDLL:
     library = ctypes.CDLL(path)
-    for name in FUNCTIONS:
+    for name in (*FUNCTIONS, *(("widen", "narrow") if hasattr(library, "widen") else ())):
         function = getattr(library, name)
         function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_longlong), ctypes.c_int
     return library

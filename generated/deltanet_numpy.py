@@ -13,6 +13,7 @@ edit it here. A number behind a comment is that of a formula of the derivation, 
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -50,7 +51,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "522755710a372a69"
+STAMP = "42eeb48166f40fde"
 
 
 class Params(Mapping[str, Any]):
@@ -152,7 +153,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a size that is
+    missing, unknown or not positive.
     """
     for name in (*SIZES, *sizes):
         if name not in sizes or name not in SIZES:
@@ -189,6 +191,54 @@ def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int,
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
     """A size such as 4 or "H" as a number."""
     return sizes[size] if isinstance(size, str) else size
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = _buffer(params.flat.size, dtype)
+    flat[...] = params.flat
+    return Params(flat, params.sizes)
+
+
+def _round(array: Any, dtype: Any) -> None:
+    """Round an array's numbers to a type, where it is of another."""
+    if array.dtype != dtype:
+        array[...] = array.astype(dtype)
 
 
 class Packing:
@@ -292,7 +342,8 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
@@ -300,21 +351,39 @@ def forward(
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("H",), params.sizes), False), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return _forward_whole(params, inputs, given, pack, keep_tape)
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape)
+    except MemoryError as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """``forward`` in one sweep."""
+    rows, last, tape = _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("H",), params.sizes), False)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     K = params.sizes["K"]
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
@@ -322,15 +391,15 @@ def _forward_sweep(
     at_1_0 = pack.slots(1, 0, True)
     at_1 = pack.slots(1, 1, True)
 
-    x_rows = pack.rows(inputs["x"])
-    v_beta_W_q_x_W_k_x = np.empty((pack.size, H + 2*K + 1), dtype)
-    a_b = np.empty((pack.size, 2*K), dtype)
-    product_a_product_b = np.empty((pack.size, 2*K), dtype)
-    sqrt_a_q_sqrt_a_k = np.empty((pack.size, 2), dtype)
+    x_rows = _as(pack.rows(inputs["x"]), real)
+    v_beta_W_q_x_W_k_x = np.empty((pack.size, H + 2*K + 1), real)
+    a_b = np.empty((pack.size, 2*K), real)
+    product_a_product_b = np.empty((pack.size, 2*K), real)
+    sqrt_a_q_sqrt_a_k = np.empty((pack.size, 2), real)
     q_k = a_b
-    e = np.empty((pack.size if keep_tape else batch, H), dtype)
-    S = np.empty((pack.size + batch, H*K), dtype)
-    y = np.empty((pack.size, H), dtype)
+    e = np.empty((pack.size if keep_tape else batch, H), real)
+    S = np.empty((pack.size + batch, H*K), real)
+    y = np.empty((pack.size, H), real)
     S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
     W_v_to_W_k_T = params.stack("W_v", "W_k").T
     eps = 1e-06
@@ -421,14 +490,16 @@ def _forward_sweep(
     last = {
         "S": pack.unsort(S_last).reshape(batch, H, K),
     }
-    arrays = {
-        "S": S,
-        "v_beta_W_q_x_W_k_x": v_beta_W_q_x_W_k_x,
-        "e": e,
-        "sqrt_a_q_sqrt_a_k": sqrt_a_q_sqrt_a_k,
-        "x_rows": x_rows,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "S": S,
+            "v_beta_W_q_x_W_k_x": _as(v_beta_W_q_x_W_k_x, dtype),
+            "e": _as(e, dtype),
+            "sqrt_a_q_sqrt_a_k": _as(sqrt_a_q_sqrt_a_k, dtype),
+            "x_rows": _as(x_rows, dtype),
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return y, last, tape
 
 
@@ -445,7 +516,7 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
@@ -460,22 +531,40 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = run(params, tape, dy, given, need_x)
+    except MemoryError as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
+    params = _cast(params, real)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, real), params.sizes)
     D = params.sizes["D"]
     K = params.sizes["K"]
     H = params.sizes["H"]
@@ -483,40 +572,40 @@ def _backward_sweep(
     ring_1_0 = pack.slots(1, 0, False)
     ring_1 = pack.slots(1, 1, False)
 
-    dy_rows = pack.rows(dy)
+    dy_rows = _as(pack.rows(dy), real)
     S = tape.arrays["S"]
-    v_beta_W_q_x_W_k_x = tape.arrays["v_beta_W_q_x_W_k_x"]
-    e = tape.arrays["e"]
-    sqrt_a_q_sqrt_a_k = tape.arrays["sqrt_a_q_sqrt_a_k"]
-    x_ = tape.arrays["x_rows"]
-    memory = np.empty(max(pack.size * (H + 2*K + 1), pack.size * K), dtype)
+    v_beta_W_q_x_W_k_x = _as(tape.arrays["v_beta_W_q_x_W_k_x"], real)
+    e = _as(tape.arrays["e"], real)
+    sqrt_a_q_sqrt_a_k = _as(tape.arrays["sqrt_a_q_sqrt_a_k"], real)
+    x_ = _as(tape.arrays["x_rows"], real)
+    memory = np.empty(max(pack.size * (H + 2*K + 1), pack.size * K), real)
     de_to_dW_k_x = memory[: pack.size * (H + 2*K + 1)].reshape(pack.size, H + 2*K + 1)
-    memory_ = np.empty(max(pack.size * K, pack.size * H*K), dtype)
+    memory_ = np.empty(max(pack.size * K, pack.size * H*K), real)
     sigmoid_W_q_x = memory_[: pack.size * K].reshape(pack.size, K)
-    memory_2 = np.empty(max(pack.size * K, pack.size * H), dtype)
+    memory_2 = np.empty(max(pack.size * K, pack.size * H), real)
     a = memory_2[: pack.size * K].reshape(pack.size, K)
     dsqrt_a_q_each = memory[: pack.size * K].reshape(pack.size, K)
-    memory_3 = np.empty(max(pack.size, pack.size * K), dtype)
+    memory_3 = np.empty(max(pack.size, pack.size * K), real)
     da_q = memory_3[: pack.size].reshape(pack.size, 1)
-    da = np.empty((pack.size, K), dtype)
+    da = np.empty((pack.size, K), real)
     sigmoid_W_k_x = da
-    q_k_2 = np.empty((batch, 2*K), dtype)
+    q_k_2 = np.empty((batch, 2*K), real)
     b = memory_3[: pack.size * K].reshape(pack.size, K)
     dS = memory_[: pack.size * H*K].reshape(pack.size, H*K)
-    memory_4 = np.empty(max(pack.size * H, pack.size, pack.size * K), dtype)
+    memory_4 = np.empty(max(pack.size * H, pack.size, pack.size * K), real)
     dS_k = memory_4[: pack.size * H].reshape(pack.size, H)
     dbeta_each = memory_2[: pack.size * H].reshape(pack.size, H)
-    dbeta_sum = np.empty((pack.size, 1), dtype)
+    dbeta_sum = np.empty((pack.size, 1), real)
     dk = memory_2[: pack.size * K].reshape(pack.size, K)
     dsqrt_a_k_each = memory_[: pack.size * K].reshape(pack.size, K)
-    memory_5 = np.empty(max(pack.size, pack.size * H, pack.size * K), dtype)
+    memory_5 = np.empty(max(pack.size, pack.size * H, pack.size * K), real)
     da_k = memory_5[: pack.size].reshape(pack.size, 1)
     db = memory_[: pack.size * K].reshape(pack.size, K)
     de_along = memory_5[: pack.size * H].reshape(pack.size, H)
     dk_back = memory_5[: pack.size * K].reshape(pack.size, K)
     dq = da
-    dx_ = np.empty((pack.size, D), dtype)
-    dS_via = np.zeros((2 * batch, H*K), dtype)
+    dx_ = np.empty((pack.size, D), real)
+    dS_via = np.zeros((2 * batch, H*K), real)
     work1 = memory_4[: pack.size].reshape(pack.size, 1)
     work1_ = memory_4[: pack.size * K].reshape(pack.size, K)
     W_v_to_W_k = params.stack("W_v", "W_k")
@@ -532,6 +621,7 @@ def _backward_sweep(
     beta = v_beta_W_q_x_W_k_x[:, H : H + 1]
     de = de_to_dW_k_x[:, : H]
     dS_k_Hx1 = dS_k.reshape(-1, H, 1)
+    matmul = _products(dtype)
 
     # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
     W_q_x = v_beta_W_q_x_W_k_x[:, H + 1 : H + K + 1]
@@ -626,6 +716,13 @@ def _backward_sweep(
         np.multiply(dS_k_t_, k_t_2, out=dS_via_t)
         np.add(dS_via_t, dS_t, out=dS_via_t)
 
+    _round(de_to_dW_k_x[:, : H], dtype)
+    _round(sigmoid_W_k_x, dtype)
+    _round(b, dtype)
+    _round(dS, dtype)
+    _round(dS_k, dtype)
+    _round(de_along, dtype)
+
     # dbeta_each[t] = de_along[t]*e[t] (49)
     np.multiply(de_along, e, out=dbeta_each)
     # dbeta_sum[t] = sum(dbeta_each[t]) (49)
@@ -685,12 +782,12 @@ def _backward_sweep(
     np.add(dW_k_x, work1_, out=dW_k_x)
     if need_x:
         # dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ de[t] + w_beta.T @ dw_beta_x[t] (59)
-        np.matmul(de_to_dW_k_x, W_v_to_W_k, out=dx_)
+        matmul(de_to_dW_k_x, W_v_to_W_k, out=dx_)
     # dW_v = sum of outer(de[t], x[t]) (68)
     # dw_beta = sum of outer(dw_beta_x[t], x[t]) (69)
     # dW_q = sum of outer(dW_q_x[t], x[t]) (66)
     # dW_k = sum of outer(dW_k_x[t], x[t]) (67)
-    np.matmul(de_to_dW_k_x.T, x_, out=dW_v_to_dW_k)
+    matmul(de_to_dW_k_x.T, x_, out=dW_v_to_dW_k)
 
     dS_first = dS_via[pack.first(1)]
 
@@ -763,21 +860,22 @@ class _Stepper(NamedTuple):
 
 def _stepper(params: Params, batch: int) -> _Stepper:
     """The memory for one step of so many samples."""
-    dtype = params.flat.dtype
+    own, dtype, real = [params.flat], params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     K = params.sizes["K"]
     H = params.sizes["H"]
 
-    x_t_ = np.empty((batch, D), dtype)
-    v_beta_W_q_x_W_k_x = np.empty((batch, H + 2*K + 1), dtype)
-    a_b = np.empty((batch, 2*K), dtype)
-    product_a_product_b = np.empty((batch, 2*K), dtype)
-    sqrt_a_q_sqrt_a_k = np.empty((batch, 2), dtype)
-    q_k = np.empty((batch, 2*K), dtype)
-    e = np.empty((batch, H), dtype)
-    S = np.empty((batch, H*K), dtype)
-    y = np.empty((batch, H), dtype)
-    S_before = np.empty((1, batch, H*K), dtype)
+    x_t_ = np.empty((batch, D), real)
+    v_beta_W_q_x_W_k_x = np.empty((batch, H + 2*K + 1), real)
+    a_b = np.empty((batch, 2*K), real)
+    product_a_product_b = np.empty((batch, 2*K), real)
+    sqrt_a_q_sqrt_a_k = np.empty((batch, 2), real)
+    q_k = np.empty((batch, 2*K), real)
+    e = np.empty((batch, H), real)
+    S = np.empty((batch, H*K), real)
+    y = np.empty((batch, H), real)
+    S_before = np.empty((1, batch, H*K), real)
     W_v_to_W_k_T = params.stack("W_v", "W_k").T
     eps = 1e-06
     S_t1 = S_before[0]
@@ -870,7 +968,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         {name: (batch, *params.shapes[name]) for name in INPUTS},
         {name: (batch, *params.shapes[name]) for name in STATES},
     )
+    if real != dtype:
+        run = _narrowed(run, list(zip([params.flat], own)), dtype)
     return _Stepper(batch, dtype, expected, inputs, states, run)
+
+
+def _narrowed(run: Callable[[], Any], copies: list[tuple[Any, Any]], dtype: Any) -> Callable[[], Any]:
+    """``run``, which reads ``copies`` of arrays in the type that it computes in, with results of another type."""
+
+    @np.errstate(all="ignore")
+    def narrowed() -> tuple[Any, dict[str, Any]]:
+        for wide, own in copies:
+            wide[...] = own
+        y, state = run()
+        return y.astype(dtype), {name: value.astype(dtype) for name, value in state.items()}
+
+    return narrowed
 
 
 class Checkpoints(NamedTuple):
@@ -923,21 +1036,21 @@ def _forward_pieces(
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("H",), params.sizes)
     y = np.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
         dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
@@ -949,11 +1062,11 @@ def _backward_piece(
 ) -> dict[str, Any]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    _, _, taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -989,12 +1102,27 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -1003,37 +1131,37 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     D = sizes["D"]
     K = sizes["K"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * (H + H*K + 6*K + 3) + batch * (H + H*K)) + 488 * steps
-    taped = item * (rows * (2*H + H*K + 6*K + 3) + batch * H*K) + 488 * steps
-    back = item * (rows * (3*H + 2*H*K + 6*K + 5) + batch * (3*H*K + 2*K)) + 744 * steps
-    back += item * rows * max(K, H)
-    back += 2 * item * rows * max(H, K)
+    untaped = real * (rows * (H + H*K + 6*K + 3) + batch * (H + H*K)) + 488 * steps
+    taped = real * (rows * (2*H + H*K + 6*K + 3) + batch * H*K) + 488 * steps
+    back = item * (rows * (2*H + 2*K + 3)) + 744 * steps
+    back += real * (rows * (H + 2*H*K + 4*K + 2) + batch * (3*H*K + 2*K))
+    back += real * rows * max(K, H)
+    back += 2 * real * rows * max(H, K)
+    if item < 4:
+        untaped += real * (rows * (D + H))
+        untaped += real * (D + D*H + 2*D*K)
+        taped += item * (rows * (D + 2*H + 2*K + 3))
+        taped += real * (rows * (D + H))
+        taped += real * (D + D*H + 2*D*K)
+        back += real * (rows * (2*D + 3*H + 2*K + 3))
+        back += real * (2*D + 2*D*H + 4*D*K)
+        back += real * rows * max(2*H*K, 2*H + 4*K + 2)
     if uneven:
-        untaped += rows * (item * (D + H) + 8)
-        taped += rows * (item * (D + H) + 8)
-        back += rows * (item * (2*D + H + H*K) + 16)
+        untaped += rows * (real * (D + H) + 8)
+        taped += rows * (real * (D + H) + 8)
+        back += rows * (real * (2*D + H + H*K) + 16)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -1162,7 +1290,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -1172,14 +1300,38 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return np.asarray(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
     if found.size and (found.min() < 0 or found.max() > steps):
         raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
     return None if (found == steps).all() else found
+
+
+def _products(dtype: Any) -> Callable[..., Any]:
+    """``np.matmul``; where numbers are kept in 16 bits, one whose left operand is rounded to these first."""
+    if dtype == _real(dtype):
+        return np.matmul
+
+    def matmul(left: Any, right: Any, out: Any) -> Any:
+        return np.matmul(_rounded(left, dtype), right, out=out)
+
+    return matmul
+
+
+def _rounded(array: Any, dtype: Any) -> Any:
+    """An array's numbers rounded to a type: itself where it is of that type, else a copy."""
+    return array if array.dtype == dtype else array.astype(dtype).astype(array.dtype)

@@ -11,6 +11,7 @@ edit it here. A number behind a comment is that of a formula of the derivation, 
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -59,7 +60,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "f7b27e1004018d0a"
+STAMP = "e945940646b10f52"
 
 
 class Params(Mapping[str, Any]):
@@ -161,7 +162,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a size that is
+    missing, unknown or not positive.
     """
     for name in (*SIZES, *sizes):
         if name not in sizes or name not in SIZES:
@@ -204,6 +206,54 @@ def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int,
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
     """A size such as 4 or "H" as a number."""
     return sizes[size] if isinstance(size, str) else size
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = _buffer(params.flat.size, dtype)
+    flat[...] = params.flat
+    return Params(flat, params.sizes)
+
+
+def _round(array: Any, dtype: Any) -> None:
+    """Round an array's numbers to a type, where it is of another."""
+    if array.dtype != dtype:
+        array[...] = array.astype(dtype)
 
 
 class Packing:
@@ -307,7 +357,8 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
@@ -315,37 +366,55 @@ def forward(
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return _forward_whole(params, inputs, given, pack, keep_tape)
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape)
+    except MemoryError as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """``forward`` in one sweep."""
+    rows, last, tape = _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("H",), params.sizes), keep_tape)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
     kept_0 = pack.slots(0, 0, keep_tape)
     at_1_0 = pack.slots(1, 0, True)
     at_1 = pack.slots(1, 1, True)
 
-    x_rows = pack.rows(inputs["x"])
-    W_z_x_W_n_x = np.empty((pack.size, 2*H), dtype)
-    a_n_z = np.empty((pack.size if keep_tape else batch, 2*H), dtype)
-    sum_W_n_x_sum_W_z_x = np.empty((pack.size, 2), dtype)
-    centred_W_n_x_to_centred_W_z_x = np.empty((pack.size, 2*H), dtype)
+    x_rows = _as(pack.rows(inputs["x"]), real)
+    W_z_x_W_n_x = np.empty((pack.size, 2*H), real)
+    a_n_z = np.empty((pack.size if keep_tape else batch, 2*H), real)
+    sum_W_n_x_sum_W_z_x = np.empty((pack.size, 2), real)
+    centred_W_n_x_to_centred_W_z_x = np.empty((pack.size, 2*H), real)
     square_W_n_x_to_square_W_z_x = W_z_x_W_n_x
-    std_W_n_x_std_W_z_x = np.empty((pack.size, 2), dtype)
+    std_W_n_x_std_W_z_x = np.empty((pack.size, 2), real)
     a_n_in_a_z_in = W_z_x_W_n_x
-    h = np.empty((pack.size + batch, H), dtype)
-    work1 = np.empty((batch, H), dtype)
+    h = np.empty((pack.size + batch, H), real)
+    work1 = np.empty((batch, H), real)
     g_z = params.stack("g_z", "g_z")
     b_z = params.stack("b_z", "b_z")
     g_n = params.stack("g_n", "g_n")
@@ -353,6 +422,7 @@ def _forward_sweep(
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_z_to_W_n_T = params.stack("W_z", "W_n").T
     U_n_to_U_z_T = params.stack("U_n", "U_z").T
+    matmul = _products(dtype)
     z = a_n_z[:, H :]
     a_n = a_n_z[:, : H]
 
@@ -415,7 +485,7 @@ def _forward_sweep(
         # U_z_h[t] = U_z @ h[t-1] (14)
         h_t1 = h[at_1_0[t]]
         U_n_h_to_U_z_h_t = a_n_z[kept_0[t]]
-        np.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
+        matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
         # a_n[t] = U_n_h[t] + a_n_in[t] (18)
         # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         a_n_in_to_a_z_in_t = a_n_in_a_z_in[at_0[t]]
@@ -445,14 +515,16 @@ def _forward_sweep(
     last = {
         "h": pack.unsort(h_last)[0],
     }
-    arrays = {
-        "a_n_z": a_n_z,
-        "centred_W_n_x_to_centred_W_z_x": centred_W_n_x_to_centred_W_z_x,
-        "h": h,
-        "std_W_n_x_std_W_z_x": std_W_n_x_std_W_z_x,
-        "x_rows": x_rows,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "a_n_z": _as(a_n_z, dtype),
+            "centred_W_n_x_to_centred_W_z_x": _as(centred_W_n_x_to_centred_W_z_x, dtype),
+            "h": h,
+            "std_W_n_x_std_W_z_x": _as(std_W_n_x_std_W_z_x, dtype),
+            "x_rows": _as(x_rows, dtype),
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return h_, last, tape
 
 
@@ -469,7 +541,7 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
@@ -484,22 +556,40 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = run(params, tape, dy, given, need_x)
+    except MemoryError as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
+    params = _cast(params, real)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, real), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
@@ -507,25 +597,25 @@ def _backward_sweep(
     ring_1 = pack.slots(1, 1, False)
     at_1_0 = pack.slots(1, 0, True)
 
-    dy_rows = pack.rows(dy)
-    a_n_z = tape.arrays["a_n_z"]
-    centred_W_n_x_to_centred_W_z_x = tape.arrays["centred_W_n_x_to_centred_W_z_x"]
+    dy_rows = _as(pack.rows(dy), real)
+    a_n_z = _as(tape.arrays["a_n_z"], real)
+    centred_W_n_x_to_centred_W_z_x = _as(tape.arrays["centred_W_n_x_to_centred_W_z_x"], real)
     h = tape.arrays["h"]
-    std_W_n_x_std_W_z_x = tape.arrays["std_W_n_x_std_W_z_x"]
-    x_ = tape.arrays["x_rows"]
-    dW_z_x_dW_n_x = np.empty((pack.size, 2*H), dtype)
+    std_W_n_x_std_W_z_x = _as(tape.arrays["std_W_n_x_std_W_z_x"], real)
+    x_ = _as(tape.arrays["x_rows"], real)
+    dW_z_x_dW_n_x = np.empty((pack.size, 2*H), real)
     da_n_da_z = dW_z_x_dW_n_x
-    dh = np.empty((batch, H), dtype)
-    memory = np.empty(max(pack.size * 2*H, pack.size), dtype)
+    dh = np.empty((batch, H), real)
+    memory = np.empty(max(pack.size * 2*H, pack.size), real)
     dstd_W_z_x_each_to_dstd_W_n_x_each = memory[: pack.size * 2*H].reshape(pack.size, 2*H)
     dg_z_each_dg_n_each = memory[: pack.size * 2*H].reshape(pack.size, 2*H)
-    dsum_square_W_z_x_to_dsum_square_W_n_x = np.empty((pack.size, 2), dtype)
+    dsum_square_W_z_x_to_dsum_square_W_n_x = np.empty((pack.size, 2), real)
     dcentred_W_z_x_to_dcentred_W_n_x = memory[: pack.size * 2*H].reshape(pack.size, 2*H)
-    memory_ = np.empty(max(pack.size * 2, pack.size * H), dtype)
+    memory_ = np.empty(max(pack.size * 2, pack.size * H), real)
     dsum_W_z_x_dsum_W_n_x = memory_[: pack.size * 2].reshape(pack.size, 2)
-    dx_ = np.empty((pack.size, D), dtype)
-    dh_back = np.zeros((2 * batch, H), dtype)
-    dh_via = np.zeros((2 * batch, H), dtype)
+    dx_ = np.empty((pack.size, D), real)
+    dh_back = np.zeros((2 * batch, H), real)
+    dh_via = np.zeros((2 * batch, H), real)
     work1 = dh
     work1_ = memory[: pack.size].reshape(pack.size, 1)
     work1_2 = memory_[: pack.size * H].reshape(pack.size, H)
@@ -542,7 +632,8 @@ def _backward_sweep(
     da_z = da_n_da_z[:, H :]
     z = a_n_z[:, H :]
     da_n = da_n_da_z[:, : H]
-    ones = np.ones((1, pack.size), dtype)
+    matmul = _products(dtype)
+    ones = np.ones((1, pack.size), real)
 
     samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
@@ -585,7 +676,9 @@ def _backward_sweep(
         # dh_back[t] = U_z.T @ da_z[t] + U_n.T @ da_n[t] (43)
         da_n_to_da_z_t = da_n_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
-        np.matmul(da_n_to_da_z_t, U_n_to_U_z, out=dh_back_t)
+        matmul(da_n_to_da_z_t, U_n_to_U_z, out=dh_back_t)
+
+    _round(da_n_da_z, dtype)
 
     # dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n (52)
     da_n_ = da_n_da_z[:, : H]
@@ -635,7 +728,7 @@ def _backward_sweep(
     # dU_z = sum of outer(da_z[t], h[t-1]) (62)
     da_n_to_da_z = da_n_da_z
     h_t1_ = h[pack.past(1, 0)]
-    np.matmul(da_n_to_da_z.T, h_t1_, out=dU_n_to_dU_z)
+    np.matmul(da_n_to_da_z.T, _rounded(h_t1_, dtype), out=dU_n_to_dU_z)
     # db_n = sum of da_n[t] (65)
     # db_z = sum of da_z[t] (61)
     np.matmul(ones, da_n_to_da_z, out=db_n_to_db_z.reshape(1, -1))
@@ -650,7 +743,7 @@ def _backward_sweep(
     # dg_z = sum of dg_z_each[t] (60)
     # dg_n = sum of dg_n_each[t] (64)
     dg_z_each_to_dg_n_each = dg_z_each_dg_n_each
-    np.matmul(ones, dg_z_each_to_dg_n_each, out=dg_z_to_dg_n.reshape(1, -1))
+    np.matmul(ones, _rounded(dg_z_each_to_dg_n_each, dtype), out=dg_z_to_dg_n.reshape(1, -1))
     # dcentred_W_n_x[t] = 2*dsum_square_W_n_x[t]*centred_W_n_x[t] + da_n[t]*g_n/std_W_n_x[t] (52)
     dsum_square_W_n_x = dstd_W_n_x_sum
     dcentred_W_n_x = dcentred_W_z_x_to_dcentred_W_n_x[:, H :]
@@ -685,13 +778,13 @@ def _backward_sweep(
     if need_x:
         # dx[t] = W_z.T @ dW_z_x[t] + W_n.T @ dW_n_x[t] (52)
         dW_z_x_to_dW_n_x_ = dW_z_x_dW_n_x
-        np.matmul(dW_z_x_to_dW_n_x_, W_z_to_W_n, out=dx_)
+        matmul(dW_z_x_to_dW_n_x_, W_z_to_W_n, out=dx_)
     # dW_z = sum of outer(dW_z_x[t], x[t]) (59)
     # dW_n = sum of outer(dW_n_x[t], x[t]) (63)
     dW_z_x_to_dW_n_x_2 = dW_z_x_dW_n_x
-    np.matmul(dW_z_x_to_dW_n_x_2.T, x_, out=dW_z_to_dW_n)
+    matmul(dW_z_x_to_dW_n_x_2.T, x_, out=dW_z_to_dW_n)
 
-    dh_first = np.zeros((1, batch, H), dtype)
+    dh_first = np.zeros((1, batch, H), real)
     dh_first += dh_back[pack.first(1)]
     dh_first += dh_via[pack.first(1)]
 
@@ -764,28 +857,30 @@ class _Stepper(NamedTuple):
 
 def _stepper(params: Params, batch: int) -> _Stepper:
     """The memory for one step of so many samples."""
-    dtype = params.flat.dtype
+    own, dtype, real = [params.flat], params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_t_ = np.empty((batch, D), dtype)
-    W_z_x_W_n_x = np.empty((batch, 2*H), dtype)
-    a_n_z = np.empty((batch, 2*H), dtype)
-    sum_W_n_x_sum_W_z_x = np.empty((batch, 2), dtype)
-    centred_W_n_x_to_centred_W_z_x = np.empty((batch, 2*H), dtype)
-    square_W_n_x_to_square_W_z_x = np.empty((batch, 2*H), dtype)
-    std_W_n_x_std_W_z_x = np.empty((batch, 2), dtype)
-    a_n_in_a_z_in = np.empty((batch, 2*H), dtype)
-    h = np.empty((batch, H), dtype)
-    work1 = np.empty((batch, H), dtype)
+    x_t_ = np.empty((batch, D), real)
+    W_z_x_W_n_x = np.empty((batch, 2*H), real)
+    a_n_z = np.empty((batch, 2*H), real)
+    sum_W_n_x_sum_W_z_x = np.empty((batch, 2), real)
+    centred_W_n_x_to_centred_W_z_x = np.empty((batch, 2*H), real)
+    square_W_n_x_to_square_W_z_x = np.empty((batch, 2*H), real)
+    std_W_n_x_std_W_z_x = np.empty((batch, 2), real)
+    a_n_in_a_z_in = np.empty((batch, 2*H), real)
+    h = np.empty((batch, H), real)
+    work1 = np.empty((batch, H), real)
     g_z = params.stack("g_z", "g_z")
     b_z = params.stack("b_z", "b_z")
     g_n = params.stack("g_n", "g_n")
     b_n = params.stack("b_n", "b_n")
-    h_before = np.empty((1, batch, H), dtype)
+    h_before = np.empty((1, batch, H), real)
     W_z_to_W_n_T = params.stack("W_z", "W_n").T
     h_t1 = h_before[0]
     U_n_to_U_z_T = params.stack("U_n", "U_z").T
+    matmul = _products(dtype)
 
     @np.errstate(all="ignore")
     def run() -> tuple[Any, dict[str, Any]]:
@@ -841,7 +936,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # U_n_h[t] = U_n @ h[t-1] (18)
         # U_z_h[t] = U_z @ h[t-1] (14)
         U_n_h_to_U_z_h_t = a_n_z
-        np.matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
+        matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
         # a_n[t] = U_n_h[t] + a_n_in[t] (18)
         # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         a_n_in_to_a_z_in_t = a_n_in_a_z_in
@@ -880,7 +975,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         {name: (batch, *params.shapes[name]) for name in INPUTS},
         {name: (batch, *params.shapes[name]) for name in STATES},
     )
+    if real != dtype:
+        run = _narrowed(run, list(zip([params.flat], own)), dtype)
     return _Stepper(batch, dtype, expected, inputs, states, run)
+
+
+def _narrowed(run: Callable[[], Any], copies: list[tuple[Any, Any]], dtype: Any) -> Callable[[], Any]:
+    """``run``, which reads ``copies`` of arrays in the type that it computes in, with results of another type."""
+
+    @np.errstate(all="ignore")
+    def narrowed() -> tuple[Any, dict[str, Any]]:
+        for wide, own in copies:
+            wide[...] = own
+        y, state = run()
+        return y.astype(dtype), {name: value.astype(dtype) for name, value in state.items()}
+
+    return narrowed
 
 
 class Checkpoints(NamedTuple):
@@ -933,21 +1043,21 @@ def _forward_pieces(
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("H",), params.sizes)
     y = np.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
         dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
@@ -959,11 +1069,11 @@ def _backward_piece(
 ) -> dict[str, Any]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    _, _, taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -999,12 +1109,27 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -1013,35 +1138,34 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     D = sizes["D"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * (4*H + 4) + batch * 4*H) + 488 * steps
-    taped = item * (rows * (7*H + 4) + batch * 2*H) + 488 * steps
-    back = item * (rows * (9*H + 5) + batch * 6*H) + 880 * steps
-    back += item * rows * max(2, H)
+    untaped = real * (rows * (4*H + 4) + batch * 4*H) + 488 * steps
+    taped = real * (rows * (7*H + 4) + batch * 2*H) + 488 * steps
+    back = item * (rows * (4*H + 2)) + 880 * steps
+    back += real * (rows * (5*H + 3) + batch * 6*H)
+    back += real * rows * max(2, H)
+    if item < 4:
+        untaped += real * (rows * (D + H) + batch * H)
+        untaped += real * (2*D*H + 4*H + 2*H*H)
+        taped += item * (rows * (D + 4*H + 2))
+        taped += real * (rows * D)
+        taped += real * (2*D*H + 4*H + 2*H*H)
+        back += real * (rows * (2*D + 9*H + 2))
+        back += real * (4*D*H + 8*H + 4*H*H)
     if uneven:
-        untaped += rows * (item * (D + H) + 8)
-        taped += rows * (item * D + 8)
-        back += rows * (item * (2*D + 2*H) + 16)
+        untaped += rows * (real * (D + H) + 8)
+        taped += rows * (real * D + 8)
+        back += rows * (real * (2*D + 2*H) + 16)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -1169,7 +1293,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -1179,14 +1303,38 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return np.asarray(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
     if found.size and (found.min() < 0 or found.max() > steps):
         raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
     return None if (found == steps).all() else found
+
+
+def _products(dtype: Any) -> Callable[..., Any]:
+    """``np.matmul``; where numbers are kept in 16 bits, one whose left operand is rounded to these first."""
+    if dtype == _real(dtype):
+        return np.matmul
+
+    def matmul(left: Any, right: Any, out: Any) -> Any:
+        return np.matmul(_rounded(left, dtype), right, out=out)
+
+    return matmul
+
+
+def _rounded(array: Any, dtype: Any) -> Any:
+    """An array's numbers rounded to a type: itself where it is of that type, else a copy."""
+    return array if array.dtype == dtype else array.astype(dtype).astype(array.dtype)

@@ -12,6 +12,7 @@ edit it here. A number behind a comment is that of a formula of the derivation, 
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ EQUATIONS = (
     "W_h: (H, H) = glorot\n"
     "W_m: (H, N) = glorot\n"
 )
-STAMP = "2bdeab4b4832afda"
+STAMP = "9e2342d406dda6be"
 
 
 class Params(Mapping[str, Any]):
@@ -165,7 +166,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: Any) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer, and every array in ``CONSTANTS``.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a keyword that is missing, unknown or does not fit.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a keyword that is
+    missing, unknown or does not fit.
     """
     arrays = {name: sizes.pop(name) for name in CONSTANTS if name in sizes}
     for name in (*SIZES, *sizes):
@@ -213,6 +215,54 @@ def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int,
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
     """A size such as 4 or "H" as a number."""
     return sizes[size] if isinstance(size, str) else size
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = _buffer(params.flat.size, dtype)
+    flat[...] = params.flat
+    return Params(flat, params.sizes, {name: array.astype(dtype) for name, array in params.constants.items()})
+
+
+def _round(array: Any, dtype: Any) -> None:
+    """Round an array's numbers to a type, where it is of another."""
+    if array.dtype != dtype:
+        array[...] = array.astype(dtype)
 
 
 class Packing:
@@ -316,7 +366,8 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
@@ -324,21 +375,39 @@ def forward(
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return _forward_whole(params, inputs, given, pack, keep_tape)
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape)
+    except MemoryError as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """``forward`` in one sweep."""
+    rows, last, tape = _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("H",), params.sizes), keep_tape)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     H = params.sizes["H"]
     N = params.sizes["N"]
     at_0 = pack.slots(0, 0, True)
@@ -347,18 +416,19 @@ def _forward_sweep(
     kept_1_0 = pack.slots(1, 0, keep_tape)
     kept_1 = pack.slots(1, 1, keep_tape)
 
-    x_rows = pack.rows(inputs["x"])
-    W_x_x_e_x_x = np.empty((pack.size, H + 1), dtype)
-    W_h_h_e_h_h = np.empty((batch, H + 1), dtype)
-    u = np.empty((batch, 1), dtype)
-    m = np.empty((pack.size + batch if keep_tape else 2 * batch, N), dtype)
-    h = np.empty((pack.size + batch, H), dtype)
-    work1 = np.empty((batch, N), dtype)
+    x_rows = _as(pack.rows(inputs["x"]), real)
+    W_x_x_e_x_x = np.empty((pack.size, H + 1), real)
+    W_h_h_e_h_h = np.empty((batch, H + 1), real)
+    u = np.empty((batch, 1), real)
+    m = np.empty((pack.size + batch if keep_tape else 2 * batch, N), real)
+    h = np.empty((pack.size + batch, H), real)
+    work1 = np.empty((batch, N), real)
     B = params["B"]
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     m[pack.first(1)] = pack.sort(given["m"]) if "m" in given else 0
     W_x_to_e_x_T = params.stack("W_x", "e_x").T
     W_h_to_e_h_T = params.stack("W_h", "e_h").T
+    matmul = _products(dtype)
     e_m_T = params.stack("e_m", "e_m").T
     A_T = params["A"].T
     e_x_x = W_x_x_e_x_x[:, H :]
@@ -383,13 +453,13 @@ def _forward_sweep(
         # W_h_h[t] = W_h @ h[t-1] (12)
         # e_h_h[t] = e_h @ h[t-1] (6)
         h_t1 = h[at_1_0[t]]
-        np.matmul(h_t1, W_h_to_e_h_T, out=W_h_h_to_e_h_h_t)
+        matmul(h_t1, W_h_to_e_h_T, out=W_h_h_to_e_h_h_t)
         # e_m_m[t] = e_m @ m[t-1] (6)
         m_t1 = m[kept_1_0[t]]
-        np.matmul(m_t1, e_m_T, out=e_m_m_t)
+        matmul(m_t1, e_m_T, out=e_m_m_t)
         # A_m[t] = A @ m[t-1] (7)
         A_m_t = m[kept_1[t]]
-        np.matmul(m_t1, A_T, out=A_m_t)
+        matmul(m_t1, A_T, out=A_m_t)
         # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value) (6)
         e_x_x_t = e_x_x[at_0[t]]
         np.add(e_x_x_t, e_m_m_t, out=u_t)
@@ -400,7 +470,7 @@ def _forward_sweep(
         np.add(A_m_t, work1_t, out=m_t)
         # W_m_m[t] = W_m @ m[t] (12)
         W_m_m_t = h[at_1[t]]
-        np.matmul(m_t, W_m_T, out=W_m_m_t)
+        matmul(m_t, W_m_T, out=W_m_m_t)
         # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t] (12)
         W_x_x_t = W_x_x[at_0[t]]
         a_h_t = W_m_m_t
@@ -418,12 +488,14 @@ def _forward_sweep(
         "h": pack.unsort(h_last)[0],
         "m": pack.unsort(m_last)[0],
     }
-    arrays = {
-        "h": h,
-        "m": m,
-        "x_rows": x_rows,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "h": _as(h, dtype),
+            "m": _as(m, dtype),
+            "x_rows": _as(x_rows, dtype),
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return h_, last, tape
 
 
@@ -440,7 +512,7 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
@@ -455,22 +527,40 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = run(params, tape, dy, given, need_x)
+    except MemoryError as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
+    params = _cast(params, real)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, real), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
     N = params.sizes["N"]
@@ -479,17 +569,17 @@ def _backward_sweep(
     ring_1 = pack.slots(1, 1, False)
     at_1 = pack.slots(1, 1, True)
 
-    dy_rows = pack.rows(dy)
-    h = tape.arrays["h"]
-    m = tape.arrays["m"]
-    x_ = tape.arrays["x_rows"]
-    da_h_de_m_m_dm = np.empty((pack.size, H + N + 1), dtype)
-    memory = np.empty(max(batch * N, batch * H), dtype)
+    dy_rows = _as(pack.rows(dy), real)
+    h = _as(tape.arrays["h"], real)
+    m = _as(tape.arrays["m"], real)
+    x_ = _as(tape.arrays["x_rows"], real)
+    da_h_de_m_m_dm = np.empty((pack.size, H + N + 1), real)
+    memory = np.empty(max(batch * N, batch * H), real)
     du_each = memory[: batch * N].reshape(batch, N)
-    du_sum = np.empty((batch, 1), dtype)
-    dx_ = np.empty((pack.size, D), dtype)
-    dh_back = np.zeros((2 * batch, H), dtype)
-    dm_back = np.zeros((2 * batch, N), dtype)
+    du_sum = np.empty((batch, 1), real)
+    dx_ = np.empty((pack.size, D), real)
+    dh_back = np.zeros((2 * batch, H), real)
+    dm_back = np.zeros((2 * batch, N), real)
     work1 = memory[: batch * H].reshape(batch, H)
     partial = memory[: batch * N].reshape(batch, N)
     W_m = params.stack("W_m", "W_m")
@@ -506,6 +596,7 @@ def _backward_sweep(
     dm_back[pack.last(1, 1, False)] = pack.sort(given["m"]) if "m" in given else 0
     da_h = da_h_de_m_m_dm[:, : H]
     dm = da_h_de_m_m_dm[:, H + 1 :]
+    matmul = _products(dtype)
     de_m_m = da_h_de_m_m_dm[:, H : H + 1]
     da_h_to_de_m_m = da_h_de_m_m_dm[:, : H + 1]
 
@@ -530,7 +621,7 @@ def _backward_sweep(
         np.multiply(dh_t, work1_t, out=da_h_t)
         # dm_back_2[t] = W_m.T @ da_h[t] (30)
         dm_back_2_t = dm[at_0[t]]
-        np.matmul(da_h_t, W_m, out=dm_back_2_t)
+        matmul(da_h_t, W_m, out=dm_back_2_t)
         # dm[t] = dm_back_2[t] + dm_back[t+1] (30)
         dm_back_next = dm_back[ring_1[t]]
         dm_t = dm_back_2_t
@@ -545,14 +636,16 @@ def _backward_sweep(
         # dh_back[t] = e_h.T @ de_m_m[t] + W_h.T @ da_h[t] (27)
         da_h_to_de_m_m_t = da_h_to_de_m_m[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
-        np.matmul(da_h_to_de_m_m_t, W_h_to_e_h, out=dh_back_t)
+        matmul(da_h_to_de_m_m_t, W_h_to_e_h, out=dh_back_t)
         # dm_back[t] = e_m.T @ de_m_m[t] + A.T @ dm[t] (30)
         dm_back_t = dm_back[ring_1_0[t]]
-        np.matmul(de_m_m_t, e_m, out=dm_back_t)
+        matmul(de_m_m_t, e_m, out=dm_back_t)
         # dm_back[t] += e_m.T @ de_m_m[t] + A.T @ dm[t] (30)
         de_m_m_t_ = dm_back_2_t
-        np.matmul(de_m_m_t_, A, out=partial_t)
+        matmul(de_m_m_t_, A, out=partial_t)
         np.add(dm_back_t, partial_t, out=dm_back_t)
+
+    _round(da_h_de_m_m_dm[:, : H + 1], dtype)
 
     if need_x:
         # dx[t] = e_x.T @ de_m_m[t] + W_x.T @ da_h[t] (32)
@@ -648,24 +741,26 @@ class _Stepper(NamedTuple):
 
 def _stepper(params: Params, batch: int) -> _Stepper:
     """The memory for one step of so many samples."""
-    dtype = params.flat.dtype
+    own, dtype, real = [params.flat, *params.constants.values()], params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     H = params.sizes["H"]
     N = params.sizes["N"]
 
-    x_t_ = np.empty((batch, D), dtype)
-    W_x_x_e_x_x = np.empty((batch, H + 1), dtype)
-    W_h_h_e_h_h = np.empty((batch, H + 1), dtype)
-    u = np.empty((batch, 1), dtype)
-    m = np.empty((batch, N), dtype)
-    h = np.empty((batch, H), dtype)
-    work1 = np.empty((batch, N), dtype)
+    x_t_ = np.empty((batch, D), real)
+    W_x_x_e_x_x = np.empty((batch, H + 1), real)
+    W_h_h_e_h_h = np.empty((batch, H + 1), real)
+    u = np.empty((batch, 1), real)
+    m = np.empty((batch, N), real)
+    h = np.empty((batch, H), real)
+    work1 = np.empty((batch, N), real)
     B = params["B"]
-    h_before = np.empty((1, batch, H), dtype)
-    m_before = np.empty((1, batch, N), dtype)
+    h_before = np.empty((1, batch, H), real)
+    m_before = np.empty((1, batch, N), real)
     W_x_to_e_x_T = params.stack("W_x", "e_x").T
     h_t1 = h_before[0]
     W_h_to_e_h_T = params.stack("W_h", "e_h").T
+    matmul = _products(dtype)
     m_t1 = m_before[0]
     e_m_T = params.stack("e_m", "e_m").T
     A_T = params["A"].T
@@ -680,13 +775,13 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_h_h[t] = W_h @ h[t-1] (12)
         # e_h_h[t] = e_h @ h[t-1] (6)
         W_h_h_to_e_h_h_t = W_h_h_e_h_h
-        np.matmul(h_t1, W_h_to_e_h_T, out=W_h_h_to_e_h_h_t)
+        matmul(h_t1, W_h_to_e_h_T, out=W_h_h_to_e_h_h_t)
         # e_m_m[t] = e_m @ m[t-1] (6)
         e_m_m_t = u
-        np.matmul(m_t1, e_m_T, out=e_m_m_t)
+        matmul(m_t1, e_m_T, out=e_m_m_t)
         # A_m[t] = A @ m[t-1] (7)
         A_m_t = m
-        np.matmul(m_t1, A_T, out=A_m_t)
+        matmul(m_t1, A_T, out=A_m_t)
         # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value) (6)
         e_x_x_t = W_x_x_e_x_x[:, H :]
         e_h_h_t = W_h_h_e_h_h[:, H :]
@@ -699,7 +794,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.add(A_m_t, work1, out=m_t)
         # W_m_m[t] = W_m @ m[t] (12)
         W_m_m_t = h
-        np.matmul(m_t, W_m_T, out=W_m_m_t)
+        matmul(m_t, W_m_T, out=W_m_m_t)
         # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t] (12)
         W_x_x_t = W_x_x_e_x_x[:, : H]
         W_h_h_t = W_h_h_e_h_h[:, : H]
@@ -727,7 +822,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         {name: (batch, *params.shapes[name]) for name in INPUTS},
         {name: (batch, *params.shapes[name]) for name in STATES},
     )
+    if real != dtype:
+        run = _narrowed(run, list(zip([params.flat, *params.constants.values()], own)), dtype)
     return _Stepper(batch, dtype, expected, inputs, states, run)
+
+
+def _narrowed(run: Callable[[], Any], copies: list[tuple[Any, Any]], dtype: Any) -> Callable[[], Any]:
+    """``run``, which reads ``copies`` of arrays in the type that it computes in, with results of another type."""
+
+    @np.errstate(all="ignore")
+    def narrowed() -> tuple[Any, dict[str, Any]]:
+        for wide, own in copies:
+            wide[...] = own
+        y, state = run()
+        return y.astype(dtype), {name: value.astype(dtype) for name, value in state.items()}
+
+    return narrowed
 
 
 class Checkpoints(NamedTuple):
@@ -780,21 +890,21 @@ def _forward_pieces(
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("H",), params.sizes)
     y = np.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
         dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
@@ -806,11 +916,11 @@ def _backward_piece(
 ) -> dict[str, Any]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    _, _, taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -846,12 +956,27 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -860,36 +985,35 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     D = sizes["D"]
     H = sizes["H"]
     N = sizes["N"]
     rows = steps * batch
-    untaped = item * (rows * (H + 1) + batch * (2*H + 3*N + 2)) + 488 * steps
-    taped = item * (rows * (2*H + N + 1) + batch * (2*H + 2*N + 2)) + 488 * steps
-    back = item * (rows * (2*H + 2*N + 1) + batch * (3*H + 3*N + 1)) + 880 * steps
-    back += item * batch * max(N, H)
+    untaped = real * (rows * (H + 1) + batch * (2*H + 3*N + 2)) + 488 * steps
+    taped = real * (rows * (2*H + N + 1) + batch * (2*H + 2*N + 2)) + 488 * steps
+    back = item * (rows * (H + N) + batch * (H + N)) + 880 * steps
+    back += real * (rows * (H + N + 1) + batch * (2*H + 2*N + 1))
+    back += real * batch * max(N, H)
+    if item < 4:
+        untaped += real * (rows * (D + H) + batch * H)
+        untaped += real * (D + D*H + H + H*H + H*N + 2*N + N*N)
+        taped += item * (rows * (D + H + N) + batch * (H + N))
+        taped += real * (rows * D)
+        taped += real * (D + D*H + H + H*H + H*N + 2*N + N*N)
+        back += real * (rows * (2*D + 4*H + N + 2) + batch * (H + N))
+        back += real * (2*D + 2*D*H + 2*H + 2*H*H + 2*H*N + 3*N + N*N)
     if uneven:
-        untaped += rows * (item * (D + H) + 8)
-        taped += rows * (item * D + 8)
-        back += rows * (item * (2*D + 2*H + N) + 24)
+        untaped += rows * (real * (D + H) + 8)
+        taped += rows * (real * D + 8)
+        back += rows * (real * (2*D + 2*H + N) + 24)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -1017,7 +1141,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -1027,14 +1151,38 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return np.asarray(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
     if found.size and (found.min() < 0 or found.max() > steps):
         raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
     return None if (found == steps).all() else found
+
+
+def _products(dtype: Any) -> Callable[..., Any]:
+    """``np.matmul``; where numbers are kept in 16 bits, one whose left operand is rounded to these first."""
+    if dtype == _real(dtype):
+        return np.matmul
+
+    def matmul(left: Any, right: Any, out: Any) -> Any:
+        return np.matmul(_rounded(left, dtype), right, out=out)
+
+    return matmul
+
+
+def _rounded(array: Any, dtype: Any) -> Any:
+    """An array's numbers rounded to a type: itself where it is of that type, else a copy."""
+    return array if array.dtype == dtype else array.astype(dtype).astype(array.dtype)

@@ -13,6 +13,7 @@ edit it here. A number behind a comment is that of a formula of the derivation, 
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -73,7 +74,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "10275542c4eb655c"
+STAMP = "b8303ba4b884119c"
 
 
 class Params(Mapping[str, Any]):
@@ -175,7 +176,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a size that is
+    missing, unknown or not positive.
     """
     for name in (*SIZES, *sizes):
         if name not in sizes or name not in SIZES:
@@ -216,6 +218,54 @@ def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int,
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
     """A size such as 4 or "H" as a number."""
     return sizes[size] if isinstance(size, str) else size
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = _buffer(params.flat.size, dtype)
+    flat[...] = params.flat
+    return Params(flat, params.sizes)
+
+
+def _round(array: Any, dtype: Any) -> None:
+    """Round an array's numbers to a type, where it is of another."""
+    if array.dtype != dtype:
+        array[...] = array.astype(dtype)
 
 
 class Packing:
@@ -319,7 +369,8 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
@@ -327,21 +378,39 @@ def forward(
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("D",), params.sizes), False), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return _forward_whole(params, inputs, given, pack, keep_tape)
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape)
+    except MemoryError as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """``forward`` in one sweep."""
+    rows, last, tape = _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("D",), params.sizes), False)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     H = params.sizes["H"]
     N = params.sizes["N"]
@@ -350,22 +419,22 @@ def _forward_sweep(
     at_1_0 = pack.slots(1, 0, True)
     at_1 = pack.slots(1, 1, True)
 
-    x_rows = pack.rows(inputs["x"])
-    W_z_x_W_u_x = np.empty((pack.size, 2*H), dtype)
-    B_C_W_dt_u = np.empty((pack.size, 2*N + R), dtype)
-    sigmoid_W_z_x = np.empty((pack.size, H), dtype)
-    u = np.empty((pack.size, H), dtype)
-    a_dt = np.empty((pack.size, H), dtype)
-    dt = np.empty((pack.size, H), dtype)
+    x_rows = _as(pack.rows(inputs["x"]), real)
+    W_z_x_W_u_x = np.empty((pack.size, 2*H), real)
+    B_C_W_dt_u = np.empty((pack.size, 2*N + R), real)
+    sigmoid_W_z_x = np.empty((pack.size, H), real)
+    u = np.empty((pack.size, H), real)
+    a_dt = np.empty((pack.size, H), real)
+    dt = np.empty((pack.size, H), real)
     left_in_S = dt
-    memory = np.empty(max(pack.size * H*N, pack.size * H), dtype)
+    memory = np.empty(max(pack.size * H*N, pack.size * H), real)
     exp_a_S = memory[: pack.size * H*N].reshape(pack.size, H*N)
-    s = np.empty((pack.size, H), dtype)
+    s = np.empty((pack.size, H), real)
     a_y = memory[: pack.size * H].reshape(pack.size, H)
-    S = np.empty((pack.size + batch, H*N), dtype)
-    y = np.empty((pack.size, D), dtype)
-    exp_A_log = np.empty((H, N), dtype)
-    work1 = np.empty((batch, H*N), dtype)
+    S = np.empty((pack.size + batch, H*N), real)
+    y = np.empty((pack.size, D), real)
+    exp_A_log = np.empty((H, N), real)
+    work1 = np.empty((batch, H*N), real)
     work1_ = memory[: pack.size * H].reshape(pack.size, H)
     A_log = params.stack("A_log", "A_log")
     b_dt = params.stack("b_dt", "b_dt")
@@ -373,6 +442,7 @@ def _forward_sweep(
     S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
     W_z_to_W_u_T = params.stack("W_z", "W_u").T
     W_B_to_W_dt_T = params.stack("W_B", "W_dt").T
+    matmul = _products(dtype)
     V_dt_T = params.stack("V_dt", "V_dt").T
     exp_a_S_HxN = exp_a_S.reshape(-1, H, N)
     S_HxN = S.reshape(-1, H, N)
@@ -406,11 +476,11 @@ def _forward_sweep(
     # C[t] = W_C @ u[t] (what is read of each state) (7)
     # W_dt_u[t] = W_dt @ u[t] (18)
     B_to_W_dt_u = B_C_W_dt_u
-    np.matmul(u_, W_B_to_W_dt_T, out=B_to_W_dt_u)
+    matmul(u_, W_B_to_W_dt_T, out=B_to_W_dt_u)
     # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t] (18)
     W_dt_u = B_C_W_dt_u[:, 2*N :]
     V_dt_W_dt_u = a_dt
-    np.matmul(W_dt_u, V_dt_T, out=V_dt_W_dt_u)
+    matmul(W_dt_u, V_dt_T, out=V_dt_W_dt_u)
     # a_dt[t] = V_dt_W_dt_u[t] + b_dt (18)
     a_dt_ = V_dt_W_dt_u
     np.add(V_dt_W_dt_u, b_dt, out=a_dt_)
@@ -458,22 +528,24 @@ def _forward_sweep(
     np.multiply(s_, sigmoid_W_z_x, out=a_y)
     np.multiply(W_z_x_, a_y, out=a_y)
     # y[t] = W_y @ a_y[t] (gated output) (22)
-    np.matmul(a_y, W_y_T, out=y)
+    matmul(a_y, W_y_T, out=y)
 
     S_last = S[pack.last(1, 1, True)]
 
     last = {
         "S": pack.unsort(S_last).reshape(batch, H, N),
     }
-    arrays = {
-        "B_C_W_dt_u": B_C_W_dt_u,
-        "S": S,
-        "W_z_x_W_u_x": W_z_x_W_u_x,
-        "a_dt": a_dt,
-        "s": s,
-        "x_rows": x_rows,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "B_C_W_dt_u": _as(B_C_W_dt_u, dtype),
+            "S": S,
+            "W_z_x_W_u_x": _as(W_z_x_W_u_x, dtype),
+            "a_dt": _as(a_dt, dtype),
+            "s": _as(s, dtype),
+            "x_rows": _as(x_rows, dtype),
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return y, last, tape
 
 
@@ -490,7 +562,7 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
@@ -505,22 +577,40 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = run(params, tape, dy, given, need_x)
+    except MemoryError as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
+    params = _cast(params, real)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, real), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
     N = params.sizes["N"]
@@ -529,25 +619,25 @@ def _backward_sweep(
     ring_1_0 = pack.slots(1, 0, False)
     ring_1 = pack.slots(1, 1, False)
 
-    dy_rows = pack.rows(dy)
-    B_C_W_dt_u = tape.arrays["B_C_W_dt_u"]
+    dy_rows = _as(pack.rows(dy), real)
+    B_C_W_dt_u = _as(tape.arrays["B_C_W_dt_u"], real)
     S = tape.arrays["S"]
-    W_z_x_W_u_x = tape.arrays["W_z_x_W_u_x"]
-    a_dt = tape.arrays["a_dt"]
-    s = tape.arrays["s"]
-    x_ = tape.arrays["x_rows"]
-    dB_along_dC_dW_dt_u = np.empty((pack.size, 2*N + R), dtype)
-    dW_z_x_dW_u_x = np.empty((pack.size, 2*H), dtype)
-    sigmoid_W_u_x_to_sigmoid_W_z_x = np.empty((pack.size, 2*H), dtype)
-    u = np.empty((pack.size, H), dtype)
-    memory = np.empty(max(pack.size * H, pack.size * H*N), dtype)
+    W_z_x_W_u_x = _as(tape.arrays["W_z_x_W_u_x"], real)
+    a_dt = _as(tape.arrays["a_dt"], real)
+    s = _as(tape.arrays["s"], real)
+    x_ = _as(tape.arrays["x_rows"], real)
+    dB_along_dC_dW_dt_u = np.empty((pack.size, 2*N + R), real)
+    dW_z_x_dW_u_x = np.empty((pack.size, 2*H), real)
+    sigmoid_W_u_x_to_sigmoid_W_z_x = np.empty((pack.size, 2*H), real)
+    u = np.empty((pack.size, H), real)
+    memory = np.empty(max(pack.size * H, pack.size * H*N), real)
     a_y = memory[: pack.size * H].reshape(pack.size, H)
-    ds = np.empty((pack.size, H), dtype)
-    dskip_each = np.empty((pack.size, H), dtype)
-    dt = np.empty((pack.size, H), dtype)
-    memory_ = np.empty(max(pack.size * H*N, pack.size * H), dtype)
+    ds = np.empty((pack.size, H), real)
+    dskip_each = np.empty((pack.size, H), real)
+    dt = np.empty((pack.size, H), real)
+    memory_ = np.empty(max(pack.size * H*N, pack.size * H), real)
     dS = memory_[: pack.size * H*N].reshape(pack.size, H*N)
-    memory_2 = np.empty(max(pack.size * H*N, pack.size * H), dtype)
+    memory_2 = np.empty(max(pack.size * H*N, pack.size * H), real)
     exp_a_S = memory_2[: pack.size * H*N].reshape(pack.size, H*N)
     left_in_S = dskip_each
     da_S = memory[: pack.size * H*N].reshape(pack.size, H*N)
@@ -556,11 +646,11 @@ def _backward_sweep(
     da_dt = memory_2[: pack.size * H].reshape(pack.size, H)
     du = memory_[: pack.size * H].reshape(pack.size, H)
     da_y = memory_[: pack.size * H].reshape(pack.size, H)
-    dleft_in_S_along = np.empty((pack.size, H), dtype)
-    dx_ = np.empty((pack.size, D), dtype)
-    dS_via = np.zeros((2 * batch, H*N), dtype)
-    exp_A_log = np.empty((H, N), dtype)
-    dexp_A_log = np.empty((H, N), dtype)
+    dleft_in_S_along = np.empty((pack.size, H), real)
+    dx_ = np.empty((pack.size, D), real)
+    dS_via = np.zeros((2 * batch, H*N), real)
+    exp_A_log = np.empty((H, N), real)
+    dexp_A_log = np.empty((H, N), real)
     work1 = dskip_each
     A_log = params.stack("A_log", "A_log")
     W_y = params.stack("W_y", "W_y")
@@ -582,7 +672,8 @@ def _backward_sweep(
     dS_HxN = dS.reshape(-1, H, N)
     dt_Hx1 = dt.reshape(-1, H, 1)
     exp_a_S_HxN = exp_a_S.reshape(-1, H, N)
-    ones = np.ones((1, pack.size), dtype)
+    ones = np.ones((1, pack.size), real)
+    matmul = _products(dtype)
 
     # exp_A_log = exp(A_log) (20)
     np.exp(A_log, out=exp_A_log)
@@ -656,10 +747,14 @@ def _backward_sweep(
         dS_via_t = dS_via[ring_1_0[t]]
         np.multiply(dS_t_, exp_a_S_t, out=dS_via_t)
 
+    _round(dt, dtype)
+    _round(dS, dtype)
+    _round(exp_a_S, dtype)
+
     # dW_y = sum of outer(dy[t], a_y[t]) (68)
-    np.matmul(dy_rows.T, a_y, out=dW_y)
+    np.matmul(dy_rows.T, _rounded(a_y, dtype), out=dW_y)
     # dskip = sum of dskip_each[t] (66)
-    np.matmul(ones, dskip_each, out=dskip.reshape(1, -1))
+    np.matmul(ones, _rounded(dskip_each, dtype), out=dskip.reshape(1, -1))
     # left_in_S[t] = dt[t]*u[t] (20)
     np.multiply(dt, u, out=left_in_S)
     # dleft_in_S_along[t] = dS[t] @ B[t] (46)
@@ -685,7 +780,7 @@ def _backward_sweep(
     np.multiply(da_S_2, dt_, out=dexp_A_log_each_)
     np.multiply(dexp_A_log_each_, -1, out=dexp_A_log_each_)
     # dexp_A_log = sum of dexp_A_log_each[t] (65)
-    np.matmul(ones, dexp_A_log_each, out=dexp_A_log.reshape(1, -1))
+    np.matmul(ones, _rounded(dexp_A_log_each, dtype), out=dexp_A_log.reshape(1, -1))
     # ddt_each[t] = da_S[t]*exp_A_log (46)
     np.multiply(da_S_, exp_A_log.reshape(-1), out=ddt_each)
     # ddt_along[t] = sum(ddt_each[t], axis=1) (46)
@@ -705,15 +800,15 @@ def _backward_sweep(
     np.multiply(ddt, work1, out=da_dt_)
     # dW_dt_u[t] = V_dt.T @ da_dt[t] (50)
     dW_dt_u = dB_along_dC_dW_dt_u[:, 2*N :]
-    np.matmul(da_dt_, V_dt, out=dW_dt_u)
+    matmul(da_dt_, V_dt, out=dW_dt_u)
     # dW_B = sum of outer(dB_along[t], u[t]) (60)
     # dW_C = sum of outer(dC[t], u[t]) (61)
     # dW_dt = sum of outer(dW_dt_u[t], u[t]) (63)
     dB_along_to_dW_dt_u = dB_along_dC_dW_dt_u
-    np.matmul(dB_along_to_dW_dt_u.T, u, out=dW_B_to_dW_dt)
+    matmul(dB_along_to_dW_dt_u.T, _rounded(u, dtype), out=dW_B_to_dW_dt)
     # du_back[t] = W_B.T @ dB_along[t] + W_C.T @ dC[t] + W_dt.T @ dW_dt_u[t] (50)
     du_back = du
-    np.matmul(dB_along_to_dW_dt_u, W_B_to_W_dt, out=du_back)
+    matmul(dB_along_to_dW_dt_u, W_B_to_W_dt, out=du_back)
     # du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t] (50)
     du_ = du_back
     np.multiply(dleft_in_S_along, dt, out=work1)
@@ -722,9 +817,9 @@ def _backward_sweep(
     np.add(work1, du_, out=du_)
     # dV_dt = sum of outer(da_dt[t], W_dt_u[t]) (62)
     W_dt_u = B_C_W_dt_u[:, 2*N :]
-    np.matmul(da_dt_.T, W_dt_u, out=dV_dt)
+    matmul(da_dt_.T, W_dt_u, out=dV_dt)
     # db_dt = sum of da_dt[t] (64)
-    np.matmul(ones, da_dt_, out=db_dt.reshape(1, -1))
+    np.matmul(ones, _rounded(da_dt_, dtype), out=db_dt.reshape(1, -1))
     # dA_log = dexp_A_log*exp_A_log (65)
     np.multiply(dexp_A_log, exp_A_log, out=dA_log)
     # dsigmoid_W_u_x[t] = du[t]*W_u_x[t] (52)
@@ -742,11 +837,11 @@ def _backward_sweep(
     if need_x:
         # dx[t] = W_u.T @ dW_u_x[t] + W_z.T @ dW_z_x[t] (52)
         dW_z_x_to_dW_u_x = dW_z_x_dW_u_x
-        np.matmul(dW_z_x_to_dW_u_x, W_z_to_W_u, out=dx_)
+        matmul(dW_z_x_to_dW_u_x, W_z_to_W_u, out=dx_)
     # dW_z = sum of outer(dW_z_x[t], x[t]) (67)
     # dW_u = sum of outer(dW_u_x[t], x[t]) (59)
     dW_z_x_to_dW_u_x_ = dW_z_x_dW_u_x
-    np.matmul(dW_z_x_to_dW_u_x_.T, x_, out=dW_z_to_dW_u)
+    matmul(dW_z_x_to_dW_u_x_.T, x_, out=dW_z_to_dW_u)
 
     dS_first = dS_via[pack.first(1)]
 
@@ -819,34 +914,36 @@ class _Stepper(NamedTuple):
 
 def _stepper(params: Params, batch: int) -> _Stepper:
     """The memory for one step of so many samples."""
-    dtype = params.flat.dtype
+    own, dtype, real = [params.flat], params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     H = params.sizes["H"]
     N = params.sizes["N"]
     R = params.sizes["R"]
 
-    x_t_ = np.empty((batch, D), dtype)
-    W_z_x_W_u_x = np.empty((batch, 2*H), dtype)
-    B_C_W_dt_u = np.empty((batch, 2*N + R), dtype)
-    sigmoid_W_z_x = np.empty((batch, H), dtype)
-    u = np.empty((batch, H), dtype)
-    a_dt = np.empty((batch, H), dtype)
-    dt = np.empty((batch, H), dtype)
-    left_in_S = np.empty((batch, H), dtype)
-    exp_a_S = np.empty((batch, H*N), dtype)
-    s = np.empty((batch, H), dtype)
-    a_y = np.empty((batch, H), dtype)
-    S = np.empty((batch, H*N), dtype)
-    y = np.empty((batch, D), dtype)
-    exp_A_log = np.empty((H, N), dtype)
-    work1 = np.empty((batch, H*N), dtype)
-    work1_ = np.empty((batch, H), dtype)
+    x_t_ = np.empty((batch, D), real)
+    W_z_x_W_u_x = np.empty((batch, 2*H), real)
+    B_C_W_dt_u = np.empty((batch, 2*N + R), real)
+    sigmoid_W_z_x = np.empty((batch, H), real)
+    u = np.empty((batch, H), real)
+    a_dt = np.empty((batch, H), real)
+    dt = np.empty((batch, H), real)
+    left_in_S = np.empty((batch, H), real)
+    exp_a_S = np.empty((batch, H*N), real)
+    s = np.empty((batch, H), real)
+    a_y = np.empty((batch, H), real)
+    S = np.empty((batch, H*N), real)
+    y = np.empty((batch, D), real)
+    exp_A_log = np.empty((H, N), real)
+    work1 = np.empty((batch, H*N), real)
+    work1_ = np.empty((batch, H), real)
     A_log = params.stack("A_log", "A_log")
     b_dt = params.stack("b_dt", "b_dt")
     skip = params.stack("skip", "skip")
-    S_before = np.empty((1, batch, H*N), dtype)
+    S_before = np.empty((1, batch, H*N), real)
     W_z_to_W_u_T = params.stack("W_z", "W_u").T
     W_B_to_W_dt_T = params.stack("W_B", "W_dt").T
+    matmul = _products(dtype)
     V_dt_T = params.stack("V_dt", "V_dt").T
     S_t1 = S_before[0]
     W_y_T = params.stack("W_y", "W_y").T
@@ -879,11 +976,11 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # C[t] = W_C @ u[t] (what is read of each state) (7)
         # W_dt_u[t] = W_dt @ u[t] (18)
         B_to_W_dt_u_t = B_C_W_dt_u
-        np.matmul(u_t, W_B_to_W_dt_T, out=B_to_W_dt_u_t)
+        matmul(u_t, W_B_to_W_dt_T, out=B_to_W_dt_u_t)
         # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t] (18)
         W_dt_u_t = B_C_W_dt_u[:, 2*N :]
         V_dt_W_dt_u_t = a_dt
-        np.matmul(W_dt_u_t, V_dt_T, out=V_dt_W_dt_u_t)
+        matmul(W_dt_u_t, V_dt_T, out=V_dt_W_dt_u_t)
         # a_dt[t] = V_dt_W_dt_u[t] + b_dt (18)
         a_dt_t = V_dt_W_dt_u_t
         np.add(V_dt_W_dt_u_t, b_dt, out=a_dt_t)
@@ -923,7 +1020,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(s_t, sigmoid_W_z_x, out=a_y)
         np.multiply(W_z_x_t, a_y, out=a_y)
         # y[t] = W_y @ a_y[t] (gated output) (22)
-        np.matmul(a_y, W_y_T, out=y)
+        matmul(a_y, W_y_T, out=y)
 
         state = {
             "S": S.reshape(batch, H, N).copy(),
@@ -940,7 +1037,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         {name: (batch, *params.shapes[name]) for name in INPUTS},
         {name: (batch, *params.shapes[name]) for name in STATES},
     )
+    if real != dtype:
+        run = _narrowed(run, list(zip([params.flat], own)), dtype)
     return _Stepper(batch, dtype, expected, inputs, states, run)
+
+
+def _narrowed(run: Callable[[], Any], copies: list[tuple[Any, Any]], dtype: Any) -> Callable[[], Any]:
+    """``run``, which reads ``copies`` of arrays in the type that it computes in, with results of another type."""
+
+    @np.errstate(all="ignore")
+    def narrowed() -> tuple[Any, dict[str, Any]]:
+        for wide, own in copies:
+            wide[...] = own
+        y, state = run()
+        return y.astype(dtype), {name: value.astype(dtype) for name, value in state.items()}
+
+    return narrowed
 
 
 class Checkpoints(NamedTuple):
@@ -993,21 +1105,21 @@ def _forward_pieces(
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("D",), params.sizes)
     y = np.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
         dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
@@ -1019,11 +1131,11 @@ def _backward_piece(
 ) -> dict[str, Any]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    _, _, taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -1059,12 +1171,27 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -1073,39 +1200,41 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     D = sizes["D"]
     H = sizes["H"]
     N = sizes["N"]
     R = sizes["R"]
     rows = steps * batch
-    untaped = item * (rows * (7*H + 2*H*N + 2*N + R) + batch * 2*H*N) + 488 * steps
-    untaped += item * (H*N)
-    taped = item * (rows * (7*H + 2*H*N + 2*N + R) + batch * 2*H*N) + 488 * steps
-    taped += item * (H*N)
-    back = item * (rows * (13*H + 4*H*N + 4*N + 2*R + 1) + batch * 3*H*N) + 744 * steps
-    back += item * (2*H*N)
+    untaped = real * (rows * (7*H + 2*H*N + 2*N + R) + batch * 2*H*N) + 488 * steps
+    untaped += real * (H*N)
+    taped = real * (rows * (7*H + 2*H*N + 2*N + R) + batch * 2*H*N) + 488 * steps
+    taped += real * (H*N)
+    back = item * (rows * (4*H + 2*N + R)) + 744 * steps
+    back += real * (rows * (9*H + 4*H*N + 2*N + R + 1) + batch * 3*H*N)
+    back += real * (2*H*N)
+    if item < 4:
+        untaped += real * (rows * 2*D)
+        untaped += real * (3*D*H + 2*H + 3*H*N + 2*H*R)
+        untaped += real * rows * max(2*H, 2*R)
+        taped += item * (rows * (D + 4*H + 2*N + R))
+        taped += real * (rows * 2*D)
+        taped += real * (3*D*H + 2*H + 3*H*N + 2*H*R)
+        taped += real * rows * max(2*H, 2*R)
+        back += real * (rows * (3*D + 4*H + 2*N + R))
+        back += real * (6*D*H + 4*H + 6*H*N + 4*H*R)
+        back += real * rows * max(2*H*N, 4*N + 2*R, 4*H)
     if uneven:
-        untaped += rows * (item * 2*D + 8)
-        taped += rows * (item * 2*D + 8)
-        back += rows * (item * (3*D + H*N) + 16)
+        untaped += rows * (real * 2*D + 8)
+        taped += rows * (real * 2*D + 8)
+        back += rows * (real * (3*D + H*N) + 16)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -1234,7 +1363,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -1244,17 +1373,41 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return np.asarray(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
     if found.size and (found.min() < 0 or found.max() > steps):
         raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
     return None if (found == steps).all() else found
+
+
+def _products(dtype: Any) -> Callable[..., Any]:
+    """``np.matmul``; where numbers are kept in 16 bits, one whose left operand is rounded to these first."""
+    if dtype == _real(dtype):
+        return np.matmul
+
+    def matmul(left: Any, right: Any, out: Any) -> Any:
+        return np.matmul(_rounded(left, dtype), right, out=out)
+
+    return matmul
+
+
+def _rounded(array: Any, dtype: Any) -> Any:
+    """An array's numbers rounded to a type: itself where it is of that type, else a copy."""
+    return array if array.dtype == dtype else array.astype(dtype).astype(array.dtype)
 
 
 def _in_parts(function: Any, v: Any, out: Any) -> None:

@@ -5,16 +5,23 @@ Feng, Tung, Ahmed, Bengio & Hajimirsadeghi (2024), Were RNNs all we needed?, sec
 The cell mingru as CuPy code: ``init_params``, ``forward``, ``backward`` and ``step``.
 Written by symcell 0.1.0 from the equations in ``EQUATIONS``; change those and generate it again rather than
 edit it here. A number behind a comment is that of a formula of the derivation, ``symcell derive mingru``.
+
+Work is done on the current device, where all arrays must lie, and on its current stream. CuPy's arrays know of no
+stream: for one that another stream still writes, let the current stream wait for that one first (``wait_event``). Of
+tensors of other packages ``cp.from_dlpack`` sees to that itself; ``cp.asarray`` does not for PyTorch's.
 """
 
 from __future__ import annotations
 
+import collections
 import functools
 import math
 import os
+import traceback
 import types
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import cupy as cp
 import numpy as np
@@ -36,7 +43,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "a5fc1756b52db795"
+STAMP = "4e6d6065a25c50b1"
 
 
 class Params(Mapping[str, Any]):
@@ -71,6 +78,8 @@ class Params(Mapping[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Copy ``value`` into the place of an array."""
+        if isinstance(value, np.ndarray) and value.ndim:
+            raise TypeError(f'params["{name}"]: expected a CuPy array (cp.asarray makes one), got numpy.ndarray')
         self._views[name][...] = value
 
     def __iter__(self) -> Iterator[str]:
@@ -137,7 +146,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a size that is
+    missing, unknown or not positive.
     """
     for name in (*SIZES, *sizes):
         if name not in sizes or name not in SIZES:
@@ -145,6 +155,7 @@ def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Param
         if isinstance(sizes[name], bool) or not hasattr(sizes[name], "__index__") or sizes[name] < 1:
             raise ValueError(f"{name}: expected a positive integer, got {sizes[name]!r}")
     kind = _float_type("dtype", dtype)
+    _device()
     rng = np.random.default_rng(seed)
     parts = [_start(START[name], _shape(shape, sizes), sizes, rng).reshape(-1) for name, shape in PARAMS.items()]
     values = np.concatenate(parts).astype(kind)
@@ -167,6 +178,48 @@ def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int,
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
     """A size such as 4 or "H" as a number."""
     return sizes[size] if isinstance(size, str) else size
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = cp.empty(params.flat.size, dtype)
+    flat[...] = params.flat
+    return Params(flat, params.sizes)
 
 
 class Packing:
@@ -294,29 +347,55 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
+    return _alone(_forward(params, x, state, lengths, packed, keep_tape, checkpoint, budget))
+
+
+def _forward(
+    params: Mapping[str, Any], x: Any, state: Mapping[str, Any] | None, lengths: Any,
+    packed: bool, keep_tape: bool, checkpoint: int | str | None, budget: float | None,
+) -> Sweep[tuple[Any, dict[str, Any], Tape | Checkpoints | None]]:
+    """``forward``, which stops wherever all steps may run in one launch."""
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
     steps, batch, ends = _check_sequences(checked, lengths, packed, params)
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return (yield from _forward_whole(params, inputs, given, pack, keep_tape))
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return (yield from _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape))
+    except TROUBLES as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> Sweep[tuple[Any, dict[str, Any], Tape | None]]:
+    """``forward`` in one sweep."""
+    rows, last, tape = yield from _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("H",), params.sizes), keep_tape)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
-) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+) -> Sweep[tuple[Any, dict[str, Any], Tape | None]]:
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
     at_1_0 = pack.slots(1, 0, True)
@@ -324,24 +403,25 @@ def _forward_sweep(
 
     x_rows = pack.rows(inputs["x"])
     n_z = cp.empty((pack.size, 2*H), dtype)
-    h = cp.empty((pack.size + batch, H), dtype)
+    h = cp.empty((pack.size + batch, H), real)
     b_z = params.stack("b_z", "b_z")
     b_n = params.stack("b_n", "b_n")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_n_to_W_z_T = params.stack("W_n", "W_z").T
+    matmul = _matmul(dtype)
     kernels = _kernels(dtype)
 
     # W_n_x[t] = W_n @ x[t] (6)
     # W_z_x[t] = W_z @ x[t] (10)
     W_n_x_to_W_z_x = n_z
-    cp.matmul(x_rows, W_n_to_W_z_T, out=W_n_x_to_W_z_x)
+    matmul(x_rows, W_n_to_W_z_T, out=W_n_x_to_W_z_x)
     # a_z[t] = W_z_x[t] + b_z (10)
     # n[t] = W_n_x[t] + b_n (candidate) (6)
     # z[t] = sigmoid(a_z[t]) (update gate) (11)
     _launch_units(kernels.forward_1, pack.size, H, H, n_z, b_z, b_n)
 
     # all steps in one launch, unless one launch for each stage of each is better
-    left = _run_steps(
+    left = yield (
         "forward_steps", params.sizes, pack, dtype, H, n_z, h,
     )
 
@@ -355,12 +435,14 @@ def _forward_sweep(
     last = {
         "h": pack.unsort(h_last)[0],
     }
-    arrays = {
-        "h": h,
-        "n_z": n_z,
-        "x_rows": x_rows,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "h": h,
+            "n_z": n_z,
+            "x_rows": x_rows,
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return h_, last, tape
 
 
@@ -376,10 +458,18 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
+    return _alone(_backward(params, tape, dy, dlast, need_x))
+
+
+def _backward(
+    params: Mapping[str, Any], tape: Tape | Checkpoints, dy: Any, dlast: Mapping[str, Any] | None, need_x: bool
+) -> Sweep[Grads]:
+    """``backward``, which stops wherever all steps may run in one launch."""
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
+    _check_tape(tape)
     params = _params(params, {}, tape.sizes, tape.dtype)
     if params.sizes != tape.sizes or params.flat.dtype != tape.dtype:
         raise ValueError(
@@ -391,22 +481,39 @@ def backward(
         dy = cp.broadcast_to(cp.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = yield from run(params, tape, dy, given, need_x)
+    except TROUBLES as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> Sweep[tuple[Params, dict[str, Any], dict[str, Any]]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = yield from _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
-) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+) -> Sweep[tuple[Params, dict[str, Any], dict[str, Any]]]:
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(cp.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(cp.zeros(params.flat.shape, real), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
@@ -420,16 +527,17 @@ def _backward_sweep(
     dn_da_z = cp.empty((pack.size, 2*H), dtype)
     dh = cp.empty((pack.size, H), dtype)
     dx_ = cp.empty((pack.size, D), dtype)
-    dh_via = cp.zeros((2 * batch, H), dtype)
+    dh_via = cp.zeros((2 * batch, H), real)
     W_n_to_W_z = params.stack("W_n", "W_z")
     dW_n_to_dW_z = grads.stack("W_n", "W_z")
     db_n_to_db_z = grads.stack("b_n", "b_z")
     dh_via[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
     kernels = _kernels(dtype)
+    matmul = _matmul(dtype)
     ones = cp.ones((1, pack.size), dtype)
 
     # all steps in one launch, unless one launch for each stage of each is better
-    left = _run_steps(
+    left = yield (
         "backward_steps", params.sizes, pack, dtype, H, dy_rows, dh_via, dh, n_z,
     )
 
@@ -449,14 +557,14 @@ def _backward_sweep(
     if need_x:
         # dx[t] = W_z.T @ da_z[t] + W_n.T @ dn[t] (26)
         dn_to_da_z = dn_da_z
-        cp.matmul(dn_to_da_z, W_n_to_W_z, out=dx_)
+        matmul(dn_to_da_z, W_n_to_W_z, out=dx_)
     # dW_n = sum of outer(dn[t], x[t]) (35)
     # dW_z = sum of outer(da_z[t], x[t]) (33)
     dn_to_da_z_ = dn_da_z
-    cp.matmul(dn_to_da_z_.T, x_, out=dW_n_to_dW_z)
+    matmul(dn_to_da_z_.T, x_, out=dW_n_to_dW_z)
     # db_n = sum of dn[t] (36)
     # db_z = sum of da_z[t] (34)
-    cp.matmul(ones, dn_to_da_z_, out=db_n_to_db_z.reshape(1, -1))
+    matmul(ones, dn_to_da_z_, out=db_n_to_db_z.reshape(1, -1))
 
     dh_first = dh_via[pack.first(1)]
 
@@ -471,6 +579,87 @@ def _backward_sweep(
     return grads, dx, dstate
 
 
+Launch = tuple[Any, ...]
+"""What runs all steps: the arguments of ``_run_steps``."""
+Result = TypeVar("Result")
+Sweep = Generator[Launch, list[int] | None, Result]
+"""A sweep that stops at each launch of all steps, and is sent the steps that are left."""
+
+
+def forward_both(
+    params: tuple[Mapping[str, Any], Mapping[str, Any]],
+    x: tuple[Any, Any],
+    state: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None] = (None, None),
+    lengths: Any = None,
+    *,
+    packed: bool = False,
+    keep_tape: bool = True,
+    checkpoint: int | str | None = None,
+    budget: float | None = None,
+) -> tuple[Any, Any]:
+    """``forward`` twice, for two directions of a layer: their steps share launches where that is quicker.
+
+    params, x, state: of either, a pair; all else is the same for both, and so are the shapes. The second x runs from
+    its first step on, too: for the other direction in time pass it reversed. Returns what ``forward`` does, twice.
+    Raises like it, and ValueError for two that differ in their sizes, types of numbers or steps.
+    """
+    pairs = zip(_pair("params", params), _pair("x", x), _pair("state", state))
+    one, other = (_forward(*each, lengths, packed, keep_tape, checkpoint, budget) for each in pairs)
+    return _together(one, other)
+
+
+def backward_both(
+    params: tuple[Mapping[str, Any], Mapping[str, Any]],
+    tape: tuple[Tape | Checkpoints, Tape | Checkpoints],
+    dy: tuple[Any, Any],
+    dlast: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None] = (None, None),
+    *,
+    need_x: bool = True,
+) -> tuple[Grads, Grads]:
+    """``backward`` twice, through two runs that ``forward_both`` taped; pairs, results and errors like there."""
+    pairs = zip(_pair("params", params), _pair("tape", tape), _pair("dy", dy), _pair("dlast", dlast))
+    one, other = (_backward(*each, need_x) for each in pairs)
+    return _together(one, other)
+
+
+def _pair(name: str, value: Any) -> tuple[Any, Any]:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{name}: expected a pair, one for each of two runs, got {type(value).__name__}")
+    return value[0], value[1]
+
+
+def _alone(sweep: Sweep[Result]) -> Result:
+    """A sweep whose launches are its own."""
+    left = None
+    while True:
+        try:
+            asked = sweep.send(left)
+        except StopIteration as done:
+            return done.value
+        try:
+            left = _run_steps(*asked)
+        except TROUBLES as problem:
+            sweep.throw(problem)  # which knows what all of it needs
+
+
+def _together(one: Sweep[Result], other: Sweep[Result]) -> tuple[Result, Result]:
+    """Two sweeps from launch to launch: they have as many, as what decides that is the same for both."""
+    left: tuple[list[int] | None, list[int] | None] = None, None
+    while True:
+        asked, found = [], []
+        for sweep, steps in ((one, left[0]), (other, left[1])):
+            try:
+                asked.append(sweep.send(steps))
+            except StopIteration as done:
+                found.append(done.value)
+        if found:
+            return found[0], found[1]
+        try:
+            left = _run_both(*asked)
+        except TROUBLES as problem:
+            one.throw(problem)
+
+
 def step(
     params: Mapping[str, Any], x_t: Any, state: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -482,23 +671,24 @@ def step(
     params = _params(params, inputs, {}, None, state)
     (batch,) = _check_inputs(inputs, ("B",), params)
     given = _state_rows(_check_state("state", state, batch, params))
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
     H = params.sizes["H"]
 
     x_t_ = cp.ascontiguousarray(inputs["x"][1])
     n_z = cp.empty((batch, 2*H), dtype)
-    h = cp.empty((batch, H), dtype)
+    h = cp.empty((batch, H), real)
     b_z = params.stack("b_z", "b_z")
     b_n = params.stack("b_n", "b_n")
-    h_before = given["h"] if "h" in given else cp.zeros((1, batch, H), dtype)
+    h_before = _as(given["h"], real) if "h" in given else cp.zeros((1, batch, H), real)
     W_n_to_W_z_T = params.stack("W_n", "W_z").T
+    matmul = _matmul(dtype)
     kernels = _kernels(dtype)
     h_t1 = h_before[0]
 
     # W_n_x[t] = W_n @ x[t] (6)
     # W_z_x[t] = W_z @ x[t] (10)
     W_n_x_to_W_z_x_t = n_z
-    cp.matmul(x_t_, W_n_to_W_z_T, out=W_n_x_to_W_z_x_t)
+    matmul(x_t_, W_n_to_W_z_T, out=W_n_x_to_W_z_x_t)
     # a_z[t] = W_z_x[t] + b_z (10)
     # n[t] = W_n_x[t] + b_n (candidate) (6)
     # z[t] = sigmoid(a_z[t]) (update gate) (11)
@@ -507,9 +697,9 @@ def step(
     _launch_units(kernels.forward_2, batch, H, H, n_z, 0, h_t1, 0, h, 0)
 
     state = {
-        "h": h,
+        "h": _as(h, dtype),
     }
-    return h.copy(), state
+    return _as(h.copy(), dtype), state
 
 
 class Checkpoints(NamedTuple):
@@ -558,41 +748,41 @@ class Checkpoints(NamedTuple):
 
 def _forward_pieces(
     params: Params, tape: Checkpoints, state: dict[str, Any], keep_tape: bool
-) -> tuple[Any, dict[str, Any], Checkpoints | None]:
+) -> Sweep[tuple[Any, dict[str, Any], Checkpoints | None]]:
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("H",), params.sizes)
     y = cp.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
-        rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        rows, state, _ = yield from _forward_sweep(params, inputs, state, pack, False)
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
-) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+) -> Sweep[tuple[Params, dict[str, Any], dict[str, Any]]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(cp.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(cp.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: cp.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
-        dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
+        dstate = yield from _backward_piece(params, tape, number, dy, dstate, grads, dx)
     return grads, dx, dstate
 
 
 def _backward_piece(
     params: Params, tape: Checkpoints, number: int, dy: Any, dstate: dict[str, Any], grads: Params, dx: dict[str, Any]
-) -> dict[str, Any]:
+) -> Sweep[dict[str, Any]]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
-    more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
+    _, _, taped = yield from _forward_sweep(params, inputs, tape.starts[number], pack, True)
+    more, parts, dstate = yield from _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -628,12 +818,29 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    if getattr(problem, "status", OUT_OF_MEMORY) != OUT_OF_MEMORY:
+        raise problem
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -642,34 +849,29 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     D = sizes["D"]
     H = sizes["H"]
     rows = steps * batch
     untaped = item * (rows * 2*H + batch * H) + 488 * steps
-    taped = item * (rows * 3*H + batch * H) + 488 * steps
-    back = item * (rows * (6*H + 1) + batch * 3*H) + 744 * steps
+    taped = item * (rows * 2*H) + 488 * steps
+    taped += real * (rows * H + batch * H)
+    back = item * (rows * (5*H + 1)) + 744 * steps
+    back += real * (rows * H + batch * 3*H)
+    if item < 4:
+        untaped += real * (rows * H + batch * H)
+        back += real * (2*D*H + 2*H)
     if uneven:
         untaped += rows * (item * (D + H) + 8)
         taped += rows * (item * D + 8)
         back += rows * (item * (2*D + 2*H) + 16)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -689,6 +891,7 @@ def _array(name: str, value: Any, lead: tuple[int | str, ...], shape: tuple[int,
         raise ValueError(f"{name}: expected the shape {wanted}, got {tuple(value.shape)}")
     if dtype is not None and value.dtype != dtype:
         raise TypeError(f"{name}: expected {dtype}, the type of the parameters, got {value.dtype}")
+    _check_device(name, value)
     return value
 
 
@@ -714,6 +917,7 @@ def _params(
     there is no parameter to tell it.
     """
     if isinstance(params, Params):
+        _check_device("params", params.flat)
         return params
     known = PARAMS
     _mapping("params", params, known, True)
@@ -797,7 +1001,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = cp.asnumpy(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -807,11 +1011,19 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return cp.asnumpy(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = cp.asnumpy(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
@@ -820,8 +1032,152 @@ def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     return None if (found == steps).all() else found
 
 
+LEAST_CAPABILITY = 70
+"""The compute capability that kernels need, times ten: from there on blocks can wait for each other through memory."""
+
+TROUBLES, OUT_OF_MEMORY = (MemoryError, cp.cuda.runtime.CUDARuntimeError, cp.cuda.driver.CUDADriverError), 2
+"""What is raised where memory runs out; the ``status`` that CUDA's errors then have, of those that have one."""
+
+
+def _device() -> int:
+    """The number of the current device, once it has been found to be one that kernels run on.
+
+    Raises RuntimeError that says what there is instead, and what to do about it.
+    """
+    try:
+        device = cp.cuda.runtime.getDevice()
+    except cp.cuda.runtime.CUDARuntimeError as problem:
+        raise RuntimeError(f"device: expected a CUDA device, got none: {_missing()}. {problem}") from problem
+    _check_capability(device)
+    return device
+
+
+def _missing() -> str:
+    """Why there is no device, and what to do."""
+    driver, built = cp.cuda.runtime.driverGetVersion(), cp.cuda.runtime.runtimeGetVersion()
+    if not driver:
+        return "there is no driver of NVIDIA's; without one, the modules of this cell for NumPy and C run"
+    if driver // 1000 < built // 1000:
+        found, needed = (f"{version // 1000}.{version % 1000 // 10}" for version in (driver, built))
+        return (
+            f"the driver is for CUDA {found}, and this CuPy for {needed}; update the driver, or install "
+            f"cupy-cuda{driver // 1000}x in its place"
+        )
+    return "none is visible; see what nvidia-smi lists, and CUDA_VISIBLE_DEVICES"
+
+
+@functools.lru_cache(maxsize=None)
+def _check_capability(device: int) -> None:
+    found = int(cp.cuda.Device(device).compute_capability)
+    if found < LEAST_CAPABILITY:
+        raise RuntimeError(
+            f"device {device}: expected compute capability {LEAST_CAPABILITY / 10}, got {found / 10}; work on another "
+            'device, "with cp.cuda.Device(n):", or with the module of this cell for NumPy or C'
+        )
+
+
+def _check_device(name: str, value: Any) -> None:
+    """ValueError for an array on another device than the current one, where the work is done."""
+    device, found = _device(), value.device.id
+    if found != device:
+        raise ValueError(
+            f"{name}: expected an array on the current device, {device}, got one on device {found}; call this within "
+            f'"with cp.cuda.Device({found}):", or copy the array by cp.asarray within "with cp.cuda.Device({device}):"'
+        )
+
+
+def _check_tape(tape: Any) -> None:
+    """The same for what ``forward`` has kept."""
+    for value in (tape.inputs if isinstance(tape, Checkpoints) else tape.arrays).values():
+        _check_device("tape", value)
+
+
+SCALES = np.array([1, 0], np.float32)
+ONE, ZERO = SCALES.ctypes.data, SCALES.ctypes.data + SCALES.itemsize
+"""Where cuBLAS reads what it scales by."""
+GEMM_TYPES = {"float32": 0, "float16": 2, "bfloat16": 14}
+"""The names of types in cuBLAS."""
+
+
+def _matmul(dtype: Any) -> Any:
+    """What multiplies matrices of parameters of this type."""
+    return cp.matmul if dtype.itemsize > 2 else functools.partial(_product, dtype)
+
+
+def _product(dtype: Any, left: Any, right: Any, *, out: Any) -> None:
+    """``out = left @ right`` of numbers rounded to this type of 16 bits, summed in float32. Windows are not copied."""
+    left, right = (matrix if matrix.dtype == dtype else matrix.astype(dtype) for matrix in (left, right))
+    (rows, inner), columns = left.shape, right.shape[1]
+    if not inner or not out.size:
+        out[...] = 0
+        return
+    # where arrays have rows cuBLAS has columns: it multiplies transposes, in the other order
+    kind, (turn_right, right_step), (turn_left, left_step) = GEMM_TYPES[dtype.name], _laid(right), _laid(left)
+    cp.cuda.cublas.gemmEx(
+        cp.cuda.Device().cublas_handle, turn_right, turn_left, columns, rows, inner,
+        ONE, right.data.ptr, kind, right_step, left.data.ptr, kind, left_step,
+        ZERO, out.data.ptr, GEMM_TYPES[out.dtype.name], _laid(out)[1],
+        cp.cuda.cublas.CUBLAS_COMPUTE_32F, cp.cuda.cublas.CUBLAS_GEMM_DEFAULT,
+    )
+
+
+def _laid(matrix: Any) -> tuple[int, int]:
+    """Whether cuBLAS must transpose a matrix (1, else 0), and how far apart its rows are, or its columns."""
+    down, across = (step // matrix.itemsize for step in matrix.strides)
+    if across == 1 or matrix.shape[1] == 1:
+        return 0, max(down, matrix.shape[1])
+    return 1, max(across, matrix.shape[0])
+
+
 KERNELS = ("forward_1", "forward_2", "backward_1", "backward_2")
 CUDA = r"""
+// How numbers lie in memory: in 16 bits where STORED_F16 or STORED_BF16 is defined, else as they are computed with.
+#if defined(STORED_F16) || defined(STORED_BF16)
+#define NARROW 1
+// The bits of the nearest number, of two the even one; and the number of some bits.
+__device__ __forceinline__ unsigned short narrowed(float x) {
+#if defined(STORED_F16) && defined(__CUDA_ARCH__)
+    unsigned short bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+#elif defined(STORED_F16)
+    return (unsigned short)symcell_emulator::to_f16(x);
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    unsigned short bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+#else
+    const unsigned bits = __float_as_uint(x);
+    return (bits & 0x7fffffffu) > 0x7f800000u ? 0x7fffu : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+#endif
+}
+__device__ __forceinline__ float widened(unsigned short bits) {
+#if defined(STORED_BF16)
+    return __uint_as_float((unsigned)bits << 16);
+#elif defined(__CUDA_ARCH__)
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+    return x;
+#else
+    return symcell_emulator::from_f16(bits);
+#endif
+}
+struct stored {
+    unsigned short bits;
+    __device__ __forceinline__ operator float() const { return widened(bits); }
+    __device__ __forceinline__ stored& operator=(float x) {
+        bits = narrowed(x);
+        return *this;
+    }
+};
+// What a product takes for a number: it rounds to what can be stored.
+__device__ __forceinline__ real rounded(real x) { return widened(narrowed(x)); }
+#else
+#define NARROW 0
+typedef real stored;
+__device__ __forceinline__ real rounded(real x) { return x; }
+#endif
+
 __device__ inline real sigmoid(real v) { return 1 / (1 + exp(-v)); }
 
 struct forward_1_in {
@@ -833,9 +1189,9 @@ __device__ inline forward_1_in forward_1_read(
     const long long row,
     const int unit,
     const long long H,
-    real* n_z_t_rows,
-    const real* b_z,
-    const real* b_n) {
+    stored* n_z_t_rows,
+    const stored* b_z,
+    const stored* b_n) {
     forward_1_in in;
     in.W_z_x_t = n_z_t_rows[row * (2*H) + H + unit];
     in.b_z = b_z[unit];
@@ -848,9 +1204,9 @@ __device__ inline void forward_1_unit(
     const long long row,
     const int unit,
     const long long H,
-    real* n_z_t_rows,
-    const real* b_z,
-    const real* b_n,
+    stored* n_z_t_rows,
+    const stored* b_z,
+    const stored* b_n,
     const forward_1_in& in) {
     // a_z[t] = W_z_x[t] + b_z (10)
     const real a_z_t = in.W_z_x_t + in.b_z;
@@ -871,7 +1227,7 @@ __device__ inline forward_2_in forward_2_read(
     const long long row,
     const int unit,
     const long long H,
-    const real* n_z_t_rows,
+    const stored* n_z_t_rows,
     const real* h_t1_rows,
     real* h_t_rows) {
     forward_2_in in;
@@ -881,17 +1237,23 @@ __device__ inline forward_2_in forward_2_read(
     return in;
 }
 
-__device__ inline void forward_2_unit(
+// What a unit leaves for the step to come.
+struct forward_2_out {
+    real h_t;
+};
+
+__device__ inline forward_2_out forward_2_unit(
     const long long row,
     const int unit,
     const long long H,
-    const real* n_z_t_rows,
+    const stored* n_z_t_rows,
     const real* h_t1_rows,
     real* h_t_rows,
     const forward_2_in& in) {
     // h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state) (7)
     const real h_t = (1 - in.z_t) * in.h_t1 + in.z_t * in.n_t;
     h_t_rows[row * H + unit] = h_t;
+    return {h_t};
 }
 
 struct backward_1_in {
@@ -903,10 +1265,10 @@ __device__ inline backward_1_in backward_1_read(
     const long long row,
     const int unit,
     const long long H,
-    const real* dy_t_rows,
+    const stored* dy_t_rows,
     const real* dh_via_next_rows,
-    real* dh_t_rows,
-    const real* n_z_t_rows,
+    stored* dh_t_rows,
+    const stored* n_z_t_rows,
     real* dh_via_t_rows) {
     backward_1_in in;
     in.dy_t = dy_t_rows[row * H + unit];
@@ -915,22 +1277,29 @@ __device__ inline backward_1_in backward_1_read(
     return in;
 }
 
-__device__ inline void backward_1_unit(
+// What a unit leaves for the step to come.
+struct backward_1_out {
+    real dh_via_t;
+};
+
+__device__ inline backward_1_out backward_1_unit(
     const long long row,
     const int unit,
     const long long H,
-    const real* dy_t_rows,
+    const stored* dy_t_rows,
     const real* dh_via_next_rows,
-    real* dh_t_rows,
-    const real* n_z_t_rows,
+    stored* dh_t_rows,
+    const stored* n_z_t_rows,
     real* dh_via_t_rows,
-    const backward_1_in& in) {
+    const backward_1_in& in,
+    const bool kept = true) {
     // dh[t] = dy[t] + dh_via[t+1] (22)
     const real dh_t = in.dy_t + in.dh_via_next;
     // dh_via[t] = dh[t]*(1 - z[t]) (22)
     const real dh_via_t = dh_t * (1 - in.z_t);
     dh_t_rows[row * H + unit] = dh_t;
-    dh_via_t_rows[row * H + unit] = dh_via_t;
+    if (kept) dh_via_t_rows[row * H + unit] = dh_via_t;
+    return {dh_via_t};
 }
 
 struct backward_2_in {
@@ -942,9 +1311,9 @@ __device__ inline backward_2_in backward_2_read(
     const long long row,
     const int unit,
     const long long H,
-    const real* dh_t_rows,
-    const real* n_z_t_rows,
-    real* dn_da_z_t_rows,
+    const stored* dh_t_rows,
+    const stored* n_z_t_rows,
+    stored* dn_da_z_t_rows,
     const real* h_t1_rows) {
     backward_2_in in;
     in.dh_t = dh_t_rows[row * H + unit];
@@ -958,9 +1327,9 @@ __device__ inline void backward_2_unit(
     const long long row,
     const int unit,
     const long long H,
-    const real* dh_t_rows,
-    const real* n_z_t_rows,
-    real* dn_da_z_t_rows,
+    const stored* dh_t_rows,
+    const stored* n_z_t_rows,
+    stored* dn_da_z_t_rows,
     const real* h_t1_rows,
     const backward_2_in& in) {
     // dn[t] = dh[t]*z[t] (23)
@@ -977,9 +1346,9 @@ LAUNCHES = r"""
 extern "C" __global__ void forward_1(
     long long rows,
     const long long H,
-    real* n_z_t_rows,
-    const real* __restrict__ b_z,
-    const real* __restrict__ b_n) {
+    stored* n_z_t_rows,
+    const stored* __restrict__ b_z,
+    const stored* __restrict__ b_n) {
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     const int unit = blockIdx.y * blockDim.x + threadIdx.x;
     if (row >= rows || unit >= H) return;
@@ -989,7 +1358,7 @@ extern "C" __global__ void forward_1(
 extern "C" __global__ void forward_2(
     long long rows,
     const long long H,
-    const real* __restrict__ n_z_t_rows,
+    const stored* __restrict__ n_z_t_rows,
     const long long n_z_t_at,
     const real* h_t1_rows,
     const long long h_t1_at,
@@ -1005,13 +1374,13 @@ extern "C" __global__ void forward_2(
 extern "C" __global__ void backward_1(
     long long rows,
     const long long H,
-    const real* __restrict__ dy_t_rows,
+    const stored* __restrict__ dy_t_rows,
     const long long dy_t_at,
     const real* dh_via_next_rows,
     const long long dh_via_next_at,
-    real* __restrict__ dh_t_rows,
+    stored* __restrict__ dh_t_rows,
     const long long dh_t_at,
-    const real* __restrict__ n_z_t_rows,
+    const stored* __restrict__ n_z_t_rows,
     const long long n_z_t_at,
     real* dh_via_t_rows,
     const long long dh_via_t_at) {
@@ -1027,9 +1396,9 @@ extern "C" __global__ void backward_1(
 extern "C" __global__ void backward_2(
     long long rows,
     const long long H,
-    const real* __restrict__ dh_t_rows,
-    const real* __restrict__ n_z_t_rows,
-    real* __restrict__ dn_da_z_t_rows,
+    const stored* __restrict__ dh_t_rows,
+    const stored* __restrict__ n_z_t_rows,
+    stored* __restrict__ dn_da_z_t_rows,
     const real* __restrict__ h_t1_rows) {
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     const int unit = blockIdx.y * blockDim.x + threadIdx.x;
@@ -1040,15 +1409,24 @@ extern "C" __global__ void backward_2(
 """
 
 
+NUMBERS = {
+    "float32": "typedef float real;",
+    "float64": "typedef double real;",
+    "float16": "typedef float real;\n#define STORED_F16",
+    "bfloat16": "typedef float real;\n#define STORED_BF16",
+}
+"""By type, what CUDA computes with, and how such numbers are stored where that is another type."""
+
+
 @functools.lru_cache(maxsize=None)
-def _compiled(real: str, device: int) -> Any:
+def _compiled(dtype: str, device: int) -> Any:
     """The kernels for one type of number, compiled when they are first needed (once per device)."""
-    module = cp.RawModule(code=f"typedef {real} real;\n{CUDA}\n{LAUNCHES}", options=("--std=c++17",))
+    module = cp.RawModule(code=f"{NUMBERS[dtype]}\n{CUDA}\n{LAUNCHES}", options=("--std=c++17",))
     return types.SimpleNamespace(**{name: module.get_function(name) for name in KERNELS})
 
 
 def _kernels(dtype: Any) -> Any:
-    return _compiled("float" if dtype == np.float32 else "double", cp.cuda.Device().id)
+    return _compiled(dtype.name, _device())
 
 
 def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
@@ -1059,18 +1437,34 @@ def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
         kernel((-(-rows // tall), -(-units // wide)), (wide, tall), (rows, *args))
 
 
-STRATEGIES = ("auto", "plain", "block", "persistent")
+STRATEGIES = ("auto", "plain", "block", "persistent", "graph")
 STRATEGY = "auto"
 """How the steps of a sweep run: ``plain``: launch by launch; ``block``: in one launch, each block with its own samples;
-``persistent``: in one launch, blocks share the units of a step; ``auto``: what is expected to be quickest."""
+``persistent``: in one launch, blocks share the units of a step; ``graph``: the same as launches between the meetings of
+blocks, of which the host launches many at once, and with the matrices held once more; ``auto``: what is expected to be
+quickest."""
 TF32 = os.environ.get("CUPY_TF32") == "1"
 """Whether products of steps may round float32 numbers to TF32 (10 bits of fraction) and run on matrix units: where
 CuPy's own products may. From compute capability 8.0 on."""
+DEBUG = os.environ.get("SYMCELL_DEBUG") == "1"
+"""Whether blocks that wait for each other give up at some time, and a RuntimeError names the one that never came.
+Blocks then wait through memory alone, and the host waits for every launch. Set it before the first call."""
+PATIENCE = 1 << 21
+"""How often such a block looks before it gives up: for some seconds."""
+LAUNCH_SECONDS = 1.0
+"""What is expected to take longer is cut into several launches: a device that has a display, too, ends long ones."""
 THREADS = 256
 FIRST_PRODUCT = {"forward_steps": 1, "backward_steps": 1}
 """By kernel that runs all steps, the number of its first product."""
 SHARING = r"""
 enum { WARPS = THREADS / 32 };
+
+// What is so whenever the kernel runs.
+#ifdef __CUDA_ARCH__
+#define GRANTED(condition) __builtin_assume(condition)
+#else
+#define GRANTED(condition)
+#endif
 
 // Where the rows of steps lie, in buffers of ``depth`` more slots at the beginning: those of ``slot``.
 struct Sequence {
@@ -1105,6 +1499,30 @@ struct Part {
     static __device__ int smaller(int a, int b) { return a < b ? a : b; }
 };
 
+#ifdef DEBUG
+// How long a block waits at a meeting. Behind the counters of all groups stands the group, from 1 on, of which a block
+// has looked PATIENCE times: from then on nobody waits. Then, by block, the last meeting that it came to before.
+struct Watch {
+    unsigned* given_up;
+    long long looks;
+    __device__ Watch(unsigned* meeting, unsigned number) {
+        const unsigned group = blockIdx.z * gridDim.x + blockIdx.x;
+        given_up = meeting + 32 * (gridDim.z - blockIdx.z) * gridDim.x;
+        looks = 0;
+        if (!atomicAdd(given_up, 0u)) atomicExch(given_up + 1 + group * PARTS + blockIdx.y, number);
+    }
+    __device__ bool waits() {
+        if (++looks > PATIENCE) atomicCAS(given_up, 0u, 1 + blockIdx.z * gridDim.x + blockIdx.x);
+        return !atomicAdd(given_up, 0u);
+    }
+};
+#define WATCH Watch watch(meeting, goal / PARTS);
+#define WAITS &&watch.waits()
+#else
+#define WATCH
+#define WAITS
+#endif
+
 // All blocks of a group are here, and what they have written is seen by all; ``goal`` counts who has come since launch.
 // A block's own threads have met before.
 __device__ inline void meet(unsigned* meeting, unsigned& goal) {
@@ -1116,14 +1534,15 @@ __device__ inline void meet(unsigned* meeting, unsigned& goal) {
         if (threadIdx.x == 0) {
             unsigned* arrived = meeting + 32 * blockIdx.x;
             goal += PARTS;
+            WATCH
 #ifdef __CUDA_ARCH__
             asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(arrived) : "memory");
             unsigned now;
             do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(arrived) : "memory");
-            while ((int)(now - goal) < 0);
+            while ((int)(now - goal) < 0 WAITS);
 #else
             __atomic_fetch_add(arrived, 1u, __ATOMIC_RELEASE);
-            while ((int)(__atomic_load_n(arrived, __ATOMIC_ACQUIRE) - goal) < 0) __nanosleep(20);
+            while ((int)(__atomic_load_n(arrived, __ATOMIC_ACQUIRE) - goal) < 0 WAITS) __nanosleep(20);
 #endif
         }
         __syncthreads();
@@ -1131,17 +1550,101 @@ __device__ inline void meet(unsigned* meeting, unsigned& goal) {
 }
 
 // A number is on its way to the cache.
-__device__ inline void fetch(const real* number) {
+template <class Number>
+__device__ inline void fetch(const Number* number) {
 #ifdef __CUDA_ARCH__
     asm volatile("prefetch.global.L2 [%0];" ::"l"(number));
 #endif
+}
+
+// Where a row is of which a block may have a copy in its own shared memory: there, in one of as many places as slots
+// need, or, if ROOM is negative, where it lies in memory.
+template <int ROOM, class T>
+__device__ inline T* row_of(real* shared, T* rows, long long row, long long width, long long slot) {
+    if constexpr (ROOM < 0) return rows + row * width;
+    return (T*)(shared + ROOM) + (slot * ROOM_ROWS + row / PARTS) * ((width + 7) / 8 * 8);
+}
+
+// Bytes on their way from memory to shared memory: they are there when they have arrived.
+template <int BYTES>
+__device__ inline void send(void* to, const void* from) {
+#if __CUDA_ARCH__ >= 800
+    const unsigned place = (unsigned)__cvta_generic_to_shared(to);
+    if constexpr (BYTES == 16)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(place), "l"(from) : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(place), "l"(from), "n"(BYTES) : "memory");
+#endif
+}
+
+__device__ inline void commit() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+// All that was committed has arrived for the threads that sent it, but for the last.
+__device__ inline void arrived() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group 1;" ::: "memory");
+#endif
+}
+
+struct alignas(16) Bytes16 {
+    unsigned of[4];
+};
+
+// A block's rows, from row ``start`` on, come from memory to shared memory. ``turn``: rows of several buffers are sent
+// by different warps.
+template <int ROOM, class T>
+__device__ inline void bring(
+    real* shared, const T* rows, const Part& me, long long start, long long stop, long long width, long long slot,
+    int turn) {
+    if constexpr (ROOM >= 0)
+        for (int row = me.number; row < stop; row += PARTS) {
+            if (row < start) continue;
+            const T* from = rows + row * width;
+            T* to = row_of<ROOM>(shared, (T*)from, row, width, slot);
+            const int first = (threadIdx.x + 32 * turn) % THREADS;
+#if __CUDA_ARCH__ >= 800
+            enum { EACH = 16 / sizeof(T) };
+            if (((size_t)from | (size_t)width * sizeof(T)) % 16 == 0) {
+                for (int k = first * EACH; k < width; k += THREADS * EACH) send<16>(to + k, from + k);
+                continue;
+            }
+            if constexpr (sizeof(T) >= 4) {
+                for (int k = first; k < width; k += THREADS) send<sizeof(T)>(to + k, from + k);
+                continue;
+            }
+#endif
+            for (int k = first; k < width; k += THREADS) to[k] = from[k];
+        }
+}
+
+// The same rows, from shared memory to memory.
+template <int ROOM, class T>
+__device__ inline void leave(
+    real* shared, T* rows, const Part& me, long long start, long long stop, long long width, long long slot) {
+    if constexpr (ROOM >= 0)
+        for (int row = me.number; row < stop; row += PARTS) {
+            if (row < start) continue;
+            T* to = rows + row * width;
+            const T* from = row_of<ROOM>(shared, to, row, width, slot);
+            if (((size_t)to | (size_t)width * sizeof(T)) % 16 == 0) {
+                const int count = (int)(width * sizeof(T) / 16);
+                for (int k = threadIdx.x; k < count; k += THREADS) ((Bytes16*)to)[k] = ((const Bytes16*)from)[k];
+                continue;
+            }
+            for (int k = threadIdx.x; k < width; k += THREADS) to[k] = from[k];
+        }
 }
 
 struct alignas(16) real4 {
     real of[4];
 };
 
-// Four numbers that other blocks may have written, of a row of ``length`` from ``k`` on; zero behind its end.
+// Four numbers that other blocks may have written, of a row of ``length`` from ``k`` on, as a product takes them; zero
+// behind its end. ``aligned``: all four can be read at once.
 __device__ inline real4 read4(const real* row, int k, int length, bool aligned) {
     real4 found;
     if (aligned && k + 4 <= length) {
@@ -1152,33 +1655,63 @@ __device__ inline real4 read4(const real* row, int k, int length, bool aligned) 
             const double2 v = __ldcg((const double2*)(row + k)), w = __ldcg((const double2*)(row + k) + 1);
             found.of[0] = v.x, found.of[1] = v.y, found.of[2] = w.x, found.of[3] = w.y;
         }
+    } else {
+#pragma unroll
+        for (int j = 0; j < 4; ++j) found.of[j] = k + j < length ? __ldcg(row + k + j) : 0;
+    }
+#if NARROW
+#pragma unroll
+    for (int j = 0; j < 4; ++j) found.of[j] = rounded(found.of[j]);
+#endif
+    return found;
+}
+#if NARROW
+__device__ inline real4 read4(const stored* row, int k, int length, bool aligned) {
+    real4 found;
+    if (aligned && k + 4 <= length) {
+        const uint2 v = __ldcg((const uint2*)(row + k));
+        found.of[0] = widened(v.x & 0xffffu), found.of[1] = widened(v.x >> 16);
+        found.of[2] = widened(v.y & 0xffffu), found.of[3] = widened(v.y >> 16);
         return found;
     }
 #pragma unroll
-    for (int j = 0; j < 4; ++j) found.of[j] = k + j < length ? __ldcg(row + k + j) : 0;
+    for (int j = 0; j < 4; ++j)
+        found.of[j] = k + j < length ? widened(__ldcg((const unsigned short*)row + k + j)) : 0;
     return found;
 }
+#endif
 
-struct Exact {
-    static __device__ real of(real number) { return number; }
+// Whether so many ``bytes`` of rows can be read at once.
+template <class Number>
+__device__ inline bool aligned_rows(const Number* row, long long stride, int bytes) {
+    return ((size_t)row | (size_t)stride * sizeof(Number)) % bytes == 0;
+}
+
+// Rows of a matrix that a block has, from its own ``row`` on: ``count`` groups of its part of ``width`` columns.
+template <class From>
+struct Columns {
+    const From* matrix;
+    long long inner_stride, column_stride, start;
+    int row, count, width, part, begin, end;
+    __device__ Columns(
+        const From* matrix, long long inner_stride, long long column_stride, const Part& me, long long start, int row,
+        int count, int width)
+        : matrix(matrix), inner_stride(inner_stride), column_stride(column_stride), start(start), row(row),
+          count(count), width(width), part(part_of(width)), begin(me.begin(width)), end(me.end(width)) {}
+    __device__ bool has(int r) const { return r >= row && r < row + count * part; }
+    // A row's number ``k`` of ``length``; zero where there is none.
+    __device__ real at(int r, int k, int length) const {
+        const int unit = begin + (r - row) % part;
+        const long long column = start + (long long)((r - row) / part) * width + unit;
+        return k < length && unit < end ? (real)matrix[k * inner_stride + column * column_stride] : (real)0;
+    }
 };
 
-// What a block has of a matrix, ``ROWS`` rows of ``INNER`` numbers, ``APART`` numbers apart in shared memory; and what
-// warps make of it there: partial[warp][sample][row], each over some of the numbers. ``Kind`` is what numbers become.
-template <int ROWS, int INNER, int APART, class Kind>
+// What warps make of a block's ``ROWS`` rows of a matrix: partial[warp][sample][row], each over some of the numbers.
+template <int ROWS>
 struct Slice {
-    // Rows of the matrix: ``count`` groups of this block's part of ``width`` columns.
-    static __device__ void load(
-        real* weights, const real* matrix, long long inner_stride, long long column_stride, const Part& me,
-        long long start, int row, int count, int width) {
-        const int part = part_of(width), begin = me.begin(width), end = me.end(width);
-        for (int item = threadIdx.x; item < count * part * APART; item += THREADS) {
-            const int r = item / APART, k = item % APART, unit = begin + r % part;
-            const long long column = start + (long long)(r / part) * width + unit;
-            const bool there = k < INNER && unit < end;
-            weights[(row + r) * APART + k] = there ? Kind::of(matrix[k * inner_stride + column * column_stride]) : 0;
-        }
-    }
+    // A row, or where it is one of the ``next`` ones behind which the last may be, that one.
+    static __device__ int within(int row, int next) { return next <= ROWS || row < ROWS ? row : ROWS - 1; }
     // What the warps have of a row for a sample, together.
     static __device__ real total(const real* partial, int sample, int row) {
         real sum = partial[sample * ROWS + row];
@@ -1187,15 +1720,15 @@ struct Slice {
         return sum;
     }
     // The totals, to where they go: ``count`` groups of this block's part of ``width`` columns.
-    template <bool ADD>
+    template <bool ADD, class To>
     static __device__ void put(
-        real* out, long long stride, const real* partial, int rows, const Part& me, int row, int count, int width) {
+        To* out, long long stride, const real* partial, int rows, const Part& me, int row, int count, int width) {
         const int part = part_of(width), begin = me.begin(width), size = me.end(width) - begin;
         for (int item = threadIdx.x; item < rows * count * part; item += THREADS) {
             const int sample = item / (count * part), r = item % (count * part);
             if (r % part >= size) continue;
-            real* to = out + sample * stride + r / part * width + begin + r % part;
-            *to = total(partial, sample, row + r) + (ADD ? *to : 0);
+            To* to = out + sample * stride + r / part * width + begin + r % part;
+            *to = total(partial, sample, row + r) + (ADD ? (real)*to : 0);
         }
     }
 };
@@ -1208,52 +1741,99 @@ __host__ __device__ constexpr int apart(int inner, int k_lanes) {
     return (inner + 31) / 32 * 32 + (k_lanes < 8 ? 4 * k_lanes : 0);
 }
 
-template <int ROWS, int INNER, int K_LANES, int SAMPLE_LANES, int SAMPLES>
-struct Product : Slice<ROWS, INNER, apart(INNER, K_LANES), Exact> {
+// Of the ``INNER`` numbers of a row those of the first ``HELD`` turns stay in registers, the others in shared memory:
+// those of a turn at least.
+template <int ROWS, int INNER, int HELD, int K_LANES, int SAMPLE_LANES, int SAMPLES>
+struct Product : Slice<ROWS> {
     enum {
         ROW_LANES = 32 / (K_LANES * SAMPLE_LANES),
         TALL = (ROWS + ROW_LANES - 1) / ROW_LANES,
-        WIDTH = apart(INNER, K_LANES),
         TURN = WARPS * K_LANES * 4,  // numbers that all warps take at once
+        INSIDE = HELD * TURN,
+        WIDTH = apart(INNER - INSIDE, K_LANES),
         AHEAD = at_least_one(4 / SAMPLES, (INNER + TURN - 1) / TURN)  // turns that are read before they are needed
     };
+    struct Held {
+        real4 of[HELD ? HELD : 1][TALL];
+    };
+    // ``weights`` takes some columns' numbers from ``k`` on, for so many as one row of it has.
+    template <class From>
+    static __device__ void fill(real* weights, const Columns<From>& from, int k) {
+        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
+            const int r = from.row + item / WIDTH;
+            weights[r * WIDTH + item % WIDTH] = from.at(r, k + item % WIDTH, INNER);
+        }
+    }
+    // What a block has of some columns. What registers hold comes by way of shared memory.
+    template <class From>
+    static __device__ void load(Held& held, real* weights, const Columns<From>& from) {
+#pragma unroll
+        for (int turn = 0; turn < HELD; ++turn) {
+            fill(weights, from, turn * TURN);
+            __syncthreads();
+#pragma unroll
+            for (int r = 0; r < TALL; ++r) {
+                const int row = r * ROW_LANES + threadIdx.x % 32 / K_LANES % ROW_LANES;
+                const int k = (threadIdx.x / 32 * K_LANES + threadIdx.x % K_LANES) * 4;
+                if (from.has(row)) held.of[turn][r] = *(const real4*)(weights + row * WIDTH + k);
+            }
+            __syncthreads();
+        }
+        fill(weights, from, INSIDE);
+    }
     // The next numbers of each of a lane's samples.
-    static __device__ void read(real4* to, const real* first, long long stride, int rows, int k, bool aligned) {
+    template <class Left>
+    static __device__ void read(real4* to, const Left* first, long long stride, int rows, int k, bool aligned) {
 #pragma unroll
         for (int s = 0; s < SAMPLES; ++s) {
             const bool there = s * SAMPLE_LANES < rows && k < INNER;
             to[s] = there ? read4(first + s * SAMPLE_LANES * stride, k, INNER, aligned) : real4{};
         }
     }
+    static __device__ void add(real (&sum)[SAMPLES][TALL], int r, const real4& w, const real4 (&v)[SAMPLES]) {
+#pragma unroll
+        for (int s = 0; s < SAMPLES; ++s)
+#pragma unroll
+            for (int j = 0; j < 4; ++j) sum[s][r] += w.of[j] * v[s].of[j];
+    }
     // partial[warp][sample][row] of ``left`` with the matrix.
-    static __device__ void multiply(real* partial, const real* weights, const real* left, long long stride, int rows) {
+    template <class Left>
+    static __device__ void multiply(
+        real* partial, const Held& held, const real* weights, const Left* left, long long stride, int rows) {
         const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
         const int k_lane = lane % K_LANES, row_lane = lane / K_LANES % ROW_LANES;
         const int sample_lane = lane / (K_LANES * ROW_LANES);
-        const bool aligned = ((size_t)left | (size_t)stride * sizeof(real)) % 16 == 0;
-        const real* first = left + sample_lane * stride;
+        const bool aligned = aligned_rows(left, stride, sizeof(Left) == 2 ? 8 : 16);
+        const Left* first = left + sample_lane * stride;
         real sum[SAMPLES][TALL] = {};
         const int begin = (warp * K_LANES + k_lane) * 4;
         real4 next[AHEAD][SAMPLES];
 #pragma unroll
         for (int turn = 0; turn < AHEAD; ++turn)
             read(next[turn], first, stride, rows - sample_lane, begin + turn * TURN, aligned);
-        for (int start = begin; start < INNER; start += AHEAD * TURN)
+#pragma unroll
+        for (int turn = 0; turn < HELD; ++turn) {
+            real4 v[SAMPLES];
+#pragma unroll
+            for (int s = 0; s < SAMPLES; ++s) v[s] = next[turn % AHEAD][s];
+            const int k = begin + (turn + AHEAD) * TURN;
+            read(next[turn % AHEAD], first, stride, rows - sample_lane, k, aligned);
+#pragma unroll
+            for (int r = 0; r < TALL; ++r) add(sum, r, held.of[turn][r], v);
+        }
+        for (int start = begin + INSIDE; start < INNER; start += AHEAD * TURN)
 #pragma unroll
             for (int turn = 0; turn < AHEAD; ++turn) {
-                const int k = start + turn * TURN;
+                const int k = start + turn * TURN, now = (HELD + turn) % AHEAD;
                 if (k >= INNER) break;
                 real4 v[SAMPLES];
 #pragma unroll
-                for (int s = 0; s < SAMPLES; ++s) v[s] = next[turn][s];
-                read(next[turn], first, stride, rows - sample_lane, k + AHEAD * TURN, aligned);
+                for (int s = 0; s < SAMPLES; ++s) v[s] = next[now][s];
+                read(next[now], first, stride, rows - sample_lane, k + AHEAD * TURN, aligned);
 #pragma unroll
                 for (int r = 0; r < TALL; ++r) {
-                    const real4 w = *(const real4*)(weights + (r * ROW_LANES + row_lane) * WIDTH + k);
-#pragma unroll
-                    for (int s = 0; s < SAMPLES; ++s)
-#pragma unroll
-                        for (int j = 0; j < 4; ++j) sum[s][r] += w.of[j] * v[s].of[j];
+                    const int row = Slice<ROWS>::within(r * ROW_LANES + row_lane, (r + 1) * ROW_LANES);
+                    add(sum, r, *(const real4*)(weights + row * WIDTH + k - INSIDE), v);
                 }
             }
 #pragma unroll
@@ -1356,59 +1936,175 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4], 
 }
 #endif
 
-struct Tf32 {
-    static __device__ real of(real number) { return __uint_as_float(to_tf32(number)); }
+// What a matrix unit multiplies: a word has so many numbers, rounded.
+struct F16 {
+    enum { NUMBERS = 2 };
+    static __device__ unsigned word(float first, float second) { return pack_f16(first, second); }
+    static __device__ void add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { mma_f16(d, a, b); }
+};
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+struct Bf16 {
+    enum { NUMBERS = 2 };
+    static __device__ unsigned word(float first, float second) { return pack_bf16(first, second); }
+    static __device__ void add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { mma_bf16(d, a, b); }
+};
+struct Tf32 {  // 10 bits of fraction
+    enum { NUMBERS = 1 };
+    static __device__ unsigned word(float first, float) { return to_tf32(first); }
+    static __device__ void add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { mma_tf32(d, a, b); }
+};
+#endif
+
+struct alignas(16) Words {
+    unsigned of[4];
 };
 
-// The same as Product on matrix units, which multiply numbers rounded to TF32 (10 bits of fraction) and add in float32.
-// A warp takes 16 of the numbers at a time; lane 4 g + t has four neighbours of each of rows g and g + 8 of a tile, and
-// of sample g: two steps of the unit, since the order in which numbers are summed is free.
-template <int ROWS, int INNER>
-struct MatrixProduct : Slice<ROWS, INNER, apart(INNER, 4), Tf32> {
+// Neighbours in a row as they lie in memory, so many as a lane takes of it at a time.
+template <class Left, int TAKEN>
+struct Raw {
+    Words of[TAKEN * sizeof(Left) / 16];
+    // Of a row of ``length`` from ``k`` on, which other blocks may have written; zero behind its end.
+    __device__ void read(const Left* row, int k, int length, bool aligned) {
+        if (aligned && k + TAKEN <= length) {
+#pragma unroll
+            for (int i = 0; i < (int)(TAKEN * sizeof(Left) / 16); ++i) {
+                const uint4 v = __ldcg((const uint4*)(row + k) + i);
+                of[i].of[0] = v.x, of[i].of[1] = v.y, of[i].of[2] = v.z, of[i].of[3] = v.w;
+            }
+        } else {
+#pragma unroll
+            for (int j = 0; j < TAKEN; ++j) {
+                const bool there = k + j < length;
+                if constexpr (sizeof(Left) == 2) {
+                    const unsigned bits = there ? __ldcg((const unsigned short*)(row + k + j)) : 0;
+                    of[0].of[j / 2] = j % 2 ? of[0].of[j / 2] | bits << 16 : bits;
+                } else {
+                    of[j / 4].of[j % 4] = there ? __ldcg((const unsigned*)(row + k + j)) : 0;
+                }
+            }
+        }
+    }
+    // The same as a matrix unit takes them.
+    template <class Kind>
+    __device__ Words words() const {
+        if constexpr (sizeof(Left) == 2) {
+            return of[0];
+        } else {
+            Words found;
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                const int j = i * Kind::NUMBERS, k = j + Kind::NUMBERS - 1;
+                found.of[i] = Kind::word(__uint_as_float(of[j / 4].of[j % 4]), __uint_as_float(of[k / 4].of[k % 4]));
+            }
+            return found;
+        }
+    }
+};
+
+// The same as Product on matrix units, which multiply rounded numbers and add in float32. Lane 4 g + t of a warp takes
+// four words of neighbours at a time, of rows g and g + 8 of a tile and of sample g: two steps of the unit, since the
+// order in which numbers are summed is free. A row in shared memory is an odd number of such pieces of a warp long, so
+// that lanes meet no bank twice.
+template <class Kind, int ROWS, int INNER, int HELD, int AHEAD>
+struct MatrixProduct : Slice<ROWS> {
     enum {
         TALL = (ROWS + 15) / 16,
         WIDE = AT_ONCE / 8,
-        WIDTH = apart(INNER, 4),
-        TURN = WARPS * 16,
-        AHEAD = at_least_one(16 / WIDE < 8 ? 16 / WIDE : 8, (INNER + TURN - 1) / TURN)
+        TAKEN = 4 * Kind::NUMBERS,
+        PIECE = 4 * TAKEN,
+        TURN = WARPS * PIECE,  // numbers that all warps take at once
+        INSIDE = HELD * TURN,
+        WIDTH = ((INNER - INSIDE + PIECE - 1) / PIECE | 1) * 16  // words of a row in shared memory
     };
-    static __device__ void read(real4* to, const real* first, long long stride, int rows, int k, bool aligned) {
+    struct Held {
+        Words of[HELD ? HELD : 1][2 * TALL];
+    };
+    // ``weights`` takes some columns' numbers from ``k`` on, for so many as one row of it has.
+    template <class From>
+    static __device__ void fill(real* weights, const Columns<From>& from, int k) {
+        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
+            const int r = from.row + item / WIDTH, next = k + item % WIDTH * Kind::NUMBERS;
+            const real second = Kind::NUMBERS == 2 ? from.at(r, next + 1, INNER) : 0;
+            ((unsigned*)weights)[r * WIDTH + item % WIDTH] = Kind::word(from.at(r, next, INNER), second);
+        }
+    }
+    // What a block has of some columns. What registers hold comes by way of shared memory.
+    template <class From>
+    static __device__ void load(Held& held, real* weights, const Columns<From>& from) {
+#pragma unroll
+        for (int turn = 0; turn < HELD; ++turn) {
+            fill(weights, from, turn * TURN);
+            __syncthreads();
+#pragma unroll
+            for (int half = 0; half < 2 * TALL; ++half)
+                if (8 * half < ROWS && from.has(8 * half + threadIdx.x % 32 / 4))
+                    held.of[turn][half] = in_shared(weights + 16 * (threadIdx.x / 32) + 4 * (threadIdx.x % 4), half);
+            __syncthreads();
+        }
+        fill(weights, from, INSIDE);
+    }
+    // What a lane takes of the half of a tile.
+    static __device__ Words in_shared(const real* here, int half) {
+        const int row = Slice<ROWS>::within(8 * half + threadIdx.x % 32 / 4, 8 * half + 8);
+        return *(const Words*)(here + row * WIDTH);
+    }
+    template <class Left>
+    static __device__ void read(
+        Raw<Left, TAKEN>* to, const Left* first, long long stride, int rows, int k, bool aligned) {
 #pragma unroll
         for (int s = 0; s < WIDE; ++s)
-            to[s] = 8 * s < rows && k < INNER ? read4(first + 8 * s * stride, k, INNER, aligned) : real4{};
+            if (8 * s < rows && k < INNER)
+                to[s].read(first + 8 * s * stride, k, INNER, aligned);
+            else
+                to[s] = {};
     }
-    static __device__ void multiply(real* partial, const real* weights, const real* left, long long stride, int rows) {
+    // A tile of rows, of which ``w`` and ``x`` have the upper and the lower half, with all samples.
+    static __device__ void add(float (&sum)[WIDE][4], const Words& w, const Words& x, const Words (&v)[WIDE]) {
+        const unsigned one[4] = {w.of[0], x.of[0], w.of[1], x.of[1]}, two[4] = {w.of[2], x.of[2], w.of[3], x.of[3]};
+#pragma unroll
+        for (int s = 0; s < WIDE; ++s) {
+            const unsigned early[2] = {v[s].of[0], v[s].of[1]}, late[2] = {v[s].of[2], v[s].of[3]};
+            Kind::add(sum[s], one, early);
+            Kind::add(sum[s], two, late);
+        }
+    }
+    template <class Left>
+    static __device__ void multiply(
+        real* partial, const Held& held, const real* weights, const Left* left, long long stride, int rows) {
         const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-        const bool aligned = ((size_t)left | (size_t)stride * sizeof(real)) % 16 == 0;
-        real sum[TALL][WIDE][4] = {};
-        const real* first = left + g * stride;
-        real4 next[AHEAD][WIDE];
+        const bool aligned = aligned_rows(left, stride, 16);
+        const Left* first = left + g * stride;
+        float sum[TALL][WIDE][4] = {};
+        constexpr int DEEP = TAKEN * sizeof(Left) > 16 ? (AHEAD + 1) / 2 : AHEAD;
+        Raw<Left, TAKEN> next[DEEP][WIDE];
 #pragma unroll
-        for (int turn = 0; turn < AHEAD; ++turn)
-            read(next[turn], first, stride, rows - g, warp * 16 + 4 * t + turn * TURN, aligned);
-        for (int start = warp * 16; start < INNER; start += AHEAD * TURN)
+        for (int turn = 0; turn < DEEP; ++turn)
+            read(next[turn], first, stride, rows - g, warp * PIECE + t * TAKEN + turn * TURN, aligned);
 #pragma unroll
-            for (int turn = 0; turn < AHEAD; ++turn) {
-                const int k = start + turn * TURN + 4 * t;
+        for (int turn = 0; turn < HELD; ++turn) {
+            Words v[WIDE];
+#pragma unroll
+            for (int s = 0; s < WIDE; ++s) v[s] = next[turn % DEEP][s].template words<Kind>();
+            const int k = warp * PIECE + t * TAKEN + (turn + DEEP) * TURN;
+            read(next[turn % DEEP], first, stride, rows - g, k, aligned);
+#pragma unroll
+            for (int r = 0; r < TALL; ++r)
+                add(sum[r], held.of[turn][2 * r], 16 * r + 8 < ROWS ? held.of[turn][2 * r + 1] : Words{}, v);
+        }
+#pragma unroll 1
+        for (int start = warp * PIECE + INSIDE; start < INNER; start += DEEP * TURN)
+#pragma unroll
+            for (int turn = 0; turn < DEEP; ++turn) {
+                const int k = start + turn * TURN + t * TAKEN, now = (HELD + turn) % DEEP;
                 if (start + turn * TURN >= INNER) break;  // the same for all lanes
-                unsigned v[WIDE][4];
+                Words v[WIDE];
 #pragma unroll
-                for (int s = 0; s < WIDE; ++s)
+                for (int s = 0; s < WIDE; ++s) v[s] = next[now][s].template words<Kind>();
+                read(next[now], first, stride, rows - g, k + DEEP * TURN, aligned);
+                const real* here = weights + (k - INSIDE) / Kind::NUMBERS;
 #pragma unroll
-                    for (int j = 0; j < 4; ++j) v[s][j] = to_tf32(next[turn][s].of[j]);
-                read(next[turn], first, stride, rows - g, k + AHEAD * TURN, aligned);
-#pragma unroll
-                for (int r = 0; r < TALL; ++r) {
-                    const uint4 w = *(const uint4*)(weights + (16 * r + g) * WIDTH + k);
-                    const uint4 x = *(const uint4*)(weights + (16 * r + g + 8) * WIDTH + k);
-                    const unsigned one[4] = {w.x, x.x, w.y, x.y}, two[4] = {w.z, x.z, w.w, x.w};
-#pragma unroll
-                    for (int s = 0; s < WIDE; ++s) {
-                        const unsigned early[2] = {v[s][0], v[s][1]}, late[2] = {v[s][2], v[s][3]};
-                        mma_tf32(sum[r][s], one, early);
-                        mma_tf32(sum[r][s], two, late);
-                    }
-                }
+                for (int r = 0; r < TALL; ++r)
+                    add(sum[r], in_shared(here, 2 * r), 16 * r + 8 < ROWS ? in_shared(here, 2 * r + 1) : Words{}, v);
             }
 #pragma unroll
         for (int r = 0; r < TALL; ++r)
@@ -1425,17 +2121,18 @@ struct MatrixProduct : Slice<ROWS, INNER, apart(INNER, 4), Tf32> {
 """What they call besides where products run on matrix units."""
 STEPS = {
     "forward_steps": r"""
-// What a unit of forward_2 reads that is there before the step's products.
+// What a unit of forward_2 reads that is there before the step's products, and is not in shared memory.
 __device__ inline forward_2_in forward_2_early(
     const long long row,
     const int unit,
     const long long H,
-    const real* n_z_t_rows,
+    const stored* n_z_t_rows,
     const real* h_t1_rows,
-    real* h_t_rows) {
+    real* h_t_rows,
+    const bool before) {
     forward_2_in in = {};
     in.z_t = n_z_t_rows[row * (2*H) + H + unit];
-    in.h_t1 = h_t1_rows[row * H + unit];
+    if (ROOM_1 < 0 || !before) in.h_t1 = h_t1_rows[row * H + unit];
     in.n_t = n_z_t_rows[row * (2*H) + unit];
     return in;
 }
@@ -1445,7 +2142,7 @@ __device__ inline void forward_2_ahead(
     const long long row,
     const int unit,
     const long long H,
-    const real* n_z_t_rows,
+    const stored* n_z_t_rows,
     const real* h_t1_rows,
     real* h_t_rows) {
     fetch(&n_z_t_rows[row * (2*H) + H + unit]);
@@ -1455,34 +2152,47 @@ __device__ inline void forward_2_ahead(
 extern "C" __global__ void BOUNDS forward_steps(
     unsigned* meeting,
     const long long* offsets,
+    const long long done,
+    const long long stop,
     const long long steps,
     const long long batch,
     const long long H,
-    real* n_z,
-    real* h) {
+    stored* n_z,
+    real* h,
+    stored* other_n_z,
+    real* other_h) {
+    if (SWEEPS > 1 && blockIdx.z) {  // the other of two sweeps
+        meeting += 32 * gridDim.x;
+        n_z = other_n_z;
+        h = other_h;
+    }
+    GRANTED(blockDim.x == THREADS);
+    GRANTED(H == SIZE_1);
     extern __shared__ __align__(16) real shared[];
     const Sequence sequence = {offsets, steps, batch};
     const Part me(batch);
     unsigned goal = 0;
+    long long before = 0;  // samples of the step before, as far as this launch knows them
     __syncthreads();
-    for (long long t = 0; t < steps; ++t) {
-        const long long next = t + 1 < steps ? t + 1 : t;
+    // the steps of this launch: the first ``done`` are over, in the order in which they run, and it goes on to ``stop``
+    for (long long t = done; t < stop; ++t) {
+        const long long next = t + 1 < stop ? t + 1 : t;
         const long long last = me.end_of(sequence.count(t)), following = me.end_of(sequence.count(next));
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            real* const n_z_t = n_z + (sequence.whole(0, t) + first)*2*H;
-            real* const h_t1 = h + (sequence.whole(1, t) + first)*H;
-            real* const h_t = h + (sequence.whole(1, t + 1) + first)*H;
-            real* const n_z_t_ahead = n_z + (sequence.whole(0, next) + first)*2*H;
-            real* const h_t1_ahead = h + (sequence.whole(1, next) + first)*H;
-            real* const h_t_ahead = h + (sequence.whole(1, next + 1) + first)*H;
+            auto* const n_z_t = n_z + (sequence.whole(0, t) + first)*2*H;
+            auto* const h_t1 = h + (sequence.whole(1, t) + first)*H;
+            auto* const h_t = h + (sequence.whole(1, t + 1) + first)*H;
+            auto* const n_z_t_ahead = n_z + (sequence.whole(0, next) + first)*2*H;
+            auto* const h_t1_ahead = h + (sequence.whole(1, next) + first)*H;
+            auto* const h_t_ahead = h + (sequence.whole(1, next + 1) + first)*H;
             forward_2_in forward_2_known = {};
             {
                 const int begin = me.begin((int)H);
                 const int count = me.end((int)H) - begin;
                 const int row = count ? threadIdx.x / count : 0, unit = count ? begin + threadIdx.x % count : 0;
                 if (count && row < rows)
-                    forward_2_known = forward_2_early(row, unit, H, n_z_t, h_t1, h_t);
+                    forward_2_known = forward_2_early(row, unit, H, n_z_t, h_t1, h_t, first - me.first + row < before);
                 if (count && first + row < following)
                     forward_2_ahead(row, unit, H, n_z_t_ahead, h_t1_ahead, h_t_ahead);
             }
@@ -1491,31 +2201,36 @@ extern "C" __global__ void BOUNDS forward_steps(
                 const int count = me.end((int)H) - begin;
                 for (int item = threadIdx.x; item < (int)rows * count; item += THREADS) {
                     const int row = item / count, unit = begin + item % count;
+                    const int sample = (int)(first - me.first) + row, at = sample * count + unit - begin;
                     forward_2_in in = forward_2_known;
                     if (item >= THREADS)
-                        in = forward_2_early(row, unit, H, n_z_t, h_t1, h_t);
-                    forward_2_unit(row, unit, H, n_z_t, h_t1, h_t, in);
+                        in = forward_2_early(row, unit, H, n_z_t, h_t1, h_t, sample < before);
+                    if (ROOM_1 >= 0 && sample < before) in.h_t1 = shared[ROOM_1 + at];
+                    const forward_2_out out = forward_2_unit(row, unit, H, n_z_t, h_t1, h_t, in);
+                    if (ROOM_1 >= 0) shared[ROOM_1 + at] = out.h_t;
                 }
             }
             __syncthreads();
         }
+        before = last - me.first;
     }
 }
 """,
     "backward_steps": r"""
-// What a unit of backward_1 reads that is there before the step's products.
+// What a unit of backward_1 reads that is there before the step's products, and is not in shared memory.
 __device__ inline backward_1_in backward_1_early(
     const long long row,
     const int unit,
     const long long H,
-    const real* dy_t_rows,
+    const stored* dy_t_rows,
     const real* dh_via_next_rows,
-    real* dh_t_rows,
-    const real* n_z_t_rows,
-    real* dh_via_t_rows) {
+    stored* dh_t_rows,
+    const stored* n_z_t_rows,
+    real* dh_via_t_rows,
+    const bool before) {
     backward_1_in in = {};
     in.dy_t = dy_t_rows[row * H + unit];
-    in.dh_via_next = dh_via_next_rows[row * H + unit];
+    if (ROOM_1 < 0 || !before) in.dh_via_next = dh_via_next_rows[row * H + unit];
     in.z_t = n_z_t_rows[row * (2*H) + H + unit];
     return in;
 }
@@ -1525,10 +2240,10 @@ __device__ inline void backward_1_ahead(
     const long long row,
     const int unit,
     const long long H,
-    const real* dy_t_rows,
+    const stored* dy_t_rows,
     const real* dh_via_next_rows,
-    real* dh_t_rows,
-    const real* n_z_t_rows,
+    stored* dh_t_rows,
+    const stored* n_z_t_rows,
     real* dh_via_t_rows) {
     fetch(&dy_t_rows[row * H + unit]);
     fetch(&n_z_t_rows[row * (2*H) + H + unit]);
@@ -1537,40 +2252,58 @@ __device__ inline void backward_1_ahead(
 extern "C" __global__ void BOUNDS backward_steps(
     unsigned* meeting,
     const long long* offsets,
+    const long long done,
+    const long long stop,
     const long long steps,
     const long long batch,
     const long long H,
-    real* dy,
+    stored* dy,
     real* dh_via,
-    real* dh,
-    real* n_z) {
+    stored* dh,
+    stored* n_z,
+    stored* other_dy,
+    real* other_dh_via,
+    stored* other_dh,
+    stored* other_n_z) {
+    if (SWEEPS > 1 && blockIdx.z) {  // the other of two sweeps
+        meeting += 32 * gridDim.x;
+        dy = other_dy;
+        dh_via = other_dh_via;
+        dh = other_dh;
+        n_z = other_n_z;
+    }
+    GRANTED(blockDim.x == THREADS);
+    GRANTED(H == SIZE_1);
     extern __shared__ __align__(16) real shared[];
     const Sequence sequence = {offsets, steps, batch};
     const Part me(batch);
     unsigned goal = 0;
+    long long before = 0;  // samples of the step before, as far as this launch knows them
     __syncthreads();
-    for (long long t = steps - 1; t >= 0; --t) {
-        const long long next = t > 0 ? t - 1 : 0;
+    // the steps of this launch: the first ``done`` are over, in the order in which they run, and it goes on to ``stop``
+    for (long long t = steps - 1 - done; t >= steps - stop; --t) {
+        const long long next = t > steps - stop ? t - 1 : t;
         const long long last = me.end_of(sequence.count(t)), following = me.end_of(sequence.count(next));
         for (long long first = me.first; first < last; first += AT_ONCE) {
             const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
-            real* const dy_t = dy + (sequence.whole(0, t) + first)*H;
-            real* const dh_via_next = dh_via + (sequence.ring(1, t + 1) + first)*H;
-            real* const dh_t = dh + (sequence.whole(0, t) + first)*H;
-            real* const n_z_t = n_z + (sequence.whole(0, t) + first)*2*H;
-            real* const dh_via_t = dh_via + (sequence.ring(1, t) + first)*H;
-            real* const dy_t_ahead = dy + (sequence.whole(0, next) + first)*H;
-            real* const dh_via_next_ahead = dh_via + (sequence.ring(1, next + 1) + first)*H;
-            real* const dh_t_ahead = dh + (sequence.whole(0, next) + first)*H;
-            real* const n_z_t_ahead = n_z + (sequence.whole(0, next) + first)*2*H;
-            real* const dh_via_t_ahead = dh_via + (sequence.ring(1, next) + first)*H;
+            auto* const dy_t = dy + (sequence.whole(0, t) + first)*H;
+            auto* const dh_via_next = dh_via + (sequence.ring(1, t + 1) + first)*H;
+            auto* const dh_t = dh + (sequence.whole(0, t) + first)*H;
+            auto* const n_z_t = n_z + (sequence.whole(0, t) + first)*2*H;
+            auto* const dh_via_t = dh_via + (sequence.ring(1, t) + first)*H;
+            auto* const dy_t_ahead = dy + (sequence.whole(0, next) + first)*H;
+            auto* const dh_via_next_ahead = dh_via + (sequence.ring(1, next + 1) + first)*H;
+            auto* const dh_t_ahead = dh + (sequence.whole(0, next) + first)*H;
+            auto* const n_z_t_ahead = n_z + (sequence.whole(0, next) + first)*2*H;
+            auto* const dh_via_t_ahead = dh_via + (sequence.ring(1, next) + first)*H;
             backward_1_in backward_1_known = {};
             {
                 const int begin = me.begin((int)H);
                 const int count = me.end((int)H) - begin;
                 const int row = count ? threadIdx.x / count : 0, unit = count ? begin + threadIdx.x % count : 0;
                 if (count && row < rows)
-                    backward_1_known = backward_1_early(row, unit, H, dy_t, dh_via_next, dh_t, n_z_t, dh_via_t);
+                    backward_1_known = backward_1_early(row, unit, H, dy_t, dh_via_next, dh_t, n_z_t, dh_via_t, first -
+                        me.first + row < before);
                 if (count && first + row < following)
                     backward_1_ahead(row, unit, H, dy_t_ahead, dh_via_next_ahead, dh_t_ahead, n_z_t_ahead,
                         dh_via_t_ahead);
@@ -1580,14 +2313,19 @@ extern "C" __global__ void BOUNDS backward_steps(
                 const int count = me.end((int)H) - begin;
                 for (int item = threadIdx.x; item < (int)rows * count; item += THREADS) {
                     const int row = item / count, unit = begin + item % count;
+                    const int sample = (int)(first - me.first) + row, at = sample * count + unit - begin;
                     backward_1_in in = backward_1_known;
                     if (item >= THREADS)
-                        in = backward_1_early(row, unit, H, dy_t, dh_via_next, dh_t, n_z_t, dh_via_t);
-                    backward_1_unit(row, unit, H, dy_t, dh_via_next, dh_t, n_z_t, dh_via_t, in);
+                        in = backward_1_early(row, unit, H, dy_t, dh_via_next, dh_t, n_z_t, dh_via_t, sample < before);
+                    if (ROOM_1 >= 0 && sample < before) in.dh_via_next = shared[ROOM_1 + at];
+                    const backward_1_out out = backward_1_unit(row, unit, H, dy_t, dh_via_next, dh_t, n_z_t, dh_via_t,
+                        in, ROOM_1 < 0 || next == t || first + row >= following);
+                    if (ROOM_1 >= 0) shared[ROOM_1 + at] = out.dh_via_t;
                 }
             }
             __syncthreads();
         }
+        before = last - me.first;
     }
 }
 """,
@@ -1596,110 +2334,225 @@ extern "C" __global__ void BOUNDS backward_steps(
 of its group."""
 
 
+UNITS = {"Tf32": 1, "F16": 2, "Bf16": 2}
+"""What matrix units take numbers as, and how many of these a word has."""
+ITEMSIZES = {"float16": (4, 2), "bfloat16": (4, 2), "float32": (4, 4), "float64": (8, 8)}
+"""By type: bytes of a number as it is computed with, and as it is stored."""
+REGISTERS = {"matrix": 138, "float": 150, "double": 130}
+"""Of a thread's 255 registers those that may hold weights and what multiplying takes, on matrix units and without them:
+so many that the compiler spills none, as a rule."""
+MOST_HELD = 20
+"""Turns of a product in registers: each is code of its own, which takes the compiler time."""
+
+
+class Slice(NamedTuple):
+    """What a block has of a product: so many ``rows`` of the matrix, of ``inner`` numbers each. ``unit``: what matrix
+    units take numbers as, one of UNITS, or none (empty). Of a row the numbers of ``held`` turns lie in registers, the
+    others in shared memory. ``lanes``: of matrix units, the turns that are read ahead; else, how many lanes of a warp
+    share a row, and the samples, and the samples of each."""
+
+    unit: str
+    rows: int
+    inner: int
+    held: int
+    lanes: tuple[int, ...]
+
+    @property
+    def code(self) -> str:
+        """Its type in CUDA."""
+        numbers = ", ".join(map(str, (self.rows, self.inner, self.held, *self.lanes)))
+        return f"MatrixProduct<{self.unit}, {numbers}>" if self.unit else f"Product<{numbers}>"
+
+    @property
+    def turn(self) -> int:
+        """Numbers of a row that a block's warps take at once."""
+        return THREADS // 32 * (16 * UNITS[self.unit] if self.unit else 4 * self.lanes[0])
+
+    @property
+    def tall(self) -> int:
+        """Rows of a lane; on matrix units, tiles of 16."""
+        return -(-self.rows // (16 if self.unit else 32 // (self.lanes[0] * self.lanes[1])))
+
+    @property
+    def left(self) -> int:
+        """Numbers of a row that lie in shared memory."""
+        return self.inner - self.held * self.turn
+
+    @property
+    def weights(self) -> int:
+        """Numbers (``real``) that the matrix takes of shared memory."""
+        if self.unit:
+            return self.rows * (-(-self.left // (16 * UNITS[self.unit])) | 1) * 16
+        return self.rows * (-(-self.left // 32) * 32 + (4 * self.lanes[0] if self.lanes[0] < 8 else 0))
+
+    def sums(self, at_once: int) -> int:
+        """Numbers that a lane sums up."""
+        return self.tall * (at_once // 2 if self.unit else self.lanes[2])
+
+    def registers(self, at_once: int, itemsize: int) -> tuple[int, int]:
+        """Registers of a thread: those that hold of the matrix; those that multiplying takes besides."""
+        if self.unit:
+            read = max(2, self.lanes[0]) + 1  # two: one of numbers that are rounded when they are there
+            return 4 * -(-self.rows // 8) * self.held, self.sums(at_once) + at_once // 2 * read
+        each, ahead = self.lanes[2], max(1, min(4 // self.lanes[2], -(-self.inner // self.turn)))
+        return self.tall * self.held * itemsize, (self.sums(at_once) + 4 * each * (ahead + 1)) * itemsize // 4
+
+
+def _layout(products: tuple[Slice, ...], at_once: int, itemsize: int) -> tuple[list[int], list[int], int]:
+    """Where in shared memory the weights of each product begin, and its partial sums, counted in numbers that are
+    computed with, of ``itemsize`` bytes; how many bytes there are."""
+    weights, partial, stop = [], [], 0
+    for product in products:
+        weights.append(stop)
+        partial.append(stop + -(-product.weights // 4) * 4)
+        stop = partial[-1] + -(-THREADS // 32 * at_once * product.rows // 4) * 4
+    return weights, partial, stop * itemsize
+
+
+def _unit(dtype: str, tf32: bool, capability: int) -> str:
+    """What matrix units of a device take numbers as, one of UNITS; empty where products run without them."""
+    wanted = {"float16": ("F16", 75), "bfloat16": ("Bf16", 80), "float32": ("Tf32", 80) if tf32 else ("", 0)}
+    unit, since = wanted.get(dtype, ("", 0))
+    return unit if capability >= since else ""
+
+
+def _tiles(
+    rows: list[int], inner: list[int], samples: int, unit: str, itemsize: int, room: int
+) -> Iterator[tuple[int, tuple[Slice, ...]]]:
+    """How many samples a block works on at once, and what it has of its products: the usual way, with all weights in
+    shared memory; or, with ``room`` there, those in which registers hold what has none. A lane's sums must fit its
+    registers: 256 bytes of them do."""
+    for at_once, tries in _lanes(samples, unit, bool(room)):
+        for lanes in tries:
+            sliced = [_slice(unit, tall, length, lanes, at_once, itemsize) for tall, length in zip(rows, inner)]
+            made = tuple(product for product in sliced if product is not None)
+            if len(made) < len(rows):
+                continue
+            products = _in_registers(made, at_once, itemsize, room) if room else made
+            yield at_once, products
+            if not room:
+                return
+            if _layout(products, at_once, itemsize)[2] <= room:
+                break
+
+
+def _lanes(samples: int, unit: str, hold: bool) -> Iterator[tuple[int, Iterable[list[tuple[int, ...]]]]]:
+    """Samples that a block works on at once, and the lanes of slices with so many: several tries, each of which names
+    them in the order in which a product takes the first that does. ``hold``: registers are to hold weights."""
+    if unit:
+        for wide in (4, 2, 1):
+            if wide == 1 or 8 * wide < samples + 8:
+                ahead = min(8, 16 // wide)
+                yield 8 * wide, [[(n,)] for n in ((ahead, ahead // 2, ahead // 4) if hold else (ahead,))]
+        return
+    shapes = [(1, 1), (1, 2), (1, 4), (2, 4), (4, 4)]
+    usual = next(k for k, (lanes, each) in enumerate(shapes) if lanes * each >= min(samples, 16))
+    for lanes, each in shapes[usual::-1] if hold else [shapes[usual]]:
+        starts = (8, 4, 2, 1, 16, 32) if hold else (8,)
+        yield lanes * each, [[(k, lanes, each) for k in (start, 8, 4, 2, 1) if k <= start and k * lanes <= 32]
+                             for start in starts]
+
+
+def _slice(
+    unit: str, rows: int, inner: int, lanes: Iterable[tuple[int, ...]], at_once: int, itemsize: int
+) -> Slice | None:
+    """What a block has of a product, with the first of some lanes with which a lane's sums have room; None without."""
+    for lane in lanes:
+        made = Slice(unit, rows, inner, 0, lane)
+        if unit:
+            made = made._replace(lanes=(min(lane[0], -(-inner // made.turn)),))
+        if made.sums(at_once) <= 256 // itemsize:
+            return made
+    return None
+
+
+def _in_registers(products: tuple[Slice, ...], at_once: int, itemsize: int, room: int) -> tuple[Slice, ...]:
+    """The products with as much of each in registers as leaves the others' ``room`` bytes of shared memory, or as
+    registers have room for."""
+    most = REGISTERS["matrix" if products and products[0].unit else "float" if itemsize == 4 else "double"]
+    while products and _layout(products, at_once, itemsize)[2] > room:
+        longest = max(products, key=lambda product: product.weights if product.left >= 2 * product.turn else 0)
+        more = tuple(p._replace(held=p.held + 1) if p is longest else p for p in products)
+        held, needed = zip(*(product.registers(at_once, itemsize) for product in more))
+        if longest.left < 2 * longest.turn or longest.held == MOST_HELD or sum(held) + max(needed) > most:
+            break
+        products = more
+    return products
+
+
 MEETING = {"": 0.05, "cluster": 0.4, "grid": 1.15}
 PASS, PHASE, PRODUCT = 0.3, 1.4, 1.45
-MULTIPLIED, MATRIX_RATE, CACHE, CLUSTERED = 110e3, 3.5, 6.5e6, 0.93
+MULTIPLIED, MATRIX_RATE, CACHE, CLUSTERED, UNMEASURED = 110e3, 3.5, 6.5e6, 0.93, 1.25
 """What a step costs on an H100, fitted to steps of five cells there, of 1 to 256 samples with 128 to 1024 units. In
 microseconds: a meeting, by how blocks wait; threads once over their units; a phase of a row, for its sums; a product,
 whatever its size. In a microsecond: numbers that a multiprocessor multiplies
 (on matrix units so many times as many), and bytes that all read of the cache. And
-the share of multiprocessors that clusters of more than two blocks use."""
-HOST, NODE, OPERATIONS, BYTES = 21, 5, 18e6, 1.7e6
+the share of multiprocessors that clusters of more than two blocks use. Not fitted: how many times as long a step is
+taken to be whose products have weights in registers, without matrix units."""
+HOST, NODE, OPERATIONS, BYTES, HALVES = 21, 5, 18e6, 1.7e6, 8
 """The same of launches: microseconds of one, of the host's and of the device's; what a product over all samples
-computes and reads in a microsecond."""
+computes in float32 and reads in a microsecond. Assumed, not measured: how many times as much it computes in 16 bits
+(of large products, 15 times as much was measured)."""
 
 
 class Step(NamedTuple):
     """What a step has to do: how often blocks meet; by product, what it sums over, and the counts and widths of its
     results; by kernel, the units of a row as (first axis, for each of these) where these are shared, and where rows
-    are, the same by phase; how many launches it is otherwise."""
+    are, the same by phase; how many launches it is otherwise; what may have room in shared memory: ``rows`` of so many
+    numbers, in so many places, or ``units``, as above, and whether numbers are there as they are stored; the sizes of
+    the cell that it depends on."""
 
     meetings: int
     products: tuple[tuple[int, tuple[tuple[int, int], ...]], ...]
     units: tuple[tuple[int, int], ...]
     rows: tuple[tuple[int, int], ...]
     launches: int
+    rooms: tuple[tuple[str, int, int, bool], ...]
+    sizes: tuple[int, ...]
 
 
 class Shares(NamedTuple):
     """How blocks share the steps of a sweep: ``groups`` of samples, each of ``parts`` blocks that share units; so many
     samples at once, which may be all of a group; whether blocks wait for each other by ``grid``, by ``cluster`` or not
-    (empty); by product what a block has of it, as its template's arguments; the microseconds expected of a step."""
+    (empty), or are launched by ``graph`` from meeting to meeting; what a block has of each product; the microseconds
+    expected of a step; how many sweeps have blocks of their own in the launch; how many samples a group has, and the
+    numbers of each value that has room in a block's shared memory (0: it has none); the sizes of
+    the cell."""
 
     groups: int
     parts: int
     at_once: int
     one_piece: bool
     waits: str
-    tf32: bool
-    products: tuple[tuple[int, ...], ...]
+    products: tuple[Slice, ...]
     expected: float
+    sweeps: int = 1
+    samples: int = 1
+    rooms: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
 
     def layout(self, itemsize: int) -> tuple[list[int], list[int], int]:
-        """Where in shared memory the weights of each product begin, and its partial sums; how many bytes there are."""
-        weights, partial, stop = [], [], 0
-        for rows, inner, *lanes in self.products:
-            k_lanes, tile = (4, 16) if self.tf32 else (lanes[0], 32 // (lanes[0] * lanes[1]))
-            width = -(-inner // 32) * 32 + (4 * k_lanes if k_lanes < 8 else 0)
-            weights.append(stop)
-            partial.append(stop + -(-rows // tile) * tile * width)
-            stop = partial[-1] + -(-THREADS // 32 * self.at_once * rows // 4) * 4
-        return weights, partial, stop * itemsize
+        """Where things of products lie in shared memory: see ``_layout``."""
+        return _layout(self.products, self.at_once, itemsize)
 
-
-def _work(name: str, sizes: Mapping[str, int]) -> Step:
-    """What a step of a sweep has to do."""
-    return {
-        "forward_steps": Step(meetings=0, products=(), units=((sizes["H"], 1),), rows=(), launches=1),
-        "backward_steps": Step(meetings=0, products=(), units=((sizes["H"], 1),), rows=(), launches=1),
-    }[name]
-
-
-def _run_steps(name: str, sizes: Mapping[str, int], pack: Packing, dtype: Any, *args: Any) -> list[int]:
-    """All steps of a sweep in one launch, where the device can do that and is quicker so.
-
-    Returns the steps that are left: all, each as its number of samples, or none.
-    """
-    device = cp.cuda.Device()
-    shares = _shares(STRATEGY, _work(name, sizes), pack.batch, dtype.itemsize, device.id, TF32) if pack.size else None
-    if shares is None:
-        return pack.counts
-    kernel, shared = _steps_kernel(name, shares, dtype.name, device.id)
-    offsets = None if pack.order is None else cp.asarray(np.array(pack.offsets))
-    meeting = cp.zeros(32 * shares.groups, np.uint32)
-    grid = (shares.groups, shares.parts)
-    kernel(grid, (THREADS,), (meeting, offsets, len(pack.counts), pack.batch, *args), shared_mem=shared)
-    return []
-
-
-@functools.lru_cache(maxsize=64)
-def _steps_kernel(name: str, shares: Shares, dtype: str, device: int) -> tuple[Any, int]:
-    """The kernel for these sizes, compiled when it is first needed, and the bytes of shared memory of a block."""
-    weights, partial, shared = shares.layout(np.dtype(dtype).itemsize)
-    cluster = f" __cluster_dims__(1, {shares.parts}, 1)" if shares.waits == "cluster" else ""
-    given = {"THREADS": THREADS, "PARTS": shares.parts, "AT_ONCE": shares.at_once, "ONE_PIECE": int(shares.one_piece),
-             "CLUSTERS": int(shares.waits == "cluster")}
-    for k, product in enumerate(shares.products):
-        number = FIRST_PRODUCT[name] + k
-        kind = "MatrixProduct" if shares.tf32 else "Product"
-        given |= {f"PRODUCT_{number}": f"{kind}<{', '.join(map(str, product))}>", f"WEIGHTS_{number}": weights[k],
-                  f"PARTIAL_{number}": partial[k]}
-    head = "\n".join(f"#define {key} {value}" for key, value in given.items())
-    real = "float" if dtype == "float32" else "double"
-    steps = STEPS[name].replace("BOUNDS", f"__launch_bounds__({THREADS}, 1){cluster}")
-    units = MATRIX_UNITS if shares.tf32 else ""
-    code = f"typedef {real} real;\n{head}\n{CUDA}\n{SHARING}\n{units}\n{steps}"
-    module = cp.RawModule(code=code, options=("--std=c++17",), enable_cooperative_groups=shares.waits == "grid")
-    kernel = module.get_function(name)
-    kernel.max_dynamic_shared_size_bytes = shared
-    return kernel, shared
+    def places(self, itemsize: int) -> tuple[list[int], int]:
+        """Where in shared memory each value that has room there begins, behind the products (-1: it has none); how many
+        bytes there are."""
+        starts, stop = [], -(-self.layout(itemsize)[2] // itemsize // 4) * 4
+        for size in self.rooms:
+            starts.append(stop if size else -1)
+            stop += size
+        return starts, stop * itemsize
 
 
 @functools.lru_cache(maxsize=256)
 def _shares(
-    strategy: str, step: Step, batch: int, itemsize: int, device: int, tf32: bool = False
+    strategy: str, step: Step, batch: int, dtype: str, device: int, tf32: bool = False, sweeps: int = 1,
+    held: int | None = None,
 ) -> Shares | None:
     """How blocks share a step; None where launching every stage by itself is expected to be quicker, or must be.
+    ``sweeps``: as many share the multiprocessors, in one launch. ``held``: the blocks that run at the same time, where
+    these are fewer than multiprocessors; 0 where no two may wait for each other.
 
     Raises ValueError for an unknown strategy, RuntimeError for one that the device has no room for.
     """
@@ -1708,73 +2561,106 @@ def _shares(
     if strategy == "plain":
         return None
     limits = cp.cuda.Device(device).attributes
+    real, stored = ITEMSIZES[dtype]
     # what threads know of each other's when they meet over a row has room of its own: 32 sums, 32 largest values
-    processors, room, besides = limits["MultiProcessorCount"], limits["MaxSharedMemoryPerBlockOptin"], 2 * 32 * itemsize
+    besides = 2 * 32 * real
+    room = limits["MaxSharedMemoryPerBlockOptin"] - besides
+    processors = max(1, (held or limits["MultiProcessorCount"]) // sweeps)
     capability = int(cp.cuda.Device(device).compute_capability)
-    tf32 = tf32 and itemsize == 4 and capability >= 80 and bool(step.products)
-    most = processors if limits["CooperativeLaunch"] and strategy != "block" else 1
-    found = [
-        _shared_by(parts, processors, capability >= 90 and parts in (2, 4, 8), tf32, step, batch, itemsize)
-        for parts in range(2 if strategy == "persistent" else 1, most + 1)
-    ]
-    several = [shares for shares in found if shares]
-    fitting = [shares for shares in several if shares.layout(itemsize)[2] + besides <= room]
+    unit = _unit(dtype, tf32, capability) if step.products else ""
+    if strategy == "graph":
+        best = _in_graph(step, batch, unit, (real, stored), limits)
+        if best is None:
+            raise RuntimeError(f"STRATEGY: graph needs more bytes of shared memory than a block has, {room + besides}")
+        return best
+    most = processors if limits["CooperativeLaunch"] and held != 0 and strategy != "block" else 1
+    clusters = (2, 4, 8) if capability >= 90 and not DEBUG else ()
+    found: list[Shares] = []
+    fitting: list[Shares] = []
+    for hold in (False, True):
+        # without matrix units registers hold weights only where they must
+        if not hold or unit or not fitting:
+            left = room if hold else 0
+            for parts in range(2 if strategy == "persistent" else 1, most + 1):
+                found += _shared_by(parts, processors, parts in clusters, unit, step, batch, (real, stored), left)
+            fitting = [shares for shares in found if shares.layout(real)[2] <= room]
     best = min(fitting, key=lambda shares: shares.expected, default=None)
-    if strategy == "auto":
-        return best if best and best.expected < _plain(step, batch, itemsize, processors) else None
+    plain = sweeps * _plain(step, batch, stored, limits["MultiProcessorCount"])
+    if strategy == "auto" and (best is None or best.expected >= plain):
+        best = _in_graph(step, batch, unit, (real, stored), limits)
+        return best if best and best.expected * DOUBT < plain else None
     if best is None:
-        least = min((shares.layout(itemsize)[2] for shares in several), default=0)
-        needs = f"{least + besides} bytes of shared memory in a block, which has {room}"
-        if not several:
-            needs = "more registers than a block has" if found else "a device of cooperative launches"
+        least = min((shares.layout(real)[2] for shares in found), default=0)
+        needs = f"{least + besides} bytes of shared memory in a block, which has {room + besides}"
+        if not found:
+            able = most > 1 or strategy == "block"
+            needs = "more registers than a block has" if able else "a device of cooperative launches"
         raise RuntimeError(f"STRATEGY: {strategy} needs {needs}")
-    return best
+    return _with_rooms(best._replace(sweeps=sweeps), step, batch, (real, stored), room)
+
+
+@functools.lru_cache(maxsize=256)
+def _shares_of_both(
+    strategy: str, step: Step, batch: int, dtype: str, device: int, tf32: bool = False, held: int | None = None
+) -> Shares | None:
+    """How two sweeps share a device, in one launch; None where they are quicker one after the other, or must be."""
+    alone = _shares(strategy, step, batch, dtype, device, tf32, held=held)
+    if alone is None or alone.waits == "graph":
+        return None
+    try:
+        both = _shares(strategy, step, batch, dtype, device, tf32, 2, held)
+    except RuntimeError:  # half a device has no room
+        return None
+    at_once = both is not None and both.waits != "graph" and both.expected < 2 * alone.expected
+    return both if at_once else None
+
+
+def _with_rooms(shares: Shares, step: Step, batch: int, sizes: tuple[int, int], room: int) -> Shares:
+    """The same with room in shared memory for what may have it, as long as ``room`` bytes are enough for all.
+    ``sizes``: bytes of a number as it is computed with, in which rooms are counted, and as it is stored."""
+    (real, stored), samples, rooms = sizes, -(-batch // shares.groups), []
+    left = room // real - -(-shares.layout(real)[2] // real // 4) * 4
+    for share, width, times, as_stored in step.rooms:
+        if share == "rows":
+            size = times * -(-samples // shares.parts) * (-(-width // 8) * 8)
+        else:
+            size = -(-samples * -(-width // shares.parts) * times // 4) * 4
+        size = size * stored // real if as_stored else size
+        rooms.append(size if size <= left else 0)
+        left -= rooms[-1]
+    return shares._replace(samples=samples, rooms=tuple(rooms), sizes=step.sizes)
 
 
 def _shared_by(
-    parts: int, processors: int, cluster: bool, tf32: bool, step: Step, batch: int, itemsize: int
-) -> Shares | None:
-    """What so many blocks to a group make of a step. None where a block would have more rows than its registers have
-    room for."""
+    parts: int, processors: int, cluster: bool, unit: str, step: Step, batch: int, sizes: tuple[int, int], room: int
+) -> Iterator[Shares]:
+    """What so many blocks to a group make of a step: in the usual way, or with weights in registers where ``room``
+    bytes of shared memory are not enough. ``sizes``: bytes of a number as it is computed with, and as it is stored.
+
+    What 16 bits cost is assumed, not measured: matrix units take twice as many numbers as of TF32 in the same time, and
+    reading takes what so many bytes take in float32. So is it that what registers hold costs what it does in shared
+    memory, and without matrix units, where samples have fewer lanes, a step UNMEASURED times as much.
+    """
+    real, stored = sizes
     usable = int(processors * CLUSTERED) if cluster and parts > 2 else processors
     groups = max(1, min(usable // parts, batch))
     samples = -(-batch // groups)
     groups = -(-batch // samples)
     rows = [sum(count * -(-width // parts) for count, width in results) for _, results in step.products]
-    inner = [length for length, _ in step.products]
-    tiles = _tiles(rows, inner, samples, tf32, itemsize)
-    if tiles is None:
-        return None
-    at_once, products = tiles
-    pieces = -(-samples // at_once)
     waits = "" if parts == 1 or not step.meetings else "cluster" if cluster else "grid"
-    spans = sum(-(-min(at_once, samples) * -(-first // parts) * across // THREADS) for first, across in step.units)
-    expected = step.meetings * MEETING[waits] + pieces * spans * PASS + -(-samples // parts) * _phases(step)
-    for tall, length in zip(rows, inner):
-        turns = at_once / MATRIX_RATE if tf32 else at_once
-        multiplied = tall * length * (turns + 1) * itemsize / 4 / MULTIPLIED  # and once to read the matrix
-        expected += pieces * (PRODUCT + multiplied) + batch * parts * length * itemsize / CACHE
-    return Shares(groups, parts, at_once, pieces == 1, waits, tf32, products, expected)
-
-
-def _tiles(
-    rows: list[int], inner: list[int], samples: int, tf32: bool, itemsize: int
-) -> tuple[int, tuple[tuple[int, ...], ...]] | None:
-    """How many samples a block works on at once, and its products as their templates' arguments; None where the sums
-    of a lane would not fit its registers: 256 bytes of them do."""
-    if tf32:
-        for wide in (4, 2, 1):  # tiles of 16 rows and 8 samples, of which a lane has four numbers
-            if (wide == 1 or 8 * wide < samples + 8) and all(-(-tall // 16) * wide <= 16 for tall in rows):
-                return 8 * wide, tuple(zip(rows, inner))
-        return None
-    sample_lanes, each = next((n, s) for n, s in ((1, 1), (1, 2), (1, 4), (2, 4), (4, 4)) if n * s >= min(samples, 16))
-    made = []
-    for tall, length in zip(rows, inner):
-        lanes = [k for k in (8, 4, 2, 1) if -(-tall * k * sample_lanes // 32) * each <= 256 // itemsize]
-        if not lanes:
-            return None
-        made.append((tall, length, lanes[0], sample_lanes, each))
-    return sample_lanes * each, tuple(made)
+    for at_once, products in _tiles(rows, [inner for inner, _ in step.products], samples, unit, real, room):
+        pieces = -(-samples // at_once)
+        spans = sum(-(-min(at_once, samples) * -(-first // parts) * across // THREADS) for first, across in step.units)
+        expected = step.meetings * MEETING[waits] + pieces * spans * PASS + -(-samples // parts) * _phases(step)
+        for product in products:
+            turns = at_once / (MATRIX_RATE * UNITS[unit]) if unit else at_once
+            read = stored if unit else real
+            numbers = product.rows * product.inner * read / 4
+            multiplied = numbers * (turns + 1) / MULTIPLIED  # and once to read the matrix
+            expected += pieces * (PRODUCT + multiplied) + batch * parts * product.inner * stored / CACHE
+        if not unit and any(product.held for product in products):
+            expected *= UNMEASURED
+        yield Shares(groups, parts, at_once, pieces == 1, waits, products, expected)
 
 
 def _phases(step: Step) -> float:
@@ -1785,8 +2671,502 @@ def _phases(step: Step) -> float:
 def _plain(step: Step, batch: int, itemsize: int, processors: int) -> float:
     """The microseconds of a step whose stages are launches of their own: the host's, or the device's."""
     device = step.launches * NODE + -(-batch // processors) * _phases(step)
+    rate = OPERATIONS * (HALVES if itemsize == 2 else 4 / itemsize)
     for inner, results in step.products:
         rows = sum(count * width for count, width in results)
         idle = (inner / rows) ** 0.25  # a narrow result leaves multiprocessors idle
-        device += (2 * batch * inner * rows / OPERATIONS * idle * itemsize / 4) + inner * rows * itemsize / BYTES
+        device += 2 * batch * inner * rows / rate * idle + inner * rows * itemsize / BYTES
     return max(step.launches * HOST, device)
+
+
+def _work(name: str, sizes: Mapping[str, int]) -> Step:
+    """What a step of a sweep has to do."""
+    return {
+        "forward_steps": Step(
+            meetings=0,
+            products=(),
+            units=((sizes["H"], 1),),
+            rows=(),
+            launches=1,
+            rooms=(("units", sizes["H"], 1, False),),
+            sizes=(sizes["H"],)
+        ),
+        "backward_steps": Step(
+            meetings=0,
+            products=(),
+            units=((sizes["H"], 1),),
+            rows=(),
+            launches=1,
+            rooms=(("units", sizes["H"], 1, False),),
+            sizes=(sizes["H"],)
+        ),
+    }[name]
+
+
+def _run_steps(name: str, sizes: Mapping[str, int], pack: Packing, dtype: Any, *args: Any) -> list[int]:
+    """All steps of a sweep in one launch, where the device can do that and is quicker so.
+
+    Returns the steps that are left: all, each as its number of samples, or none.
+    """
+    device, step = _device(), _work(name, sizes)
+    while pack.size:  # fewer blocks wait for each other each time that the device refuses
+        held = _HELD.get(device)
+        shares = _shares(STRATEGY, step, pack.batch, dtype.name, device, TF32, held=held)
+        if shares is None:
+            break
+        if _launch_steps(name, shares, pack, dtype, args, args, step):
+            return []
+    return pack.counts
+
+
+def _run_both(one: Launch, other: Launch) -> tuple[list[int], list[int]]:
+    """The same for two sweeps: in one launch, where each does with half of the multiprocessors what would take longer
+    one after the other. Raises ValueError for sweeps over other steps or sizes."""
+    name, sizes, pack, dtype, *args = one
+    _, other_sizes, other_pack, other_dtype, *others = other
+    if (sizes, pack.counts, dtype) != (other_sizes, other_pack.counts, other_dtype):
+        raise ValueError(
+            f"expected two runs alike, got {sizes} in {dtype} over {pack.steps} steps of {pack.batch} samples, and "
+            f"{other_sizes} in {other_dtype} over {other_pack.steps} of {other_pack.batch}"
+        )
+    device, step = _device(), _work(name, sizes)
+    held = _HELD.get(device)
+    shares = _shares_of_both(STRATEGY, step, pack.batch, dtype.name, device, TF32, held=held) if pack.size else None
+    if shares is None or not _launch_steps(name, shares, pack, dtype, args, others, step):
+        return _run_steps(*one), _run_steps(*other)
+    return [], []
+
+
+def _launch_steps(
+    name: str, shares: Shares, pack: Packing, dtype: Any, args: Any, others: Any, step: Step
+) -> bool:
+    """All steps of one sweep, or of two; ``others``: what the other one has in place of ``args``.
+
+    False where the device does not hold the blocks that wait for each other: then none has run.
+    """
+    device, steps = _device(), len(pack.counts)
+    offsets = None if pack.order is None else cp.asarray(np.array(pack.offsets))
+    if shares.waits == "graph":
+        _by_graph(name, shares, dtype, device, offsets, steps, pack.batch, *args)
+        return True
+    kernel, shared = _steps_kernel(name, shares, dtype.name, device)
+    own = [array for array in others if isinstance(array, cp.ndarray)]
+    grid = (shares.groups, shares.parts, shares.sweeps)
+    blocks, counters = math.prod(grid), 32 * shares.groups * shares.sweeps
+    most = max(1, int(LAUNCH_SECONDS * 1e6 / shares.expected))
+    for done in range(0, steps, most):
+        meeting = cp.zeros(counters + (1 + blocks if DEBUG else 0), np.uint32)
+        where = (meeting, offsets, done, min(done + most, steps), steps, pack.batch)
+        try:
+            kernel(grid, (THREADS,), (*where, *args, *own), shared_mem=shared)
+        except (ValueError, cp.cuda.driver.CUDADriverError) as problem:
+            if done or not _refused(name, blocks, device, problem):
+                raise
+            return False
+        if DEBUG and shares.waits:
+            _check_meetings(name, step, shares, done, cp.asnumpy(meeting[counters:]))
+    return True
+
+
+@functools.lru_cache(maxsize=64)
+def _steps_kernel(name: str, shares: Shares, dtype: str, device: int) -> tuple[Any, int]:
+    """The kernel for these sizes, compiled when it is first needed, and the bytes of shared memory of a block."""
+    itemsize, _ = ITEMSIZES[dtype]
+    weights, partial, _ = shares.layout(itemsize)
+    rooms, shared = shares.places(itemsize)
+    code = _steps_code(name, shares, dtype, STEPS[name], weights, partial, ROOMS=int(max(rooms, default=-1) >= 0),
+                       **{f"ROOM_{k}": place for k, place in enumerate(rooms, 1)})
+    module = cp.RawModule(code=code, options=("--std=c++17",), enable_cooperative_groups=shares.waits == "grid")
+    kernel = module.get_function(name)
+    kernel.max_dynamic_shared_size_bytes = shared
+    return kernel, shared
+
+
+def _steps_code(
+    name: str, shares: Shares, dtype: str, source: str, weights: list[int], partial: list[int], **more: Any
+) -> str:
+    """The CUDA of kernels that run steps of a sweep, for these sizes. ``weights``, ``partial``: where what a block has
+    of each product's matrix begins, and its partial sums; ``more``: what else is defined for the ``source``."""
+    cluster = f" __cluster_dims__(1, {shares.parts}, 1)" if shares.waits == "cluster" else ""
+    given = {"THREADS": THREADS, "PARTS": shares.parts, "AT_ONCE": shares.at_once, "ONE_PIECE": int(shares.one_piece),
+             "CLUSTERS": int(shares.waits == "cluster"), "SWEEPS": shares.sweeps,
+             "ROOM_ROWS": -(-shares.samples // shares.parts), "ROOMS": 0}
+    given |= {f"ROOM_{k}": -1 for k in range(1, len(shares.rooms) + 1)}
+    given |= {f"SIZE_{k}": size for k, size in enumerate(shares.sizes, 1)} | more
+    for k, product in enumerate(shares.products):
+        number = FIRST_PRODUCT[name] + k
+        given |= {f"PRODUCT_{number}": product.code, f"WEIGHTS_{number}": weights[k], f"PARTIAL_{number}": partial[k]}
+    given |= {"DEBUG": 1, "PATIENCE": PATIENCE} if DEBUG else {}
+    head = "\n".join(f"#define {key} {value}" for key, value in given.items())
+    steps = source.replace("BOUNDS", f"__launch_bounds__({THREADS}, 1){cluster}")
+    units = MATRIX_UNITS if any(product.unit for product in shares.products) else ""
+    return f"{NUMBERS[dtype]}\n{head}\n{CUDA}\n{SHARING}\n{units}\n{steps}"
+
+
+TOO_LARGE = (720, 912)
+"""What the driver says of blocks that cannot all run at the same time: of a cooperative launch, of a cluster."""
+_HELD: dict[int, int] = {}
+"""By device the blocks that it holds at once, where a launch was refused because it holds fewer than it has
+multiprocessors: under MPS, say. 0: no two."""
+
+
+def _refused(name: str, blocks: int, device: int, problem: Exception) -> bool:
+    """Whether a launch was refused as its blocks, which wait for each other, would not all run at the same time: CuPy
+    asks how many do, and the driver knows what others have of the device. Then fewer do from now on, which is said
+    once.
+
+    Raises RuntimeError where the strategy was asked for.
+    """
+    if getattr(problem, "status", None) not in TOO_LARGE and "exceeds the limit" not in str(problem):
+        return False
+    if STRATEGY != "auto":
+        raise RuntimeError(
+            f"STRATEGY: {STRATEGY} needs {blocks} blocks that run at the same time, and the device has no room for all "
+            f'of them; "auto" takes what it has room for ({problem})'
+        ) from problem
+    _HELD[device] = 0 if blocks < 4 else blocks // 2
+    warnings.warn(
+        f"kernel {name}: device {device} has no room for {blocks} blocks at the same time, as others share it; from "
+        f"now on {_HELD[device] or 'none'} wait for each other, which is slower ({problem})",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return True
+
+
+def _check_meetings(name: str, step: Step, shares: Shares, done: int, found: np.ndarray) -> None:
+    """RuntimeError where a block has waited for others in vain. ``found``: what ``Watch`` keeps; ``done``: the steps
+    before the launch."""
+    if not found[0]:
+        return
+    sweep, group = divmod(int(found[0]) - 1, shares.groups)
+    reached = found[1:].reshape(-1, shares.parts)[found[0] - 1].tolist()
+    missing = [str(block) for block, number in enumerate(reached) if number < max(reached)]
+    at, meeting = divmod(max(reached) - 1, step.meetings)
+    which = f"group {group} of sweep {sweep}" if shares.sweeps > 1 else f"group {group}"
+    raise RuntimeError(
+        f"kernel {name}: block {', '.join(missing) or 'any'} of the {shares.parts} of {which} never came to meeting "
+        f"{meeting + 1} of {step.meetings} in step {done + at}, counted from 0 in the order in which steps run"
+    )
+
+
+TURNS, LAUNCH, NEAR, DOUBT = 16, 1.2, 128 << 10, 1.3
+"""Steps that a graph has: it is launched as often as a sweep has so many; microseconds of a launch in one; bytes that a
+multiprocessor keeps near itself of what its block has read; how much quicker than launches one by one a graph must be
+expected to be, since that is assumed, not measured."""
+
+
+class Replay(NamedTuple):
+    """What a graph has of a sweep: the launches of a step; whether a sweep has one ``more`` than steps, as what is left
+    of the last one goes with the first part of the next; the words of the structure that all launches read."""
+
+    launches: int
+    more: int
+    words: int
+
+
+REPLAYS = {
+    "forward_steps": Replay(launches=1, more=0, words=8),
+    "backward_steps": Replay(launches=1, more=0, words=10),
+}
+GRAPHS = {
+    "forward_steps": r"""
+// What all launches of a sweep have in common: ``done`` steps are over, ``packed`` has what blocks have of matrices.
+struct forward_steps_call {
+    long long done;
+    real* packed;
+    const long long* offsets;
+    long long steps, batch;
+    long long H;
+    stored* n_z;
+    real* h;
+};
+static_assert(sizeof(forward_steps_call) == 8 * 8, "a word for each");
+
+extern "C" __global__ void BOUNDS forward_steps_begin(
+    forward_steps_call* call,
+    real* packed,
+    const long long* offsets,
+    const long long steps,
+    const long long batch,
+    const long long H,
+    stored* n_z,
+    real* h) {
+    const Part me(batch);
+    if (threadIdx.x == 0 && me.number == 0)
+        *call = {0, packed, offsets, steps, batch, H, n_z, h};
+}
+
+// Step ``done`` + ``turn`` from where blocks meet to where they meet next.
+extern "C" __global__ void BOUNDS forward_steps_leg_1(
+    const forward_steps_call* call, const long long turn) {
+    extern __shared__ __align__(16) real shared[];
+    const long long done = call->done + turn, steps = call->steps, batch = call->batch;
+    if (done >= steps) return;
+    const Sequence sequence = {call->offsets, steps, batch};
+    const Part me(batch);
+    long long const H = call->H;
+    stored* const n_z = call->n_z;
+    real* const h = call->h;
+    GRANTED(blockDim.x == THREADS);
+    GRANTED(H == SIZE_1);
+    long long before = 0;  // samples of the step before, where the launch has seen them
+    const long long t = done, next = t + 1 < steps ? t + 1 : t;
+    const long long last = me.end_of(sequence.count(t)), following = me.end_of(sequence.count(next));
+    for (long long first = me.first; first < last; first += AT_ONCE) {
+        const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
+        auto* const n_z_t = n_z + (sequence.whole(0, t) + first)*2*H;
+        auto* const h_t1 = h + (sequence.whole(1, t) + first)*H;
+        auto* const h_t = h + (sequence.whole(1, t + 1) + first)*H;
+        auto* const n_z_t_ahead = n_z + (sequence.whole(0, next) + first)*2*H;
+        auto* const h_t1_ahead = h + (sequence.whole(1, next) + first)*H;
+        auto* const h_t_ahead = h + (sequence.whole(1, next + 1) + first)*H;
+        forward_2_in forward_2_known = {};
+        {
+            const int begin = me.begin((int)H);
+            const int count = me.end((int)H) - begin;
+            const int row = count ? threadIdx.x / count : 0, unit = count ? begin + threadIdx.x % count : 0;
+            if (count && row < rows)
+                forward_2_known = forward_2_early(row, unit, H, n_z_t, h_t1, h_t, first - me.first + row < before);
+            if (count && first + row < following)
+                forward_2_ahead(row, unit, H, n_z_t_ahead, h_t1_ahead, h_t_ahead);
+        }
+        {
+            const int begin = me.begin((int)H);
+            const int count = me.end((int)H) - begin;
+            for (int item = threadIdx.x; item < (int)rows * count; item += THREADS) {
+                const int row = item / count, unit = begin + item % count;
+                const int sample = (int)(first - me.first) + row, at = sample * count + unit - begin;
+                forward_2_in in = forward_2_known;
+                if (item >= THREADS)
+                    in = forward_2_early(row, unit, H, n_z_t, h_t1, h_t, sample < before);
+                if (ROOM_1 >= 0 && sample < before) in.h_t1 = shared[ROOM_1 + at];
+                const forward_2_out out = forward_2_unit(row, unit, H, n_z_t, h_t1, h_t, in);
+                if (ROOM_1 >= 0) shared[ROOM_1 + at] = out.h_t;
+            }
+        }
+        __syncthreads();
+    }
+}
+
+extern "C" __global__ void forward_steps_end(forward_steps_call* call, const long long turns) { call->done += turns; }
+""",
+    "backward_steps": r"""
+// What all launches of a sweep have in common: ``done`` steps are over, ``packed`` has what blocks have of matrices.
+struct backward_steps_call {
+    long long done;
+    real* packed;
+    const long long* offsets;
+    long long steps, batch;
+    long long H;
+    stored* dy;
+    real* dh_via;
+    stored* dh;
+    stored* n_z;
+};
+static_assert(sizeof(backward_steps_call) == 8 * 10, "a word for each");
+
+extern "C" __global__ void BOUNDS backward_steps_begin(
+    backward_steps_call* call,
+    real* packed,
+    const long long* offsets,
+    const long long steps,
+    const long long batch,
+    const long long H,
+    stored* dy,
+    real* dh_via,
+    stored* dh,
+    stored* n_z) {
+    const Part me(batch);
+    if (threadIdx.x == 0 && me.number == 0)
+        *call = {0, packed, offsets, steps, batch, H, dy, dh_via, dh, n_z};
+}
+
+// Step ``done`` + ``turn`` from where blocks meet to where they meet next.
+extern "C" __global__ void BOUNDS backward_steps_leg_1(
+    const backward_steps_call* call, const long long turn) {
+    extern __shared__ __align__(16) real shared[];
+    const long long done = call->done + turn, steps = call->steps, batch = call->batch;
+    if (done >= steps) return;
+    const Sequence sequence = {call->offsets, steps, batch};
+    const Part me(batch);
+    long long const H = call->H;
+    stored* const dy = call->dy;
+    real* const dh_via = call->dh_via;
+    stored* const dh = call->dh;
+    stored* const n_z = call->n_z;
+    GRANTED(blockDim.x == THREADS);
+    GRANTED(H == SIZE_1);
+    long long before = 0;  // samples of the step before, where the launch has seen them
+    const long long t = steps - 1 - done, next = t > 0 ? t - 1 : 0;
+    const long long last = me.end_of(sequence.count(t)), following = me.end_of(sequence.count(next));
+    for (long long first = me.first; first < last; first += AT_ONCE) {
+        const long long rows = last - first < AT_ONCE ? last - first : AT_ONCE;
+        auto* const dy_t = dy + (sequence.whole(0, t) + first)*H;
+        auto* const dh_via_next = dh_via + (sequence.ring(1, t + 1) + first)*H;
+        auto* const dh_t = dh + (sequence.whole(0, t) + first)*H;
+        auto* const n_z_t = n_z + (sequence.whole(0, t) + first)*2*H;
+        auto* const dh_via_t = dh_via + (sequence.ring(1, t) + first)*H;
+        auto* const dy_t_ahead = dy + (sequence.whole(0, next) + first)*H;
+        auto* const dh_via_next_ahead = dh_via + (sequence.ring(1, next + 1) + first)*H;
+        auto* const dh_t_ahead = dh + (sequence.whole(0, next) + first)*H;
+        auto* const n_z_t_ahead = n_z + (sequence.whole(0, next) + first)*2*H;
+        auto* const dh_via_t_ahead = dh_via + (sequence.ring(1, next) + first)*H;
+        backward_1_in backward_1_known = {};
+        {
+            const int begin = me.begin((int)H);
+            const int count = me.end((int)H) - begin;
+            const int row = count ? threadIdx.x / count : 0, unit = count ? begin + threadIdx.x % count : 0;
+            if (count && row < rows)
+                backward_1_known = backward_1_early(row, unit, H, dy_t, dh_via_next, dh_t, n_z_t, dh_via_t, first -
+                    me.first + row < before);
+            if (count && first + row < following)
+                backward_1_ahead(row, unit, H, dy_t_ahead, dh_via_next_ahead, dh_t_ahead, n_z_t_ahead, dh_via_t_ahead);
+        }
+        {
+            const int begin = me.begin((int)H);
+            const int count = me.end((int)H) - begin;
+            for (int item = threadIdx.x; item < (int)rows * count; item += THREADS) {
+                const int row = item / count, unit = begin + item % count;
+                const int sample = (int)(first - me.first) + row, at = sample * count + unit - begin;
+                backward_1_in in = backward_1_known;
+                if (item >= THREADS)
+                    in = backward_1_early(row, unit, H, dy_t, dh_via_next, dh_t, n_z_t, dh_via_t, sample < before);
+                if (ROOM_1 >= 0 && sample < before) in.dh_via_next = shared[ROOM_1 + at];
+                const backward_1_out out = backward_1_unit(row, unit, H, dy_t, dh_via_next, dh_t, n_z_t, dh_via_t, in,
+                    ROOM_1 < 0 || next == t || first + row >= following);
+                if (ROOM_1 >= 0) shared[ROOM_1 + at] = out.dh_via_t;
+            }
+        }
+        __syncthreads();
+    }
+}
+
+extern "C" __global__ void backward_steps_end(backward_steps_call* call, const long long turns) { call->done += turns; }
+""",
+}
+"""The kernels of these graphs, by name, but for what those of STEPS have in front: a step from meeting to meeting. They
+read what a call has passed to ``…_begin``, and how many steps are over, in memory; so a graph serves any number of
+steps, wherever arrays lie."""
+
+
+class Recorded(NamedTuple):
+    """A graph of ``TURNS`` steps, the kernel that it must follow, and where both have their structure: ``call``. Who
+    has it may use it from ``free`` on."""
+
+    begin: Any
+    graph: Any
+    call: Any
+    free: Any
+
+
+def _by_graph(name: str, shares: Shares, dtype: Any, device: int, offsets: Any, steps: int, *args: Any) -> None:
+    """All steps of a sweep by a graph; ``args``: of the sweep's kernel, behind its ``steps``.
+
+    No two calls have the same graph at a time, in whatever threads and streams they run. What fails is dropped.
+    """
+    unused = _recorded(name, shares, dtype.name, device)
+    try:
+        found = unused.pop()
+    except IndexError:
+        found = _record(name, shares, dtype.name, device)
+    stream = cp.cuda.get_current_stream()
+    stream.wait_event(found.free)
+    real = _real(dtype)
+    packed = cp.empty(shares.parts * _image(shares, real.itemsize)[2], real)
+    found.begin((1, shares.parts), (THREADS,), (found.call, packed, offsets, steps, *args))
+    for _ in range(0, steps + REPLAYS[name].more, TURNS):
+        found.graph.launch(stream)
+    found.free.record(stream)
+    unused.append(found)
+
+
+@functools.lru_cache(maxsize=16)
+def _recorded(name: str, shares: Shares, dtype: str, device: int) -> collections.deque[Recorded]:
+    """Graphs of a sweep that no call has just now."""
+    return collections.deque(maxlen=4)
+
+
+def _record(name: str, shares: Shares, dtype: str, device: int) -> Recorded:
+    """A new graph. Its structure is no memory of the pool, which may hand on what a graph still reads."""
+    begin, legs, end, shared = _graph_kernels(name, shares, dtype, device)
+    words = REPLAYS[name].words
+    call = cp.ndarray((words,), np.int64, cp.cuda.MemoryPointer(cp.cuda.Memory(8 * words), 0))
+    stream = cp.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        try:
+            for turn in range(TURNS):
+                for leg in legs:
+                    leg((shares.groups, shares.parts), (THREADS,), (call, turn), shared_mem=shared)
+            end((1,), (1,), (call, TURNS))
+        finally:
+            graph = stream.end_capture()
+    return Recorded(begin, graph, call, cp.cuda.Event(disable_timing=True))
+
+
+@functools.lru_cache(maxsize=64)
+def _graph_kernels(name: str, shares: Shares, dtype: str, device: int) -> tuple[Any, list[Any], Any, int]:
+    """The kernels of a graph for these sizes, loaded: what comes first, those of a step, what counts steps; and the
+    bytes of shared memory of a block."""
+    weights, partial, packed, shared = _image(shares, ITEMSIZES[dtype][0])
+    reading, _, _ = STEPS[name].partition('\nextern "C"')  # what stands in front of the kernel
+    code = _steps_code(name, shares, dtype, reading + GRAPHS[name], weights, partial, PACKED=packed)
+    module = cp.RawModule(code=code, options=("--std=c++17",))
+    legs = [module.get_function(f"{name}_leg_{k + 1}") for k in range(REPLAYS[name].launches)]
+    for leg in legs:
+        leg.max_dynamic_shared_size_bytes = shared
+    return module.get_function(f"{name}_begin"), legs, module.get_function(f"{name}_end"), shared
+
+
+def _image(shares: Shares, itemsize: int) -> tuple[list[int], list[int], int, int]:
+    """Where what blocks have of matrices lies in memory, one block's behind the other's: where in a block's part those
+    of each product begin; where in shared memory its partial sums do; the numbers of such a part; the bytes of shared
+    memory."""
+    starts, partial, shared = shares.layout(itemsize)
+    weights, sums, stop = [], [], 0
+    for start, behind in zip(starts, partial):
+        weights.append(stop)
+        stop += behind - start
+        sums.append(behind - stop)
+    return weights, sums, stop, shared - stop * itemsize
+
+
+def _in_graph(
+    step: Step, batch: int, unit: str, sizes: tuple[int, int], limits: Mapping[str, int]
+) -> Shares | None:
+    """How blocks share the launches of a graph; None where no share fits the device."""
+    widths = [width for _, results in step.products for _, width in results] or [first for first, _ in step.units]
+    widest = max(widths, default=1)
+    cuts = sorted({-(-widest // units) for units in range(1, widest + 1)})
+    found = [_by_nodes(parts, step, batch, unit, sizes, limits) for parts in cuts]
+    room = limits["MaxSharedMemoryPerBlockOptin"] - 2 * 32 * sizes[0]
+    fitting = [shares for shares in found if shares and _image(shares, sizes[0])[3] <= room]
+    return min(fitting, key=lambda shares: shares.expected, default=None)
+
+
+def _by_nodes(
+    parts: int, step: Step, batch: int, unit: str, sizes: tuple[int, int], limits: Mapping[str, int]
+) -> Shares | None:
+    """What so many blocks to a group make of a step. None as in ``_shared_by``.
+
+    A launch takes LAUNCH; what its blocks take is assumed, not measured: what those of a persistent kernel do, one
+    after another where they are more than multiprocessors; besides, weights are read at the rate of CACHE, or of BYTES
+    where they are more than half of what the cache holds, and for all pieces of a group's samples anew where a block
+    has more of them than NEAR.
+    """
+    processors = limits["MultiProcessorCount"]
+    found = next(_shared_by(parts, processors, False, unit, step, batch, sizes, 0), None)
+    if found is None:
+        return None
+    left = sum(inner for inner, _ in step.products) * batch * parts * sizes[1] / CACHE
+    turns = -(-found.groups * parts // processors)
+    blocks = turns * (found.expected - step.meetings * MEETING[found.waits] - left) + left
+    numbers = sum(inner * count * width for inner, results in step.products for count, width in results)
+    weights = numbers * sizes[bool(unit)]
+    pieces = -(-batch // (found.groups * found.at_once)) if weights > NEAR * parts else 1
+    read = found.groups * pieces * weights / (CACHE if 2 * weights <= limits["L2CacheSize"] else BYTES)
+    return found._replace(
+        waits="graph", rooms=(0,) * len(step.rooms), sizes=step.sizes,
+        expected=max(1, step.meetings) * LAUNCH + blocks + read,
+    )

@@ -13,6 +13,7 @@ edit it here. A number behind a comment is that of a formula of the derivation, 
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -81,7 +82,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "051e614820a9c03e"
+STAMP = "3f841e69f1bb8216"
 
 
 class Params(Mapping[str, Any]):
@@ -183,7 +184,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a size that is
+    missing, unknown or not positive.
     """
     for name in (*SIZES, *sizes):
         if name not in sizes or name not in SIZES:
@@ -222,6 +224,54 @@ def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int,
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
     """A size such as 4 or "H" as a number."""
     return sizes[size] if isinstance(size, str) else size
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = _buffer(params.flat.size, dtype)
+    flat[...] = params.flat
+    return Params(flat, params.sizes)
+
+
+def _round(array: Any, dtype: Any) -> None:
+    """Round an array's numbers to a type, where it is of another."""
+    if array.dtype != dtype:
+        array[...] = array.astype(dtype)
 
 
 class Packing:
@@ -318,7 +368,8 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
@@ -326,44 +377,62 @@ def forward(
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("H",), params.sizes), False), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return _forward_whole(params, inputs, given, pack, keep_tape)
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape)
+    except MemoryError as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """``forward`` in one sweep."""
+    rows, last, tape = _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("H",), params.sizes), False)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     K = params.sizes["K"]
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
     at_1_0 = pack.slots(1, 0, True)
     at_1 = pack.slots(1, 1, True)
 
-    x_rows = pack.rows(inputs["x"])
-    a_l_v_o_a_k_q = np.empty((pack.size, 2*H + 2*K + 2), dtype)
-    memory = np.empty(max(pack.size, pack.size * K), dtype)
+    x_rows = _as(pack.rows(inputs["x"]), real)
+    a_l_v_o_a_k_q = np.empty((pack.size, 2*H + 2*K + 2), real)
+    memory = np.empty(max(pack.size, pack.size * K), real)
     l = memory[: pack.size].reshape(pack.size, 1)
-    memory_ = np.empty(max(batch, batch * H*K, batch * K), dtype)
+    memory_ = np.empty(max(batch, batch * H*K, batch * K), real)
     a_m = memory_[: batch].reshape(batch, 1)
-    i_f = np.empty((batch, 2), dtype)
+    i_f = np.empty((batch, 2), real)
     product_n = memory[: pack.size * K].reshape(pack.size, K)
-    dot_n = np.empty((pack.size, 1), dtype)
+    dot_n = np.empty((pack.size, 1), real)
     exp_a_h = memory[: pack.size].reshape(pack.size, 1)
-    abs_dot_n = np.empty((pack.size, 1), dtype)
+    abs_dot_n = np.empty((pack.size, 1), real)
     maximum_abs_dot_n = memory[: pack.size].reshape(pack.size, 1)
-    h = np.empty((pack.size, H), dtype)
-    m = np.empty((pack.size + batch, 1), dtype)
-    C = np.empty((pack.size + batch, H*K), dtype)
-    n_ = np.empty((pack.size + batch, K), dtype)
-    C_q = np.empty((pack.size, H), dtype)
+    h = np.empty((pack.size, H), real)
+    m = np.empty((pack.size + batch, 1), real)
+    C = np.empty((pack.size + batch, H*K), real)
+    n_ = np.empty((pack.size + batch, K), real)
+    C_q = np.empty((pack.size, H), real)
     work1 = memory_[: batch * H*K].reshape(batch, H*K)
     work1_ = memory_[: batch * K].reshape(batch, K)
     b_k_to_b_q = params.stack("b_k", "b_q")
@@ -505,16 +574,18 @@ def _forward_sweep(
         "C": pack.unsort(C_last).reshape(batch, H, K),
         "n": pack.unsort(n_last)[0],
     }
-    arrays = {
-        "C": C,
-        "C_q": C_q,
-        "a_l_v_o_a_k_q": a_l_v_o_a_k_q,
-        "dot_n": dot_n,
-        "n_": n_,
-        "x_rows": x_rows,
-        "m": m,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "C": C,
+            "C_q": _as(C_q, dtype),
+            "a_l_v_o_a_k_q": _as(a_l_v_o_a_k_q, dtype),
+            "dot_n": _as(dot_n, dtype),
+            "n_": n_,
+            "x_rows": _as(x_rows, dtype),
+            "m": m,
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return h, last, tape
 
 
@@ -531,7 +602,7 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
@@ -546,22 +617,40 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = run(params, tape, dy, given, need_x)
+    except MemoryError as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
+    params = _cast(params, real)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, real), params.sizes)
     D = params.sizes["D"]
     K = params.sizes["K"]
     H = params.sizes["H"]
@@ -571,50 +660,50 @@ def _backward_sweep(
     at_1_0 = pack.slots(1, 0, True)
     at_1 = pack.slots(1, 1, True)
 
-    dy_rows = pack.rows(dy)
+    dy_rows = _as(pack.rows(dy), real)
     C = tape.arrays["C"]
-    C_q = tape.arrays["C_q"]
-    a_l_v_o_a_k_q = tape.arrays["a_l_v_o_a_k_q"]
-    dot_n = tape.arrays["dot_n"]
+    C_q = _as(tape.arrays["C_q"], real)
+    a_l_v_o_a_k_q = _as(tape.arrays["a_l_v_o_a_k_q"], real)
+    dot_n = _as(tape.arrays["dot_n"], real)
     n_ = tape.arrays["n_"]
-    x_ = tape.arrays["x_rows"]
+    x_ = _as(tape.arrays["x_rows"], real)
     m = tape.arrays["m"]
-    memory = np.empty(max(pack.size * (2*H + 2*K + 2), pack.size), dtype)
+    memory = np.empty(max(pack.size * (2*H + 2*K + 2), pack.size), real)
     dw_f_x_dv_da_o_da_dk_dq = memory[: pack.size * (2*H + 2*K + 2)].reshape(pack.size, 2*H + 2*K + 2)
-    memory_ = np.empty(max(pack.size, pack.size * K), dtype)
+    memory_ = np.empty(max(pack.size, pack.size * K), real)
     abs_dot_n = memory_[: pack.size].reshape(pack.size, 1)
-    memory_2 = np.empty(max(pack.size * H, pack.size, pack.size * H*K, pack.size * K), dtype)
+    memory_2 = np.empty(max(pack.size * H, pack.size, pack.size * H*K, pack.size * K), real)
     dmaximum_abs_dot_n_each = memory_2[: pack.size * H].reshape(pack.size, H)
-    memory_3 = np.empty(max(pack.size, pack.size * H), dtype)
+    memory_3 = np.empty(max(pack.size, pack.size * H), real)
     exp_a_h = memory_3[: pack.size].reshape(pack.size, 1)
     dmaximum_abs_dot_n_sum = memory[: pack.size].reshape(pack.size, 1)
     maximum_abs_dot_n = memory_2[: pack.size].reshape(pack.size, 1)
-    memory_4 = np.empty(max(pack.size, pack.size * 2), dtype)
+    memory_4 = np.empty(max(pack.size, pack.size * 2), real)
     dmaximum_abs_dot_n = memory_4[: pack.size].reshape(pack.size, 1)
-    dC_q = np.empty((pack.size, H), dtype)
-    da_h = np.empty((pack.size, 1), dtype)
-    ddot_n = np.empty((pack.size, 1), dtype)
+    dC_q = np.empty((pack.size, H), real)
+    da_h = np.empty((pack.size, 1), real)
+    ddot_n = np.empty((pack.size, 1), real)
     dn = memory_[: pack.size * K].reshape(pack.size, K)
     dC = memory_2[: pack.size * H*K].reshape(pack.size, H*K)
-    memory_5 = np.empty(max(batch, batch * 4), dtype)
+    memory_5 = np.empty(max(batch, batch * 4), real)
     l = memory_5[: batch].reshape(batch, 1)
-    i = np.empty((pack.size, 1), dtype)
-    memory_6 = np.empty(max(batch * H*K, batch * H, batch), dtype)
+    i = np.empty((pack.size, 1), real)
+    memory_6 = np.empty(max(batch * H*K, batch * H, batch), real)
     df_each = memory_6[: batch * H*K].reshape(batch, H*K)
-    df_each_2 = np.empty((batch, K), dtype)
-    di_each_2 = np.empty((batch, K), dtype)
-    a_m = np.empty((pack.size, 1), dtype)
+    df_each_2 = np.empty((batch, K), real)
+    di_each_2 = np.empty((batch, K), real)
+    a_m = np.empty((pack.size, 1), real)
     df_sum_to_di_sum = memory_5[: batch * 4].reshape(batch, 4)
     di_each = memory_6[: batch * H].reshape(batch, H)
-    f = np.empty((batch, 1), dtype)
+    f = np.empty((batch, 1), real)
     da_i_da_f = memory_4[: pack.size * 2].reshape(pack.size, 2)
-    dm = np.empty((pack.size, 1), dtype)
-    da_m = np.empty((pack.size, 1), dtype)
+    dm = np.empty((pack.size, 1), real)
+    da_m = np.empty((pack.size, 1), real)
     di_along = memory_3[: pack.size * H].reshape(pack.size, H)
-    dx_ = np.empty((pack.size, D), dtype)
-    dm_via = np.zeros((2 * batch, 1), dtype)
-    dC_via = np.zeros((2 * batch, H*K), dtype)
-    dn_via = np.zeros((2 * batch, K), dtype)
+    dx_ = np.empty((pack.size, D), real)
+    dm_via = np.zeros((2 * batch, 1), real)
+    dC_via = np.zeros((2 * batch, H*K), real)
+    dn_via = np.zeros((2 * batch, K), real)
     work1 = da_m
     work1_ = memory_2[: pack.size * H].reshape(pack.size, H)
     work1_2 = memory_2[: pack.size * K].reshape(pack.size, K)
@@ -640,7 +729,8 @@ def _backward_sweep(
     v = a_l_v_o_a_k_q[:, 1 : H + 1]
     da_f = da_i_da_f[:, 1 :]
     da_i = da_i_da_f[:, : 1]
-    ones = np.ones((1, pack.size), dtype)
+    ones = np.ones((1, pack.size), real)
+    matmul = _products(dtype)
 
     # abs_dot_n[t] = abs(dot_n[t]) (37)
     np.absolute(dot_n, out=abs_dot_n)
@@ -828,6 +918,15 @@ def _backward_sweep(
         dm_via_t = dm_via[ring_1_0[t]]
         np.add(da_m_t, da_f_t, out=dm_via_t)
 
+    _round(dn, dtype)
+    _round(dC, dtype)
+    _round(i, dtype)
+    _round(a_m, dtype)
+    _round(da_i_da_f, dtype)
+    _round(dm, dtype)
+    _round(da_m, dtype)
+    _round(di_along, dtype)
+
     # dl[t] = da_m[t] + da_f[t] (94)
     da_f_ = da_i_da_f[:, 1 :]
     dl = dw_f_x_dv_da_o_da_dk_dq[:, : 1]
@@ -863,7 +962,7 @@ def _backward_sweep(
     dw_f_x = dl
     np.multiply(da_l, -1, out=dw_f_x)
     # db_f = sum of dw_f_x[t] (118)
-    np.matmul(ones, dw_f_x, out=db_f.reshape(1, -1))
+    np.matmul(ones, _rounded(dw_f_x, dtype), out=db_f.reshape(1, -1))
     # dv[t] = di_along[t]*i[t] (97)
     dv = dw_f_x_dv_da_o_da_dk_dq[:, 1 : H + 1]
     np.multiply(di_along, i, out=dv)
@@ -877,7 +976,7 @@ def _backward_sweep(
         # dx[t] = W_q.T @ dq[t] + W_k.T @ dk[t] + W_v.T @ dv[t] + w_i.T @ da[t] + w_f.T @ dw_f_x[t] + W_o.T @ da_o[t]
         #     (100)
         dw_f_x_to_dq = dw_f_x_dv_da_o_da_dk_dq
-        np.matmul(dw_f_x_to_dq, w_f_to_W_q, out=dx_)
+        matmul(dw_f_x_to_dq, w_f_to_W_q, out=dx_)
     # dw_f = sum of outer(dw_f_x[t], x[t]) (117)
     # dW_v = sum of outer(dv[t], x[t]) (113)
     # dW_o = sum of outer(da_o[t], x[t]) (119)
@@ -885,16 +984,16 @@ def _backward_sweep(
     # dW_k = sum of outer(dk[t], x[t]) (111)
     # dW_q = sum of outer(dq[t], x[t]) (109)
     dw_f_x_to_dq_ = dw_f_x_dv_da_o_da_dk_dq
-    np.matmul(dw_f_x_to_dq_.T, x_, out=dw_f_to_dW_q)
+    matmul(dw_f_x_to_dq_.T, x_, out=dw_f_to_dW_q)
     # db_k = sum of dk[t] (112)
     # db_q = sum of dq[t] (110)
     dk_to_dq = dw_f_x_dv_da_o_da_dk_dq[:, 2*H + 2 :]
-    np.matmul(ones, dk_to_dq, out=db_k_to_db_q.reshape(1, -1))
+    np.matmul(ones, _rounded(dk_to_dq, dtype), out=db_k_to_db_q.reshape(1, -1))
     # db_v = sum of dv[t] (114)
     # db_o = sum of da_o[t] (120)
     # db_i = sum of da[t] (116)
     dv_to_da = dw_f_x_dv_da_o_da_dk_dq[:, 1 : 2*H + 2]
-    np.matmul(ones, dv_to_da, out=db_v_to_db_i.reshape(1, -1))
+    np.matmul(ones, _rounded(dv_to_da, dtype), out=db_v_to_db_i.reshape(1, -1))
 
     dm_first = dm_via[pack.first(1)]
     dC_first = dC_via[pack.first(1)]
@@ -971,35 +1070,36 @@ class _Stepper(NamedTuple):
 
 def _stepper(params: Params, batch: int) -> _Stepper:
     """The memory for one step of so many samples."""
-    dtype = params.flat.dtype
+    own, dtype, real = [params.flat], params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     K = params.sizes["K"]
     H = params.sizes["H"]
 
-    x_t_ = np.empty((batch, D), dtype)
-    a_l_v_o_a_k_q = np.empty((batch, 2*H + 2*K + 2), dtype)
-    l = np.empty((batch, 1), dtype)
-    a_m = np.empty((batch, 1), dtype)
-    i_f = np.empty((batch, 2), dtype)
-    product_n = np.empty((batch, K), dtype)
-    dot_n = np.empty((batch, 1), dtype)
-    exp_a_h = np.empty((batch, 1), dtype)
-    abs_dot_n = np.empty((batch, 1), dtype)
-    maximum_abs_dot_n = np.empty((batch, 1), dtype)
-    h = np.empty((batch, H), dtype)
-    m = np.empty((batch, 1), dtype)
-    C = np.empty((batch, H*K), dtype)
-    n_ = np.empty((batch, K), dtype)
-    C_q = np.empty((batch, H), dtype)
-    work1 = np.empty((batch, H*K), dtype)
-    work1_ = np.empty((batch, K), dtype)
+    x_t_ = np.empty((batch, D), real)
+    a_l_v_o_a_k_q = np.empty((batch, 2*H + 2*K + 2), real)
+    l = np.empty((batch, 1), real)
+    a_m = np.empty((batch, 1), real)
+    i_f = np.empty((batch, 2), real)
+    product_n = np.empty((batch, K), real)
+    dot_n = np.empty((batch, 1), real)
+    exp_a_h = np.empty((batch, 1), real)
+    abs_dot_n = np.empty((batch, 1), real)
+    maximum_abs_dot_n = np.empty((batch, 1), real)
+    h = np.empty((batch, H), real)
+    m = np.empty((batch, 1), real)
+    C = np.empty((batch, H*K), real)
+    n_ = np.empty((batch, K), real)
+    C_q = np.empty((batch, H), real)
+    work1 = np.empty((batch, H*K), real)
+    work1_ = np.empty((batch, K), real)
     b_k_to_b_q = params.stack("b_k", "b_q")
     b_v_to_b_o = params.stack("b_v", "b_o")
     b_i = params.stack("b_i", "b_i")
     b_f = params.stack("b_f", "b_f")
-    m_before = np.empty((1, batch, 1), dtype)
-    C_before = np.empty((1, batch, H*K), dtype)
-    n_before = np.empty((1, batch, K), dtype)
+    m_before = np.empty((1, batch, 1), real)
+    C_before = np.empty((1, batch, H*K), real)
+    n_before = np.empty((1, batch, K), real)
     w_f_to_W_q_T = params.stack("w_f", "W_q").T
     m_t1 = m_before[0]
     C_t1 = C_before[0]
@@ -1124,7 +1224,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         {name: (batch, *params.shapes[name]) for name in INPUTS},
         {name: (batch, *params.shapes[name]) for name in STATES},
     )
+    if real != dtype:
+        run = _narrowed(run, list(zip([params.flat], own)), dtype)
     return _Stepper(batch, dtype, expected, inputs, states, run)
+
+
+def _narrowed(run: Callable[[], Any], copies: list[tuple[Any, Any]], dtype: Any) -> Callable[[], Any]:
+    """``run``, which reads ``copies`` of arrays in the type that it computes in, with results of another type."""
+
+    @np.errstate(all="ignore")
+    def narrowed() -> tuple[Any, dict[str, Any]]:
+        for wide, own in copies:
+            wide[...] = own
+        y, state = run()
+        return y.astype(dtype), {name: value.astype(dtype) for name, value in state.items()}
+
+    return narrowed
 
 
 class Checkpoints(NamedTuple):
@@ -1177,21 +1292,21 @@ def _forward_pieces(
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("H",), params.sizes)
     y = np.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
         dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
@@ -1203,11 +1318,11 @@ def _backward_piece(
 ) -> dict[str, Any]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    _, _, taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -1243,12 +1358,27 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -1257,35 +1387,35 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     D = sizes["D"]
     K = sizes["K"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * (3*H + H*K + 4*K + 5) + batch * (2*H*K + K + 3)) + 488 * steps
-    taped = item * (rows * (3*H + H*K + 4*K + 5) + batch * (2*H*K + K + 3)) + 488 * steps
-    back = item * (rows * (7*H + 2*H*K + 6*K + 15) + batch * (4*H*K + 5*K + 8)) + 1016 * steps
+    untaped = real * (rows * (3*H + H*K + 4*K + 5) + batch * (2*H*K + K + 3)) + 488 * steps
+    taped = real * (rows * (3*H + H*K + 4*K + 5) + batch * (2*H*K + K + 3)) + 488 * steps
+    back = item * (rows * (3*H + 2*K + 3)) + 1016 * steps
+    back += real * (rows * (4*H + 2*H*K + 4*K + 12) + batch * (4*H*K + 5*K + 8))
+    if item < 4:
+        untaped += real * (rows * (D + H))
+        untaped += real * (2*D + 2*D*H + 2*D*K + 2*H + 2*K + 2)
+        taped += item * (rows * (D + 3*H + 2*K + 3))
+        taped += real * (rows * (D + H))
+        taped += real * (2*D + 2*D*H + 2*D*K + 2*H + 2*K + 2)
+        back += real * (rows * (2*D + 4*H + 2*K + 3))
+        back += real * (4*D + 4*D*H + 4*D*K + 4*H + 4*K + 4)
+        back += real * rows * max(2*H*K, 4*H + 4*K + 4)
     if uneven:
-        untaped += rows * (item * (D + H) + 8)
-        taped += rows * (item * (D + H) + 8)
-        back += rows * (item * (2*D + H) + 8)
+        untaped += rows * (real * (D + H) + 8)
+        taped += rows * (real * (D + H) + 8)
+        back += rows * (real * (2*D + H) + 8)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -1414,7 +1544,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -1424,17 +1554,41 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return np.asarray(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
     if found.size and (found.min() < 0 or found.max() > steps):
         raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
     return None if (found == steps).all() else found
+
+
+def _products(dtype: Any) -> Callable[..., Any]:
+    """``np.matmul``; where numbers are kept in 16 bits, one whose left operand is rounded to these first."""
+    if dtype == _real(dtype):
+        return np.matmul
+
+    def matmul(left: Any, right: Any, out: Any) -> Any:
+        return np.matmul(_rounded(left, dtype), right, out=out)
+
+    return matmul
+
+
+def _rounded(array: Any, dtype: Any) -> Any:
+    """An array's numbers rounded to a type: itself where it is of that type, else a copy."""
+    return array if array.dtype == dtype else array.astype(dtype).astype(array.dtype)
 
 
 def _in_parts(function: Any, v: Any, out: Any) -> None:

@@ -12,6 +12,7 @@ edit it here. A number behind a comment is that of a formula of the derivation, 
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "c65015effb08c08b"
+STAMP = "36f6b54b445bbd6b"
 
 
 class Params(Mapping[str, Any]):
@@ -188,7 +189,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a size that is
+    missing, unknown or not positive.
     """
     for name in (*SIZES, *sizes):
         if name not in sizes or name not in SIZES:
@@ -229,6 +231,54 @@ def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int,
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
     """A size such as 4 or "H" as a number."""
     return sizes[size] if isinstance(size, str) else size
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = _buffer(params.flat.size, dtype)
+    flat[...] = params.flat
+    return Params(flat, params.sizes)
+
+
+def _round(array: Any, dtype: Any) -> None:
+    """Round an array's numbers to a type, where it is of another."""
+    if array.dtype != dtype:
+        array[...] = array.astype(dtype)
 
 
 class Packing:
@@ -332,7 +382,8 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
@@ -340,21 +391,39 @@ def forward(
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return _forward_whole(params, inputs, given, pack, keep_tape)
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape)
+    except MemoryError as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """``forward`` in one sweep."""
+    rows, last, tape = _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("H",), params.sizes), keep_tape)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
     kept_0 = pack.slots(0, 0, keep_tape)
@@ -363,23 +432,23 @@ def _forward_sweep(
     kept_1_0 = pack.slots(1, 0, keep_tape)
     kept_1 = pack.slots(1, 1, keep_tape)
 
-    time_rows = pack.rows(inputs["time"])
-    x_rows = pack.rows(inputs["x"])
-    a_i_in_to_a_d_in = np.empty((pack.size, 4*H), dtype)
-    i_f_o_tanh_a_d = np.empty((pack.size if keep_tape else batch, 4*H), dtype)
-    a_phi = np.empty((pack.size, H), dtype)
-    phi = np.empty((pack.size, H), dtype)
+    time_rows = _as(pack.rows(inputs["time"]), real)
+    x_rows = _as(pack.rows(inputs["x"]), real)
+    a_i_in_to_a_d_in = np.empty((pack.size, 4*H), real)
+    i_f_o_tanh_a_d = np.empty((pack.size if keep_tape else batch, 4*H), real)
+    a_phi = np.empty((pack.size, H), real)
+    phi = np.empty((pack.size, H), real)
     a_j = a_phi
-    where_in_j = np.empty((pack.size, H), dtype)
+    where_in_j = np.empty((pack.size, H), real)
     a_k = a_phi
     j = where_in_j
     k = phi
-    d = np.empty((batch, H), dtype)
-    c = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
-    h = np.empty((pack.size + batch, H), dtype)
-    exp_rho = np.empty((H,), dtype)
+    d = np.empty((batch, H), real)
+    c = np.empty((pack.size + batch if keep_tape else 2 * batch, H), real)
+    h = np.empty((pack.size + batch, H), real)
+    exp_rho = np.empty((H,), real)
     mask = np.empty((pack.size, H), bool)
-    work1 = np.empty((batch, H), dtype)
+    work1 = np.empty((batch, H), real)
     rho = params.stack("rho", "rho")
     b_i_to_b_f = params.stack("b_i", "b_f")
     b_c = params.stack("b_c", "b_c")
@@ -394,6 +463,7 @@ def _forward_sweep(
     r_on = 0.05
     alpha = 0.001
     U_i_to_U_c_T = params.stack("U_i", "U_c").T
+    matmul = _products(dtype)
     i = i_f_o_tanh_a_d[:, : H]
     a_i_in = a_i_in_to_a_d_in[:, : H]
     f = i_f_o_tanh_a_d[:, H : 2*H]
@@ -463,7 +533,7 @@ def _forward_sweep(
         # U_c_h[t] = U_c @ h[t-1] (28)
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_c_h_t = i_f_o_tanh_a_d[kept_0[t]]
-        np.matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
+        matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
         # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (24)
         U_i_h_t = i[kept_0[t]]
         c_t1 = c[kept_1_0[t]]
@@ -540,14 +610,16 @@ def _forward_sweep(
         "h": pack.unsort(h_last)[0],
         "c": pack.unsort(c_last)[0],
     }
-    arrays = {
-        "c": c,
-        "i_f_o_tanh_a_d": i_f_o_tanh_a_d,
-        "h": h,
-        "x_rows": x_rows,
-        "time_rows": time_rows,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "c": c,
+            "i_f_o_tanh_a_d": _as(i_f_o_tanh_a_d, dtype),
+            "h": h,
+            "x_rows": _as(x_rows, dtype),
+            "time_rows": _as(time_rows, dtype),
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return h_, last, tape
 
 
@@ -564,7 +636,7 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
@@ -579,22 +651,40 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = run(params, tape, dy, given, need_x)
+    except MemoryError as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx or None, dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
+    params = _cast(params, real)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, real), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
@@ -602,27 +692,27 @@ def _backward_sweep(
     ring_1 = pack.slots(1, 1, False)
     at_1_0 = pack.slots(1, 0, True)
 
-    dy_rows = pack.rows(dy)
+    dy_rows = _as(pack.rows(dy), real)
     c = tape.arrays["c"]
-    i_f_o_tanh_a_d = tape.arrays["i_f_o_tanh_a_d"]
+    i_f_o_tanh_a_d = _as(tape.arrays["i_f_o_tanh_a_d"], real)
     h = tape.arrays["h"]
-    x_ = tape.arrays["x_rows"]
-    time = tape.arrays["time_rows"]
-    memory = np.empty(max(pack.size * 4*H, pack.size * H), dtype)
+    x_ = _as(tape.arrays["x_rows"], real)
+    time = _as(tape.arrays["time_rows"], real)
+    memory = np.empty(max(pack.size * 4*H, pack.size * H), real)
     da_i_da_f_da_o_da_d = memory[: pack.size * 4*H].reshape(pack.size, 4*H)
-    a_phi = np.empty((pack.size, H), dtype)
-    d = np.empty((pack.size, H), dtype)
-    memory_ = np.empty(max(pack.size * H, pack.size * 2*H, pack.size), dtype)
+    a_phi = np.empty((pack.size, H), real)
+    d = np.empty((pack.size, H), real)
+    memory_ = np.empty(max(pack.size * H, pack.size * 2*H, pack.size), real)
     dh = memory_[: pack.size * H].reshape(pack.size, H)
-    dc = np.empty((pack.size, H), dtype)
-    mod_a_phi = np.empty((pack.size, H), dtype)
-    tanh_d = np.empty((pack.size, H), dtype)
-    phi = np.empty((pack.size, H), dtype)
-    memory_2 = np.empty(max(batch * H, batch * 2*H), dtype)
+    dc = np.empty((pack.size, H), real)
+    mod_a_phi = np.empty((pack.size, H), real)
+    tanh_d = np.empty((pack.size, H), real)
+    phi = np.empty((pack.size, H), real)
+    memory_2 = np.empty(max(batch * H, batch * 2*H), real)
     a_j = memory_2[: batch * H].reshape(batch, H)
-    where_in_j = np.empty((batch, H), dtype)
-    a_k = np.empty((batch, H), dtype)
-    j = np.empty((batch, H), dtype)
+    where_in_j = np.empty((batch, H), real)
+    a_k = np.empty((batch, H), real)
+    j = np.empty((batch, H), real)
     k = where_in_j
     dd = a_k
     dk = dc
@@ -636,17 +726,17 @@ def _backward_sweep(
     dexp_rho_each = memory_[: pack.size * H].reshape(pack.size, H)
     dtime_sum = memory_[: pack.size].reshape(pack.size, 1)
     ds_each = memory[: pack.size * H].reshape(pack.size, H)
-    dtime = np.empty((pack.size, 1), dtype)
-    dx_ = np.empty((pack.size, D), dtype)
-    dh_back = np.zeros((2 * batch, H), dtype)
-    dc_via = np.zeros((2 * batch, H), dtype)
-    dh_via = np.zeros((2 * batch, H), dtype)
-    exp_rho = np.empty((H,), dtype)
-    dexp_rho = np.empty((H,), dtype)
+    dtime = np.empty((pack.size, 1), real)
+    dx_ = np.empty((pack.size, D), real)
+    dh_back = np.zeros((2 * batch, H), real)
+    dc_via = np.zeros((2 * batch, H), real)
+    dh_via = np.zeros((2 * batch, H), real)
+    exp_rho = np.empty((H,), real)
+    dexp_rho = np.empty((H,), real)
     work1 = memory_2[: batch * H].reshape(batch, H)
     mask = np.empty((batch, H), bool)
     work1_ = memory_2[: batch * 2*H].reshape(batch, 2*H)
-    work1_2 = np.empty((pack.size, H), dtype)
+    work1_2 = np.empty((pack.size, H), real)
     work2 = memory_[: pack.size * H].reshape(pack.size, H)
     rho = params.stack("rho", "rho")
     s = params.stack("s", "s")
@@ -678,7 +768,8 @@ def _backward_sweep(
     da_i = da_i_da_f_da_o_da_d[:, : H]
     da_i_to_da_f = da_i_da_f_da_o_da_d[:, : 2*H]
     i_to_f = i_f_o_tanh_a_d[:, : 2*H]
-    ones = np.ones((1, pack.size), dtype)
+    matmul = _products(dtype)
+    ones = np.ones((1, pack.size), real)
 
     # exp_rho = exp(rho) (21)
     np.exp(rho, out=exp_rho)
@@ -809,7 +900,16 @@ def _backward_sweep(
         # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_c.T @ da_d[t] + U_o.T @ da_o[t] (72)
         da_i_to_da_d_t = da_i_da_f_da_o_da_d[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
-        np.matmul(da_i_to_da_d_t, U_i_to_U_c, out=dh_back_t)
+        matmul(da_i_to_da_d_t, U_i_to_U_c, out=dh_back_t)
+
+    _round(da_i_da_f_da_o_da_d, dtype)
+    _round(a_phi, dtype)
+    _round(d, dtype)
+    _round(dh, dtype)
+    _round(dc, dtype)
+    _round(mod_a_phi, dtype)
+    _round(tanh_d, dtype)
+    _round(phi, dtype)
 
     # dk[t] = dc[t]*(d[t] - c[t-1]) + dh[t]*(o[t]*tanh_d[t] - h[t-1]) (83)
     c_t1_ = c[pack.past(1, 0)]
@@ -832,12 +932,12 @@ def _backward_sweep(
     # dp_i = sum of dp_i_each[t] (101)
     # dp_f = sum of dp_f_each[t] (105)
     dp_i_each_to_dp_f_each = dp_i_each_dp_f_each
-    np.matmul(ones, dp_i_each_to_dp_f_each, out=dp_i_to_dp_f.reshape(1, -1))
+    np.matmul(ones, _rounded(dp_i_each_to_dp_f_each, dtype), out=dp_i_to_dp_f.reshape(1, -1))
     # dp_o_each[t] = da_o[t]*d[t] (112)
     da_o_ = da_i_da_f_da_o_da_d[:, 2*H : 3*H]
     np.multiply(da_o_, d, out=dp_o_each)
     # dp_o = sum of dp_o_each[t] (112)
-    np.matmul(ones, dp_o_each, out=dp_o.reshape(1, -1))
+    np.matmul(ones, _rounded(dp_o_each, dtype), out=dp_o.reshape(1, -1))
     if need_x:
         # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_c.T @ da_d[t] + W_o.T @ da_o[t] (88)
         da_i_to_da_d = da_i_da_f_da_o_da_d
@@ -852,7 +952,7 @@ def _backward_sweep(
     # dU_f = sum of outer(da_f[t], h[t-1]) (104)
     # dU_o = sum of outer(da_o[t], h[t-1]) (111)
     # dU_c = sum of outer(da_d[t], h[t-1]) (108)
-    np.matmul(da_i_to_da_d_.T, h_t1, out=dU_i_to_dU_c)
+    np.matmul(da_i_to_da_d_.T, _rounded(h_t1, dtype), out=dU_i_to_dU_c)
     # db_i = sum of da_i[t] (102)
     # db_f = sum of da_f[t] (106)
     da_i_to_da_f_ = da_i_da_f_da_o_da_d[:, : 2*H]
@@ -897,7 +997,7 @@ def _backward_sweep(
     np.divide(work1_2, exp_rho, out=work1_2)
     np.subtract(work1_2, dexp_rho_each, out=dexp_rho_each)
     # dexp_rho = sum of dexp_rho_each[t] (98)
-    np.matmul(ones, dexp_rho_each, out=dexp_rho.reshape(1, -1))
+    np.matmul(ones, _rounded(dexp_rho_each, dtype), out=dexp_rho.reshape(1, -1))
     # drho = dexp_rho*exp_rho (98)
     np.multiply(dexp_rho, exp_rho, out=drho)
     if need_x:
@@ -908,9 +1008,9 @@ def _backward_sweep(
     # ds_each[t] = -dmod_a_phi[t] (97)
     np.multiply(dmod_a_phi, -1, out=ds_each)
     # ds = sum of ds_each[t] (97)
-    np.matmul(ones, ds_each, out=ds.reshape(1, -1))
+    np.matmul(ones, _rounded(ds_each, dtype), out=ds.reshape(1, -1))
 
-    dh_first = np.zeros((1, batch, H), dtype)
+    dh_first = np.zeros((1, batch, H), real)
     dh_first += dh_back[pack.first(1)]
     dh_first += dh_via[pack.first(1)]
     dc_first = dc_via[pack.first(1)]
@@ -986,27 +1086,28 @@ class _Stepper(NamedTuple):
 
 def _stepper(params: Params, batch: int) -> _Stepper:
     """The memory for one step of so many samples."""
-    dtype = params.flat.dtype
+    own, dtype, real = [params.flat], params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    time_t = np.empty((batch, 1), dtype)
-    x_t_ = np.empty((batch, D), dtype)
-    a_i_in_to_a_d_in = np.empty((batch, 4*H), dtype)
-    i_f_o_tanh_a_d = np.empty((batch, 4*H), dtype)
-    a_phi = np.empty((batch, H), dtype)
-    phi = np.empty((batch, H), dtype)
-    a_j = np.empty((batch, H), dtype)
-    where_in_j = np.empty((batch, H), dtype)
-    a_k = np.empty((batch, H), dtype)
-    j = np.empty((batch, H), dtype)
-    k = np.empty((batch, H), dtype)
-    d = np.empty((batch, H), dtype)
-    c = np.empty((batch, H), dtype)
-    h = np.empty((batch, H), dtype)
-    exp_rho = np.empty((H,), dtype)
+    time_t = np.empty((batch, 1), real)
+    x_t_ = np.empty((batch, D), real)
+    a_i_in_to_a_d_in = np.empty((batch, 4*H), real)
+    i_f_o_tanh_a_d = np.empty((batch, 4*H), real)
+    a_phi = np.empty((batch, H), real)
+    phi = np.empty((batch, H), real)
+    a_j = np.empty((batch, H), real)
+    where_in_j = np.empty((batch, H), real)
+    a_k = np.empty((batch, H), real)
+    j = np.empty((batch, H), real)
+    k = np.empty((batch, H), real)
+    d = np.empty((batch, H), real)
+    c = np.empty((batch, H), real)
+    h = np.empty((batch, H), real)
+    exp_rho = np.empty((H,), real)
     mask = np.empty((batch, H), bool)
-    work1 = np.empty((batch, H), dtype)
+    work1 = np.empty((batch, H), real)
     rho = params.stack("rho", "rho")
     b_i_to_b_f = params.stack("b_i", "b_f")
     b_c = params.stack("b_c", "b_c")
@@ -1015,13 +1116,14 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     p_i = params.stack("p_i", "p_i")
     p_f = params.stack("p_f", "p_f")
     p_o = params.stack("p_o", "p_o")
-    h_before = np.empty((1, batch, H), dtype)
-    c_before = np.empty((1, batch, H), dtype)
+    h_before = np.empty((1, batch, H), real)
+    c_before = np.empty((1, batch, H), real)
     W_i_to_W_c_T = params.stack("W_i", "W_c").T
     r_on = 0.05
     alpha = 0.001
     h_t1 = h_before[0]
     U_i_to_U_c_T = params.stack("U_i", "U_c").T
+    matmul = _products(dtype)
     c_t1 = c_before[0]
 
     @np.errstate(all="ignore")
@@ -1077,7 +1179,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # U_o_h[t] = U_o @ h[t-1] (30)
         # U_c_h[t] = U_c @ h[t-1] (28)
         U_i_h_to_U_c_h_t = i_f_o_tanh_a_d
-        np.matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
+        matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
         # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (24)
         U_i_h_t = i_f_o_tanh_a_d[:, : H]
         a_i_in_t = a_i_in_to_a_d_in[:, : H]
@@ -1159,7 +1261,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         {name: (batch, *params.shapes[name]) for name in INPUTS},
         {name: (batch, *params.shapes[name]) for name in STATES},
     )
+    if real != dtype:
+        run = _narrowed(run, list(zip([params.flat], own)), dtype)
     return _Stepper(batch, dtype, expected, inputs, states, run)
+
+
+def _narrowed(run: Callable[[], Any], copies: list[tuple[Any, Any]], dtype: Any) -> Callable[[], Any]:
+    """``run``, which reads ``copies`` of arrays in the type that it computes in, with results of another type."""
+
+    @np.errstate(all="ignore")
+    def narrowed() -> tuple[Any, dict[str, Any]]:
+        for wide, own in copies:
+            wide[...] = own
+        y, state = run()
+        return y.astype(dtype), {name: value.astype(dtype) for name, value in state.items()}
+
+    return narrowed
 
 
 class Checkpoints(NamedTuple):
@@ -1212,21 +1329,21 @@ def _forward_pieces(
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("H",), params.sizes)
     y = np.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
         dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
@@ -1238,11 +1355,11 @@ def _backward_piece(
 ) -> dict[str, Any]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    _, _, taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -1278,12 +1395,27 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -1292,37 +1424,39 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     D = sizes["D"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * 7*H + batch * 9*H) + rows * H + 488 * steps
-    untaped += item * (H)
-    taped = item * (rows * 13*H + batch * 4*H) + rows * H + 488 * steps
-    taped += item * (H)
-    back = item * (rows * (19*H + 1) + batch * 13*H) + batch * H + 880 * steps
-    back += item * (2*H)
+    untaped = real * (rows * 7*H + batch * 9*H) + 488 * steps
+    untaped += (rows * H)
+    untaped += real * (H)
+    taped = real * (rows * 13*H + batch * 4*H) + 488 * steps
+    taped += (rows * H)
+    taped += real * (H)
+    back = item * (rows * 4*H) + 880 * steps
+    back += real * (rows * (15*H + 1) + batch * 13*H)
+    back += (batch * H)
+    back += real * (2*H)
+    if item < 4:
+        untaped += real * (rows * (D + H + 1) + batch * H)
+        untaped += real * (4*D*H + 9*H + 4*H*H)
+        taped += item * (rows * (D + 4*H + 1))
+        taped += real * (rows * (D + 1))
+        taped += real * (4*D*H + 9*H + 4*H*H)
+        back += real * (rows * (2*D + 13*H + 2))
+        back += real * (8*D*H + 18*H + 8*H*H)
     if uneven:
-        untaped += rows * (item * (D + H + 1) + 8)
-        taped += rows * (item * (D + 1) + 8)
-        back += rows * (item * (2*D + 3*H + 2) + 24)
+        untaped += rows * (real * (D + H + 1) + 8)
+        taped += rows * (real * (D + 1) + 8)
+        back += rows * (real * (2*D + 3*H + 2) + 24)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -1450,7 +1584,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -1460,14 +1594,38 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return np.asarray(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
     if found.size and (found.min() < 0 or found.max() > steps):
         raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
     return None if (found == steps).all() else found
+
+
+def _products(dtype: Any) -> Callable[..., Any]:
+    """``np.matmul``; where numbers are kept in 16 bits, one whose left operand is rounded to these first."""
+    if dtype == _real(dtype):
+        return np.matmul
+
+    def matmul(left: Any, right: Any, out: Any) -> Any:
+        return np.matmul(_rounded(left, dtype), right, out=out)
+
+    return matmul
+
+
+def _rounded(array: Any, dtype: Any) -> Any:
+    """An array's numbers rounded to a type: itself where it is of that type, else a copy."""
+    return array if array.dtype == dtype else array.astype(dtype).astype(array.dtype)

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -84,7 +85,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "6989ea558c93373b"
+STAMP = "280260833d29bc5d"
 
 
 class Params(Mapping[str, Any]):
@@ -186,7 +187,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a size that is
+    missing, unknown or not positive.
     """
     for name in (*SIZES, *sizes):
         if name not in sizes or name not in SIZES:
@@ -225,6 +227,52 @@ def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int,
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
     """A size such as 4 or "H" as a number."""
     return sizes[size] if isinstance(size, str) else size
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    if array.dtype == dtype:
+        return array
+    found = np.empty(array.shape, dtype)
+    _copy(found, array)
+    return found
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = _buffer(params.flat.size, dtype)
+    _copy(flat, params.flat)
+    return Params(flat, params.sizes)
 
 
 class Packing:
@@ -328,7 +376,8 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
@@ -336,38 +385,56 @@ def forward(
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("D",), params.sizes), False), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return _forward_whole(params, inputs, given, pack, keep_tape)
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape)
+    except MemoryError as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """``forward`` in one sweep."""
+    rows, last, tape = _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("D",), params.sizes), False)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_rows = np.empty((pack.size + 1 * batch, D), dtype)
+    x_rows = np.empty((pack.size + 1 * batch, D), real)
     x_rows[1 * batch :] = pack.rows(inputs["x"])
     stretch = pack.stretch(512)
-    a_r_a_k_a_v = np.empty((stretch * batch, 3*D), dtype)
-    r = np.empty((pack.size, H), dtype)
-    a_g = np.empty((stretch * batch, H), dtype)
-    a_y = np.empty((stretch * batch, H), dtype)
-    k = np.empty((pack.size, H), dtype)
-    v = np.empty((pack.size, H), dtype)
-    p = np.empty((pack.size + batch, H), dtype)
-    a = np.empty((pack.size + batch, H), dtype)
-    b = np.empty((pack.size + batch, H), dtype)
-    y = np.empty((pack.size, D), dtype)
-    exp_w = np.empty((H,), dtype)
+    a_r_a_k_a_v = np.empty((stretch * batch, 3*D), real)
+    r = np.empty((pack.size, H), real)
+    a_g = np.empty((stretch * batch, H), real)
+    a_y = np.empty((stretch * batch, H), real)
+    k = np.empty((pack.size, H), real)
+    v = np.empty((pack.size, H), real)
+    p = np.empty((pack.size + batch, H), real)
+    a = np.empty((pack.size + batch, H), real)
+    b = np.empty((pack.size + batch, H), real)
+    y = np.empty((pack.size, D), real)
+    exp_w = np.empty((H,), real)
     w = params.stack("w", "w")
     mu_r = params.stack("mu_r", "mu_r")
     mu_k = params.stack("mu_k", "mu_k")
@@ -409,16 +476,18 @@ def _forward_sweep(
         "a": pack.unsort(a_last)[0],
         "b": pack.unsort(b_last)[0],
     }
-    arrays = {
-        "a": a,
-        "b": b,
-        "k": k,
-        "p": p,
-        "r": r,
-        "v": v,
-        "x_rows": x_rows,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "a": a,
+            "b": b,
+            "k": _as(k, dtype),
+            "p": p,
+            "r": _as(r, dtype),
+            "v": _as(v, dtype),
+            "x_rows": _as(x_rows, dtype),
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return y, last, tape
 
 
@@ -435,7 +504,7 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
@@ -450,72 +519,90 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = run(params, tape, dy, given, need_x)
+    except MemoryError as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
+    params = _cast(params, real)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, real), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    dy_rows = pack.rows(dy)
+    dy_rows = _as(pack.rows(dy), real)
     a = tape.arrays["a"]
     b = tape.arrays["b"]
-    k = tape.arrays["k"]
+    k = _as(tape.arrays["k"], real)
     p = tape.arrays["p"]
-    r = tape.arrays["r"]
-    v = tape.arrays["v"]
-    x_ = tape.arrays["x_rows"]
+    r = _as(tape.arrays["r"], real)
+    v = _as(tape.arrays["v"], real)
+    x_ = _as(tape.arrays["x_rows"], real)
     stretch = pack.stretch(512)
-    a_r = np.empty((stretch * batch, D), dtype)
-    a_g = np.empty((stretch * batch, H), dtype)
-    memory = np.empty(max((stretch * batch) * 2*H, pack.size * 2*D), dtype)
+    a_r = np.empty((stretch * batch, D), real)
+    a_g = np.empty((stretch * batch, H), real)
+    memory = np.empty(max((stretch * batch) * 2*H, pack.size * 2*D), real)
     exp_a_n_exp_exp_in_n = memory[: (stretch * batch) * 2*H].reshape(stretch * batch, 2*H)
-    n_ = np.empty((stretch * batch, H), dtype)
-    d = np.empty((stretch * batch, H), dtype)
-    a_y = np.empty((stretch * batch, H), dtype)
-    dd = np.empty((stretch * batch, H), dtype)
-    dn = np.empty((stretch * batch, H), dtype)
-    dW_r_a_r = np.empty((stretch * batch, H), dtype)
-    memory_ = np.empty(max((stretch * batch) * 2*H, pack.size * D), dtype)
+    n_ = np.empty((stretch * batch, H), real)
+    d = np.empty((stretch * batch, H), real)
+    a_y = np.empty((stretch * batch, H), real)
+    dd = np.empty((stretch * batch, H), real)
+    dn = np.empty((stretch * batch, H), real)
+    dW_r_a_r = np.empty((stretch * batch, H), real)
+    memory_ = np.empty(max((stretch * batch) * 2*H, pack.size * D), real)
     da_n_dexp_in_n = memory_[: (stretch * batch) * 2*H].reshape(stretch * batch, 2*H)
-    dg = np.empty((stretch * batch, H), dtype)
-    da_g = np.empty((stretch * batch, H), dtype)
-    du_each = np.empty((stretch * batch, H), dtype)
-    dmu_r_each = np.empty((stretch * batch, D), dtype)
-    a_p = np.empty((stretch * batch, H), dtype)
-    da = np.empty((stretch * batch, H), dtype)
-    exp_exp_in_a = np.empty((stretch * batch, H), dtype)
-    dexp_in_a_da_a = np.empty((stretch * batch, 2*H), dtype)
-    dp = np.empty((stretch * batch, H), dtype)
-    da_p = np.empty((stretch * batch, H), dtype)
-    a_k_a_v = np.empty((stretch * batch, 2*D), dtype)
-    dexp_w_each = np.empty((stretch * batch, H), dtype)
-    dv = np.empty((stretch * batch, H), dtype)
-    dk = np.empty((stretch * batch, H), dtype)
+    dg = np.empty((stretch * batch, H), real)
+    da_g = np.empty((stretch * batch, H), real)
+    du_each = np.empty((stretch * batch, H), real)
+    dmu_r_each = np.empty((stretch * batch, D), real)
+    a_p = np.empty((stretch * batch, H), real)
+    da = np.empty((stretch * batch, H), real)
+    exp_exp_in_a = np.empty((stretch * batch, H), real)
+    dexp_in_a_da_a = np.empty((stretch * batch, 2*H), real)
+    dp = np.empty((stretch * batch, H), real)
+    da_p = np.empty((stretch * batch, H), real)
+    a_k_a_v = np.empty((stretch * batch, 2*D), real)
+    dexp_w_each = np.empty((stretch * batch, H), real)
+    dv = np.empty((stretch * batch, H), real)
+    dk = np.empty((stretch * batch, H), real)
     dmu_k_each_dmu_v_each = memory[: pack.size * 2*D].reshape(pack.size, 2*D)
-    dx_ = np.empty((pack.size, D), dtype)
-    da_y = np.empty((stretch * batch, H), dtype)
-    da_v = np.empty((pack.size, D), dtype)
-    da_k = np.empty((pack.size, D), dtype)
-    da_r = np.empty((pack.size, D), dtype)
-    dx_via = np.zeros((pack.size + batch, D), dtype)
-    dp_via = np.zeros((2 * batch, H), dtype)
-    da_via = np.zeros((2 * batch, H), dtype)
-    db_via = np.zeros((2 * batch, H), dtype)
-    exp_w = np.empty((H,), dtype)
-    dexp_w = np.empty((H,), dtype)
+    dx_ = np.empty((pack.size, D), real)
+    da_y = np.empty((stretch * batch, H), real)
+    da_v = np.empty((pack.size, D), real)
+    da_k = np.empty((pack.size, D), real)
+    da_r = np.empty((pack.size, D), real)
+    dx_via = np.zeros((pack.size + batch, D), real)
+    dp_via = np.zeros((2 * batch, H), real)
+    da_via = np.zeros((2 * batch, H), real)
+    db_via = np.zeros((2 * batch, H), real)
+    exp_w = np.empty((H,), real)
+    dexp_w = np.empty((H,), real)
     dx_via_sent = memory_[: pack.size * D].reshape(pack.size, D)
     w = params.stack("w", "w")
     mu_r = params.stack("mu_r", "mu_r")
@@ -655,22 +742,23 @@ class _Stepper(NamedTuple):
 
 def _stepper(params: Params, batch: int) -> _Stepper:
     """The memory for one step of so many samples."""
-    dtype = params.flat.dtype
+    own, dtype, real = [params.flat], params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_t_ = np.empty((batch, D), dtype)
-    a_r_a_k_a_v = np.empty((batch, 3*D), dtype)
-    r = np.empty((batch, H), dtype)
-    a_g = np.empty((batch, H), dtype)
-    a_y = np.empty((batch, H), dtype)
-    k = np.empty((batch, H), dtype)
-    v = np.empty((batch, H), dtype)
-    p = np.empty((batch, H), dtype)
-    a = np.empty((batch, H), dtype)
-    b = np.empty((batch, H), dtype)
-    y = np.empty((batch, D), dtype)
-    exp_w = np.empty((H,), dtype)
+    x_t_ = np.empty((batch, D), real)
+    a_r_a_k_a_v = np.empty((batch, 3*D), real)
+    r = np.empty((batch, H), real)
+    a_g = np.empty((batch, H), real)
+    a_y = np.empty((batch, H), real)
+    k = np.empty((batch, H), real)
+    v = np.empty((batch, H), real)
+    p = np.empty((batch, H), real)
+    a = np.empty((batch, H), real)
+    b = np.empty((batch, H), real)
+    y = np.empty((batch, D), real)
+    exp_w = np.empty((H,), real)
     w = params.stack("w", "w")
     mu_r = params.stack("mu_r", "mu_r")
     mu_k = params.stack("mu_k", "mu_k")
@@ -680,10 +768,10 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     W_v = params.stack("W_v", "W_v")
     u = params.stack("u", "u")
     W_o = params.stack("W_o", "W_o")
-    x_before = np.empty((1, batch, D), dtype)
-    p_before = np.empty((1, batch, H), dtype)
-    a_before = np.empty((1, batch, H), dtype)
-    b_before = np.empty((1, batch, H), dtype)
+    x_before = np.empty((1, batch, D), real)
+    p_before = np.empty((1, batch, H), real)
+    a_before = np.empty((1, batch, H), real)
+    b_before = np.empty((1, batch, H), real)
     x_t1 = x_before[0]
     p_t1 = p_before[0]
     a_t1 = a_before[0]
@@ -725,7 +813,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         {name: (batch, *params.shapes[name]) for name in INPUTS},
         {name: (batch, *params.shapes[name]) for name in STATES},
     )
+    if real != dtype:
+        run = _narrowed(run, list(zip([params.flat], own)), dtype)
     return _Stepper(batch, dtype, expected, inputs, states, run)
+
+
+def _narrowed(run: Callable[[], Any], copies: list[tuple[Any, Any]], dtype: Any) -> Callable[[], Any]:
+    """``run``, which reads ``copies`` of arrays in the type that it computes in, with results of another type."""
+
+    @np.errstate(all="ignore")
+    def narrowed() -> tuple[Any, dict[str, Any]]:
+        for wide, own in copies:
+            _copy(wide, own)
+        y, state = run()
+        return y.astype(dtype), {name: value.astype(dtype) for name, value in state.items()}
+
+    return narrowed
 
 
 class Checkpoints(NamedTuple):
@@ -778,21 +881,21 @@ def _forward_pieces(
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("D",), params.sizes)
     y = np.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
         dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
@@ -804,11 +907,11 @@ def _backward_piece(
 ) -> dict[str, Any]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    _, _, taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -844,12 +947,27 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -858,41 +976,43 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     D = sizes["D"]
     H = sizes["H"]
     some = min(steps, max(1, 512 // max(batch, 1))) * batch
     rows = steps * batch
-    untaped = item * (rows * (D + 6*H) + batch * (D + 3*H) + some * (3*D + 2*H)) + 488 * steps
-    untaped += item * (93*D + 4*D*H + 32*H)
-    taped = item * (rows * (D + 6*H) + batch * (D + 3*H) + some * (3*D + 2*H)) + 488 * steps
-    taped += item * (93*D + 4*D*H + 32*H)
-    back = item * (rows * (5*D + 6*H) + batch * (2*D + 9*H) + some * (4*D + 21*H)) + 1016 * steps
-    back += item * (31*D + 4*D*H + 95*H)
-    back += item * max(some * 2*H, rows * 2*D)
-    back += item * max(some * 2*H, rows * D)
-    back += item * max(256*H, 256*D)
+    untaped = real * (rows * (D + 6*H) + batch * (D + 3*H) + some * (3*D + 2*H)) + 488 * steps
+    untaped += real * (93*D + 4*D*H + 32*H)
+    taped = real * (rows * (D + 6*H) + batch * (D + 3*H) + some * (3*D + 2*H)) + 488 * steps
+    taped += real * (93*D + 4*D*H + 32*H)
+    back = item * (rows * (D + 3*H) + batch * D) + 1016 * steps
+    back += real * (rows * (4*D + 3*H) + batch * (D + 9*H) + some * (4*D + 21*H))
+    back += real * (31*D + 4*D*H + 95*H)
+    back += real * max(some * 2*H, rows * 2*D)
+    back += real * max(some * 2*H, rows * D)
+    back += real * max(256*H, 256*D)
+    if item < 4:
+        untaped += real * (rows * D)
+        untaped += real * (3*D + 4*D*H + 2*H)
+        untaped += real * rows * max(2*D, 2*H)
+        taped += item * (rows * (D + 3*H) + batch * D)
+        taped += real * (rows * D)
+        taped += real * (3*D + 4*D*H + 2*H)
+        taped += real * rows * max(2*D, 2*H)
+        back += real * (rows * (3*D + 3*H) + batch * D)
+        back += real * (6*D + 8*D*H + 4*H)
+        back += real * rows * max(4*H, 4*D)
     if uneven:
-        untaped += rows * (item * (2*D + 3*H) + 40)
-        taped += rows * (item * (2*D + 3*H) + 40)
-        back += rows * (item * (4*D + 3*H) + 48)
+        untaped += rows * (real * (2*D + 3*H) + 40)
+        taped += rows * (real * (2*D + 3*H) + 40)
+        back += rows * (real * (4*D + 3*H) + 48)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -1020,7 +1140,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -1030,11 +1150,19 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return np.asarray(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
@@ -1091,8 +1219,18 @@ def _at(numbers: Any) -> int:
 
 
 def _compiled(dtype: Any) -> ctypes.CDLL:
-    """The C functions for one type of number."""
-    return _library("float" if dtype == np.float32 else "double")
+    """The C functions for parameters of one type."""
+    return _library({"float32": "float", "float64": "double"}.get(dtype.name, dtype.name))
+
+
+def _copy(to: np.ndarray, array: np.ndarray) -> None:
+    """Copies numbers of 16 bits into an array of float32, or back: several times as quick as NumPy has float16."""
+    if not (to.flags.c_contiguous and array.flags.c_contiguous):
+        to[...] = array
+    elif to.itemsize > array.itemsize:
+        _Call(_compiled(array.dtype).widen, [array, to, to.size], to.size)()
+    else:
+        _Call(_compiled(to.dtype).narrow, [to, array, to.size], to.size)()
 
 
 FUNCTIONS = ("run_forward", "run_backward", "run_backward_2", "run_backward_3", "run_step")
@@ -1223,6 +1361,49 @@ typedef real vector_at __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 INLINE vector load(const real *from) { return *(const vector_at *)from; }
 INLINE void store(real *to, vector value) { *(vector_at *)to = value; }
 INLINE long long smaller(long long a, long long b) { return a < b ? a : b; }
+
+/* Where arrays are of 16 bits (STORED_FLOAT16 or STORED_BFLOAT16 is defined, and real is float), what products and sums
+ * read is rounded to that type: to the nearest number, of two the even one; what is too large is infinite. */
+#if defined STORED_FLOAT16 || defined STORED_BFLOAT16
+#define ROUNDS 1
+typedef uint32_t words __attribute__((vector_size(VECTOR_BYTES)));
+typedef int32_t signs __attribute__((vector_size(VECTOR_BYTES)));
+
+/* some where the lanes of `which` are -1, else other */
+INLINE words either(signs which, words some, words other) { return ((words)which & some) | (~(words)which & other); }
+
+#ifdef STORED_FLOAT16
+#define CUT 13  /* bits of the fraction that the type does not have */
+#define LEAST 0x38800000  /* the least number of full precision, 2^-14, and the largest number, 65504 */
+#define LARGEST 0x477fe000
+#else
+#define CUT 16
+#endif
+
+INLINE vector as_stored(vector value) {
+    const words bits = (words)value, size = bits & 0x7fffffffu;
+    words found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = either((signs)found > LARGEST, (words){0} + 0x7f800000u, found);
+    found = either((signs)size < LEAST, (words)((vector)size + 0.5f - 0.5f), found);  /* a multiple of 2^-24 */
+#endif
+    found = either((signs)size > 0x7f800000, size | 0x400000u, found);  /* not a number, and its bits are not all cut */
+    return (vector)(found | (bits ^ size));
+}
+
+INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+
+MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
+    long long n = 0;
+    for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
+    for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
+}
+#else
+#define ROUNDS 0
+#define as_stored(value) (value)
+#define number_as_stored(value) (value)
+#define round_row(numbers, count) ((void)0)
+#endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
  *
@@ -1372,7 +1553,16 @@ static void clear(real *out, long long out_stride, long long rows, long long col
         for (long long n = 0; n < columns; n++) out[r * out_stride + n] = 0;
 }
 
-/* Rows and terms cut into chunks and blocks; what a block reads of the left side is copied where many rows share it.
+/* Rows at LEFT_STRIDE, rounded where arrays are of 16 bits. */
+INLINE void copy_rows(real *copy, const real *left, long long left_stride, long long height, long long terms) {
+    for (long long r = 0; r < height; r++) {
+        memcpy(copy + r * LEFT_STRIDE, left + r * left_stride, terms * sizeof(real));
+        round_row(copy + r * LEFT_STRIDE, terms);
+    }
+}
+
+/* Rows and terms cut into chunks and blocks; what a block reads of the left side is copied where many rows share it,
+ * or where it is rounded.
  * Of panels that are packed, packed_step is TILE_COLUMNS; else (0) they are packed here, block by block, but whole
  * panels whose columns lie next to each other are read where they are. */
 static void multiply_chunks(real *out, long long out_stride, const real *left, long long left_stride,
@@ -1387,9 +1577,8 @@ static void multiply_chunks(real *out, long long out_stride, const real *left, l
             const long long height = smaller(rows - first, CHUNK_ROWS), terms = smaller(inner - k, BLOCK);
             const real *block = left + first * left_stride + k;
             long long block_stride = left_stride;
-            if (height > FEW_ROWS) {
-                for (long long r = 0; r < height; r++)
-                    memcpy(copy + r * LEFT_STRIDE, block + r * left_stride, terms * sizeof(real));
+            if (ROUNDS || height > FEW_ROWS) {
+                copy_rows(copy, block, left_stride, height, terms);
                 block = copy, block_stride = LEFT_STRIDE;
             }
             real *const to = out + first * out_stride;
@@ -1534,13 +1723,34 @@ static void multiply_dots(real *out, long long out_stride, const real *left, lon
 #undef DOTS
 #undef DOTS_OF_ROWS
 
+#if ROUNDS
+/* The same with rounded rows, which are copied chunk by chunk. */
+static void multiply_rounded_dots(real *out, long long out_stride, const real *left, long long left_stride,
+                                  const real *matrix, long long column_stride, long long rows, long long inner,
+                                  long long columns, int accumulate) {
+    real copy[CHUNK_ROWS * LEFT_STRIDE] __attribute__((aligned(64)));
+    for (long long first = 0; first < rows; first += CHUNK_ROWS)
+        for (long long k = 0; k < inner; k += BLOCK) {
+            const long long height = smaller(rows - first, CHUNK_ROWS), terms = smaller(inner - k, BLOCK);
+            copy_rows(copy, left + first * left_stride + k, left_stride, height, terms);
+            multiply_dots(out + first * out_stride, out_stride, copy, LEFT_STRIDE, matrix + k, column_stride, height,
+                          terms, columns, accumulate || k > 0);
+        }
+}
+#endif
+
 /* out[r][n] (+)= sum over k of left[r][k] * matrix[k * inner_stride + n * column_stride], for up to
  * some dozens of rows: nothing is packed but what lies across both ways, and columns behind the last whole panel. */
 MAY_BE_UNUSED static void multiply_plain(real *out, long long out_stride, const real *left, long long left_stride,
                                          const real *matrix, long long inner_stride, long long column_stride,
                                          long long rows, long long inner, long long columns, int accumulate) {
     if (inner_stride == 1 && inner > 1)
+#if ROUNDS
+        multiply_rounded_dots(out, out_stride, left, left_stride, matrix, column_stride, rows, inner, columns,
+                              accumulate);
+#else
         multiply_dots(out, out_stride, left, left_stride, matrix, column_stride, rows, inner, columns, accumulate);
+#endif
     else
         multiply_chunks(out, out_stride, left, left_stride, matrix, inner_stride, column_stride, 0, rows, inner,
                         columns, accumulate);
@@ -1552,16 +1762,19 @@ INLINE const real *row_of(const real *base, long long stride, const long long *i
     return base + (index ? index[r] : r) * stride;
 }
 
-/* to[r][j] = from[row r][j] for j < width, zero behind; to has `wide` columns (a constant to the compiler). */
+/* to[r][j] = from[row r][j], rounded where arrays are of 16 bits, for j < width, zero behind; to has `wide` columns (a
+ * constant to the compiler). */
 INLINE void gather(real *to, const real *from, long long stride, const long long *index, long long first,
                    long long rows, long long width, const int wide) {
-    for (long long r = 0; r < rows; r++, to += wide) {
+    real *at = to;
+    for (long long r = 0; r < rows; r++, at += wide) {
         const real *row = row_of(from, stride, index, first + r);
         if (width >= wide)
-            memcpy(to, row, wide * sizeof(real));
+            memcpy(at, row, wide * sizeof(real));
         else
-            for (long long j = 0; j < wide; j++) to[j] = j < width ? row[j] : 0;
+            for (long long j = 0; j < wide; j++) at[j] = j < width ? row[j] : 0;
     }
+    round_row(to, rows * wide);
 }
 
 static void gradient_tile(real *out, long long out_stride, const real *left, const real *right, long long terms,
@@ -1607,7 +1820,8 @@ INLINE void sum_vectors(real *out, const real *arg, long long stride, const long
     vector sum[8];
     UNROLL(8) for (int v = 0; v < vectors; v++) sum[v] = (vector){0};
     for (long long r = first; r < first + rows; r++)
-        UNROLL(8) for (int v = 0; v < vectors; v++) sum[v] += load(row_of(arg, stride, index, r) + v * LANES);
+        UNROLL(8) for (int v = 0; v < vectors; v++)
+            sum[v] += as_stored(load(row_of(arg, stride, index, r) + v * LANES));
     UNROLL(8) for (int v = 0; v < vectors; v++)
         store(out + v * LANES, accumulate ? load(out + v * LANES) + sum[v] : sum[v]);
 }
@@ -1626,7 +1840,7 @@ MAY_BE_UNUSED static void sums(real *out, const real *arg, long long stride, con
         for (; j + LANES <= last; j += LANES) sum_vectors(out + j, arg + j, stride, index, from, terms, more, 1);
         for (; j < last; j++) {
             real sum = 0;
-            for (long long s = from; s < from + terms; s++) sum += row_of(arg, stride, index, s)[j];
+            for (long long s = from; s < from + terms; s++) sum += number_as_stored(row_of(arg, stride, index, s)[j]);
             out[j] = more ? out[j] + sum : sum;
         }
     }
@@ -1685,6 +1899,77 @@ MAY_BE_UNUSED static long long piece(
     while (offsets[*t + 1] <= first) ++*t;
     return smaller(stop, offsets[*t + 1]) - first;
 }
+
+#if ROUNDS
+/* Arrays of 16 bits as numbers to compute with, and back. */
+typedef uint16_t shorts __attribute__((vector_size(VECTOR_BYTES / 2)));
+
+INLINE vector widened(shorts bits) {
+    const words both = __builtin_convertvector(bits, words);
+#ifdef STORED_FLOAT16
+    const words size = both & 0x7fffu, sign = (both ^ size) << 16;
+    const words full = (size << 13) + 0x38000000u, infinite = full + 0x38000000u;
+    words found = either((signs)full >= 0x47800000, infinite, full);
+    found = either((signs)size < 0x400, (words)((vector)(size | 0x3f000000u) - 0.5f), found);
+    return (vector)(found | sign);
+#else
+    return (vector)(both << 16);
+#endif
+}
+
+/* A number that as_stored gives, in its 16 bits. */
+INLINE shorts narrowed(vector value) {
+    const words bits = (words)value;
+#ifdef STORED_FLOAT16
+    const words size = bits & 0x7fffffffu, sign = (bits ^ size) >> 16;
+    words found = either((signs)size > LARGEST, (size >> 13 & 0x3ffu) | 0x7c00u, (size - 0x38000000u) >> 13);
+    found = either((signs)size < LEAST, (words)((vector)size + 0.5f) - 0x3f000000u, found);
+    return __builtin_convertvector(found | sign, shorts);
+#else
+    return __builtin_convertvector(bits >> 16, shorts);
+#endif
+}
+
+struct conversion {
+    uint16_t *narrow;
+    real *wide;
+    long long count;
+};
+
+INLINE void widen_some(const struct conversion *a, long long first, size_t count) {
+    shorts bits = {0};
+    memcpy(&bits, a->narrow + first, count * sizeof(uint16_t));
+    const vector found = widened(bits);
+    memcpy(a->wide + first, &found, count * sizeof(real));
+}
+
+INLINE void narrow_some(const struct conversion *a, long long first, size_t count) {
+    vector value = {0};
+    memcpy(&value, a->wide + first, count * sizeof(real));
+    const shorts bits = narrowed(as_stored(value));
+    memcpy(a->narrow + first, &bits, count * sizeof(uint16_t));
+}
+
+static void widen_part(void *given, struct member *me) {
+    const struct conversion *a = given;
+    long long n, hi;
+    share(a->count, me, &n, &hi);
+    for (; n + LANES <= hi; n += LANES) widen_some(a, n, LANES);
+    if (n < hi) widen_some(a, n, (size_t)(hi - n));
+}
+
+static void narrow_part(void *given, struct member *me) {
+    const struct conversion *a = given;
+    long long n, hi;
+    share(a->count, me, &n, &hi);
+    for (; n + LANES <= hi; n += LANES) narrow_some(a, n, LANES);
+    if (n < hi) narrow_some(a, n, (size_t)(hi - n));
+}
+
+int widen(long long *record, long long threads) { return run_team(widen_part, record, threads); }
+
+int narrow(long long *record, long long threads) { return run_team(narrow_part, record, threads); }
+#endif
 
 /* C's own functions over real; those without a suffix are over double. */
 #if defined(REAL_IS_FLOAT) && REAL_IS_FLOAT
@@ -2713,6 +2998,12 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dg + (a->starts_0[t] - base + first)*a->H, a->a_g + (a->starts_0[t] - base + first)*a->H,
                     a->da_n_dexp_in_n + (a->starts_0[t] - base + first)*2*a->H,
                     a->dp_via + (a->ring_1[t] + first)*a->H);
+                round_row(a->a_p + (a->starts_0[t] - base + first)*a->H, rows*a->H);
+                round_row(a->da + (a->starts_0[t] - base + first)*a->H, rows*a->H);
+                round_row(a->exp_exp_in_a + (a->starts_0[t] - base + first)*a->H, rows*a->H);
+                round_row(a->dexp_in_a_da_a + (a->starts_0[t] - base + first)*2*a->H, rows*2*a->H);
+                round_row(a->dp + (a->starts_0[t] - base + first)*a->H, rows*a->H);
+                round_row(a->da_p + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         share(a->H, me, &lo, &hi);
@@ -2993,12 +3284,18 @@ _FLAGS = (
     *("-O2", "-std=gnu11", "-fPIC", "-shared", "-pthread"),
     *("-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd"),
 )
+_TYPES = {
+    "float": "typedef float real;\n#define REAL_IS_FLOAT 1\n",
+    "double": "typedef double real;\n",
+    "float16": "typedef float real;\n#define REAL_IS_FLOAT 1\n#define STORED_FLOAT16 1\n",
+    "bfloat16": "typedef float real;\n#define REAL_IS_FLOAT 1\n#define STORED_BFLOAT16 1\n",
+}  # how the source begins
 _LIBRARIES: dict[str, ctypes.CDLL] = {}
 _LOCKS: dict[int, threading.Lock] = {}  # by process: a child never waits for what its parent locked
 
 
 def _library(real: str) -> ctypes.CDLL:
-    """The C functions for "float" or "double" numbers: compiled, or found in the cache, at the first use."""
+    """The C functions for a kind of number in ``_TYPES``: compiled, or found in the cache, at the first use."""
     if real not in _LIBRARIES:
         with _LOCKS.setdefault(os.getpid(), threading.Lock()):
             if real not in _LIBRARIES:
@@ -3007,7 +3304,7 @@ def _library(real: str) -> ctypes.CDLL:
 
 
 def _built(real: str) -> ctypes.CDLL:
-    source = f"typedef {real} real;\n" + "#define REAL_IS_FLOAT 1\n" * (real == "float") + SOURCE_C
+    source = _TYPES[real] + SOURCE_C
     compiler, processor, more = _compiler(), _processor(), _words("SYMCELL_CFLAGS")
     version = _called([*compiler, "--version"]).stdout
     choices = [[*_FLAGS, *tuned, *more] for tuned in _tuned(processor)]
@@ -3035,7 +3332,7 @@ def _built(real: str) -> ctypes.CDLL:
 
 def _opened(path: str) -> ctypes.CDLL:
     library = ctypes.CDLL(path)
-    for name in FUNCTIONS:
+    for name in (*FUNCTIONS, *(("widen", "narrow") if hasattr(library, "widen") else ())):
         function = getattr(library, name)
         function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_longlong), ctypes.c_int
     return library

@@ -12,6 +12,7 @@ edit it here. A number behind a comment is that of a formula of the derivation, 
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -70,7 +71,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "6ecc5057e1ee2773"
+STAMP = "6289d0d0928b623a"
 
 
 class Params(Mapping[str, Any]):
@@ -172,7 +173,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a size that is
+    missing, unknown or not positive.
     """
     for name in (*SIZES, *sizes):
         if name not in sizes or name not in SIZES:
@@ -211,6 +213,54 @@ def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int,
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
     """A size such as 4 or "H" as a number."""
     return sizes[size] if isinstance(size, str) else size
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = _buffer(params.flat.size, dtype)
+    flat[...] = params.flat
+    return Params(flat, params.sizes)
+
+
+def _round(array: Any, dtype: Any) -> None:
+    """Round an array's numbers to a type, where it is of another."""
+    if array.dtype != dtype:
+        array[...] = array.astype(dtype)
 
 
 class Packing:
@@ -314,7 +364,8 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
@@ -322,50 +373,68 @@ def forward(
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("D",), params.sizes), False), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return _forward_whole(params, inputs, given, pack, keep_tape)
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape)
+    except MemoryError as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """``forward`` in one sweep."""
+    rows, last, tape = _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("D",), params.sizes), False)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
     at_1_0 = pack.slots(1, 0, True)
     at_1 = pack.slots(1, 1, True)
 
-    x_rows = np.empty((pack.size + 1 * batch, D), dtype)
+    x_rows = np.empty((pack.size + 1 * batch, D), real)
     x_rows[1 * batch :] = pack.rows(inputs["x"])
-    memory = np.empty(max(pack.size * 3*D, pack.size * H, pack.size * 2*H), dtype)
+    memory = np.empty(max(pack.size * 3*D, pack.size * H, pack.size * 2*H), real)
     a_r_a_k_a_v = memory[: pack.size * 3*D].reshape(pack.size, 3*D)
-    r = np.empty((pack.size, H), dtype)
+    r = np.empty((pack.size, H), real)
     a_g = memory[: pack.size * H].reshape(pack.size, H)
-    memory_ = np.empty(max(batch * H, batch * 2*H), dtype)
+    memory_ = np.empty(max(batch * H, batch * 2*H), real)
     a_p = memory_[: batch * H].reshape(batch, H)
     exp_a_a_exp_exp_in_a = memory_[: batch * 2*H].reshape(batch, 2*H)
-    memory_2 = np.empty(max(pack.size * H, pack.size * D), dtype)
+    memory_2 = np.empty(max(pack.size * H, pack.size * D), real)
     g = memory_2[: pack.size * H].reshape(pack.size, H)
     exp_a_n_exp_exp_in_n = memory[: pack.size * 2*H].reshape(pack.size, 2*H)
     n_ = memory_2[: pack.size * H].reshape(pack.size, H)
-    a_y = np.empty((pack.size, H), dtype)
-    k = np.empty((pack.size, H), dtype)
-    v = np.empty((pack.size, H), dtype)
-    p = np.empty((pack.size + batch, H), dtype)
-    a = np.empty((pack.size + batch, H), dtype)
-    b = np.empty((pack.size + batch, H), dtype)
-    y = np.empty((pack.size, D), dtype)
-    exp_w = np.empty((H,), dtype)
+    a_y = np.empty((pack.size, H), real)
+    k = np.empty((pack.size, H), real)
+    v = np.empty((pack.size, H), real)
+    p = np.empty((pack.size + batch, H), real)
+    a = np.empty((pack.size + batch, H), real)
+    b = np.empty((pack.size + batch, H), real)
+    y = np.empty((pack.size, D), real)
+    exp_w = np.empty((H,), real)
     work1 = memory_2[: pack.size * D].reshape(pack.size, D)
-    work1_ = np.empty((batch, H), dtype)
+    work1_ = np.empty((batch, H), real)
     work1_2 = a_y
     w = params.stack("w", "w")
     mu_r = params.stack("mu_r", "mu_r")
@@ -377,6 +446,7 @@ def _forward_sweep(
     a[pack.first(1)] = pack.sort(given["a"]) if "a" in given else 0
     b[pack.first(1)] = pack.sort(given["b"]) if "b" in given else 0
     W_r_T = params.stack("W_r", "W_r").T
+    matmul = _products(dtype)
     W_k_T = params.stack("W_k", "W_k").T
     W_v_T = params.stack("W_v", "W_v").T
     W_o_T = params.stack("W_o", "W_o").T
@@ -405,11 +475,11 @@ def _forward_sweep(
     np.add(a_v, work1, out=a_v)
     # W_r_a_r[t] = W_r @ a_r[t] (24)
     W_r_a_r = r
-    np.matmul(a_r, W_r_T, out=W_r_a_r)
+    matmul(a_r, W_r_T, out=W_r_a_r)
     # k[t] = W_k @ a_k[t] (key) (26)
-    np.matmul(a_k, W_k_T, out=k)
+    matmul(a_k, W_k_T, out=k)
     # v[t] = W_v @ a_v[t] (value) (28)
-    np.matmul(a_v, W_v_T, out=v)
+    matmul(a_v, W_v_T, out=v)
     # r[t] = sigmoid(W_r_a_r[t]) (receptance) (24)
     r_ = W_r_a_r
     np.subtract(0, W_r_a_r, out=r_)
@@ -491,7 +561,7 @@ def _forward_sweep(
     np.divide(r, d, out=a_y_)
     np.multiply(n_, a_y_, out=a_y_)
     # y[t] = W_o @ a_y[t] (output) (17)
-    np.matmul(a_y_, W_o_T, out=y)
+    matmul(a_y_, W_o_T, out=y)
 
     x_last = x_rows[pack.last(1, 1, True)]
     p_last = p[pack.last(1, 1, True)]
@@ -504,16 +574,18 @@ def _forward_sweep(
         "a": pack.unsort(a_last)[0],
         "b": pack.unsort(b_last)[0],
     }
-    arrays = {
-        "a": a,
-        "b": b,
-        "k": k,
-        "p": p,
-        "r": r,
-        "v": v,
-        "x_rows": x_rows,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "a": a,
+            "b": b,
+            "k": _as(k, dtype),
+            "p": p,
+            "r": _as(r, dtype),
+            "v": _as(v, dtype),
+            "x_rows": _as(x_rows, dtype),
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return y, last, tape
 
 
@@ -530,7 +602,7 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
@@ -545,22 +617,40 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = run(params, tape, dy, given, need_x)
+    except MemoryError as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
+    params = _cast(params, real)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, real), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
@@ -569,62 +659,62 @@ def _backward_sweep(
     at_1_0 = pack.slots(1, 0, True)
     at_1 = pack.slots(1, 1, True)
 
-    dy_rows = pack.rows(dy)
+    dy_rows = _as(pack.rows(dy), real)
     a = tape.arrays["a"]
     b = tape.arrays["b"]
-    k = tape.arrays["k"]
+    k = _as(tape.arrays["k"], real)
     p = tape.arrays["p"]
-    r = tape.arrays["r"]
-    v = tape.arrays["v"]
-    x_ = tape.arrays["x_rows"]
-    memory = np.empty(max(pack.size * D, pack.size * 2*D), dtype)
+    r = _as(tape.arrays["r"], real)
+    v = _as(tape.arrays["v"], real)
+    x_ = _as(tape.arrays["x_rows"], real)
+    memory = np.empty(max(pack.size * D, pack.size * 2*D), real)
     a_r = memory[: pack.size * D].reshape(pack.size, D)
-    memory_ = np.empty(max(pack.size * H, pack.size * D), dtype)
+    memory_ = np.empty(max(pack.size * H, pack.size * D), real)
     a_g = memory_[: pack.size * H].reshape(pack.size, H)
-    memory_2 = np.empty(max(pack.size * H, pack.size * 2*H), dtype)
+    memory_2 = np.empty(max(pack.size * H, pack.size * 2*H), real)
     g = memory_2[: pack.size * H].reshape(pack.size, H)
-    memory_3 = np.empty(max(pack.size * 2*H, pack.size * 2*D, pack.size * D), dtype)
+    memory_3 = np.empty(max(pack.size * 2*H, pack.size * 2*D, pack.size * D), real)
     exp_a_n_exp_exp_in_n_2 = memory_3[: pack.size * 2*H].reshape(pack.size, 2*H)
     n_ = memory_2[: pack.size * H].reshape(pack.size, H)
-    memory_4 = np.empty(max(pack.size * H, pack.size * 2*H, pack.size * D), dtype)
+    memory_4 = np.empty(max(pack.size * H, pack.size * 2*H, pack.size * D), real)
     d = memory_4[: pack.size * H].reshape(pack.size, H)
-    memory_5 = np.empty(max(pack.size * H, pack.size * D), dtype)
+    memory_5 = np.empty(max(pack.size * H, pack.size * D), real)
     a_y = memory_5[: pack.size * H].reshape(pack.size, H)
-    dd = np.empty((pack.size, H), dtype)
-    dn = np.empty((pack.size, H), dtype)
-    dW_r_a_r = np.empty((pack.size, H), dtype)
+    dd = np.empty((pack.size, H), real)
+    dn = np.empty((pack.size, H), real)
+    dW_r_a_r = np.empty((pack.size, H), real)
     da_n_dexp_in_n = memory_2[: pack.size * 2*H].reshape(pack.size, 2*H)
-    dg = np.empty((pack.size, H), dtype)
-    da_g = np.empty((pack.size, H), dtype)
-    du_each = np.empty((pack.size, H), dtype)
-    dmu_r_each = np.empty((pack.size, D), dtype)
-    a_p = np.empty((pack.size, H), dtype)
-    db = np.empty((batch, H), dtype)
-    da = np.empty((pack.size, H), dtype)
-    exp_a_a = np.empty((batch, H), dtype)
-    exp_exp_in_a = np.empty((pack.size, H), dtype)
+    dg = np.empty((pack.size, H), real)
+    da_g = np.empty((pack.size, H), real)
+    du_each = np.empty((pack.size, H), real)
+    dmu_r_each = np.empty((pack.size, D), real)
+    a_p = np.empty((pack.size, H), real)
+    db = np.empty((batch, H), real)
+    da = np.empty((pack.size, H), real)
+    exp_a_a = np.empty((batch, H), real)
+    exp_exp_in_a = np.empty((pack.size, H), real)
     da_a_dexp_in_a = memory_4[: pack.size * 2*H].reshape(pack.size, 2*H)
-    dp = np.empty((pack.size, H), dtype)
-    da_p = np.empty((pack.size, H), dtype)
+    dp = np.empty((pack.size, H), real)
+    da_p = np.empty((pack.size, H), real)
     a_k_a_v = memory[: pack.size * 2*D].reshape(pack.size, 2*D)
     dexp_w_each = memory_[: pack.size * H].reshape(pack.size, H)
     dv = memory_2[: pack.size * H].reshape(pack.size, H)
     dk = memory_5[: pack.size * H].reshape(pack.size, H)
     dmu_k_each_dmu_v_each = memory_3[: pack.size * 2*D].reshape(pack.size, 2*D)
-    dx_ = np.empty((pack.size, D), dtype)
+    dx_ = np.empty((pack.size, D), real)
     da_y = dn
     da_v = memory_4[: pack.size * D].reshape(pack.size, D)
     da_k = memory_[: pack.size * D].reshape(pack.size, D)
-    da_r = np.empty((pack.size, D), dtype)
-    dx_via = np.zeros((pack.size + batch, D), dtype)
-    dp_via = np.zeros((2 * batch, H), dtype)
-    da_via = np.zeros((2 * batch, H), dtype)
-    db_via = np.zeros((2 * batch, H), dtype)
-    exp_w = np.empty((H,), dtype)
-    dexp_w = np.empty((H,), dtype)
+    da_r = np.empty((pack.size, D), real)
+    dx_via = np.zeros((pack.size + batch, D), real)
+    dp_via = np.zeros((2 * batch, H), real)
+    da_via = np.zeros((2 * batch, H), real)
+    db_via = np.zeros((2 * batch, H), real)
+    exp_w = np.empty((H,), real)
+    dexp_w = np.empty((H,), real)
     work1 = memory_5[: pack.size * D].reshape(pack.size, D)
     work1_ = du_each
-    work1_2 = np.empty((batch, H), dtype)
+    work1_2 = np.empty((batch, H), real)
     work2 = dd
     dx_via_sent = memory_3[: pack.size * D].reshape(pack.size, D)
     w = params.stack("w", "w")
@@ -648,11 +738,12 @@ def _backward_sweep(
     dp_via[pack.last(1, 1, False)] = pack.sort(given["p"]) if "p" in given else 0
     da_via[pack.last(1, 1, False)] = pack.sort(given["a"]) if "a" in given else 0
     db_via[pack.last(1, 1, False)] = pack.sort(given["b"]) if "b" in given else 0
+    matmul = _products(dtype)
     dexp_in_a = da_a_dexp_in_a[:, H :]
     da_a = da_a_dexp_in_a[:, : H]
     exp_a_n_ = exp_a_n_exp_exp_in_n_2[:, : H]
     da_n_ = da_n_dexp_in_n[:, : H]
-    ones = np.ones((1, pack.size), dtype)
+    ones = np.ones((1, pack.size), real)
 
     # exp_w = exp(w) (35)
     np.exp(w, out=exp_w)
@@ -743,7 +834,7 @@ def _backward_sweep(
     # du_each[t] = da_g[t] + dexp_in_n[t] (126)
     np.add(da_g, dexp_in_n, out=du_each)
     # da_r[t] = W_r.T @ dW_r_a_r[t] (108)
-    np.matmul(dW_r_a_r_, W_r, out=da_r)
+    matmul(dW_r_a_r_, W_r, out=da_r)
     # dmu_r_each[t] = da_r[t]*(x[t] - x[t-1]) (121)
     np.subtract(x_2, x_t1, out=dmu_r_each)
     np.multiply(da_r, dmu_r_each, out=dmu_r_each)
@@ -840,14 +931,21 @@ def _backward_sweep(
         np.add(dp_via_t, da_p_t, out=dp_via_t)
         np.add(dp_via_t, da_a_t, out=dp_via_t)
 
+    _round(a_p, dtype)
+    _round(da, dtype)
+    _round(exp_exp_in_a, dtype)
+    _round(da_a_dexp_in_a, dtype)
+    _round(dp, dtype)
+    _round(da_p, dtype)
+
     # dW_r = sum of outer(dW_r_a_r[t], a_r[t]) (120)
-    np.matmul(dW_r_a_r.T, a_r, out=dW_r)
+    matmul(dW_r_a_r.T, _rounded(a_r, dtype), out=dW_r)
     # dW_o = sum of outer(dy[t], a_y[t]) (128)
-    np.matmul(dy_rows.T, a_y, out=dW_o)
+    np.matmul(dy_rows.T, _rounded(a_y, dtype), out=dW_o)
     # dmu_r = sum of dmu_r_each[t] (121)
-    np.matmul(ones, dmu_r_each, out=dmu_r.reshape(1, -1))
+    np.matmul(ones, _rounded(dmu_r_each, dtype), out=dmu_r.reshape(1, -1))
     # du = sum of du_each[t] (126)
-    np.matmul(ones, du_each, out=du.reshape(1, -1))
+    np.matmul(ones, _rounded(du_each, dtype), out=du.reshape(1, -1))
     # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
     x_3 = x_[batch :]
     x_t1_ = x_[pack.past(1, 0)]
@@ -880,11 +978,11 @@ def _backward_sweep(
     np.add(dk, work1_, out=dk)
     np.add(dk, dexp_in_a_, out=dk)
     # dexp_w = sum of dexp_w_each[t] (127)
-    np.matmul(ones, dexp_w_each, out=dexp_w.reshape(1, -1))
+    np.matmul(ones, _rounded(dexp_w_each, dtype), out=dexp_w.reshape(1, -1))
     # dW_k = sum of outer(dk[t], a_k[t]) (122)
-    np.matmul(dk.T, a_k, out=dW_k)
+    matmul(dk.T, _rounded(a_k, dtype), out=dW_k)
     # da_k[t] = W_k.T @ dk[t] (106)
-    np.matmul(dk, W_k, out=da_k)
+    matmul(dk, W_k, out=da_k)
     # dw = dexp_w*exp_w (127)
     np.multiply(dexp_w, exp_w, out=dw)
     # dv[t] = dn[t]*exp_exp_in_n[t] + da[t]*exp_exp_in_a[t] (103)
@@ -893,9 +991,9 @@ def _backward_sweep(
     np.multiply(da, exp_exp_in_a, out=work1_)
     np.add(dv, work1_, out=dv)
     # dW_v = sum of outer(dv[t], a_v[t]) (124)
-    np.matmul(dv.T, a_v, out=dW_v)
+    matmul(dv.T, _rounded(a_v, dtype), out=dW_v)
     # da_v[t] = W_v.T @ dv[t] (104)
-    np.matmul(dv, W_v, out=da_v)
+    matmul(dv, W_v, out=da_v)
     # dmu_k_each[t] = da_k[t]*(x[t] - x[t-1]) (123)
     dmu_k_each = dmu_k_each_dmu_v_each[:, : D]
     np.subtract(x_3, x_t1_, out=dmu_k_each)
@@ -907,7 +1005,7 @@ def _backward_sweep(
     # dmu_k = sum of dmu_k_each[t] (123)
     # dmu_v = sum of dmu_v_each[t] (125)
     dmu_k_each_to_dmu_v_each = dmu_k_each_dmu_v_each
-    np.matmul(ones, dmu_k_each_to_dmu_v_each, out=dmu_k_to_dmu_v.reshape(1, -1))
+    np.matmul(ones, _rounded(dmu_k_each_to_dmu_v_each, dtype), out=dmu_k_to_dmu_v.reshape(1, -1))
     # dx_via[t] = da_r[t]*(1 - mu_r) + da_k[t]*(1 - mu_k) + da_v[t]*(1 - mu_v) (110)
     np.subtract(1, mu_r, out=dx_via_sent)
     np.multiply(da_r, dx_via_sent, out=dx_via_sent)
@@ -1005,41 +1103,43 @@ class _Stepper(NamedTuple):
 
 def _stepper(params: Params, batch: int) -> _Stepper:
     """The memory for one step of so many samples."""
-    dtype = params.flat.dtype
+    own, dtype, real = [params.flat], params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_t_ = np.empty((batch, D), dtype)
-    a_r_a_k_a_v = np.empty((batch, 3*D), dtype)
-    r = np.empty((batch, H), dtype)
-    a_g = np.empty((batch, H), dtype)
-    a_p = np.empty((batch, H), dtype)
-    exp_a_a_exp_exp_in_a = np.empty((batch, 2*H), dtype)
-    g = np.empty((batch, H), dtype)
-    exp_a_n_exp_exp_in_n = np.empty((batch, 2*H), dtype)
-    n_ = np.empty((batch, H), dtype)
-    a_y = np.empty((batch, H), dtype)
-    k = np.empty((batch, H), dtype)
-    v = np.empty((batch, H), dtype)
-    p = np.empty((batch, H), dtype)
-    a = np.empty((batch, H), dtype)
-    b = np.empty((batch, H), dtype)
-    y = np.empty((batch, D), dtype)
-    exp_w = np.empty((H,), dtype)
-    work1 = np.empty((batch, D), dtype)
-    work1_ = np.empty((batch, H), dtype)
-    work1_2 = np.empty((batch, H), dtype)
+    x_t_ = np.empty((batch, D), real)
+    a_r_a_k_a_v = np.empty((batch, 3*D), real)
+    r = np.empty((batch, H), real)
+    a_g = np.empty((batch, H), real)
+    a_p = np.empty((batch, H), real)
+    exp_a_a_exp_exp_in_a = np.empty((batch, 2*H), real)
+    g = np.empty((batch, H), real)
+    exp_a_n_exp_exp_in_n = np.empty((batch, 2*H), real)
+    n_ = np.empty((batch, H), real)
+    a_y = np.empty((batch, H), real)
+    k = np.empty((batch, H), real)
+    v = np.empty((batch, H), real)
+    p = np.empty((batch, H), real)
+    a = np.empty((batch, H), real)
+    b = np.empty((batch, H), real)
+    y = np.empty((batch, D), real)
+    exp_w = np.empty((H,), real)
+    work1 = np.empty((batch, D), real)
+    work1_ = np.empty((batch, H), real)
+    work1_2 = np.empty((batch, H), real)
     w = params.stack("w", "w")
     mu_r = params.stack("mu_r", "mu_r")
     mu_k = params.stack("mu_k", "mu_k")
     mu_v = params.stack("mu_v", "mu_v")
     u = params.stack("u", "u")
-    x_before = np.empty((1, batch, D), dtype)
-    p_before = np.empty((1, batch, H), dtype)
-    a_before = np.empty((1, batch, H), dtype)
-    b_before = np.empty((1, batch, H), dtype)
+    x_before = np.empty((1, batch, D), real)
+    p_before = np.empty((1, batch, H), real)
+    a_before = np.empty((1, batch, H), real)
+    b_before = np.empty((1, batch, H), real)
     x_t1 = x_before[0]
     W_r_T = params.stack("W_r", "W_r").T
+    matmul = _products(dtype)
     W_k_T = params.stack("W_k", "W_k").T
     W_v_T = params.stack("W_v", "W_v").T
     p_t1 = p_before[0]
@@ -1071,11 +1171,11 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.add(a_v_t, work1, out=a_v_t)
         # W_r_a_r[t] = W_r @ a_r[t] (24)
         W_r_a_r_t = r
-        np.matmul(a_r_t, W_r_T, out=W_r_a_r_t)
+        matmul(a_r_t, W_r_T, out=W_r_a_r_t)
         # k[t] = W_k @ a_k[t] (key) (26)
-        np.matmul(a_k_t, W_k_T, out=k)
+        matmul(a_k_t, W_k_T, out=k)
         # v[t] = W_v @ a_v[t] (value) (28)
-        np.matmul(a_v_t, W_v_T, out=v)
+        matmul(a_v_t, W_v_T, out=v)
         # r[t] = sigmoid(W_r_a_r[t]) (receptance) (24)
         r_t = W_r_a_r_t
         np.subtract(0, W_r_a_r_t, out=r_t)
@@ -1138,7 +1238,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.divide(r_t, d_t, out=a_y_t)
         np.multiply(n_, a_y_t, out=a_y_t)
         # y[t] = W_o @ a_y[t] (output) (17)
-        np.matmul(a_y_t, W_o_T, out=y)
+        matmul(a_y_t, W_o_T, out=y)
 
         state = {
             "x": x_t_.copy(),
@@ -1161,7 +1261,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         {name: (batch, *params.shapes[name]) for name in INPUTS},
         {name: (batch, *params.shapes[name]) for name in STATES},
     )
+    if real != dtype:
+        run = _narrowed(run, list(zip([params.flat], own)), dtype)
     return _Stepper(batch, dtype, expected, inputs, states, run)
+
+
+def _narrowed(run: Callable[[], Any], copies: list[tuple[Any, Any]], dtype: Any) -> Callable[[], Any]:
+    """``run``, which reads ``copies`` of arrays in the type that it computes in, with results of another type."""
+
+    @np.errstate(all="ignore")
+    def narrowed() -> tuple[Any, dict[str, Any]]:
+        for wide, own in copies:
+            wide[...] = own
+        y, state = run()
+        return y.astype(dtype), {name: value.astype(dtype) for name, value in state.items()}
+
+    return narrowed
 
 
 class Checkpoints(NamedTuple):
@@ -1214,21 +1329,21 @@ def _forward_pieces(
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("D",), params.sizes)
     y = np.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
         dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
@@ -1240,11 +1355,11 @@ def _backward_piece(
 ) -> dict[str, Any]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    _, _, taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -1280,12 +1395,27 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -1294,44 +1424,46 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     D = sizes["D"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * (D + 7*H) + batch * (D + 6*H)) + 488 * steps
-    untaped += item * (H)
-    untaped += item * rows * max(3*D, 2*H)
-    untaped += item * rows * max(H, D)
-    taped = item * (rows * (D + 7*H) + batch * (D + 6*H)) + 488 * steps
-    taped += item * (H)
-    taped += item * rows * max(3*D, 2*H)
-    taped += item * rows * max(H, D)
-    back = item * (rows * (6*D + 19*H + 1) + batch * (2*D + 12*H)) + 1016 * steps
-    back += item * (2*H)
-    back += 2 * item * rows * max(H, D)
-    back += item * rows * max(2*H, 2*D)
-    back += item * rows * max(2*H, D)
+    untaped = real * (rows * (D + 7*H) + batch * (D + 6*H)) + 488 * steps
+    untaped += real * (H)
+    untaped += real * rows * max(3*D, 2*H)
+    untaped += real * rows * max(H, D)
+    taped = real * (rows * (D + 7*H) + batch * (D + 6*H)) + 488 * steps
+    taped += real * (H)
+    taped += real * rows * max(3*D, 2*H)
+    taped += real * rows * max(H, D)
+    back = item * (rows * (D + 3*H) + batch * D) + 1016 * steps
+    back += real * (rows * (5*D + 16*H + 1) + batch * (D + 12*H))
+    back += real * (2*H)
+    back += 2 * real * rows * max(H, D)
+    back += real * rows * max(2*H, 2*D)
+    back += real * rows * max(2*H, D)
+    if item < 4:
+        untaped += real * (rows * D)
+        untaped += real * (3*D + 4*D*H + 2*H)
+        untaped += real * rows * max(2*D, 2*H)
+        taped += item * (rows * (D + 3*H) + batch * D)
+        taped += real * (rows * D)
+        taped += real * (3*D + 4*D*H + 2*H)
+        taped += real * rows * max(2*D, 2*H)
+        back += real * (rows * (3*D + 3*H) + batch * D)
+        back += real * (6*D + 8*D*H + 4*H)
+        back += real * rows * max(4*H, 4*D)
     if uneven:
-        untaped += rows * (item * (2*D + 3*H) + 40)
-        taped += rows * (item * (2*D + 3*H) + 40)
-        back += rows * (item * (4*D + 3*H) + 48)
+        untaped += rows * (real * (2*D + 3*H) + 40)
+        taped += rows * (real * (2*D + 3*H) + 40)
+        back += rows * (real * (4*D + 3*H) + 48)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -1459,7 +1591,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -1469,14 +1601,38 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return np.asarray(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
     if found.size and (found.min() < 0 or found.max() > steps):
         raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
     return None if (found == steps).all() else found
+
+
+def _products(dtype: Any) -> Callable[..., Any]:
+    """``np.matmul``; where numbers are kept in 16 bits, one whose left operand is rounded to these first."""
+    if dtype == _real(dtype):
+        return np.matmul
+
+    def matmul(left: Any, right: Any, out: Any) -> Any:
+        return np.matmul(_rounded(left, dtype), right, out=out)
+
+    return matmul
+
+
+def _rounded(array: Any, dtype: Any) -> Any:
+    """An array's numbers rounded to a type: itself where it is of that type, else a copy."""
+    return array if array.dtype == dtype else array.astype(dtype).astype(array.dtype)

@@ -12,6 +12,7 @@ edit it here. A number behind a comment is that of a formula of the derivation, 
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -72,7 +73,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "532b665d997b4223"
+STAMP = "ccc91801817bc713"
 
 
 class Params(Mapping[str, Any]):
@@ -174,7 +175,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a size that is
+    missing, unknown or not positive.
     """
     for name in (*SIZES, *sizes):
         if name not in sizes or name not in SIZES:
@@ -213,6 +215,54 @@ def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int,
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
     """A size such as 4 or "H" as a number."""
     return sizes[size] if isinstance(size, str) else size
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = _buffer(params.flat.size, dtype)
+    flat[...] = params.flat
+    return Params(flat, params.sizes)
+
+
+def _round(array: Any, dtype: Any) -> None:
+    """Round an array's numbers to a type, where it is of another."""
+    if array.dtype != dtype:
+        array[...] = array.astype(dtype)
 
 
 class Packing:
@@ -316,7 +366,8 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
@@ -324,21 +375,39 @@ def forward(
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("H",), params.sizes), keep_tape), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return _forward_whole(params, inputs, given, pack, keep_tape)
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape)
+    except MemoryError as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """``forward`` in one sweep."""
+    rows, last, tape = _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("H",), params.sizes), keep_tape)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
     kept_0 = pack.slots(0, 0, keep_tape)
@@ -347,17 +416,17 @@ def _forward_sweep(
     kept_1_0 = pack.slots(1, 0, keep_tape)
     kept_1 = pack.slots(1, 1, keep_tape)
 
-    x_rows = pack.rows(inputs["x"])
-    a_l_in_to_a_z_in = np.empty((pack.size, 4*H), dtype)
-    a_l_o_a_z = np.empty((pack.size if keep_tape else batch, 4*H), dtype)
-    l = np.empty((batch, H), dtype)
-    memory = np.empty(max(batch * H, batch * 2*H), dtype)
+    x_rows = _as(pack.rows(inputs["x"]), real)
+    a_l_in_to_a_z_in = np.empty((pack.size, 4*H), real)
+    a_l_o_a_z = np.empty((pack.size if keep_tape else batch, 4*H), real)
+    l = np.empty((batch, H), real)
+    memory = np.empty(max(batch * H, batch * 2*H), real)
     a_m = memory[: batch * H].reshape(batch, H)
     i_f = memory[: batch * 2*H].reshape(batch, 2*H)
-    m = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
-    c = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
-    n_ = np.empty((pack.size + batch if keep_tape else 2 * batch, H), dtype)
-    h = np.empty((pack.size + batch, H), dtype)
+    m = np.empty((pack.size + batch if keep_tape else 2 * batch, H), real)
+    c = np.empty((pack.size + batch if keep_tape else 2 * batch, H), real)
+    n_ = np.empty((pack.size + batch if keep_tape else 2 * batch, H), real)
+    h = np.empty((pack.size + batch, H), real)
     work1 = l
     b_f = params.stack("b_f", "b_f")
     b_o_to_b_z = params.stack("b_o", "b_z")
@@ -367,6 +436,7 @@ def _forward_sweep(
     n_[pack.first(1)] = pack.sort(given["n"]) if "n" in given else 0
     W_f_to_W_z_T = params.stack("W_f", "W_z").T
     R_f_to_R_z_T = params.stack("R_f", "R_z").T
+    matmul = _products(dtype)
     a_l = a_l_o_a_z[:, : H]
     a_l_in_ = a_l_in_to_a_z_in[:, : H]
     o_to_z = a_l_o_a_z[:, H :]
@@ -413,7 +483,7 @@ def _forward_sweep(
         # R_z_h[t] = R_z @ h[t-1] (26)
         h_t1 = h[at_1_0[t]]
         R_f_h_to_R_z_h_t = a_l_o_a_z[kept_0[t]]
-        np.matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
+        matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
         # a_l[t] = -R_f_h[t] + a_l_in[t] (28)
         R_f_h_t = a_l[kept_0[t]]
         a_l_in_t = a_l_in_[at_0[t]]
@@ -484,15 +554,17 @@ def _forward_sweep(
         "c": pack.unsort(c_last)[0],
         "n": pack.unsort(n_last)[0],
     }
-    arrays = {
-        "a_l_o_a_z": a_l_o_a_z,
-        "c": c,
-        "h": h,
-        "n_": n_,
-        "x_rows": x_rows,
-        "m": m,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "a_l_o_a_z": _as(a_l_o_a_z, dtype),
+            "c": c,
+            "h": _as(h, dtype),
+            "n_": n_,
+            "x_rows": _as(x_rows, dtype),
+            "m": m,
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return h_, last, tape
 
 
@@ -509,7 +581,7 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
@@ -524,22 +596,40 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = run(params, tape, dy, given, need_x)
+    except MemoryError as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
+    params = _cast(params, real)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, real), params.sizes)
     D = params.sizes["D"]
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
@@ -548,31 +638,31 @@ def _backward_sweep(
     at_1_0 = pack.slots(1, 0, True)
     at_1 = pack.slots(1, 1, True)
 
-    dy_rows = pack.rows(dy)
-    a_l_o_a_z = tape.arrays["a_l_o_a_z"]
+    dy_rows = _as(pack.rows(dy), real)
+    a_l_o_a_z = _as(tape.arrays["a_l_o_a_z"], real)
     c = tape.arrays["c"]
-    h = tape.arrays["h"]
+    h = _as(tape.arrays["h"], real)
     n_ = tape.arrays["n_"]
-    x_ = tape.arrays["x_rows"]
+    x_ = _as(tape.arrays["x_rows"], real)
     m = tape.arrays["m"]
-    dR_f_h_da_o_da_da_z = np.empty((pack.size, 4*H), dtype)
-    memory = np.empty(max(batch * H, batch * 2*H), dtype)
+    dR_f_h_da_o_da_da_z = np.empty((pack.size, 4*H), real)
+    memory = np.empty(max(batch * H, batch * 2*H), real)
     dh = memory[: batch * H].reshape(batch, H)
-    l = np.empty((batch, H), dtype)
-    memory_ = np.empty(max(batch * 2*H, batch * H), dtype)
+    l = np.empty((batch, H), real)
+    memory_ = np.empty(max(batch * 2*H, batch * H), real)
     i_f_2 = memory_[: batch * 2*H].reshape(batch, 2*H)
-    dn = np.empty((batch, H), dtype)
-    dc = np.empty((batch, H), dtype)
-    a_m = np.empty((batch, H), dtype)
+    dn = np.empty((batch, H), real)
+    dc = np.empty((batch, H), real)
+    a_m = np.empty((batch, H), real)
     da_i_da_f = memory[: batch * 2*H].reshape(batch, 2*H)
     dm = memory_[: batch * H].reshape(batch, H)
     da_m = l
-    dx_ = np.empty((pack.size, D), dtype)
-    dh_back = np.zeros((2 * batch, H), dtype)
-    dm_via = np.zeros((2 * batch, H), dtype)
-    dc_via = np.zeros((2 * batch, H), dtype)
-    dn_via = np.zeros((2 * batch, H), dtype)
-    work1 = np.empty((batch, H), dtype)
+    dx_ = np.empty((pack.size, D), real)
+    dh_back = np.zeros((2 * batch, H), real)
+    dm_via = np.zeros((2 * batch, H), real)
+    dc_via = np.zeros((2 * batch, H), real)
+    dn_via = np.zeros((2 * batch, H), real)
+    work1 = np.empty((batch, H), real)
     R_f_to_R_z = params.stack("R_f", "R_z")
     W_f_to_W_z = params.stack("W_f", "W_z")
     dW_f_to_dW_z = grads.stack("W_f", "W_z")
@@ -591,7 +681,8 @@ def _backward_sweep(
     da_z = dR_f_h_da_o_da_da_z[:, 3*H :]
     da = dR_f_h_da_o_da_da_z[:, 2*H : 3*H]
     dR_f_h = dR_f_h_da_o_da_da_z[:, : H]
-    ones = np.ones((1, pack.size), dtype)
+    matmul = _products(dtype)
+    ones = np.ones((1, pack.size), real)
 
     samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
@@ -733,7 +824,9 @@ def _backward_sweep(
         # dh_back[t] = R_z.T @ da_z[t] + R_i.T @ da[t] + R_f.T @ dR_f_h[t] + R_o.T @ da_o[t] (78)
         dR_f_h_to_da_z_t = dR_f_h_da_o_da_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
-        np.matmul(dR_f_h_to_da_z_t, R_f_to_R_z, out=dh_back_t)
+        matmul(dR_f_h_to_da_z_t, R_f_to_R_z, out=dh_back_t)
+
+    _round(dR_f_h_da_o_da_da_z, dtype)
 
     if need_x:
         # dx[t] = W_z.T @ da_z[t] + W_i.T @ da[t] + W_f.T @ dR_f_h[t] + W_o.T @ da_o[t] (97)
@@ -837,30 +930,32 @@ class _Stepper(NamedTuple):
 
 def _stepper(params: Params, batch: int) -> _Stepper:
     """The memory for one step of so many samples."""
-    dtype = params.flat.dtype
+    own, dtype, real = [params.flat], params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     D = params.sizes["D"]
     H = params.sizes["H"]
 
-    x_t_ = np.empty((batch, D), dtype)
-    a_l_in_to_a_z_in = np.empty((batch, 4*H), dtype)
-    a_l_o_a_z = np.empty((batch, 4*H), dtype)
-    l = np.empty((batch, H), dtype)
-    a_m = np.empty((batch, H), dtype)
-    i_f = np.empty((batch, 2*H), dtype)
-    m = np.empty((batch, H), dtype)
-    c = np.empty((batch, H), dtype)
-    n_ = np.empty((batch, H), dtype)
-    h = np.empty((batch, H), dtype)
-    work1 = np.empty((batch, H), dtype)
+    x_t_ = np.empty((batch, D), real)
+    a_l_in_to_a_z_in = np.empty((batch, 4*H), real)
+    a_l_o_a_z = np.empty((batch, 4*H), real)
+    l = np.empty((batch, H), real)
+    a_m = np.empty((batch, H), real)
+    i_f = np.empty((batch, 2*H), real)
+    m = np.empty((batch, H), real)
+    c = np.empty((batch, H), real)
+    n_ = np.empty((batch, H), real)
+    h = np.empty((batch, H), real)
+    work1 = np.empty((batch, H), real)
     b_f = params.stack("b_f", "b_f")
     b_o_to_b_z = params.stack("b_o", "b_z")
-    h_before = np.empty((1, batch, H), dtype)
-    m_before = np.empty((1, batch, H), dtype)
-    c_before = np.empty((1, batch, H), dtype)
-    n_before = np.empty((1, batch, H), dtype)
+    h_before = np.empty((1, batch, H), real)
+    m_before = np.empty((1, batch, H), real)
+    c_before = np.empty((1, batch, H), real)
+    n_before = np.empty((1, batch, H), real)
     W_f_to_W_z_T = params.stack("W_f", "W_z").T
     h_t1 = h_before[0]
     R_f_to_R_z_T = params.stack("R_f", "R_z").T
+    matmul = _products(dtype)
     m_t1 = m_before[0]
     c_t1 = c_before[0]
     n_t1 = n_before[0]
@@ -889,7 +984,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # R_i_h[t] = R_i @ h[t-1] (9)
         # R_z_h[t] = R_z @ h[t-1] (26)
         R_f_h_to_R_z_h_t = a_l_o_a_z
-        np.matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
+        matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
         # a_l[t] = -R_f_h[t] + a_l_in[t] (28)
         R_f_h_t = a_l_o_a_z[:, : H]
         a_l_t = R_f_h_t
@@ -968,7 +1063,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         {name: (batch, *params.shapes[name]) for name in INPUTS},
         {name: (batch, *params.shapes[name]) for name in STATES},
     )
+    if real != dtype:
+        run = _narrowed(run, list(zip([params.flat], own)), dtype)
     return _Stepper(batch, dtype, expected, inputs, states, run)
+
+
+def _narrowed(run: Callable[[], Any], copies: list[tuple[Any, Any]], dtype: Any) -> Callable[[], Any]:
+    """``run``, which reads ``copies`` of arrays in the type that it computes in, with results of another type."""
+
+    @np.errstate(all="ignore")
+    def narrowed() -> tuple[Any, dict[str, Any]]:
+        for wide, own in copies:
+            wide[...] = own
+        y, state = run()
+        return y.astype(dtype), {name: value.astype(dtype) for name, value in state.items()}
+
+    return narrowed
 
 
 class Checkpoints(NamedTuple):
@@ -1021,21 +1131,21 @@ def _forward_pieces(
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("H",), params.sizes)
     y = np.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
         dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
@@ -1047,11 +1157,11 @@ def _backward_piece(
 ) -> dict[str, Any]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    _, _, taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -1087,12 +1197,27 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -1101,34 +1226,33 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     D = sizes["D"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * 4*H + batch * 14*H) + 488 * steps
-    taped = item * (rows * 12*H + batch * 7*H) + 488 * steps
-    back = item * (rows * (12*H + 1) + batch * 21*H) + 1016 * steps
+    untaped = real * (rows * 4*H + batch * 14*H) + 488 * steps
+    taped = real * (rows * 12*H + batch * 7*H) + 488 * steps
+    back = item * (rows * 5*H + batch * H) + 1016 * steps
+    back += real * (rows * (7*H + 1) + batch * 20*H)
+    if item < 4:
+        untaped += real * (rows * (D + H) + batch * H)
+        untaped += real * (4*D*H + 4*H + 4*H*H)
+        taped += item * (rows * (D + 5*H) + batch * H)
+        taped += real * (rows * D)
+        taped += real * (4*D*H + 4*H + 4*H*H)
+        back += real * (rows * (2*D + 14*H) + batch * H)
+        back += real * (8*D*H + 8*H + 8*H*H)
     if uneven:
-        untaped += rows * (item * (D + H) + 8)
-        taped += rows * (item * D + 8)
-        back += rows * (item * (2*D + 2*H) + 16)
+        untaped += rows * (real * (D + H) + 8)
+        taped += rows * (real * D + 8)
+        back += rows * (real * (2*D + 2*H) + 16)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -1256,7 +1380,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -1266,17 +1390,41 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return np.asarray(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
     if found.size and (found.min() < 0 or found.max() > steps):
         raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
     return None if (found == steps).all() else found
+
+
+def _products(dtype: Any) -> Callable[..., Any]:
+    """``np.matmul``; where numbers are kept in 16 bits, one whose left operand is rounded to these first."""
+    if dtype == _real(dtype):
+        return np.matmul
+
+    def matmul(left: Any, right: Any, out: Any) -> Any:
+        return np.matmul(_rounded(left, dtype), right, out=out)
+
+    return matmul
+
+
+def _rounded(array: Any, dtype: Any) -> Any:
+    """An array's numbers rounded to a type: itself where it is of that type, else a copy."""
+    return array if array.dtype == dtype else array.astype(dtype).astype(array.dtype)
 
 
 def _in_parts(function: Any, v: Any, out: Any) -> None:

@@ -11,6 +11,7 @@ edit it here. A number behind a comment is that of a formula of the derivation, 
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -55,7 +56,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "2121edbaf55fb9c3"
+STAMP = "0a81276a2dd4ff48"
 
 
 class Params(Mapping[str, Any]):
@@ -157,7 +158,8 @@ class Tape(NamedTuple):
 def init_params(*, seed: int = 0, dtype: str = "float32", **sizes: int) -> Params:
     """Fresh parameters; every size in ``SIZES`` is a keyword, a positive integer.
 
-    dtype: float32 or float64. Raises TypeError or ValueError for a size that is missing, unknown or not positive.
+    dtype: float32, float64, float16 or bfloat16 (with ml_dtypes). Raises TypeError or ValueError for a size that is
+    missing, unknown or not positive.
     """
     for name in (*SIZES, *sizes):
         if name not in sizes or name not in SIZES:
@@ -196,6 +198,54 @@ def _shape(shape: tuple[int | str, ...], sizes: Mapping[str, int]) -> tuple[int,
 def _length(size: int | str, sizes: Mapping[str, int]) -> int:
     """A size such as 4 or "H" as a number."""
     return sizes[size] if isinstance(size, str) else size
+
+
+def _float_type(name: str, dtype: Any) -> Any:
+    """float32, float64, float16 or bfloat16 as a NumPy type; a TypeError that names the argument for anything else."""
+    try:
+        kind = _bfloat16(name) if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
+    except TypeError:
+        kind = None
+    known = tuple(map(np.dtype, ("float32", "float64", "float16")))
+    if kind is None or (kind not in known and kind.name != "bfloat16"):
+        raise TypeError(
+            f"{name}: expected float32, float64, float16 or bfloat16, got {dtype if kind is None else kind}"
+        )
+    return kind
+
+
+def _bfloat16(name: str) -> Any:
+    """The type that NumPy itself does not have. Raises ImportError that says where it is to be had."""
+    try:
+        import ml_dtypes
+    except ImportError as problem:
+        raise ImportError(f"{name}: bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from problem
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _real(dtype: Any) -> Any:
+    """The type that is computed in: float32 where numbers are kept in 16 bits, else the same."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _as(array: Any, dtype: Any) -> Any:
+    """An array in a type: itself, or a copy where it is of another; to nearest, and infinite where that is too much."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _cast(params: Params, dtype: Any) -> Params:
+    """Parameters in a type: themselves, or a copy where they are of another."""
+    if params.flat.dtype == dtype:
+        return params
+    flat = _buffer(params.flat.size, dtype)
+    flat[...] = params.flat
+    return Params(flat, params.sizes)
+
+
+def _round(array: Any, dtype: Any) -> None:
+    """Round an array's numbers to a type, where it is of another."""
+    if array.dtype != dtype:
+        array[...] = array.astype(dtype)
 
 
 class Packing:
@@ -299,7 +349,8 @@ def forward(
     between them once more. budget: the bytes that both may hold at once besides what goes in and comes out; the tape
     is whole if that fits, else of as few states as fit. Without a tape both cut the run into pieces all the same.
     Returns y (T, B, size), zero behind the end; the states after each sequence's own last step; and the tape for
-    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit.
+    ``backward`` (None where keep_tape is false). Raises ValueError or TypeError for an argument that does not fit, and
+    MemoryError that says what would need less.
     """
     checked = _inputs("x", x)
     params = _params(params, checked, {}, None, state)
@@ -307,35 +358,53 @@ def forward(
     given = _check_state("state", state, batch, params)
     inputs = {name: value for name, (_, value) in checked.items()}
     every = _every(checkpoint, budget, params, steps, batch, ends is not None, keep_tape)
-    if every is not None:
-        tape = Checkpoints(every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs, [])
-        return _forward_pieces(params, tape, given, keep_tape)
-    pack = Packing(steps, batch, ends, packed)
-    rows, last, kept = _forward_sweep(params, inputs, given, pack, keep_tape)
-    return pack.sequence(rows, _shape(("H",), params.sizes), False), last, kept
+    try:
+        if every is None:
+            pack = Packing(steps, batch, ends, packed)
+            return _forward_whole(params, inputs, given, pack, keep_tape)
+        asked = every, steps, batch, ends, packed, params.sizes, params.flat.dtype, inputs
+        return _forward_pieces(params, Checkpoints(*asked, []), given, keep_tape)
+    except MemoryError as problem:
+        need = every, params, steps, batch, ends is not None, keep_tape
+        raise _too_large("forward", problem, *need) from problem
+
+
+def _forward_whole(
+    params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
+) -> tuple[Any, dict[str, Any], Tape | None]:
+    """``forward`` in one sweep."""
+    rows, last, tape = _forward_sweep(params, inputs, state, pack, keep_tape)
+    dtype = params.flat.dtype
+    rows = pack.sequence(_as(rows, dtype), _shape(("H",), params.sizes), False)
+    return rows, {name: _as(value, dtype) for name, value in last.items()}, tape
 
 
 def _forward_sweep(
     params: Params, inputs: Mapping[str, Any], state: Mapping[str, Any], pack: Packing, keep_tape: bool
 ) -> tuple[Any, dict[str, Any], Tape | None]:
-    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape."""
+    """All steps, first to last, of what ``forward`` has checked: y as rows, the last states and the tape.
+
+    What comes is of the parameters' type, but for states between two sweeps: these, and what is returned, may be of
+    the type that is computed in.
+    """
     batch = pack.batch
     given = _state_rows(state)
-    dtype = params.flat.dtype
+    dtype, real = params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
     kept_0 = pack.slots(0, 0, keep_tape)
     at_1_0 = pack.slots(1, 0, True)
     at_1 = pack.slots(1, 1, True)
 
-    x_rows = pack.rows(inputs["x"])
-    a_f_in_W_r_x_W_x = np.empty((pack.size, 3*H), dtype)
-    f = np.empty((pack.size if keep_tape else batch, H), dtype)
-    r = np.empty((pack.size, H), dtype)
-    h = np.empty((pack.size, H), dtype)
-    c = np.empty((pack.size + batch, H), dtype)
-    work1 = np.empty((batch, H), dtype)
-    work1_ = np.empty((pack.size, H), dtype)
+    x_rows = _as(pack.rows(inputs["x"]), real)
+    a_f_in_W_r_x_W_x = np.empty((pack.size, 3*H), real)
+    f = np.empty((pack.size if keep_tape else batch, H), real)
+    r = np.empty((pack.size, H), real)
+    h = np.empty((pack.size, H), real)
+    c = np.empty((pack.size + batch, H), real)
+    work1 = np.empty((batch, H), real)
+    work1_ = np.empty((pack.size, H), real)
     b_f = params.stack("b_f", "b_f")
     v_f = params.stack("v_f", "v_f")
     v_r = params.stack("v_r", "v_r")
@@ -405,14 +474,16 @@ def _forward_sweep(
     last = {
         "c": pack.unsort(c_last)[0],
     }
-    arrays = {
-        "a_f_in_W_r_x_W_x": a_f_in_W_r_x_W_x,
-        "c": c,
-        "f": f,
-        "r": r,
-        "x_rows": x_rows,
-    }
-    tape = Tape(pack, params.sizes, dtype, arrays) if keep_tape else None
+    tape = None
+    if keep_tape:
+        arrays = {
+            "a_f_in_W_r_x_W_x": _as(a_f_in_W_r_x_W_x, dtype),
+            "c": c,
+            "f": _as(f, dtype),
+            "r": _as(r, dtype),
+            "x_rows": _as(x_rows, dtype),
+        }
+        tape = Tape(pack, params.sizes, dtype, arrays)
     return h, last, tape
 
 
@@ -429,7 +500,7 @@ def backward(
 
     dy: like y, the gradient of the loss by it (None for zero). dlast: its gradients by the last states, by name.
     Returns the gradients by the parameters, the input(s) (None where need_x is false) and the initial states. Raises
-    ValueError or TypeError for an argument that does not fit.
+    ValueError or TypeError for an argument that does not fit, MemoryError as ``forward`` does.
     """
     if not isinstance(tape, (Tape, Checkpoints)):
         raise TypeError(f"tape: expected the tape that forward returned, got {type(tape).__name__}")
@@ -444,42 +515,60 @@ def backward(
         dy = np.broadcast_to(np.zeros((), dtype), (*lead, *shape))
     _array("dy", dy, lead, shape, dtype)
     given = _check_state("dlast", dlast, tape.batch, params)
-    if isinstance(tape, Checkpoints):
-        grads, dx, dstate = _backward_pieces(params, tape, dy, given, need_x)
-    else:
-        grads, rows, dstate = _backward_sweep(params, tape, dy, given, need_x)
-        dx = {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in rows.items()}
+    pieces = isinstance(tape, Checkpoints)
+    try:
+        run = _backward_pieces if pieces else _backward_whole
+        grads, dx, dstate = run(params, tape, dy, given, need_x)
+    except MemoryError as problem:
+        uneven = (tape.lengths if pieces else tape.pack.order) is not None
+        need = tape.every if pieces else None, params, tape.steps, tape.batch, uneven, True
+        raise _too_large("backward", problem, *need) from problem
+    grads, dstate = _cast(grads, dtype), {name: _as(value, dtype) for name, value in dstate.items()}
     return Grads(grads, dx.get("x"), dstate)
+
+
+def _backward_whole(
+    params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
+) -> tuple[Params, dict[str, Any], dict[str, Any]]:
+    """``backward`` in one sweep."""
+    grads, rows, dstate = _backward_sweep(params, tape, dy, dlast, need_x)
+    parts = {name: _as(part, tape.dtype) for name, part in rows.items()}
+    return grads, {name: tape.pack.sequence(part, params.shapes[name], False) for name, part in parts.items()}, dstate
 
 
 def _backward_sweep(
     params: Params, tape: Tape, dy: Any, dlast: Mapping[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
-    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states."""
-    pack, dtype = tape.pack, tape.dtype
+    """All steps, last to first, of what ``backward`` has checked: gradients by parameters, inputs (as rows), states.
+
+    What comes and is returned is of the types that ``_forward_sweep`` has; the gradients by parameters are of the type
+    that is computed in.
+    """
+    pack, dtype, real = tape.pack, tape.dtype, _real(tape.dtype)
+    params = _cast(params, real)
     batch = pack.batch
     given = _state_rows(dlast)
-    grads = Params(np.zeros(params.flat.shape, dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, real), params.sizes)
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
     ring_1_0 = pack.slots(1, 0, False)
     ring_1 = pack.slots(1, 1, False)
     at_1_0 = pack.slots(1, 0, True)
 
-    dy_rows = pack.rows(dy)
-    a_f_in_W_r_x_W_x = tape.arrays["a_f_in_W_r_x_W_x"]
+    dy_rows = _as(pack.rows(dy), real)
+    a_f_in_W_r_x_W_x = _as(tape.arrays["a_f_in_W_r_x_W_x"], real)
     c = tape.arrays["c"]
-    f = tape.arrays["f"]
-    r = tape.arrays["r"]
-    x_ = tape.arrays["x_rows"]
-    da_f_da_r_dW_x = np.empty((pack.size, 3*H), dtype)
-    dv_r_each = np.empty((pack.size, H), dtype)
-    dc = np.empty((pack.size, H), dtype)
+    f = _as(tape.arrays["f"], real)
+    r = _as(tape.arrays["r"], real)
+    x_ = _as(tape.arrays["x_rows"], real)
+    da_f_da_r_dW_x = np.empty((pack.size, 3*H), real)
+    dv_r_each = np.empty((pack.size, H), real)
+    dc = np.empty((pack.size, H), real)
     dv_f_each = dv_r_each
-    dx_ = np.empty((pack.size, H), dtype)
-    dc_via = np.zeros((2 * batch, H), dtype)
+    dx_ = np.empty((pack.size, H), real)
+    dc_via = np.zeros((2 * batch, H), real)
     work1 = dv_r_each
-    work1_ = np.empty((batch, H), dtype)
+    work1_ = np.empty((batch, H), real)
     v_f = params.stack("v_f", "v_f")
     v_r = params.stack("v_r", "v_r")
     dv_r = grads.stack("v_r", "v_r")
@@ -491,7 +580,8 @@ def _backward_sweep(
     W_x = a_f_in_W_r_x_W_x[:, 2*H :]
     da_f = da_f_da_r_dW_x[:, : H]
     da_r_ = da_f_da_r_dW_x[:, H : 2*H]
-    ones = np.ones((1, pack.size), dtype)
+    ones = np.ones((1, pack.size), real)
+    matmul = _products(dtype)
 
     # dr[t] = dy[t]*(c[t] - x[t]) (31)
     c_ = c[batch :]
@@ -540,8 +630,11 @@ def _backward_sweep(
         np.multiply(da_r_t, v_r, out=work1_t)
         np.add(dc_via_t, work1_t, out=dc_via_t)
 
+    _round(da_f_da_r_dW_x[:, : H], dtype)
+    _round(dc, dtype)
+
     # dv_r = sum of dv_r_each[t] (49)
-    np.matmul(ones, dv_r_each, out=dv_r.reshape(1, -1))
+    np.matmul(ones, _rounded(dv_r_each, dtype), out=dv_r.reshape(1, -1))
     # dW_x[t] = dc[t]*(1 - f[t]) (37)
     dW_x = da_f_da_r_dW_x[:, 2*H :]
     np.subtract(1, f, out=dW_x)
@@ -550,7 +643,7 @@ def _backward_sweep(
         # dx_back[t] = W_f.T @ da_f[t] + W.T @ dW_x[t] + W_r.T @ da_r[t] (37)
         da_f_to_dW_x = da_f_da_r_dW_x
         dx_back = dx_
-        np.matmul(da_f_to_dW_x, W_f_to_W, out=dx_back)
+        matmul(da_f_to_dW_x, W_f_to_W, out=dx_back)
         # dx[t] = dy[t]*(1 - r[t]) + dx_back[t] (37)
         dx_2 = dx_back
         np.subtract(1, r, out=work1)
@@ -560,17 +653,17 @@ def _backward_sweep(
     # dW_r = sum of outer(da_r[t], x[t]) (48)
     # dW = sum of outer(dW_x[t], x[t]) (47)
     da_f_to_dW_x_ = da_f_da_r_dW_x
-    np.matmul(da_f_to_dW_x_.T, x_, out=dW_f_to_dW)
+    matmul(da_f_to_dW_x_.T, x_, out=dW_f_to_dW)
     # db_f = sum of da_f[t] (46)
     # db_r = sum of da_r[t] (50)
     da_f_to_da_r = da_f_da_r_dW_x[:, : 2*H]
-    np.matmul(ones, da_f_to_da_r, out=db_f_to_db_r.reshape(1, -1))
+    np.matmul(ones, _rounded(da_f_to_da_r, dtype), out=db_f_to_db_r.reshape(1, -1))
     # dv_f_each[t] = da_f[t]*c[t-1] (45)
     da_f_ = da_f_da_r_dW_x[:, : H]
     c_t1_2 = c[pack.past(1, 0)]
     np.multiply(da_f_, c_t1_2, out=dv_f_each)
     # dv_f = sum of dv_f_each[t] (45)
-    np.matmul(ones, dv_f_each, out=dv_f.reshape(1, -1))
+    np.matmul(ones, _rounded(dv_f_each, dtype), out=dv_f.reshape(1, -1))
 
     dc_first = dc_via[pack.first(1)]
 
@@ -643,22 +736,23 @@ class _Stepper(NamedTuple):
 
 def _stepper(params: Params, batch: int) -> _Stepper:
     """The memory for one step of so many samples."""
-    dtype = params.flat.dtype
+    own, dtype, real = [params.flat], params.flat.dtype, _real(params.flat.dtype)
+    params = _cast(params, real)
     H = params.sizes["H"]
 
-    x_t_ = np.empty((batch, H), dtype)
-    a_f_in_W_r_x_W_x = np.empty((batch, 3*H), dtype)
-    f = np.empty((batch, H), dtype)
-    r = np.empty((batch, H), dtype)
-    h = np.empty((batch, H), dtype)
-    c = np.empty((batch, H), dtype)
-    work1 = np.empty((batch, H), dtype)
-    work1_ = np.empty((batch, H), dtype)
+    x_t_ = np.empty((batch, H), real)
+    a_f_in_W_r_x_W_x = np.empty((batch, 3*H), real)
+    f = np.empty((batch, H), real)
+    r = np.empty((batch, H), real)
+    h = np.empty((batch, H), real)
+    c = np.empty((batch, H), real)
+    work1 = np.empty((batch, H), real)
+    work1_ = np.empty((batch, H), real)
     b_f = params.stack("b_f", "b_f")
     v_f = params.stack("v_f", "v_f")
     v_r = params.stack("v_r", "v_r")
     b_r = params.stack("b_r", "b_r")
-    c_before = np.empty((1, batch, H), dtype)
+    c_before = np.empty((1, batch, H), real)
     W_f_to_W_T = params.stack("W_f", "W").T
     c_t1 = c_before[0]
 
@@ -722,7 +816,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         {name: (batch, *params.shapes[name]) for name in INPUTS},
         {name: (batch, *params.shapes[name]) for name in STATES},
     )
+    if real != dtype:
+        run = _narrowed(run, list(zip([params.flat], own)), dtype)
     return _Stepper(batch, dtype, expected, inputs, states, run)
+
+
+def _narrowed(run: Callable[[], Any], copies: list[tuple[Any, Any]], dtype: Any) -> Callable[[], Any]:
+    """``run``, which reads ``copies`` of arrays in the type that it computes in, with results of another type."""
+
+    @np.errstate(all="ignore")
+    def narrowed() -> tuple[Any, dict[str, Any]]:
+        for wide, own in copies:
+            wide[...] = own
+        y, state = run()
+        return y.astype(dtype), {name: value.astype(dtype) for name, value in state.items()}
+
+    return narrowed
 
 
 class Checkpoints(NamedTuple):
@@ -775,21 +884,21 @@ def _forward_pieces(
     """``forward`` piece by piece, each from the states that the one before it left."""
     shape = _shape(("H",), params.sizes)
     y = np.empty((*tape.lead, *shape), tape.dtype)
-    state = {name: value.copy() for name, value in state.items()}
+    state = {name: value.astype(_real(tape.dtype)) for name, value in state.items()}
     for number in range(max(1, -(-tape.steps // tape.every))):
         if keep_tape:
             tape.starts.append(state)
         where, inputs, pack = tape.piece(number)
         rows, state, _ = _forward_sweep(params, inputs, state, pack, False)
-        y[where] = pack.sequence(rows, shape, False)
-    return y, state, tape if keep_tape else None
+        y[where] = pack.sequence(_as(rows, tape.dtype), shape, False)
+    return y, {name: _as(value, tape.dtype) for name, value in state.items()}, tape if keep_tape else None
 
 
 def _backward_pieces(
     params: Params, tape: Checkpoints, dy: Any, dstate: dict[str, Any], need_x: bool
 ) -> tuple[Params, dict[str, Any], dict[str, Any]]:
     """``backward`` piece by piece, from the last one on."""
-    grads = Params(np.zeros(params.flat.shape, tape.dtype), params.sizes)
+    grads = Params(np.zeros(params.flat.shape, _real(tape.dtype)), params.sizes)
     dx = {name: np.empty(x.shape, tape.dtype) for name, x in tape.inputs.items()} if need_x else {}
     for number in reversed(range(len(tape.starts))):
         dstate = _backward_piece(params, tape, number, dy, dstate, grads, dx)
@@ -801,11 +910,11 @@ def _backward_piece(
 ) -> dict[str, Any]:
     """Run a piece again, this time with a tape, and go back through it: adds to ``grads``, fills its part of ``dx``."""
     where, inputs, pack = tape.piece(number)
-    taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)[2]
+    _, _, taped = _forward_sweep(params, inputs, tape.starts[number], pack, True)
     more, parts, dstate = _backward_sweep(params, taped, dy[where], dstate, bool(dx))
     grads.flat += more.flat
     for name, part in parts.items():
-        dx[name][where] = pack.sequence(part, params.shapes[name], False)
+        dx[name][where] = pack.sequence(_as(part, tape.dtype), params.shapes[name], False)
     return dstate
 
 
@@ -841,12 +950,27 @@ def _within(budget: Any, params: Params, steps: int, batch: int, uneven: bool, k
     raise ValueError(f"budget: expected {min(needs.values())} bytes at least, got {budget!r}")
 
 
+def _too_large(call: str, problem: Exception, *need: Any) -> MemoryError:
+    """What to say where memory ran out, in a call of these ``_need`` (or unknown). What the call had made until then is
+    given back."""
+    traceback.clear_frames(problem.__traceback__)
+    if not need:
+        return MemoryError(f"{call}: memory ran out; fewer samples or steps at once need less. {problem}")
+    every, params, steps, batch, *rest = need
+    whole, pieces = (_need(k, params, steps, batch, *rest) for k in (every, math.isqrt(max(steps, 1) - 1) + 1))
+    advice = "fewer samples or steps at once need less"
+    if pieces < whole:
+        advice = f'checkpoint="sqrt" makes that {pieces:,}, and budget= keeps it below the bytes that you name'
+    expected = f"expected {whole:,} bytes of memory besides what goes in and comes out, for T = {steps} and B = {batch}"
+    return MemoryError(f"{call}: {expected}; {advice}. {problem}")
+
+
 def _need(every: int | None, params: Params, steps: int, batch: int, uneven: bool, keep_tape: bool) -> int:
     """The bytes that ``forward`` and ``backward`` hold at most besides what goes in and comes out."""
-    item = params.flat.dtype.itemsize
+    item, real = params.flat.dtype.itemsize, _real(params.flat.dtype).itemsize
     length = steps if every is None else min(every, steps)
     untaped, taped, back = _held(params.sizes, length, batch, item, uneven)
-    states = item * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
+    states = real * batch * sum(LAGS.get(name, 1) * math.prod(params.shapes[name]) for name in STATES)
     if every is None:
         return states + (max(taped, back) if keep_tape else untaped)
     # of a piece: what it returns, the states before and behind it, and these on their way
@@ -855,33 +979,32 @@ def _need(every: int | None, params: Params, steps: int, batch: int, uneven: boo
     if not keep_tape:
         return 3 * states + untaped + y
     kept = states * max(1, -(-steps // every))
-    return kept + 3 * states + max(taped, back + dx + params.flat.nbytes)
+    return kept + 3 * states + max(taped, back + dx + real * params.flat.size)
 
 
 def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: bool) -> tuple[int, int, int]:
     """Bytes of the arrays in a sweep over so many steps: forward without a tape, forward with one, backward beside it.
     ``uneven``: sequences end early, so that rows are copied together."""
+    real = max(item, 4)
     H = sizes["H"]
     rows = steps * batch
-    untaped = item * (rows * 6*H + batch * 3*H) + 488 * steps
-    taped = item * (rows * 7*H + batch * 2*H) + 488 * steps
-    back = item * (rows * (11*H + 1) + batch * 4*H) + 880 * steps
+    untaped = real * (rows * 6*H + batch * 3*H) + 488 * steps
+    taped = real * (rows * 7*H + batch * 2*H) + 488 * steps
+    back = item * (rows * 5*H) + 880 * steps
+    back += real * (rows * (6*H + 1) + batch * 4*H)
+    if item < 4:
+        untaped += real * (rows * 2*H)
+        untaped += real * (4*H + 3*H*H)
+        taped += item * (rows * 6*H)
+        taped += real * (rows * 2*H)
+        taped += real * (4*H + 3*H*H)
+        back += real * (rows * 14*H)
+        back += real * (8*H + 6*H*H)
     if uneven:
-        untaped += rows * (item * 3*H + 16)
-        taped += rows * (item * 3*H + 16)
-        back += rows * (item * 4*H + 16)
+        untaped += rows * (real * 3*H + 16)
+        taped += rows * (real * 3*H + 16)
+        back += rows * (real * 4*H + 16)
     return untaped, taped, back
-
-
-def _float_type(name: str, dtype: Any) -> Any:
-    """float32 or float64 as a NumPy type; a TypeError that names the argument for anything else."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.dtype("float32"), np.dtype("float64")):
-        raise TypeError(f"{name}: expected float32 or float64, got {dtype if kind is None else kind}")
-    return kind
 
 
 def _kind(value: Any) -> str:
@@ -1009,7 +1132,7 @@ def _check_sequences(
         return steps, batch, _check_lengths(lengths, steps, batch)
     if lengths is None:
         raise ValueError("lengths: expected those of the packed sequences, got None")
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     steps = int(found.max()) if found.size and found.dtype.kind in "iu" else 0
     ends = _check_lengths(found, steps, found.size)
     for one, other in zip(found.tolist(), found.tolist()[1:]):
@@ -1019,14 +1142,38 @@ def _check_sequences(
     return steps, found.size, ends
 
 
+def _lengths(lengths: Any) -> np.ndarray:
+    """``lengths`` as an array of NumPy's."""
+    try:
+        return np.asarray(lengths)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"lengths: expected integers, got {_kind(lengths)} ({problem})") from None
+
+
 def _check_lengths(lengths: Any, steps: int, batch: int) -> np.ndarray | None:
     """``lengths`` as integers (B,) between 0 and T; None where every sequence is T long."""
     if lengths is None:
         return None
-    found = np.asarray(lengths)
+    found = _lengths(lengths)
     if found.shape != (batch,) or (found.size and found.dtype.kind not in "iu"):
         raise ValueError(f"lengths: expected {batch} integers, got {found.dtype} of shape {found.shape}")
     found = found.astype(int)
     if found.size and (found.min() < 0 or found.max() > steps):
         raise ValueError(f"lengths: expected numbers from 0 to T = {steps}, got {found.min()} to {found.max()}")
     return None if (found == steps).all() else found
+
+
+def _products(dtype: Any) -> Callable[..., Any]:
+    """``np.matmul``; where numbers are kept in 16 bits, one whose left operand is rounded to these first."""
+    if dtype == _real(dtype):
+        return np.matmul
+
+    def matmul(left: Any, right: Any, out: Any) -> Any:
+        return np.matmul(_rounded(left, dtype), right, out=out)
+
+    return matmul
+
+
+def _rounded(array: Any, dtype: Any) -> Any:
+    """An array's numbers rounded to a type: itself where it is of that type, else a copy."""
+    return array if array.dtype == dtype else array.astype(dtype).astype(array.dtype)
