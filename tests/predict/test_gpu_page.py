@@ -53,7 +53,7 @@ def test_measurements_stand_beside_predictions(tool: ModuleType) -> None:
     page = tool.page([results()])
     assert "## Measured on an NVIDIA H100 80GB HBM3" in page
     assert "| grid barrier, 8 blocks | 1.1 µs | 1 … 1.2 |" in page
-    (row,) = [line for line in page.splitlines() if line.startswith("| gru |")]
+    (row,) = [line for line in page.splitlines() if line.startswith("| gru | 256 |")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:5] == ["gru", "256", "16", "512", "2 / 2 plain"]
     assert cells[6:] == ["8 / 8", "–", "–", "–", "2e-07 / 3e-06"]
