@@ -50,7 +50,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "f4eb54666d3ac7ba"
+STAMP = "e32bd1b09d5f2156"
 
 
 class Params(Mapping[str, Any]):

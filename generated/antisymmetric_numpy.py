@@ -36,7 +36,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "54c29ee7fe9840c1"
+STAMP = "471375fc3361e20c"
 
 
 class Params(Mapping[str, Any]):

@@ -75,7 +75,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "850f170e8cd239b5"
+STAMP = "cbd5a3b1fdf6e507"
 
 
 class Params(Mapping[str, Any]):

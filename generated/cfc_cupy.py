@@ -71,7 +71,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "b3b7f08bb5935fdb"
+STAMP = "07c3d7b911977147"
 
 
 class Params(Mapping[str, Any]):

@@ -61,7 +61,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "120d67fbf0f99026"
+STAMP = "90ed87e320e92370"
 
 
 class Params(Mapping[str, Any]):

@@ -71,7 +71,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "ea94ed32953fc556"
+STAMP = "bf3a31eeb27f7f6a"
 
 
 class Params(Mapping[str, Any]):

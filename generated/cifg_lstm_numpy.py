@@ -57,7 +57,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "009223818af635d0"
+STAMP = "82bfad6e53f9c78a"
 
 
 class Params(Mapping[str, Any]):

@@ -54,7 +54,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "91b6e843d58c0e8e"
+STAMP = "2724818e8c2ffac9"
 
 
 class Params(Mapping[str, Any]):

@@ -50,7 +50,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "11dd1b610e8cd8a5"
+STAMP = "cc8ea085a283c4ce"
 
 
 class Params(Mapping[str, Any]):

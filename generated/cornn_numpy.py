@@ -40,7 +40,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "7d7d2a23f8ed0cb8"
+STAMP = "edef6354799f98db"
 
 
 class Params(Mapping[str, Any]):

@@ -65,7 +65,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "f6310c236014bbb8"
+STAMP = "36c116b6362eb199"
 
 
 class Params(Mapping[str, Any]):

@@ -61,7 +61,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "1148776f15d891af"
+STAMP = "b7549cabefc2818f"
 
 
 class Params(Mapping[str, Any]):

@@ -51,7 +51,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "42eeb48166f40fde"
+STAMP = "20ec39eb0cd24f30"
 
 
 class Params(Mapping[str, Any]):

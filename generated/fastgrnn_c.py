@@ -55,7 +55,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "5cea4d40d0cd5e9d"
+STAMP = "bbd0bcca97524b8e"
 
 
 class Params(Mapping[str, Any]):

@@ -51,7 +51,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "7b9e4cb0f3f64839"
+STAMP = "8a76454294c549b8"
 
 
 class Params(Mapping[str, Any]):

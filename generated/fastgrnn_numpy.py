@@ -41,7 +41,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "618e48b0a778c997"
+STAMP = "8b695377b9974577"
 
 
 class Params(Mapping[str, Any]):

@@ -88,7 +88,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "33c4ace439cb7f67"
+STAMP = "e3299bcd584723ba"
 
 
 class Params(Mapping[str, Any]):

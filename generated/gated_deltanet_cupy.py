@@ -84,7 +84,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "a8fcd58a64f1a9b5"
+STAMP = "82d4b1fd5551f2f4"
 
 
 class Params(Mapping[str, Any]):

@@ -74,7 +74,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "fcd59c8c2b98537f"
+STAMP = "4ee222ac73ac92b9"
 
 
 class Params(Mapping[str, Any]):

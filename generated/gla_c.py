@@ -85,7 +85,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "43198c5ecabd3483"
+STAMP = "1ea95f2b77f2233c"
 
 
 class Params(Mapping[str, Any]):

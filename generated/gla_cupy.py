@@ -81,7 +81,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "b96f4c766ea01a11"
+STAMP = "759cafc75c7049e8"
 
 
 class Params(Mapping[str, Any]):

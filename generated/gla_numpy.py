@@ -71,7 +71,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "dc7101d913b0ffd1"
+STAMP = "79a65dc6ba05af68"
 
 
 class Params(Mapping[str, Any]):

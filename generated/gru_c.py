@@ -70,7 +70,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "eafcab08a4a7e279"
+STAMP = "cfd782d9352399f4"
 
 
 class Params(Mapping[str, Any]):

@@ -66,7 +66,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "d679cb794548da07"
+STAMP = "4bc1ed323a4332e4"
 
 
 class Params(Mapping[str, Any]):

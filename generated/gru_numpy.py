@@ -56,7 +56,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "ba9784656cfa86ee"
+STAMP = "483d328e99d4a887"
 
 
 class Params(Mapping[str, Any]):

@@ -69,7 +69,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "5b37a1ecc3955356"
+STAMP = "c8129a49a9204824"
 
 
 class Params(Mapping[str, Any]):

@@ -65,7 +65,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "556fe43617008f3c"
+STAMP = "9b3ac69557fc4ead"
 
 
 class Params(Mapping[str, Any]):

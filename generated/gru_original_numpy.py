@@ -55,7 +55,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "cfc5a06cce41cbe6"
+STAMP = "818c82b94be866b2"
 
 
 class Params(Mapping[str, Any]):

@@ -89,7 +89,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "22f2f2a5a99daa06"
+STAMP = "705937a0ce0a1227"
 
 
 class Params(Mapping[str, Any]):

@@ -85,7 +85,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "fabd76177a392c50"
+STAMP = "73f0189cfeecc181"
 
 
 class Params(Mapping[str, Any]):

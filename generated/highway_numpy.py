@@ -75,7 +75,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "ea282939e24b139f"
+STAMP = "e0f93062399a1b71"
 
 
 class Params(Mapping[str, Any]):

@@ -50,7 +50,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "70570b0e44546abf"
+STAMP = "c2870c13432a9635"
 
 
 class Params(Mapping[str, Any]):

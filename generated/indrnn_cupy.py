@@ -46,7 +46,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "e1eb7112838a8ce0"
+STAMP = "1052128c240aedba"
 
 
 class Params(Mapping[str, Any]):

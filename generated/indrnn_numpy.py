@@ -36,7 +36,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "41bd4c9fcfea8af5"
+STAMP = "73f876c710d0370a"
 
 
 class Params(Mapping[str, Any]):

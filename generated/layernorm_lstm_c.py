@@ -114,7 +114,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "ae5b8ea49a751a0f"
+STAMP = "75273f0dd671eaa8"
 
 
 class Params(Mapping[str, Any]):

@@ -110,7 +110,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "1649766d82dc073c"
+STAMP = "b6384fba8e76fdf8"
 
 
 class Params(Mapping[str, Any]):

@@ -100,7 +100,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "defaab0ffea739eb"
+STAMP = "a5fa6552f52198d6"
 
 
 class Params(Mapping[str, Any]):

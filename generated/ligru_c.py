@@ -74,7 +74,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "554a74ee680eee8e"
+STAMP = "a1d3d8a5ad4edd18"
 
 
 class Params(Mapping[str, Any]):

@@ -70,7 +70,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "9a2b607a9f676cef"
+STAMP = "3f2a22237899e42c"
 
 
 class Params(Mapping[str, Any]):

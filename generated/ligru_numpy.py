@@ -60,7 +60,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "e945940646b10f52"
+STAMP = "a9c977b2452a666b"
 
 
 class Params(Mapping[str, Any]):

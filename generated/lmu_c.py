@@ -75,7 +75,7 @@ EQUATIONS = (
     "W_h: (H, H) = glorot\n"
     "W_m: (H, N) = glorot\n"
 )
-STAMP = "a6b6e543069ea96d"
+STAMP = "cd516dbc8eeac0dc"
 
 
 class Params(Mapping[str, Any]):

@@ -76,7 +76,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "de8834a6f05735dd"
+STAMP = "1cc097ffcd49f579"
 
 
 class Params(Mapping[str, Any]):

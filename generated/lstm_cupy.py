@@ -72,7 +72,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "f062849b0515673d"
+STAMP = "c325b2139f57e73a"
 
 
 class Params(Mapping[str, Any]):

@@ -62,7 +62,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "4bfc2333bf0c2f1d"
+STAMP = "fc9f4c9a1e711322"
 
 
 class Params(Mapping[str, Any]):

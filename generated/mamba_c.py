@@ -88,7 +88,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "76154a0957657795"
+STAMP = "debc3b882182fa8d"
 
 
 class Params(Mapping[str, Any]):

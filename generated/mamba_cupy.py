@@ -84,7 +84,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "e604d711ef04ccff"
+STAMP = "1d68122322ba817a"
 
 
 class Params(Mapping[str, Any]):

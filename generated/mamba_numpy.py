@@ -74,7 +74,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "b8303ba4b884119c"
+STAMP = "f122a22b940af82a"
 
 
 class Params(Mapping[str, Any]):

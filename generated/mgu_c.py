@@ -61,7 +61,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "490f08289a0f42da"
+STAMP = "1856a501ffad923c"
 
 
 class Params(Mapping[str, Any]):

@@ -57,7 +57,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "1dca04f866092477"
+STAMP = "52c684ece4002d70"
 
 
 class Params(Mapping[str, Any]):

@@ -47,7 +47,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "a93878b04fe9bac6"
+STAMP = "7c255a3c920233cd"
 
 
 class Params(Mapping[str, Any]):

@@ -125,7 +125,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "6de48138d5dc629a"
+STAMP = "681001112ab7772c"
 
 
 class Params(Mapping[str, Any]):

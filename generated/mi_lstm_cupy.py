@@ -121,7 +121,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "5c011f2d02884476"
+STAMP = "944e0ec27ade3184"
 
 
 class Params(Mapping[str, Any]):

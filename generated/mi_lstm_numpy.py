@@ -111,7 +111,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "7977686fcb75533d"
+STAMP = "ee983584182680c2"
 
 
 class Params(Mapping[str, Any]):

@@ -47,7 +47,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "c0626e3ddbb3cab8"
+STAMP = "f281f6889dd54675"
 
 
 class Params(Mapping[str, Any]):

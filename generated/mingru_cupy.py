@@ -43,7 +43,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "4e6d6065a25c50b1"
+STAMP = "ba70582579d884ca"
 
 
 class Params(Mapping[str, Any]):

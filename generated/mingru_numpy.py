@@ -33,7 +33,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "6f139cbd1201440f"
+STAMP = "7b58402cd3561057"
 
 
 class Params(Mapping[str, Any]):

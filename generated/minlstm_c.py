@@ -66,7 +66,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "2b3ad445e5afe501"
+STAMP = "abc9e0b298193dd9"
 
 
 class Params(Mapping[str, Any]):

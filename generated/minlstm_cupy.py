@@ -62,7 +62,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "82451cc73051afd6"
+STAMP = "68342cd541267e3f"
 
 
 class Params(Mapping[str, Any]):

@@ -52,7 +52,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "938e6de227c0c65e"
+STAMP = "7cb66ba8d100ec2e"
 
 
 class Params(Mapping[str, Any]):

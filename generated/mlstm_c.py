@@ -96,7 +96,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "fd0372385ea7fac2"
+STAMP = "78575cd4183ec918"
 
 
 class Params(Mapping[str, Any]):

@@ -92,7 +92,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "7a968cf06c1136e7"
+STAMP = "38648cfcbe399c74"
 
 
 class Params(Mapping[str, Any]):

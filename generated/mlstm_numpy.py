@@ -82,7 +82,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "3f841e69f1bb8216"
+STAMP = "2e4d87d0f9ffd1e9"
 
 
 class Params(Mapping[str, Any]):

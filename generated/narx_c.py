@@ -48,7 +48,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "6b7e74bfadd023a0"
+STAMP = "f36513c67059c013"
 
 
 class Params(Mapping[str, Any]):

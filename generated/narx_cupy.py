@@ -44,7 +44,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "efc3fa8810861ecc"
+STAMP = "a1438f0312e06b53"
 
 
 class Params(Mapping[str, Any]):

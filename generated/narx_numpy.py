@@ -34,7 +34,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "ffefe38f07b50189"
+STAMP = "133eea0318872bdf"
 
 
 class Params(Mapping[str, Any]):

@@ -95,7 +95,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "84b513cda6bead7d"
+STAMP = "203a5dfabf37d6a0"
 
 
 class Params(Mapping[str, Any]):

@@ -91,7 +91,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "9589b55ab675f241"
+STAMP = "8b65f394fb6abfd5"
 
 
 class Params(Mapping[str, Any]):

@@ -81,7 +81,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "db418b94701b4ff8"
+STAMP = "2558bbdc5329df58"
 
 
 class Params(Mapping[str, Any]):

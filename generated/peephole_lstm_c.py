@@ -86,7 +86,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                                         # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "b5f2b6f50f1a9216"
+STAMP = "5339adb5dfdf9407"
 
 
 class Params(Mapping[str, Any]):

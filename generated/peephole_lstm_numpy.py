@@ -72,7 +72,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                                         # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "3bac2ca27af2a68d"
+STAMP = "8b82d28a027c8ee4"
 
 
 class Params(Mapping[str, Any]):

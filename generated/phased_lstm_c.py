@@ -101,7 +101,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "53b82b47ac360ba5"
+STAMP = "477b8d81fbb39bce"
 
 
 class Params(Mapping[str, Any]):

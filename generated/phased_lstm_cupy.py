@@ -97,7 +97,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "51374e92c2b9294a"
+STAMP = "283b68a37ddc2d17"
 
 
 class Params(Mapping[str, Any]):

@@ -87,7 +87,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "36f6b54b445bbd6b"
+STAMP = "1a00235c91dea9bf"
 
 
 class Params(Mapping[str, Any]):

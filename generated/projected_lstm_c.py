@@ -84,7 +84,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "15b0de053516c585"
+STAMP = "1d4d9e75a9cd8b98"
 
 
 class Params(Mapping[str, Any]):

@@ -80,7 +80,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "918c929825325e9b"
+STAMP = "1b67f249831ca559"
 
 
 class Params(Mapping[str, Any]):

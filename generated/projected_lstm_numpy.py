@@ -70,7 +70,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "4727f3b015672161"
+STAMP = "944b36a1bc16c1e1"
 
 
 class Params(Mapping[str, Any]):

@@ -66,7 +66,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "3b367b306fe33a10"
+STAMP = "13a41491787d988a"
 
 
 class Params(Mapping[str, Any]):

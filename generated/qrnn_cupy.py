@@ -62,7 +62,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "06d35274ab68cc49"
+STAMP = "affc492191ceb6d5"
 
 
 class Params(Mapping[str, Any]):

@@ -52,7 +52,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "78ca8386694b4c47"
+STAMP = "dbfaa4283be67056"
 
 
 class Params(Mapping[str, Any]):

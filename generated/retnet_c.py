@@ -65,7 +65,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "4b19f6ae1eeda6af"
+STAMP = "bb01b934d3411ddb"
 
 
 class Params(Mapping[str, Any]):

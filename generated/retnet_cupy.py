@@ -61,7 +61,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "b18db3b309766db8"
+STAMP = "c2310d47af65a788"
 
 
 class Params(Mapping[str, Any]):

@@ -51,7 +51,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "09afd135b724934f"
+STAMP = "da3c8d42bfd09541"
 
 
 class Params(Mapping[str, Any]):

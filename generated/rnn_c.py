@@ -45,7 +45,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "105947726aa8b6a4"
+STAMP = "78b466598152bcbf"
 
 
 class Params(Mapping[str, Any]):

@@ -41,7 +41,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "7ff59f6fae1867cf"
+STAMP = "434cf40becd188df"
 
 
 class Params(Mapping[str, Any]):

@@ -31,7 +31,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "53a3ae361acb2fa0"
+STAMP = "c5a3a49706c1299d"
 
 
 class Params(Mapping[str, Any]):

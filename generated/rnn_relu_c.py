@@ -50,7 +50,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "47e1e46d87c6ff2c"
+STAMP = "20c42d5436894870"
 
 
 class Params(Mapping[str, Any]):

@@ -46,7 +46,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "262981071b6f3892"
+STAMP = "7685916b3bdab410"
 
 
 class Params(Mapping[str, Any]):

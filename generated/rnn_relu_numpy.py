@@ -36,7 +36,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "b4fb698df44bbf02"
+STAMP = "b82d9c13fb67b3b9"
 
 
 class Params(Mapping[str, Any]):

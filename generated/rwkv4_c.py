@@ -85,7 +85,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "280260833d29bc5d"
+STAMP = "ca8dd79f07d4db74"
 
 
 class Params(Mapping[str, Any]):

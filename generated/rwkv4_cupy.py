@@ -81,7 +81,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "77ef3dcff9a95bf0"
+STAMP = "fc9bc5ea7de1b21a"
 
 
 class Params(Mapping[str, Any]):

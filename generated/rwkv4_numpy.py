@@ -71,7 +71,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "6289d0d0928b623a"
+STAMP = "97a59f8f241f9d91"
 
 
 class Params(Mapping[str, Any]):

@@ -87,7 +87,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "6f1b1ddcf4ef8837"
+STAMP = "7567fffc23084525"
 
 
 class Params(Mapping[str, Any]):

@@ -83,7 +83,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "b05b93b4898d7aca"
+STAMP = "5145ae4089f5114c"
 
 
 class Params(Mapping[str, Any]):

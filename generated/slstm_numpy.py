@@ -73,7 +73,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "ccc91801817bc713"
+STAMP = "b1dfd4c0ec85f052"
 
 
 class Params(Mapping[str, Any]):

@@ -70,7 +70,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "6634628980e357ea"
+STAMP = "07d1e9518b7a13d1"
 
 
 class Params(Mapping[str, Any]):

@@ -66,7 +66,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "ba989c073e76deb3"
+STAMP = "8e81798225492621"
 
 
 class Params(Mapping[str, Any]):

@@ -56,7 +56,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "0a81276a2dd4ff48"
+STAMP = "b9f0149122da2003"
 
 
 class Params(Mapping[str, Any]):

@@ -62,7 +62,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "54cdd47679a40621"
+STAMP = "81a7a36b446ceb71"
 
 
 class Params(Mapping[str, Any]):

@@ -58,7 +58,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "97b0e11941605d1c"
+STAMP = "315f766735f5de32"
 
 
 class Params(Mapping[str, Any]):

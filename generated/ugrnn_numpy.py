@@ -48,7 +48,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "fbaaabb7c309024b"
+STAMP = "41ff704a35f41274"
 
 
 class Params(Mapping[str, Any]):

@@ -85,7 +85,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "0cd90c448a743ea2"
+STAMP = "23e20aaa45a29853"
 
 
 class Params(Mapping[str, Any]):

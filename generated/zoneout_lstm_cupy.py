@@ -81,7 +81,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "2a3c3c290d40213c"
+STAMP = "649220469d01abac"
 
 
 class Params(Mapping[str, Any]):

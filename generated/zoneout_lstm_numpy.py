@@ -71,7 +71,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "e96f648bfb9c01d8"
+STAMP = "1ef581d95ffc13a4"
 
 
 class Params(Mapping[str, Any]):
