@@ -13,6 +13,7 @@ from symcell.plan.layout import cotangent_chains, parameter_order, vector_stacks
 from symcell.plan.normal import hoisted, normal
 from symcell.plan.places import DIRECTIONS, GRADS, PARAMS
 from symcell.plan.programs import backward_program, forward_program
+from symcell.plan.rounding import Rounding, with_rounding
 from symcell.plan.schedule import schedule
 from symcell.plan.settle import settled
 from symcell.plan.signature import Signature
@@ -71,15 +72,20 @@ class _Sweeps:
         taken = {PARAMS, DIRECTIONS, GRADS, *graph.values, *adjoint.graph.values}
         made = graph.producer()
         wanted = [n for n in backward.graph.given if n in graph.given or n in made]
-        kept = stored(forward, profile, {*graph.outputs, *wanted, *(v for e in graph.exits for v in e.values)})
+        outside = {*graph.outputs, *wanted, *(v for e in graph.exits for v in e.values)}
+        kept = stored(forward, profile, outside)
         ahead = assign(forward, self.stash, graph.outputs, [], taken, kept, profile.registers, {})
         returned = [v for k, v in adjoint.gradients.items() if k in graph.given]
-        kept = stored(backward, profile, {*returned, *(v for e in adjoint.graph.exits for v in e.values)})
+        lasting = {*returned, *(v for e in adjoint.graph.exits for v in e.values)}
+        kept = stored(backward, profile, lasting)
         back = assign(backward, (), returned, self.chains, taken | set(ahead.buffers), kept, profile.registers,
                       _summed(adjoint, owner, signature.flat))  # fmt: skip
         first = forward_program(signature, forward, ahead, profile, wanted)
         homes = {**ahead.of, **{x: (x, 0) for x in graph.given}}
         second = backward_program(signature, adjoint, backward, back, profile, first, homes, owner)
+        if not profile.registers:
+            first = with_rounding(first, Rounding.of(forward, outside))
+            second = with_rounding(second, Rounding.of(backward, lasting))
         return {first.role: first, second.role: second}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
 
 from symcell.cell import Shape, Size, units
-from symcell.graph import Contraction, Graph, Op, Operand, Pointwise, Total, lag_of, name_of
+from symcell.graph import Graph, Op, Operand, Pointwise, Total, lag_of, name_of
 from symcell.plan.phases import KernelPlan, PhasePlan, kernel_plans
 from symcell.plan.places import Places
+from symcell.plan.rounding import near_first, near_readers
 from symcell.plan.slabs import slabs
 from symcell.plan.stages import Fused, Gradients, Once, RegionName, Schedule, Stack, Stage, Step, Totals
 from symcell.program import model
@@ -74,11 +75,13 @@ class Builder:
     def fused(self, stage: Fused, whole: bool) -> list[model.Stage]:
         made: list[model.Stage] = []
         if self.profile.registers:
-            for plan in kernel_plans(stage.steps, self.graph):
+            for plan in kernel_plans(stage.steps, self.graph, by_rows=self.profile.on_chip):
                 copies: list[Copy] = []
-                made += [self.kernel(plan, whole, copies), *copies]
+                by_rows = any(phase.turns for phase in plan.phases)
+                near = near_readers(stage.steps, self.graph) if by_rows else {}
+                made += [self.kernel(plan, near, whole, copies), *copies]
             return made
-        for ops in slabs(stage.steps, self.graph, self.places):
+        for ops in near_first(slabs(stage.steps, self.graph, self.places), self.graph):
             copies = []
             shape = self.graph.shape(ops[0].out)
             statement = self.statement(ops, self.out(ops, whole, copies), frozenset(), whole)
@@ -89,39 +92,43 @@ class Builder:
         self.kernels += 1
         return f"{self.role}_{self.kernels}"
 
-    def kernel(self, plan: KernelPlan, whole: bool, copies: list[Copy]) -> Kernel:
-        phases = [self.phase(phase, plan, whole, copies) for phase in plan.phases]
+    def kernel(self, plan: KernelPlan, near: Mapping[str, Set[str]], whole: bool, copies: list[Copy]) -> Kernel:
+        phases = [self.phase(phase, plan, near, whole, copies) for phase in plan.phases]
         return Kernel(self.next_name(), tuple(phases), plan.rowwise)
 
-    def phase(self, phase: PhasePlan, plan: KernelPlan, whole: bool, copies: list[Copy]) -> Phase:
-        """Registers hold what is computed in this phase, and the scalars of earlier ones."""
-        scalars = {op.out for p in plan.phases for op in (*p.scalars, *p.reductions)}
-        known = frozenset(scalars | {op.out for op in phase.body})
+    def phase(
+        self, phase: PhasePlan, plan: KernelPlan, near: Mapping[str, Set[str]], whole: bool, copies: list[Copy]
+    ) -> Phase:
+        """``near``: for values in rows of a matrix, who finds them in a register of whatever target has these."""
+        known = plan.registers(phase)
+
+        def one(op: Step) -> Statement:
+            out = self.out((op,), whole, copies) if op.out in self.stored else None
+            found = frozenset(o for o in op.operands() if phase.finds(op, o, known))
+            made = self.statement((op,), out, found, whole)
+            apart = frozenset(o for o in found if phase.turns and op.out not in near.get(name_of(o), ()))
+            return replace(made, as_stored=apart) if apart else made
 
         def made(ops: tuple[Step, ...]) -> tuple[Statement, ...]:
-            return tuple(
-                self.statement((op,), self.out((op,), whole, copies) if op.out in self.stored else None, known, whole)
-                for op in ops
-            )
+            return tuple(map(one, ops))
 
-        return Phase(phase.span, made(phase.scalars), made(phase.body), made(phase.reductions), phase.barrier)
+        parts = made(phase.scalars), made(phase.body), made(phase.reductions)
+        return Phase(phase.span, *parts, phase.barrier, phase.turns)
 
-    def statement(self, ops: tuple[Step, ...], out: Ref | None, registers: frozenset[str], whole: bool) -> Statement:
+    def statement(self, ops: tuple[Step, ...], out: Ref | None, found: frozenset[Operand], whole: bool) -> Statement:
+        """``found``: the operands that registers have."""
         op, shape = ops[0], self.graph.shape(ops[0].out)
-        reads = {
-            o: self.read(ops, o) for o in op.operands()
-            if not (isinstance(o, At) and o.lag == 0 and o.axis is None and o.signal in registers and not _walks(op))
-        }  # fmt: skip
+        reads = {o: self.read(ops, o) for o in op.operands() if o not in found}
         if self.profile.registers or not isinstance(op, Pointwise):
             return Statement(ops, shape, out, reads)
         own = self.places.varying[op.out]
         here = [o for o in op.operands() if isinstance(o, At) and not o.lag and o.axis is None]
         moved = frozenset(o for o in here if self.places.varying[o.signal] == own)
-        found = calls(op.body, op.order, moved)
+        made = calls(op.body, op.order, moved)
         width = units(shape) * Size.of(len(ops))
-        work = tuple(self.room(f"work{k + 1}", width, whole) for k in range(found.temporaries))
-        mask = self.room("mask", width, whole, "bool") if found.mask else None
-        return Statement(ops, shape, out, reads, found.calls, work, mask)
+        work = tuple(self.room(f"work{k + 1}", width, whole) for k in range(made.temporaries))
+        mask = self.room("mask", width, whole, "bool") if made.mask else None
+        return Statement(ops, shape, out, reads, made.calls, work, mask)
 
     def read(self, ops: tuple[Step, ...], operand: Operand) -> Ref:
         """An operand of the first of ``ops``: with those of the others, where they lie behind it."""
@@ -215,11 +222,6 @@ class Builder:
         name = f"{hint}[{', '.join(map(str, shape))}][fixed]"
         self.places.add(Buffer(name, (Member(hint, shape),), "fixed", storage=storage))
         return self.places.fixed_at(name)
-
-
-def _walks(op: Step) -> bool:
-    """Whether each unit of a step reads many units of its operands."""
-    return isinstance(op, Contraction) or (not isinstance(op, Pointwise) and op.axis is not None)
 
 
 def _alike(op: Step, operand: Operand) -> list[Operand]:

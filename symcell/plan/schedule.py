@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from symcell.graph import (
     Contraction,
     Graph,
@@ -13,6 +15,7 @@ from symcell.graph import (
     lag_of,
     name_of,
 )
+from symcell.plan.phases import kernel_plans
 from symcell.plan.regions import regions
 from symcell.plan.stages import (
     REGIONS,
@@ -32,8 +35,11 @@ from symcell.symbolic.nodes import At
 
 
 def schedule(graph: Graph, near: frozenset[str] = frozenset()) -> Schedule:
-    """Assign every step of a normal graph (:mod:`symcell.plan.normal`) a region and a stage; see :func:`regions`."""
+    """Assign every step of a normal graph (:mod:`symcell.plan.normal`) a region and a stage; see :func:`regions`.
+    What reads a matrix that the loop makes where the units of a sample meet runs in the loop, too."""
     region = regions(graph, near)
+    loop = _stages(graph, [op for op in graph.steps if region[op.out] == "loop"], whole=False)
+    region |= dict.fromkeys(_drawn_in(graph, region, _meeting(graph, loop)), "loop")
     steps: dict[RegionName, list[Op]] = {name: [] for name in REGIONS}
     for op in graph.steps:
         steps[region[op.out]].append(op)
@@ -45,6 +51,34 @@ def schedule(graph: Graph, near: frozenset[str] = frozenset()) -> Schedule:
         "finish": _finish(graph, by_dependency(steps["finish"])),
     }
     return Schedule(graph, stages, region)
+
+
+def _meeting(graph: Graph, loop: tuple[Stage, ...]) -> set[str]:
+    """What a loop makes where the units of a sample meet."""
+    fused = [stage.steps for stage in loop if isinstance(stage, Fused)]
+    plans = [plan for steps in fused for plan in kernel_plans(steps, graph) if plan.rowwise]
+    return {op.out for plan in plans for op in plan.steps}
+
+
+def _drawn_in(graph: Graph, region: Mapping[str, RegionName], made: Collection[str]) -> set[str]:
+    """The steps behind a loop that read matrices which are ``made`` in it, or by another of these steps, with what else
+    behind the loop they need; but for those that need a product with a fixed matrix."""
+    found: set[str] = set()
+    needs: dict[str, set[str]] = {}
+    for op in by_dependency([op for op in graph.steps if region[op.out] == "after"]):
+        behind = [o for o in op.operands() if region.get(name_of(o)) == "after"]
+        if not fuses(op) or any(lag_of(o) or name_of(o) not in needs for o in behind):
+            continue
+        needs[op.out] = {op.out}.union(*(needs[name_of(o)] for o in behind))
+        if any(_at_hand(o, graph, found.union(made)) for o in op.operands()):
+            found |= needs[op.out]
+    return found
+
+
+def _at_hand(operand: Operand, graph: Graph, made: Collection[str]) -> bool:
+    """Whether an operand is a matrix of those ``made``, of this step or an earlier one of the sweep."""
+    matrix = name_of(operand) in made and len(graph.shape(name_of(operand))) == 2
+    return matrix and lag_of(operand) * graph.direction >= 0
 
 
 def _stages(graph: Graph, steps: list[Op], whole: bool) -> tuple[Stage, ...]:

@@ -12,15 +12,24 @@ from symcell.program.model import Profile
 
 def stored(schedule: Schedule, profile: Profile, outside: Iterable[str]) -> frozenset[str]:
     """The values with a place in memory. ``outside``: those that something besides the sweep's own steps reads."""
-    graph = schedule.graph
-    made = {op.out for op in graph.steps if not graph.values[op.out].fixed and not isinstance(op, Outer)}
     if not profile.registers:
-        return frozenset(made)
+        return frozenset(_varying(schedule.graph))
+    return left(schedule, outside, by_rows=profile.on_chip)
+
+
+def _varying(graph: Graph) -> set[str]:
+    return {op.out for op in graph.steps if not graph.values[op.out].fixed and not isinstance(op, Outer)}
+
+
+def left(schedule: Schedule, outside: Iterable[str], *, by_rows: bool = False) -> frozenset[str]:
+    """The values that have a place in memory where there are registers; ``by_rows``: as for their kernels."""
+    graph = schedule.graph
+    made = _varying(graph)
     readers = readers_of(graph.steps)
     kept = set(outside)
     for _, stage in schedule.all():
         if isinstance(stage, Fused):
-            for plan in kernel_plans(stage.steps, graph):
+            for plan in kernel_plans(stage.steps, graph, by_rows=by_rows):
                 made -= {op.out for op in plan.steps}
                 kept |= leaving(plan, graph, readers, kept)
     return frozenset(made | kept)

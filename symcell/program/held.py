@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from symcell.cell import ONE, Size
-from symcell.program.access import references
+from symcell.program.access import references, writes
 from symcell.program.memory_use import Piece, Room, bytes_of, handed_over, own, piece
-from symcell.program.model import Buffer, Fixed, Gemm, Gradient, Plan, Program, Ref, Stage, Storage, Sums
+from symcell.program.model import Buffer, Fixed, Gemm, Gradient, Kernel, Plan, Program, Ref, Stage, Storage, Sums
 from symcell.program.packs import packed
-from symcell.program.storage import REAL, item, left_behind, rounds
+from symcell.program.storage import REAL, item, rounds, settled, side_by_side
 
 INDEX = 8
 """Bytes of a row's number."""
@@ -90,7 +90,7 @@ def _wide(array: Piece) -> Piece:
 
 def _copies(program: Program, kept: bool) -> Iterator[Room]:
     """The copies that a sweep works on, and those of 16 bits that it makes of its tape; and room for what its products
-    over all steps round, which is a copy of each type."""
+    over all steps round, which is a copy of each type, and for what is rounded in its place, which is one."""
     for buffer in program.buffers.values():
         if buffer.origin in ("params", "directions", "constant"):
             yield (Piece(buffer.width, fixed=True, storage="real"),)
@@ -101,20 +101,30 @@ def _copies(program: Program, kept: bool) -> Iterator[Room]:
     if program.ahead and kept:
         taped = (program.buffers[name] for name in program.tape)
         yield from ((piece(program, b),) for b in taped if b.storage == "stored")
-    rounded = [sum((m.width for m in program.window(ref)), Size()) for ref in _rounded(program)]
-    if rounded:
-        yield tuple(Piece(width, steps=2, storage="real") for width in dict.fromkeys(rounded))
+    both = (_rounded(program), Piece(Size(), steps=2, storage="real"))
+    one = (_rounded_in_place(program), Piece(Size(), steps=1))
+    for refs, copy in (both, one):
+        widths = dict.fromkeys(sum((m.width for m in program.window(ref)), Size()) for ref in refs)
+        if widths:
+            yield tuple(replace(copy, width=width) for width in widths)
 
 
 def _rounded(program: Program) -> Iterator[Ref]:
-    """What products over all steps round, one at a time; and what a loop leaves, which is rounded in its place."""
+    """What products over all steps round, one at a time."""
     for region in program.regions:
-        yield from left_behind(program, region)
         for stage in region.stages if region.kind == "sequence" else ():
             operands = {Gemm: ("left",), Gradient: ("left", "right"), Sums: ("arg",)}.get(type(stage), ())
             refs = [getattr(stage, name) for name in operands]
             varying = (ref for ref in refs if program.buffers[ref.buffer].extent != "fixed")
             yield from (ref for ref in varying if rounds(program, True, ref))
+
+
+def _rounded_in_place(program: Program) -> Iterator[Ref]:
+    """What is rounded in its place over all steps, where that makes a copy."""
+    for region in program.regions:
+        for stage in region.stages if region.kind == "sequence" and not program.profile.registers else ():
+            placed = stage.rounds if isinstance(stage, Kernel) else writes(stage) if isinstance(stage, Gemm) else ()
+            yield from side_by_side(ref for ref in placed if settled(program, ref))
 
 
 def _inputs(program: Program) -> Iterator[Buffer]:

@@ -61,7 +61,8 @@ class Profile:
     ``stretches``: sweeps run in stretches of steps where that saves memory (:mod:`symcell.program.stretches`).
     ``packs``: products read copies of their matrices (:mod:`symcell.program.packs`). ``wide``: a sweep works on copies
     of what is of 16 bits, in the type that is computed in, and rounds what it leaves; else its buffers are of 16 bits
-    themselves where their :data:`Storage` says so.
+    themselves where their :data:`Storage` says so. ``on_chip``: threads that share a sample have its matrices at hand
+    while steps run; what stays within the rows of one is one pass over it.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Profile:
     stretches: bool = False
     packs: bool = False
     wide: bool = False
+    on_chip: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ class Statement:
     statement runs over (rows, equations, *shape)); one of a single member is read by every equation. An operand that is
     missing here is in the register of an earlier statement.
     ``calls``: the body as calls over arrays, in order (only where the profile has no registers), with ``work`` their
-    temporaries and ``mask`` a bool buffer, if they need any.
+    temporaries and ``mask`` a bool buffer, if they need any. ``as_stored``: of what is in registers, that which counts
+    as read from memory: where such values are stored in 16 bits it is rounded as if it had been.
     """
 
     ops: tuple[Op, ...]
@@ -183,6 +186,7 @@ class Statement:
     calls: tuple[Call, ...] = ()
     work: tuple[Ref, ...] = ()
     mask: Ref | None = None
+    as_stored: frozenset[Operand] = frozenset()
 
     @property
     def op(self) -> Op:
@@ -194,13 +198,24 @@ class Phase:
     """Part of a kernel. ``scalars``: values of one unit, computed by every thread. ``body``: values of ``span``, unit
     by unit. ``reductions``: over all units of the span (Reduce steps with axis None); their results are scalars known
     to every thread from the next phase on. ``barrier``: threads of a row meet before it, so that it reads what other
-    threads stored in earlier phases."""
+    threads stored in earlier phases.
+
+    ``turns``: empty, or the span is a matrix whose rows are walked over one by one. The body then makes elements,
+    totals along a row, and values with one unit a row, from what is of that row; for each there stands the loop over
+    the columns, counted from 0, that it is in, or comes before (a value of the row). An element that a later loop reads
+    lies in memory, where the same thread finds it; a value of the row is known to all threads that have the row.
+    """
 
     span: Shape
     scalars: tuple[Statement, ...] = ()
     body: tuple[Statement, ...] = ()
     reductions: tuple[Statement, ...] = ()
     barrier: bool = False
+    turns: tuple[int, ...] = ()
+
+    def of_row(self, statement: Statement) -> bool:
+        """Whether a statement of the body makes one unit for each row of the span."""
+        return bool(self.turns) and len(statement.shape) < len(self.span)
 
 
 @dataclass(frozen=True)
@@ -210,12 +225,14 @@ class Kernel:
     each row is by itself, in a single phase.
 
     Statements of a body are Pointwise; or a Reduce along an axis or a Contraction of a varying matrix, in which each
-    unit of the result walks over the other axis (their operands lie in memory).
+    unit of the result walks over the other axis (their operands lie in memory). ``rounds``: what is rounded behind it
+    where parameters are of 16 bits, if assigning does not do that.
     """
 
     name: str
     phases: tuple[Phase, ...]
     rowwise: bool
+    rounds: tuple[Ref, ...] = ()
 
     def statements(self) -> Iterator[Statement]:
         for phase in self.phases:

@@ -2,12 +2,13 @@
 
 Within a kernel every unit of a row has a thread of its own. A statement of a body reads *its own unit* where an operand
 has the result's shape and is read unit by unit; everything else (a scalar from memory, a vector along an axis, the
-operands of a reduction or contraction) may be another thread's.
+operands of a reduction or contraction) may be another thread's. Where a warp has a row of a matrix, all that is laid
+along its rows is its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from symcell.graph import Operand, Pointwise, lag_of
@@ -59,21 +60,36 @@ def _registers(kernel: Kernel) -> Iterator[str]:
         for statement in phase.scalars:
             yield from _found(statement, everywhere, set())
             everywhere |= {op.out for op in statement.ops}
-        for statement in phase.body:
-            yield from _found(statement, everywhere, mine)
+        for number, statement in enumerate(phase.body):
+            yield from _found(statement, everywhere, mine & _at_hand(phase, number), _of_rows(phase))
             mine |= {op.out for op in statement.ops}
         for statement in phase.reductions:
             yield from _found(statement, everywhere, mine)
         everywhere |= {op.out for s in phase.reductions for op in s.ops}
 
 
-def _found(statement: Statement, everywhere: set[str], mine: set[str]) -> Iterator[str]:
+def _at_hand(phase: Phase, number: int) -> set[str]:
+    """What the thread of a unit has in registers when it comes to a statement: in rows of a matrix, elements only as
+    long as the same loop over columns."""
+    turns = phase.turns or (0,) * len(phase.body)
+    pairs = zip(phase.body, turns, strict=True)
+    return {s.op.out for s, turn in pairs if turn == turns[number] or phase.of_row(s)}
+
+
+def _of_rows(phase: Phase) -> set[str]:
+    """Values with one unit a row, which are known to all threads that have the row."""
+    return {s.op.out for s in phase.body if phase.of_row(s)}
+
+
+def _found(
+    statement: Statement, everywhere: set[str], mine: set[str], of_rows: Collection[str] = ()
+) -> Iterator[str]:
     for operand in statement.op.operands():
         if operand in statement.reads:
             continue
         if lag_of(operand) or operand.signal not in everywhere | mine:
             yield f"{statement.op.out} reads {operand}, which is in no register of its thread"
-        elif operand.signal in mine and operand.axis is not None:
+        elif operand.signal in mine and operand.axis not in ((None, 0) if operand.signal in of_rows else (None,)):
             yield f"{statement.op.out} reads {operand} from registers of other threads"
 
 
@@ -96,11 +112,11 @@ def _memory(program: Program, kernel: Kernel) -> Iterator[str]:
         for statement in (*phase.scalars, *phase.body, *phase.reductions):
             order += 1
             for operand, ref in statement.reads.items():
-                touch = _Touch(order, number, _own(program, phase, statement, operand), str(operand))
+                touch = _Touch(order, number, _own(program, phase, number, statement, operand), str(operand))
                 for cell in cells(ref):
                     loaded.setdefault(cell, []).append(touch)
             for cell in cells(statement.out) if statement.out is not None else ():
-                span = phase.span if statement in phase.body else None
+                span = _stored_by(phase, number, statement)
                 stored.setdefault(cell, []).append(_Touch(order, number, span, statement.op.out))
     for cell, stores in stored.items():
         for store in stores:
@@ -109,10 +125,25 @@ def _memory(program: Program, kernel: Kernel) -> Iterator[str]:
                     yield f"{load.what} is read in {cell[0]}, where another unit writes {store.what}"
 
 
-def _own(program: Program, phase: Phase, statement: Statement, operand: Operand) -> object:
+def _stored_by(phase: Phase, number: int, statement: Statement) -> object:
+    """The units that store a result, each its own. Those of rows of a matrix belong to other threads than those of the
+    same shape elsewhere, and to several ones where there is one for each row."""
+    if statement not in phase.body:
+        return None
+    return (phase.span, "row", number) if phase.of_row(statement) else (phase.span, "rows" if phase.turns else "")
+
+
+def _own(program: Program, phase: Phase, number: int, statement: Statement, operand: Operand) -> object:
     """The units of which each reads its own."""
-    unitwise = isinstance(statement.op, Pointwise) and statement in phase.body and operand.axis is None
-    return phase.span if unitwise and program.graph.shape(operand.signal) == phase.span else None
+    if statement in (*phase.scalars, *phase.reductions):
+        return None
+    shape = program.graph.shape(operand.signal)
+    if phase.turns:
+        along = shape == phase.span[:1] and isinstance(statement.op, Pointwise)
+        of_row = along and operand.axis == (None if phase.of_row(statement) else 0)
+        return (phase.span, "row", number) if of_row else (phase.span, "rows") if shape == phase.span else None
+    own = isinstance(statement.op, Pointwise) and operand.axis is None and shape == phase.span
+    return (phase.span, "") if own else None
 
 
 def _ordered(kernel: Kernel, store: _Touch, load: _Touch) -> bool:

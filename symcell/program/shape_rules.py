@@ -83,8 +83,10 @@ def _kernel(program: Program, kernel: Kernel) -> Iterator[str]:
 
 
 def _places_in_phase(phase: Phase) -> Iterator[str]:
+    if phase.turns and len(phase.turns) != len(phase.body):
+        yield f"{len(phase.turns)} turns of {len(phase.body)} statements"
     for statement in phase.body:
-        if units(statement.shape) != units(phase.span):
+        if units(statement.shape) != units(phase.span[:1] if phase.of_row(statement) else phase.span):
             yield f"{statement.op.out} has not the units of its phase"
     for statement in (*phase.scalars, *phase.reductions):
         if units(statement.shape) != ONE:

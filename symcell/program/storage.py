@@ -55,21 +55,16 @@ def matrices(regions: Iterable[Region]) -> frozenset[str]:
     return frozenset(s.matrix.buffer for region in regions for s in region.stages if isinstance(s, Gemm))
 
 
+def settled(program: Program, ref: Ref) -> bool:
+    """Whether what is written to a reference is rounded to the parameters' type: a sweep's own values that are stored,
+    row by row."""
+    buffer = program.buffers[ref.buffer]
+    return buffer.storage == "stored" and buffer.origin == "own" and buffer.extent != "fixed"
+
+
 def made_in_loops(program: Program) -> frozenset[tuple[str, int]]:
     """What stages write step by step: buffers with their members' numbers."""
     return _members(writes, (s for region in program.regions if region.kind == "steps" for s in region.stages))
-
-
-def left_behind(program: Program, region: Region, kernels: bool = False) -> tuple[Ref, ...]:
-    """The stored values that a region makes step by step and later ones read (``kernels``: those in kernels): where
-    sweeps are ``wide`` they are rounded between the two. Neighbouring members are one reference."""
-    if region.kind != "steps":
-        return ()
-    behind = program.regions[program.regions.index(region) + 1 :]
-    later = (s for other in behind for s in other.stages if isinstance(s, Kernel) or not kernels)
-    both = _members(writes, region.stages) & _members(reads, later)
-    own = (b for b in program.buffers.values() if b.storage == "stored" and b.origin == "own")
-    return tuple(ref for b in own for ref in _runs(b.name, sorted(k for name, k in both if name == b.name)))
 
 
 def _members(of: Callable[[Stage], Iterator[Ref]], stages: Iterable[Stage]) -> frozenset[tuple[str, int]]:
@@ -77,11 +72,13 @@ def _members(of: Callable[[Stage], Iterator[Ref]], stages: Iterable[Stage]) -> f
     return frozenset((ref.buffer, k) for ref in refs for k in range(ref.first, ref.first + ref.count))
 
 
-def _runs(buffer: str, members: list[int]) -> Iterator[Ref]:
-    """References to some members of a buffer, in order."""
-    for _, found in groupby(enumerate(members), lambda pair: pair[1] - pair[0]):
-        several = [member for _, member in found]
-        yield Ref(buffer, several[0], len(several))
+def side_by_side(refs: Iterable[Ref]) -> Iterator[Ref]:
+    """References to the same members, in order: neighbouring ones are one."""
+    alone = {replace(ref, first=ref.first + k, count=1) for ref in refs for k in range(ref.count)}
+    ordered = sorted(alone, key=lambda ref: (ref.buffer, ref.shift, ref.first))
+    for _, found in groupby(enumerate(ordered), lambda pair: (pair[1].buffer, pair[1].shift, pair[1].first - pair[0])):
+        several = [ref for _, ref in found]
+        yield replace(several[0], count=len(several))
 
 
 def rounds(program: Program, sequence: bool, ref: Ref) -> bool:

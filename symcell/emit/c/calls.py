@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from symcell.cell import Size
@@ -13,8 +13,8 @@ from symcell.emit.c_family.names import Names
 from symcell.emit.c_family.units import Line
 from symcell.emit.comments import equation, numbered
 from symcell.graph import Block, Total
-from symcell.program.access import writes
-from symcell.program.model import Gemm, Gradient, Kernel, Program, Ref, Stage, Sums
+from symcell.program.model import Gemm, Gradient, Kernel, Program, Ref, Sums
+from symcell.program.storage import settled
 
 WIDTH = 100
 """How wide a call may be before it is indented."""
@@ -80,15 +80,9 @@ class Callers:
         ]
         return _call(view.name, ["rows", *arguments])
 
-    def rounding(self, stages: Iterable[Stage], buffers: Container[str]) -> tuple[Line, ...]:
-        """What rounds, where arrays are of 16 bits, the rows that some stages have written of ``buffers``."""
-        places = self.places
-        slots = dict.fromkeys(Ref(r.buffer, shift=r.shift) for s in stages for r in writes(s) if r.buffer in buffers)
-        counts = {slot: places.record.factor(self._program.buffers[slot.buffer].width) for slot in slots}
-        return tuple(Line(f"round_row({places.start(slot)}, rows*{count});") for slot, count in counts.items())
-
     def gemm(self, stage: Gemm, inputs_only: bool) -> tuple[Line, ...]:
-        """A product of the rows in hand with a matrix: packed, or, for the one step of ``step``, as it lies."""
+        """A product of the rows in hand with a matrix: packed, or, for the one step of ``step``, as it lies. What it
+        finds is rounded where it is stored as the parameters are."""
         places = self.places
         source, inner, columns = self._matrix(stage)
         rows = [places.start(stage.out), places.width(stage.out), places.start(stage.left), places.width(stage.left)]
@@ -99,7 +93,10 @@ class Callers:
         counts = ["rows", inner, columns, str(int(stage.accumulate))]
         sign = " += " if stage.accumulate else " = "
         texts = [equation(self._program, op).replace(" = ", sign, 1) for op in stage.ops]
-        return _commented(texts, _call(function, [*rows, *matrix, *counts]))
+        call = _call(function, [*rows, *matrix, *counts])
+        if settled(self._program, stage.out):
+            call += _call("round_rows", [*rows[:2], "rows", columns])
+        return _commented(texts, call)
 
     def _matrix(self, stage: Gemm) -> tuple[tuple[str, str, str], str, str]:
         """Where a product's matrix lies with its strides; how long sums are, and how many there are."""

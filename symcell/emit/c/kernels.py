@@ -57,7 +57,7 @@ def kernel(made: Kernel, program: Program, equation: Callable[[Op], str], taken:
     """The kernel as C. ``equation``: the comment for a step; ``taken``: names that the kernels' functions have."""
     names = Names(taken)
     arguments = Arguments(made, program, names)
-    writer = _Writer(Units(program, arguments, names, equation))
+    writer = _Writer(Units(program, arguments, names, equation, rounding="number_as_stored"))
     rows = Rowwise(writer.units, writer)
     if made.rowwise:
         phases = [writer.view(phase, rows.phase(phase, _walk(phase))) for phase in made.phases]

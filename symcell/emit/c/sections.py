@@ -20,7 +20,6 @@ from symcell.emit.python.views import RegionViews
 from symcell.graph import Pointwise
 from symcell.program.access import made, reads, writes
 from symcell.program.model import Gemm, Gradient, Kernel, Program, Region, Stage, Sums
-from symcell.program.storage import left_behind
 from symcell.symbolic import functions as fn
 
 CONTROL = ("total", "batch", "steps", "counts", "uniform", "need_x", "stretch")
@@ -117,9 +116,6 @@ class Section:
             self._record.number("steps", "steps", "len(pack.counts)")
             self._record.integers("counts", "counts", self._counts())
             calls = tuple(self._call(callers, region, numbered) for numbered in stages)
-            behind = {ref.buffer for ref in left_behind(self.scope.program, region, kernels=True)}
-            if lines := callers.rounding((stage for _, stage in stages), behind):
-                calls += (Call(lines, False),)
             meets = self._meets(stages, stretch)
             self._parts.append((stretch, Part("forward" if region.direction == 1 else "backward", calls, meets)))
             return

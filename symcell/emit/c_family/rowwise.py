@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,12 +41,19 @@ class Rowwise:
         self._scalars = units.loop(())
 
     def phase(self, phase: Phase, walk: Walk = ALONE) -> PhaseLines:
-        scalars = self._scalars
+        loop = self._units.loop(phase.body, self.begun(phase), walk=walk)
+        return self.ended(phase, loop, [self.reduction(statement, loop) for statement in phase.reductions])
+
+    def begun(self, phase: Phase) -> Loop:
+        """What is outside of the phase's loops, with its scalars computed."""
         for statement in phase.scalars:
-            scalars.compute(statement)
+            self._scalars.compute(statement)
             self._units.everywhere.add(statement.op.out)
-        loop = self._units.loop(phase.body, scalars, walk=walk)
-        reductions = [self._reduction(statement, loop) for statement in phase.reductions]
+        return self._scalars
+
+    def ended(self, phase: Phase, loop: Loop, reductions: Sequence[tuple[Line, Line, Line]]) -> PhaseLines:
+        """The lines around a ``loop`` that is complete."""
+        scalars = self._scalars
         before = [*scalars.loads, *scalars.lines, *self._meeting.stores(phase.scalars)]
         scalars.loads, scalars.lines, scalars.stores = [], [], []
         return PhaseLines(
@@ -59,7 +67,7 @@ class Rowwise:
     def _partial(self, op: Reduce) -> str:
         return self._units.names.get(("partial", op.out), f"partial_{op.out}")
 
-    def _reduction(self, statement: Statement, loop: Loop) -> tuple[Line, Line, Line]:
+    def reduction(self, statement: Statement, loop: Loop) -> tuple[Line, Line, Line]:
         """A reduction over all units: where a part begins, its next value, and the result of all parts."""
         op, units = statement.op, self._units
         assert isinstance(op, Reduce)

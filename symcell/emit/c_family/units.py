@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from symcell.cell import ONE, Shape, Size, units as numbers
@@ -11,6 +11,7 @@ from symcell.emit.c_family.expressions import Atom, CPrinter, number
 from symcell.emit.c_family.names import Names, timed
 from symcell.graph import Contraction, Matrix, Op, Operand, Pointwise, Reduce, lag_of
 from symcell.program.model import Program, Ref, Statement
+from symcell.program.storage import settled
 from symcell.symbolic.nodes import At, Constant, Count, Param
 
 
@@ -59,7 +60,8 @@ class Units:
 
     ``equation`` gives the comment for a step of the graph. ``constants``: declarations of named numbers.
     ``everywhere``: the values that every thread has in a register. ``given``: what stands before the name of an operand
-    that is read first: a unit's operands are members of a structure, or variables of their own.
+    that is read first: a unit's operands are members of a structure, or variables of their own. ``rounding``: the
+    function that rounds what is stored as the parameters are, or empty where assigning it does.
     """
 
     program: Program
@@ -67,6 +69,7 @@ class Units:
     names: Names
     equation: Callable[[Op], str]
     given: str = ""
+    rounding: str = ""
     members: Names = field(default_factory=Names)
     constants: dict[str, str] = field(default_factory=dict)
     registers: dict[str, str] = field(default_factory=dict)
@@ -79,12 +82,19 @@ class Units:
             loop.compute(statement)
         return loop
 
-    def store(self, statement: Statement) -> list[str]:
-        """The line that stores a statement's result, where it has a place."""
+    def name(self, op: Op) -> str:
+        """What a step's result is called."""
+        return self.names.get(("value", op.out, 0, None), timed(op.out, 0))
+
+    def store(self, statement: Statement, index: str = "unit") -> list[str]:
+        """The line that stores a statement's result, where it has a place; ``index``: of a unit."""
         if statement.out is None:
             return []
-        index = "0" if numbers(statement.shape) == ONE else "unit"
-        return [f"{self.arguments.element(statement.out, 0, index)} = {self.registers[statement.op.out]};"]
+        index = "0" if numbers(statement.shape) == ONE else index
+        value = self.registers[statement.op.out]
+        if self.rounding and settled(self.program, statement.out):
+            value = f"{self.rounding}({value})"
+        return [f"{self.arguments.element(statement.out, 0, index)} = {value};"]
 
     def known(self, operand: Operand) -> bool:
         """Whether every thread has an operand in a register."""
@@ -111,8 +121,9 @@ class Units:
 class Loop:
     """Lines of one loop: ``loads`` come first, ``stores`` last, so that a result may lie where an operand lay.
 
-    ``outer``: the code around the loop, which reads the operands of one unit. ``walk``: how its units walk over axes of
-    matrices. ``indices``: which of ``i`` and ``j`` the lines use.
+    ``outer``: the code around the loop, which reads the operands whose index there is one of ``outside``. ``walk``: how
+    its units walk over axes of matrices. ``index``: of operands, by the axis that they are laid along. ``indices``:
+    which of ``i`` and ``j`` the lines use.
     """
 
     units: Units
@@ -122,12 +133,14 @@ class Loop:
     lines: list[Line] = field(default_factory=list)
     stores: list[str] = field(default_factory=list)
     indices: set[str] = field(default_factory=set)
-    loaded: dict[tuple[At | Param, str], str] = field(default_factory=dict)
+    loaded: dict[tuple[str, int, str], str] = field(default_factory=dict)
+    index: Mapping[int | None, str] = field(default_factory=lambda: INDEX)
+    outside: frozenset[str] = frozenset({"0"})
 
     def compute(self, statement: Statement) -> None:
         """Compute a statement into a register, and store it where it has a place."""
         op, units = statement.op, self.units
-        name = units.names.get(("value", op.out, 0, None), timed(op.out, 0))
+        name = units.name(op)
         match op:
             case Pointwise():
                 code = CPrinter(lambda atom: self.operand(statement, atom), op.operands()).text(op.body)
@@ -139,10 +152,11 @@ class Loop:
             case _:
                 raise NotImplementedError(f"a kernel's body has no {type(op).__name__}")
         units.registers[op.out] = name
-        self.stores += units.store(statement)
+        self.stores += units.store(statement, self.index[None])
 
-    def operand(self, statement: Statement, atom: Atom) -> str:
-        """What an operand is called; it is read from memory where no earlier statement has left it in a register."""
+    def operand(self, statement: Statement, atom: Atom, index: str = "") -> str:
+        """What an operand is called; it is read from memory where no earlier statement has left it in a register.
+        ``index``: another than that of its axis."""
         units = self.units
         if isinstance(atom, Count):
             return units.count(atom)
@@ -151,7 +165,7 @@ class Loop:
         ref = statement.reads.get(atom)
         if ref is None or units.known(atom):
             return units.registers[atom.signal]
-        index = "0" if numbers(units.shape(ref)) == ONE else INDEX[atom.axis]
+        index = "0" if numbers(units.shape(ref)) == ONE else index or self.index[atom.axis]
         self.indices |= {index} & {"i", "j"}
         place = units.arguments.element(ref, lag_of(atom), index)
         if isinstance(atom, Param) and not (units.given and index == INDEX[None]):
@@ -159,9 +173,9 @@ class Loop:
         return self._load(atom, index, place, ref)
 
     def _load(self, atom: At | Param, index: str, place: str, ref: Ref) -> str:
-        if index == "0" and self.outer is not None:
+        if index in self.outside and self.outer is not None:
             return self.outer._load(atom, index, place, ref)
-        key = (atom, index)
+        key = (atom.signal, lag_of(atom), index)
         if key not in self.loaded:
             laid = "" if index not in ("i", "j") else f"_{index}"
             hint = (timed(atom.signal, atom.lag) if isinstance(atom, At) else atom.signal) + laid

@@ -10,9 +10,11 @@ from symcell.emit.python import ufuncs
 from symcell.emit.python.blocks import Block, RegionView
 from symcell.emit.python.regions import by_stages, one_step
 from symcell.emit.python.scope import Scope
+from symcell.emit.python.stages import rounding
 from symcell.emit.python.views import RegionViews
 from symcell.graph import Contraction, Operand, Pointwise, Reduce
 from symcell.program.model import Arg, Kernel, Mask, Out, Ref, Statement, Temp
+from symcell.program.storage import side_by_side
 from symcell.symbolic.nodes import At
 
 
@@ -42,6 +44,10 @@ class Numpy:
             case _:
                 raise NotImplementedError(str(statement.op))
         texts = tuple(equation(views.scope.program, op) for op in statement.ops)
+        if kernel.rounds:
+            inside = views.branch()
+            calls = [views.scope.round(inside.rows(ref)) for ref in side_by_side(kernel.rounds)]
+            lines += rounding(views.scope, (*inside.flush(), *calls))
         return Block(texts, (*views.flush(), *lines))
 
     def matmul(self, scope: Scope, rounds: bool) -> str:

@@ -16,10 +16,16 @@ def enter(found: Enter, scope: Scope) -> str:
     scope.module.features.add("sort")
     place = f"{scope.variable(buffer.name)}[{index}]"
     state, start = literal(found.state), _start(found, scope)
-    passed = f"pack.sort(given[{state}]) if {state} in given else"
+    passed = f"pack.sort(given[{state}])"
     if not found.unless:
-        return f"{place} = {passed} {start}"
-    return f"{place} = ({passed} 0) + (0 if {literal(found.unless)} in given else {start})"
+        return f"{place} = {passed} if {state} in given else {start}"
+    passed, start = _widened(passed, scope), _widened(start, scope)
+    return f"{place} = ({passed} if {state} in given else 0) + (0 if {literal(found.unless)} in given else {start})"
+
+
+def _widened(array: str, scope: Scope) -> str:
+    """An array in the type that is computed in, as code; sweeps that work on copies have it so."""
+    return array if scope.program.profile.wide else f"_as({array}, {scope.real})"
 
 
 def _start(found: Enter, scope: Scope) -> str:

@@ -10,17 +10,11 @@ from symcell.emit.python.stages import KernelLines, block
 from symcell.emit.python.text import code_lines, comment_lines
 from symcell.emit.python.views import RegionViews
 from symcell.program.model import Region
-from symcell.program.storage import left_behind
 
 
 def by_stages(scope: Scope, kernel: KernelLines) -> list[RegionView]:
-    """All regions of a sweep; ``kernel`` prints the lines that run one. Behind a loop, what it stored is rounded."""
-    found: list[RegionView] = []
-    for region in scope.program.regions:
-        found.append(by_stage(region, RegionViews(scope, region.kind), kernel))
-        if lines := tuple(scope.round(scope.columns(ref)) for ref in left_behind(scope.program, region)):
-            found.append(RegionView("", (), grouped([Block((), fitted_lines(lines, 4))])))
-    return found
+    """All regions of a sweep; ``kernel`` prints the lines that run one."""
+    return [by_stage(region, RegionViews(scope, region.kind), kernel) for region in scope.program.regions]
 
 
 def one_step(views: RegionViews, kernel: KernelLines) -> list[Block]:

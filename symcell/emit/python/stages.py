@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from symcell.emit.comments import equation, numbered
 from symcell.emit.python.blocks import Block
@@ -12,7 +12,7 @@ from symcell.emit.python.scope import Scope, joined
 from symcell.emit.python.views import RegionViews
 from symcell.graph import Block as Columns, Contraction, Outer, Total
 from symcell.program.model import Copy, EdgeSum, Fixed, Gemm, Gradient, Kernel, Ref, Stage, Sums
-from symcell.program.storage import rounds
+from symcell.program.storage import rounds, settled
 from symcell.symbolic.nodes import At
 
 KernelLines = Callable[[Kernel, RegionViews], Block]
@@ -78,6 +78,8 @@ def _gemm(stage: Gemm, views: RegionViews) -> Block:
         lines = [f"{product}{work})", f"{scope.xp}.add({out}, {work}, out={out})"]
     else:
         lines = [f"{product}{out})"]
+    if scope.program.profile.wide and settled(scope.program, stage.out):
+        lines += rounding(scope, [scope.round(out)])
     sign = " += " if stage.accumulate else " = "
     texts = tuple(equation(scope.program, op).replace(" = ", sign, 1) for op in stage.ops)
     return Block(texts, (*views.flush(), *lines))
@@ -99,6 +101,12 @@ def _gradient(stage: Gradient, views: RegionViews) -> Block:
     pairs = zip(stage.ops, outers, strict=True)
     texts = tuple(numbered(scope.program, op, f"{op.out} = sum of outer({o.left}, {o.right})") for op, o in pairs)
     return Block(texts, (*views.flush(), f"{matmul}({left}.T, {right}, out={out})"))
+
+
+def rounding(scope: Scope, lines: Iterable[str]) -> list[str]:
+    """Lines that round, where parameters are of 16 bits."""
+    narrow = scope.define("narrow", "narrow", "dtype.itemsize == 2")
+    return [f"if {narrow}:", *(f"    {line}" for line in lines)]
 
 
 def _lag(operand: object) -> int:

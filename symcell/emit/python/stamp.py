@@ -34,7 +34,7 @@ def _texts(program: Program) -> Iterator[str]:
 
 def _stage(stage: Stage) -> str:
     if isinstance(stage, Kernel):
-        phases = [(len(p.scalars), len(p.body), len(p.reductions), p.barrier) for p in stage.phases]
+        phases = [(len(p.scalars), len(p.body), len(p.reductions), p.barrier, p.turns) for p in stage.phases]
         return f"{stage.name} {stage.rowwise} {phases} {' '.join(map(_statement, stage.statements()))}"
     refs = [(f.name, getattr(stage, f.name)) for f in fields(stage) if f.name not in ("op", "ops", "reads", "calls")]
     ops = getattr(stage, "ops", ()) or (getattr(stage, "op", None),)
