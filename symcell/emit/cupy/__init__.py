@@ -7,7 +7,7 @@ from symcell.emit.cupy.source import functions, kernels_of, launches
 from symcell.emit.python.module import render
 from symcell.program.model import Plan, Profile
 
-PROFILE = Profile("cupy", registers=True)
+PROFILE = Profile("cupy", registers=True, on_chip=True)
 __all__ = ["PROFILE", "STRATEGIES", "cuda_source", "emit"]
 
 

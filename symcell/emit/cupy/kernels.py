@@ -12,12 +12,13 @@ from symcell.emit.c_family.arguments import Argument, Arguments, Length, Pointer
 from symcell.emit.c_family.names import Names
 from symcell.emit.c_family.rowwise import PhaseLines, Rowwise
 from symcell.emit.c_family.units import ALONE, INDEX, Line, Load, Loop, Units, Walk, along_rows
+from symcell.emit.cupy.matrix_rows import MatrixRows, RowsView, kind_of
 from symcell.graph import Op, Reduce
 from symcell.program.model import Buffer, Kernel, Phase, Program, Ref, Statement, Storage
 
 OWN = (
     "warp_sum", "warp_max", "block_sum", "block_max", "in", "kept",
-    "stored", "narrowed", "widened", "rounded", "NARROW",
+    "stored", "narrowed", "widened", "rounded", "NARROW", "lanes", "row_lanes", "row_mask", "row_sum", "row_max",
 )  # fmt: skip
 """Device functions that put threads together, a unit's operands, whether memory keeps what it leaves, and how numbers
 lie there."""
@@ -26,7 +27,8 @@ lie there."""
 @dataclass(frozen=True)
 class PhaseView:
     """Part of a kernel: ``before`` the loop over ``units`` (C code), in the loop, ``after`` it. ``walks``: the
-    steps for which the threads of a warp share a unit. ``indices``: the lines that say where in a matrix a unit is."""
+    steps for which the threads of a warp share a unit. ``indices``: the lines that say where in a matrix a unit is.
+    ``rows``: units are rows of a matrix, and this is done with each instead of a ``body``."""
 
     barrier: bool
     before: tuple[Line, ...]
@@ -35,6 +37,7 @@ class PhaseView:
     indices: tuple[Line, ...]
     body: tuple[Line, ...]
     after: tuple[Line, ...]
+    rows: RowsView | None = None
 
     @property
     def lanes(self) -> bool:
@@ -100,8 +103,12 @@ class KernelView:
     @property
     def warps(self) -> frozenset[str]:
         """The kinds of reductions for which the threads of a warp meet."""
-        walking = (op for phase in self.phases for op in phase.walks)
-        return frozenset(op.kind if isinstance(op, Reduce) else "sum" for op in walking)
+        return frozenset(kind_of(op) for phase in self.phases for op in phase.walks)
+
+    @property
+    def passes(self) -> tuple[RowsView, ...]:
+        """The phases that go over a matrix row by row."""
+        return tuple(phase.rows for phase in self.phases if phase.rows is not None)
 
     @property
     def blocks(self) -> frozenset[str]:
@@ -173,14 +180,14 @@ def kernel(
     names = Names((*taken, *OWN, *functions_of(made.name)))
     arguments = Arguments(made, program, names, direct=not made.rowwise, stored=number_type("stored"))
     writer = _Writer(made, Units(program, arguments, names, equation, "" if made.rowwise else "in."))
-    phases = writer.rowwise() if made.rowwise else (writer.unitwise(made.phases[0]),)
+    phases = writer.rowwise(steps=steps) if made.rowwise else (writer.unitwise(made.phases[0]),)
     pointers = [a for a in arguments if isinstance(a, Pointer)]
     strides = {a.name: arguments.stride(a.ref) for a in pointers if program.buffers[a.ref.buffer].extent != "fixed"}
     begins = _in_step if steps else _in_sequence
     moved = [a for a in pointers if a.name in strides and begins(program.buffers[a.ref.buffer], a.ref.shift)]
     lengths = sorted((a for a in arguments if isinstance(a, Length)), key=lambda a: a.size)
     constants = tuple(map(Line, writer.units.constants.values()))
-    widths = dict.fromkeys(units(p.span) * Size.of(32 if _walks(p) else 1) for p in made.phases)
+    widths = dict.fromkeys(_threads(phase) for phase in made.phases)
     # registers last for more threads only where compilers are told; matrices need these to keep memory busy, and 512
     # are as many as leave each so many registers that nothing spills
     most = 512 if made.rowwise and any(len(p.span) == 2 for p in made.phases) else 256
@@ -212,6 +219,12 @@ def _in_sequence(buffer: Buffer, shift: int) -> bool:
     return buffer.depth > 0 and shift == buffer.depth
 
 
+def _threads(phase: Phase) -> Size:
+    """How many threads a phase has work for."""
+    by_warps = phase.turns or _walks(phase)
+    return units(phase.span[:1] if phase.turns else phase.span) * Size.of(32 if by_warps else 1)
+
+
 def _walks(phase: Phase) -> tuple[Op, ...]:
     """The steps for which the threads of a warp share a unit: where all that the units of a phase walk over are rows of
     matrices, so that neighbouring threads read neighbouring numbers."""
@@ -237,13 +250,21 @@ class _Writer:
         self.loads, loop.loads = loop.loads, []
         return self._view(phase, PhaseLines((), loop, (), (), ()))
 
-    def rowwise(self) -> tuple[PhaseView, ...]:
+    def rowwise(self, *, steps: bool) -> tuple[PhaseView, ...]:
         """Every row by itself."""
         rows = Rowwise(self.units, self)
-        views = [self._view(phase, rows.phase(phase, _walk(phase))) for phase in self.kernel.phases]
+        views = [self._phase(phase, rows, steps) for phase in self.kernel.phases]
         # a unit that was a thread's is a warp's now, or the other way round: others have stored what it reads
-        moved = (before.lanes != view.lanes for before, view in pairwise(views))
-        return (views[0], *(replace(v, barrier=v.barrier or m) for v, m in zip(views[1:], moved, strict=True)))
+        for (_, before), (k, view) in pairwise((k, view) for k, view in enumerate(views) if view.rows is None):
+            views[k] = replace(view, barrier=view.barrier or before.lanes != view.lanes)
+        return tuple(views)
+
+    def _phase(self, phase: Phase, rows: Rowwise, steps: bool) -> PhaseView:
+        if not phase.turns:
+            return self._view(phase, rows.phase(phase, _walk(phase)))
+        found = MatrixRows(self.units, rows, phase, steps=steps).view()
+        length = self.units.arguments.length(phase.span[0])
+        return PhaseView(phase.barrier, found.around.before, length, (), (), (), found.around.after, found)
 
     def stored(self, phase: Phase) -> dict[str, str]:
         """The line that stores each result of units."""

@@ -33,6 +33,7 @@ class CudaView:
     ``launches``; ``units``, ``rows``: which launches there are. ``steps``: (name, CUDA source) of the kernels that run
     all steps, ``sharing``,
     ``matrix_units`` what these have in common, ``first_products`` the numbers of their first products,
+    ``rounded_products`` those of products that kernels find rounded where parameters are of 16 bits,
     ``work`` lines with what a step of each does; ``graphs``, ``replays``: (name, CUDA source) of the kernels that
     graphs of steps are made of, and lines with what these have to know of them."""
 
@@ -45,6 +46,7 @@ class CudaView:
     sharing: str
     matrix_units: str
     first_products: str
+    rounded_products: str
     work: tuple[str, ...]
     graphs: tuple[tuple[str, str], ...]
     replays: tuple[str, ...]
@@ -130,6 +132,7 @@ class Cupy:
             sharing=sharing() if self.steps else "",
             matrix_units=matrix_units() if self.steps else "",
             first_products="{" + ", ".join(f"{literal(name)}: {number}" for name, number in firsts.items()) + "}",
+            rounded_products=literal(tuple(number for view in self.steps for number in view.rounded)),
             work=tuple(line for view in self.steps for line in code_lines(f"{literal(view.name)}: {view.work},", 8)),
             graphs=tuple((literal(view.name), graph(view)) for view in self.steps),
             replays=tuple(f"{literal(view.name)}: {view.replay}," for view in self.steps),

@@ -40,6 +40,10 @@ class Relay:
         """The product in shared memory that an operand of the kernel at ``place`` is."""
         return self._sources.get((place, ref))
 
+    def asked(self, place: int) -> bool:
+        """Whether any kernel finds a product in shared memory."""
+        return any(source[0] == place for source in self._sources.values())
+
     def late(self, place: int, ref: Ref) -> bool:
         """Whether an operand is written by an earlier stage of the kernel's own run."""
         return (place, ref) in self._late

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from symcell.graph import Pointwise
 from symcell.program.access import memory, references, writes
-from symcell.program.model import Kernel, Phase, Program, Ref, Region
+from symcell.program.model import Kernel, Phase, Program, Ref, Region, Statement
 from symcell.program.partition import Run
 
 
@@ -38,7 +38,8 @@ class Room:
 @dataclass(frozen=True)
 class _Touch:
     """A kernel's access, in a phase of a run. ``epoch`` grows whenever all threads of a block meet; ``own``: of every
-    unit, a thread touches what no other does in this phase, all that it reads before all that it writes."""
+    unit, a thread touches what no other does in this phase, all that it reads before all that it writes in the same
+    ``turn``."""
 
     ref: Ref
     write: bool
@@ -46,6 +47,7 @@ class _Touch:
     phase: int
     epoch: int
     own: bool
+    turn: int
 
 
 def rooms(program: Program, region: Region, runs: Sequence[Run]) -> tuple[Room, ...]:
@@ -103,7 +105,8 @@ def _before(read: _Touch, write: _Touch) -> bool:
     """Whether a value is read by all who need it before another takes its place."""
     if not set(_members(read.ref)) & set(_members(write.ref)):
         return True
-    return read.epoch < write.epoch or (read.phase == write.phase and read.own and write.own)
+    alike = read.phase == write.phase and read.own and write.own
+    return read.epoch < write.epoch or (alike and read.turn <= write.turn)
 
 
 def _touches(program: Program, runs: Sequence[Run]) -> Iterator[_Touch]:
@@ -115,23 +118,28 @@ def _touches(program: Program, runs: Sequence[Run]) -> Iterator[_Touch]:
             epoch += 1
             for phase in stage.phases:
                 epoch, phases = epoch + phase.barrier, phases + 1
-                for ref, write, own in _accesses(program, phase):
+                for ref, write, own, turn in _accesses(program, phase):
                     if program.buffers[ref.buffer].extent != "fixed":
-                        yield _Touch(ref, write, number, phases, epoch, own)
+                        yield _Touch(ref, write, number, phases, epoch, own, turn)
                 epoch += bool(phase.reductions)
 
 
-def _accesses(program: Program, phase: Phase) -> Iterator[tuple[Ref, bool, bool]]:
-    """Reference, whether it is written, and whether every unit has its own."""
+def _accesses(program: Program, phase: Phase) -> Iterator[tuple[Ref, bool, bool, int]]:
+    """Reference, whether it is written, whether every unit has its own, and in which turn."""
+    turns = dict(zip(map(id, phase.body), phase.turns or (0,) * len(phase.body), strict=True))
     for statement in (*phase.scalars, *phase.body, *phase.reductions):
-        by_units = any(statement is one for one in phase.body)
+        turn = turns.get(id(statement), 0)
         for operand, ref in statement.reads.items():
             shape = program.window(ref)[0].shape
             whole = getattr(operand, "axis", None) is None and shape == phase.span
-            yield ref, False, by_units and whole and isinstance(statement.op, Pointwise)
+            yield ref, False, id(statement) in turns and whole and _unitwise(phase, statement), turn
         if statement.out is not None:
-            yield statement.out, True, by_units and statement.shape == phase.span
+            yield statement.out, True, id(statement) in turns and statement.shape == phase.span, turn
 
+
+def _unitwise(phase: Phase, statement: Statement) -> bool:
+    """Whether what a statement reads of the shape of its phase it reads unit by unit."""
+    return bool(phase.turns) or isinstance(statement.op, Pointwise)
 
 
 def _slot(ref: Ref) -> Ref:

@@ -8,6 +8,7 @@ from functools import partial
 from symcell.emit.c_family.layout import broken, tidy
 from symcell.emit.comments import equation
 from symcell.emit.cupy.kernels import KernelView, kernel
+from symcell.emit.cupy.matrix_rows import kind_of
 from symcell.emit.cupy.steps_view import StepsView
 from symcell.graph import Pointwise, Reduce
 from symcell.program.model import Kernel, Program
@@ -36,6 +37,8 @@ def functions(kernels: Iterable[KernelView]) -> str:
         lowest=largest,
         blocks=frozenset().union(*(view.blocks for view in kernels)),
         warps=frozenset().union(*(view.warps for view in kernels)),
+        totals=[kind_of(op) for view in kernels for rows in view.passes for op in rows.totals],
+        by_rows=any(view.passes for view in kernels),
         kernels=kernels,
         broken=broken,
     )  # fmt: skip

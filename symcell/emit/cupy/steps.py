@@ -26,8 +26,9 @@ from symcell.emit.cupy.steps_view import (
     python_tuple,
 )
 from symcell.emit.python.views import RegionViews
-from symcell.program.model import Gemm, Kernel, Program, Region, Stage
+from symcell.program.model import Gemm, Kernel, Phase, Program, Region, Stage
 from symcell.program.partition import Run, runs
+from symcell.program.storage import settled
 
 
 @dataclass
@@ -60,7 +61,11 @@ class Steps:
         parameters, arguments = tuple(one for one, _ in declared), tuple(value for _, value in declared)
         backward = self.region.direction == -1
         others, sizes = self._places.others(), self._places.sizes
-        return StepsView(self.name, backward, parameters, arguments, others, sizes, found, tuple(room))
+        rounded = tuple(
+            self._numbers[place] for place, stage in enumerate(self.region.stages)
+            if isinstance(stage, Gemm) and settled(self._program, stage.out) and relay.asked(place)
+        )  # fmt: skip
+        return StepsView(self.name, backward, parameters, arguments, others, sizes, found, tuple(room), rounded)
 
     @property
     def _program(self) -> Program:
@@ -102,7 +107,7 @@ class Steps:
         lead, across = max(zip(stage.phases, spans, strict=True), key=lambda both: len(both[0].span))[1]
         return CallView(
             view, arguments, places.length(lead), places.length(across),
-            tuple(f"({python_size(first)}, {python_size(each)})" for first, each in spans),
+            tuple(f"({python_size(first)}, {python_size(each)})" for first, each in map(_worked, stage.phases)),
         )  # fmt: skip
 
     def _operands(self, call: CallView, place: int, relay: Relay, pointers: dict[str, str]) -> CallView:
@@ -175,3 +180,10 @@ class Steps:
             rows.append(f"{many} * part_of({width})")
             start += Size.of(many) * size
         return tuple(found)
+
+
+def _worked(phase: Phase) -> tuple[Size, Size]:
+    """The units that threads of a phase go over, as the first axis and those for each of it: a matrix once for each
+    loop over the columns of its rows."""
+    loops = {turn for s, turn in zip(phase.body, phase.turns, strict=False) if s.shape == phase.span}
+    return units(phase.span[:1]), units(phase.span[1:]) * Size.of(max(1, len(loops)))

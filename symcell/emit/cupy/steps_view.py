@@ -129,7 +129,8 @@ class StepsView:
     """A kernel that runs all steps of a region. ``parameters``: declarations of what it is called with behind the
     sequence; ``arguments``: the same as Python code; ``others``: the pointers among them as (name, what that of another
     sweep is called, how this is declared); ``sizes``: the sizes among them, and of the cell. ``rooms``: as Python, what
-    may have room in shared memory. ``ends``: blocks meet at the end of a step."""
+    may have room in shared memory. ``rounded``: the numbers of products that kernels find in shared memory, rounded as
+    memory would have them. ``ends``: blocks meet at the end of a step."""
 
     name: str
     backward: bool
@@ -139,6 +140,7 @@ class StepsView:
     sizes: Mapping[str, str]
     runs: tuple[RunView, ...]
     rooms: tuple[str, ...]
+    rounded: tuple[int, ...]
 
     @property
     def products(self) -> tuple[ProductView, ...]:
