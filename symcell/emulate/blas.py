@@ -14,6 +14,7 @@ import numpy as np
 
 from symcell.emulate.errors import EmulatorError
 from symcell.emulate.memory import MEMORY
+from symcell.emulate.numbers import named
 
 HANDLE = 0xB1A5
 """What stands for a handle: ``Device().cublas_handle``."""
@@ -27,11 +28,7 @@ TYPES = frozenset(
 
 
 def _dtype(code: int) -> Any:
-    if code == BFLOAT16:
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype({FLOAT32: np.float32, FLOAT16: np.float16}[code])
+    return named({FLOAT32: "float32", FLOAT16: "float16", BFLOAT16: "bfloat16"}[code])
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,15 @@ METHODS = frozenset(("astype", "copy", "fill", "ravel", "reshape", "squeeze", "s
 """The same of methods."""
 
 
+def named(name: str) -> Any:
+    """A type by its name. Raises ImportError for bfloat16 where its package is missing."""
+    if name != "bfloat16":
+        return np.dtype(name)
+    import ml_dtypes  # only for who asks for it
+
+    return np.dtype(ml_dtypes.bfloat16)
+
+
 def is_bfloat16(dtype: Any) -> bool:
     """Whether a type is ``ml_dtypes.bfloat16``: to NumPy it is of kind V."""
     return bool(dtype.name == "bfloat16")

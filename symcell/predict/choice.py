@@ -25,8 +25,9 @@ WAITS = {"": "that never wait", "cluster": "that wait in a cluster", "grid": "th
 class Way:
     """A strategy for a loop. ``step``: µs of a step, None where the device has no room for it, and then ``refused``
     says what lacks. ``groups`` of samples, each of ``parts`` blocks that share units; ``at_once``: samples in hand;
-    ``waits``: how blocks wait for each other, one of WAITS; ``shared``: bytes of a block's shared memory; of plain, a
-    launch per stage, these are 0."""
+    ``waits``: how blocks wait for each other, one of WAITS; ``shared``: bytes of a block's shared memory; ``cache``:
+    bytes of products' operands that all blocks together read of the cache in a step; of plain, a launch per stage,
+    these are 0."""
 
     strategy: str
     step: float | None
@@ -36,6 +37,7 @@ class Way:
     at_once: int = 0
     waits: str = ""
     shared: int = 0
+    cache: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,4 +95,5 @@ def _way(module: types.ModuleType, strategy: str, work: Any, batch: int, dtype: 
         shared = module._image(shares, real)[3]
     else:
         _, shared = shares.places(real)
-    return Way(strategy, shares.expected, "", shares.groups, shares.parts, shares.at_once, shares.waits, shared)
+    cache = sum(batch * shares.parts * product.inner * stored for product in shares.products)
+    return Way(strategy, shares.expected, "", shares.groups, shares.parts, shares.at_once, shares.waits, shared, cache)

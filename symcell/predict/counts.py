@@ -1,9 +1,10 @@
-"""What runs over a whole sequence at once, as numbers at given sizes, and how long it takes."""
+"""What a program has to do, as numbers at given sizes: over a whole sequence at once, and how long that takes; in the
+steps of its loops."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy
@@ -11,7 +12,7 @@ import sympy
 from symcell.predict.devices import Device
 from symcell.program.access import reads, writes
 from symcell.program.costs import cost
-from symcell.program.model import Program, Stage, Storage
+from symcell.program.model import Program, Region, Stage, Storage
 from symcell.program.storage import item
 
 
@@ -40,20 +41,32 @@ class Whole:
     launches: int
     wide: int = 0
 
+    def size(self, itemsize: int) -> int:
+        """Bytes moved, where numbers of parameters have ``itemsize``."""
+        return self.numbers * item("stored", itemsize) + self.wide * item("real", itemsize)
+
     def time(self, device: Device, *, steps: int, batch: int, itemsize: int) -> float:
         """Microseconds over T ``steps`` of ``batch`` B samples, in numbers that are stored in ``itemsize`` bytes."""
         rows = steps * batch
         # float64: half of float32's rate on the data-centre chips
         rate = device.fp16 if itemsize == 2 else device.fp32 * 4 / itemsize
         work = rows * self.flops / (rate * 1e6 * ASSUMPTIONS["products"].value)
-        size = self.numbers * item("stored", itemsize) + self.wide * item("real", itemsize)
-        moved = rows * size / (device.memory * 1e3 * ASSUMPTIONS["streams"].value)
+        moved = rows * self.size(itemsize) / (device.memory * 1e3 * ASSUMPTIONS["streams"].value)
         return work + moved + self.launches * ASSUMPTIONS["launch"].value
 
 
 def whole(program: Program, sizes: Mapping[str, int]) -> Whole:
     """What a program does outside its loops, at these sizes. Raises KeyError where one is missing."""
-    stages = [stage for region in program.regions if region.kind != "steps" for stage in region.stages]
+    return _counted(program, [r for r in program.regions if r.kind != "steps"], sizes)
+
+
+def stepwise(program: Program, sizes: Mapping[str, int]) -> Whole:
+    """The same of its loops, as launches of their own do it. Raises KeyError where a size is missing."""
+    return _counted(program, [r for r in program.regions if r.kind == "steps"], sizes)
+
+
+def _counted(program: Program, regions: Sequence[Region], sizes: Mapping[str, int]) -> Whole:
+    stages = [stage for region in regions for stage in region.stages]
     costs = [cost(program, stage) for stage in stages]
     numbers = [_number(c.numbers, sizes) for c in costs]
     wide = sum(round(moved * _wide(program, stage, sizes)) for moved, stage in zip(numbers, stages, strict=True))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from symcell.pipeline import emitter
 from symcell.predict.choice import STRATEGIES, Loop, loaded, loops
-from symcell.predict.counts import whole
+from symcell.predict.counts import Whole, stepwise, whole
 from symcell.predict.devices import Device
 from symcell.program.model import Plan, Role
 
@@ -17,11 +17,13 @@ TYPES: Mapping[str, int] = {"float16": 2, "bfloat16": 2, "float32": 4, "float64"
 
 @dataclass(frozen=True)
 class Forecast:
-    """A program at given sizes. ``besides``: µs of what runs over the whole sequence at once."""
+    """A program at given sizes. ``besides``: µs of what runs over the whole sequence at once; ``work``: what its loops
+    do for a step and sample."""
 
     loops: tuple[Loop, ...]
     steps: int
     besides: float
+    work: Whole
 
     def step(self, strategy: str = "auto") -> float | None:
         """Microseconds of a step; None where the device has no room for the strategy."""
@@ -56,6 +58,7 @@ def forecasts(
             tuple(loops(module, role, sizes, batch, dtype)),
             steps,
             whole(program, sizes).time(device, steps=steps, batch=batch, itemsize=itemsize),
+            stepwise(program, sizes),
         )
         for role, program in plan.programs.items()
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from symcell import emulate
+from symcell.emulate.numbers import named
 from symcell.pipeline import emitter
 from symcell.predict.devices import Device
 from symcell.program.model import Plan
@@ -41,7 +42,7 @@ def sources(
     Raises ValueError for an unknown strategy.
     """
     module, compiled = _recording(plan, device)
-    module._kernels(module.np.dtype(dtype))
+    module._kernels(named(dtype))
     for name in getattr(module, "STEPS", ()):
         work = module._work(name, sizes)
         try:

@@ -37,13 +37,16 @@ def report(
     at = ", ".join(f"{name} = {value}" for name, value in {"T": steps, "B": batch, **sizes}.items())
     lines = textwrap.wrap(f"{plan.cell.name} on {device.title}, {dtype}, {at}: predicted, not measured", WIDTH)
     for role, forecast in found.items():
-        lines += ["", *_program(role, forecast, strategy, TYPES[dtype])]
+        lines += ["", *_program(role, forecast, strategy, TYPES[dtype], batch)]
     return "\n".join([*lines, "", *_notes(strategy, dtype)])
 
 
-def _program(role: str, forecast: Forecast, strategy: str, itemsize: int) -> Iterator[str]:
+def _program(role: str, forecast: Forecast, strategy: str, itemsize: int, batch: int) -> Iterator[str]:
     total = forecast.total(strategy)
     yield f"{role}: {total:.3g} ms in all, {forecast.besides / 1e3:.2g} of them outside the steps"
+    flops, moved = batch * forecast.work.flops / 1e6, batch * forecast.work.size(itemsize) / 1e6
+    work = f"{flops:.3g} MFLOP; {moved:.3g} MB read and written, as launches of their own do"
+    yield from _wrapped(f"a step: {work}", "  ")
     for loop in forecast.loops:
         yield from _wrapped(f"{loop.name}: {_work(loop, itemsize)}", "  ")
         yield f"  {'strategy':11}{'µs a step':>9}{'steps, ms':>10}"
@@ -83,13 +86,15 @@ def _against(loop: Loop, way: Way) -> str:
 def _shares(way: Way) -> str:
     """How blocks share a step, in words."""
     text = f"{way.groups} groups × {way.parts} blocks {WAITS[way.waits]}, {way.at_once} samples at once"
-    return f"{text}, {way.shared} bytes of shared memory a block"
+    text = f"{text}, {way.shared} bytes of shared memory a block"
+    return f"{text}, {way.cache / 1e6:.3g} MB read of the cache" if way.cache else text
 
 
 NARROW = (
-    " In 16 bits nothing was fitted. Assumed: matrix units multiply twice as many numbers as of TF32 in a time; a "
-    "product's operand and weights are read as 16 bits, also where the operand lies in memory in float32; all else "
-    "of a step takes what it takes in float32; weights in registers cost what they cost in shared memory."
+    " In 16 bits nothing was fitted. Assumed: matrix units multiply twice as many numbers as of TF32 in a time, and a "
+    "fifth of what an H100's can; a product takes besides what one of a single sample takes in float32; its operand is "
+    "read as 16 bits, also where it lies in memory in float32, as fast as all blocks were measured to read 64 KB; "
+    "weights in registers are read in no time; all else of a step takes what it takes in float32."
 )
 
 
