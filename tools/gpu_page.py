@@ -13,15 +13,17 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import gpu_assumed
 import gpu_kernels
 import gpu_predicted
 from gpu_predicted import forecast_of, times_of
 from markdown_table import table
 
 from symcell.generate import files
-from symcell.predict import ASSUMPTIONS, DEVICES, Device
+from symcell.predict import DEVICES, Device
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "gpu.md"
@@ -31,7 +33,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 def page(results: Sequence[Mapping[str, Any]]) -> str:
     """The whole page; ``results``: of devices on which was measured."""
     found = [*gpu_predicted.steps(), gpu_predicted.published(), *map(_measured, results), gpu_kernels.registers()]
-    parts = [_start(), *found, _assumed(), _devices()]
+    parts = [_start(), *found, gpu_assumed.assumed(), _devices()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -56,8 +58,8 @@ for the whole loop, as far as there is room.
 
 `symcell plan CELL --device h100 --sizes T=1024,B=16,D=768,H=768` says for any cell what its module will do and how long
 that takes: it asks the module, whose rule is the only one there is (`symcell/predict/`). The rule was fitted to what
-steps of five cells took on an H100: within 7 % in the median and 27 % at most at those sizes, and on another device it
-ranks the ways and no more. `python benchmarks/gpu.py` measures on a GPU."""
+steps of five cells took on an H100 in float32, and on another device it ranks the ways and no more. `python
+benchmarks/gpu.py` measures on a GPU."""
 
 
 def _measured(results: Mapping[str, Any]) -> str:
@@ -77,9 +79,24 @@ def _measured(results: Mapping[str, Any]) -> str:
 
 Milliseconds forward / train step (forward + backward). symcell: float32, the quickest way there is, whose name follows;
 predicted: of that way, by the module's rule; error: ‖a − b‖ / ‖b‖ of y and of the worst gradient against
-PyTorch in float64.
+PyTorch in float64.{_off(results["rows"], known)}
 
 {table(heads, rows)}"""
+
+
+def _off(rows: Sequence[Mapping[str, Any]], gpu: Device | None) -> str:
+    """How far predictions of the module's own choice are from what was measured."""
+    found = []
+    for row in rows if gpu else ():
+        measured = row["times"].get("forward", {}).get("symcell auto float32")
+        if measured and gpu:
+            (forward, *_) = times_of(forecast_of(row["cell"], gpu, row["T"], row["B"], row["H"], "float32"), "auto")
+            found.append(abs(forward / measured["median"] - 1))
+    if not found:
+        return ""
+    return f"""
+Forward, by the module's own choice, predictions are {median(found):.0%} off in the median of {len(found)} cases, and
+{max(found):.0%} at most."""
 
 
 def _row(row: Mapping[str, Any], gpu: Device | None) -> tuple[str, ...]:
@@ -101,15 +118,6 @@ def _row(row: Mapping[str, Any], gpu: Device | None) -> tuple[str, ...]:
     others = (*(f"torch.nn {kind}" for kind in ("float32", "tf32", "float16")), "torch loop")
     sizes = (f"{row[k]}" for k in "TBH")
     return (row["cell"], *sizes, f"{pair(ours)} {strategy}", predicted, *map(pair, others), off)
-
-
-def _assumed() -> str:
-    rows = [(text.text, f"{text.value:g}") for text in ASSUMPTIONS.values()]
-    return f"""## What predictions assume
-
-Of a step: the constants of the module that follow its kernels, from `MEETING` on. Of what runs over the whole sequence:
-
-{table(("", "value"), rows)}"""
 
 
 def _devices() -> str:

@@ -29,13 +29,18 @@ AT = {"T": 1024, "B": 16, "H": 768}
 
 
 @cache
-def _plan(cell: str) -> Plan:
+def plan_of(cell: str) -> Plan:
     return symcell.plan(cell, "cupy")
 
 
 def forecast_of(cell: str, gpu: Device, steps: int, batch: int, units: int, dtype: str) -> dict[Role, Forecast]:
-    plan = _plan(cell)
-    return forecasts(plan, gpu, dict.fromkeys(plan.cell.sizes, units), steps=steps, batch=batch, dtype=dtype)
+    return _forecast(cell, gpu.name, steps, batch, units, dtype)
+
+
+@cache
+def _forecast(cell: str, gpu: str, steps: int, batch: int, units: int, dtype: str) -> dict[Role, Forecast]:
+    plan = plan_of(cell)
+    return forecasts(plan, device(gpu), dict.fromkeys(plan.cell.sizes, units), steps=steps, batch=batch, dtype=dtype)
 
 
 def steps() -> Iterator[str]:

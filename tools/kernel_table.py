@@ -2,11 +2,10 @@
 
     python tools/kernel_table.py                  # all that changed since, into benchmarks/results/kernels.json
     python tools/kernel_table.py lstm gru         # of these cells alone
-    python tools/kernel_table.py --all            # in every precision, and the kernels of graphs, too
     python tools/kernel_table.py --check          # exit status 1 if the table is stale; compiles nothing
 
-It needs NVRTC (``pip install nvidia-cuda-nvrtc``) and no GPU. It takes a quarter of an hour of one core; with ``--all``
-an hour. All sizes of a cell are UNITS; a loop over time is compiled as the module would launch it for BATCH samples.
+It needs NVRTC (``pip install nvidia-cuda-nvrtc``) and no GPU. All of it takes an hour of two cores. All sizes of a cell
+are UNITS; a loop over time is compiled as the module would launch it for BATCH samples, in one launch and as a graph.
 """
 
 from __future__ import annotations
@@ -38,8 +37,6 @@ ON = {f"sm_{''.join(map(str, DEVICES[name].capability))}": DEVICES[name]
       for name in ("t4", "a100", "a10", "rtx4090", "h100", "b200", "rtx5090")}  # fmt: skip
 """The device whose limits stand for an architecture's."""
 PRECISIONS = ("float32", "float16", "bfloat16", "tf32", "float64")
-KEPT = PRECISIONS[:2]
-"""What the table always has; the rest, and the kernels of graphs, which are the loops' without their loop, if asked."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +65,11 @@ class Row:
     blocks: int
 
 
-def keys(cells: Sequence[str], precisions: Sequence[str] = KEPT) -> Iterator[Key]:
-    """Every architecture in each of some precisions that it has, for some cells."""
+def keys(cells: Sequence[str]) -> Iterator[Key]:
+    """Every architecture in each precision that it has, for some cells."""
     for cell in cells:
         for arch, device in ON.items():
-            yield from (Key(cell, arch, p) for p in precisions if p != "tf32" or device.capability >= (8, 0))
+            yield from (Key(cell, arch, p) for p in PRECISIONS if p != "tf32" or device.capability >= (8, 0))
 
 
 @cache
@@ -80,15 +77,14 @@ def _plan(cell: str) -> Plan:
     return symcell.plan(cell, "cupy")
 
 
-def sources_of(key: Key, *, graphs: bool = False) -> list[Source]:
-    """What a module compiles for a key; of TF32 the loops alone, as the rest is float32's. ``graphs``: theirs, too."""
+def sources_of(key: Key) -> list[Source]:
+    """What a module compiles for a key; of TF32 the loops alone, as the rest is float32's."""
     tf32 = key.precision == "tf32"
     plan, device = _plan(key.cell), ON[key.arch]
     sizes = dict.fromkeys(plan.cell.sizes, UNITS)
     dtype = "float32" if tf32 else key.precision
     launches, *loops = sources(plan, device, sizes, batch=BATCH, dtype=dtype, tf32=tf32)
-    if graphs:
-        loops += sources(plan, device, sizes, batch=BATCH, dtype=dtype, tf32=tf32, strategy="graph")[1:]
+    loops += sources(plan, device, sizes, batch=BATCH, dtype=dtype, tf32=tf32, strategy="graph")[1:]
     return [*([] if tf32 else [launches]), *loops]
 
 
@@ -135,18 +131,18 @@ def write(rows: Sequence[Row]) -> None:
     """Keeps the table: a line for each kernel, the whole file or nothing."""
     columns = [column.name for column in fields(Row)]
     head = {"nvrtc": ".".join(map(str, nvrtc.version())), "units": UNITS, "batch": BATCH, "columns": columns}
-    order = {key: k for k, key in enumerate(keys(symcell.names(), PRECISIONS))}
+    order = {key: k for k, key in enumerate(keys(symcell.names()))}
     rows = sorted(rows, key=lambda row: (order[Key(row.cell, row.arch, row.precision)], row.kernel))
     lines = ",\n".join(json.dumps(astuple(row)) for row in rows)
     files.write(TABLE, f'{json.dumps(head)[:-1]}, "rows": [\n{lines}\n]}}\n'.encode())
 
 
-def fill(cells: Sequence[str], *, everything: bool = False) -> list[Row]:
-    """The table with what changed in some cells compiled anew, saved cell by cell; ``everything``: see KEPT."""
+def fill(cells: Sequence[str]) -> list[Row]:
+    """The table with what changed in some cells compiled anew, saved cell by cell."""
     known = [row for row in rows() if row.cell in symcell.names()]
     with ProcessPoolExecutor() as pool:
         for cell in cells:
-            todo, kept = changed(cell, known, everything=everything)
+            todo, kept = changed(cell, known)
             done = [row for rows in pool.map(compiled, *zip(*todo, strict=True)) for row in rows] if todo else []
             known = [*(row for row in known if row.cell != cell), *kept, *done]
             write(known)
@@ -154,17 +150,15 @@ def fill(cells: Sequence[str], *, everything: bool = False) -> list[Row]:
     return known
 
 
-def changed(
-    cell: str, known: Sequence[Row], *, everything: bool = False
-) -> tuple[list[tuple[Key, Source]], list[Row]]:
+def changed(cell: str, known: Sequence[Row]) -> tuple[list[tuple[Key, Source]], list[Row]]:
     """The sources of a cell that the table does not have, and the rows of those that it has."""
     rows: dict[tuple[Key, str], list[Row]] = {}
     for row in known:
         rows.setdefault((Key(row.cell, row.arch, row.precision), row.code), []).append(row)
     todo: list[tuple[Key, Source]] = []
     kept: list[Row] = []
-    for key in keys([cell], PRECISIONS if everything else KEPT):
-        for source in sources_of(key, graphs=everything):
+    for key in keys([cell]):
+        for source in sources_of(key):
             found = rows.get((key, fingerprint(source)))
             kept += found or []
             todo += [] if found else [(key, source)]
@@ -174,13 +168,12 @@ def changed(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cells", nargs="*", metavar="CELL", help="shipped cells (default: all)")
-    parser.add_argument("--all", action="store_true")
     parser.add_argument("--check", action="store_true")
     asked = parser.parse_args()
     cells = asked.cells or symcell.names()
     if asked.check:
         return int(any(changed(cell, rows())[0] for cell in cells))
-    wrong = [(row, text) for row in fill(cells, everything=asked.all) for text in faults(row)]
+    wrong = [(row, text) for row in fill(cells) for text in faults(row)]
     for row, text in wrong:
         print(f"{row.cell} {row.arch} {row.precision} {row.kernel}: {text}")
     return int(bool(wrong))
