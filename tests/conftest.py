@@ -28,6 +28,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.xdist_group(group))
 
 
+@pytest.fixture
+def soon(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C is compiled without optimisation, which takes a quarter of the time. With ``--whole`` it is compiled as users
+    compile it, and so it is always for the contract of the cells that are shipped (tests/emit/test_targets.py)."""
+    if not request.config.getoption("--whole"):
+        monkeypatch.setenv("SYMCELL_CFLAGS", "-O0")
+
+
 def _shared_work(item: pytest.Item) -> str:
     """What a test has in common with others: a fixture of its module, or the name of a cell; or nothing."""
     fixtures = getattr(item, "_fixtureinfo", None)

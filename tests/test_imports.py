@@ -93,7 +93,7 @@ LIBRARIES = {
     "matplotlib": {"flow"},
     "mpmath": {"derivation", "equivalence", "interpret", "language", "symbolic", "verify"},
     "networkx": {"graph", "plan"},
-    "ml_dtypes": {"emulate", "torch", "verify"},
+    "ml_dtypes": {"emulate", "torch"},
     "numpy": {"arrays", "bench", "checkpoint", "derivation", "emulate", "equivalence", "flow", "formats", "interpret",
               "jacobian", "onnx", "program", "torch", "verify"},
     "onnx": {"onnx"},

@@ -39,13 +39,13 @@ def way(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def compiled(way: str) -> Callable[[Cell], types.ModuleType]:
+def compiled(way: str, soon: None) -> Callable[[Cell], types.ModuleType]:
     """A function: a cell to its module, as the test's target runs it."""
     return lambda cell: build(cell, way)
 
 
 @pytest.fixture
-def twice(way: str) -> Callable[[Cell], types.ModuleType]:
+def twice(way: str, soon: None) -> Callable[[Cell], types.ModuleType]:
     """A function: a cell to its module of order 2."""
     return lambda cell: build(cell, way, 2)
 

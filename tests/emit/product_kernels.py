@@ -66,7 +66,7 @@ def code(products: Iterable[Any], at_once: int, dtype: str) -> str:
     given = {"THREADS": own.THREADS, "PARTS": PARTS, "AT_ONCE": at_once, "ONE_PIECE": 0, "CLUSTERS": 0, "SWEEPS": 1,
              "ROOM_ROWS": 1, "ROOMS": 0}  # fmt: skip
     head = "\n".join(f"#define {key} {value}" for key, value in given.items())
-    text = [own.NUMBERS[dtype], head, own.CUDA, own.SHARING]
+    text = [own.NUMBERS[dtype], head, own.THREAD, own.CUDA, own.SHARING]
     text += [own.MATRIX_UNITS] if any(product.unit for product in products) else []
     kinds = ("stored", "real") if own.ITEMSIZES[dtype][1] == 2 else ("stored",)
     for k, product in enumerate(products):

@@ -103,6 +103,7 @@ def test_any_number_of_threads_gives_the_same_bits(
 
 
 @needs_compiler
+@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("name", ["lstm", "projected_lstm", "mamba", "rwkv4", "qrnn", "narx"])
 @pytest.mark.parametrize("lengths", [None, [260, 0, 40, 259, 260]])
 def test_stretches_leave_no_trace(name: str, lengths: list[int] | None) -> None:

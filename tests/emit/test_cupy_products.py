@@ -24,17 +24,21 @@ VARIANTS = {
     ("float32", "shared"): ("", 10, 77, 0, (8, 4, 4)),
     ("float32", "registers"): ("", 13, 1030, 3, (8, 4, 4)),
     ("float64", "registers"): ("", 10, 300, 2, (2, 4, 4)),
-    ("float32", "tf32"): ("Tf32", 27, 77, 0, (1,)),
-    ("float32", "tf32, registers"): ("Tf32", 7, 500, 2, (2,)),
-    ("float16", "shared"): ("F16", 27, 77, 0, (1,)),
-    ("float16", "registers"): ("F16", 20, 1032, 3, (2,)),
-    ("float16", "read ahead"): ("F16", 7, 1800, 1, (8,)),
+    ("float32", "tf32"): ("Tf32", 27, 77, 0, (1, 8)),
+    ("float32", "tf32, registers"): ("Tf32", 7, 500, 2, (2, 8)),
+    ("float16", "shared"): ("F16", 27, 77, 0, (1, 8)),
+    ("float16", "registers"): ("F16", 20, 1000, 3, (2, 8)),
+    ("float16", "all in registers"): ("F16", 20, 600, 3, (2, 8)),
+    ("float16", "rows of a warp"): ("F16", 150, 100, 1, (2, 1)),
+    ("float16", "rows of two warps"): ("F16", 70, 100, 0, (2, 2)),
+    ("float32", "tf32, rows of four warps"): ("Tf32", 40, 100, 1, (1, 4)),
+    ("float16", "read ahead"): ("F16", 7, 1800, 1, (8, 8)),
     ("float16", "without matrix units"): ("", 10, 300, 0, (8, 4, 4)),
-    ("bfloat16", "registers"): ("Bf16", 27, 770, 2, (1,)),
+    ("bfloat16", "registers"): ("Bf16", 27, 770, 2, (1, 8)),
     ("bfloat16", "without matrix units"): ("", 7, 301, 1, (4, 4, 4)),
 }
 """Between them: rows that fill tiles or do not, halves of tiles; rows of a matrix of any length, several turns and less
-than one; the last turn in part; operands that begin where many can be read at once, or not."""
+than one; the last turn in part, in registers too; operands that begin where many can be read at once, or not."""
 
 
 def product(dtype: str, name: str) -> Any:
@@ -114,7 +118,7 @@ def test_what_is_no_number_is_kept() -> None:
     found, (count, width) = product("float16", "registers"), (1, 39)
     matrix = np.ones((found.inner, width), np.float16, order="F")
     left = np.ones((3, found.inner), np.float32)
-    left[0, 5], left[1, 1000] = 7e4, np.nan  # the first is none in 16 bits
+    left[0, 5], left[1, 990] = 7e4, np.nan  # the first is none in 16 bits
     _, shared = layout(found, AT_ONCE, "float16")
     kernel = f"product_{names('float16').index('registers')}_real"
     out = compiled("float16")(kernel, shared, matrix, left, (count, width), 3)
@@ -125,9 +129,11 @@ def test_what_is_no_number_is_kept() -> None:
 
 FAULTS = {
     "a pair of an operand": ("{w.of[0], x.of[0], w.of[1], x.of[1]}", "{w.of[0], x.of[0], w.of[2], x.of[1]}"),
-    "halves of a tile in registers": ("held.of[turn][2 * r], 16", "held.of[turn][2 * r + 1], 16"),
+    "halves of a tile in registers": ("held.of[turn][2 * r], some", "held.of[turn][2 * r + 1], some"),
     "turns in registers": ("HELD; ++turn) {\n            Words", "HELD - 1; ++turn) {\n            Words"),
     "turns in shared memory": ("(k - INSIDE) / Kind::NUMBERS", "(k - INSIDE + 1) / Kind::NUMBERS + 4"),
+    "whose tile it is": ("threadIdx.x / 32 / SPLIT * 16", "threadIdx.x / 32 % SPLIT * 16"),
+    "which pieces are turned": ("(g % 2 ? TURNED : 0)", "(g % 2 ? 0 : TURNED)"),
     "what was read ahead": ("now = (HELD + turn) % DEEP", "now = turn % DEEP"),
 }
 

@@ -12,7 +12,20 @@ import pytest
 
 import symcell
 from symcell import emulate
-from symcell.predict import DEVICES, STRATEGIES, TYPES, Forecast, Loop, Whole, device, forecasts, whole
+from symcell.predict import (
+    CONSTANTS,
+    DEVICES,
+    STRATEGIES,
+    TYPES,
+    Forecast,
+    Loop,
+    Whole,
+    device,
+    forecasts,
+    parts,
+    values,
+    whole,
+)
 from symcell.predict.devices import Device
 from symcell.predict.report import report
 from symcell.program.model import Plan
@@ -181,6 +194,39 @@ def test_16_bits(lstm: Plan) -> None:
     assert "In 16 bits nothing was fitted" in " ".join(
         report(lstm, H100, sizes(lstm, 768), steps=1, batch=16, dtype="float16").split()
     )
+
+
+def test_what_a_step_does(lstm: Plan) -> None:
+    """FLOPs and bytes for all samples, and what all blocks read of the cache, as the report says them."""
+    found = forward(lstm, 256, 16, dtype="float16")
+    assert found.work.flops == 8 * 256**2 + 58 * 256
+    assert found.work.size(4) == 4 * (20 + 60) * 256 // 4
+    way = found.loops[0].ways["persistent"]
+    assert way.cache == 16 * way.parts * 256 * 2
+    text = " ".join(report(lstm, H100, sizes(lstm, 256), steps=1, batch=16, dtype="float16").split())
+    assert f"a step: {16 * found.work.flops / 1e6:.3g} MFLOP; {16 * found.work.size(2) / 1e6:.3g} MB read" in text
+    assert f"{way.cache / 1e6:.3g} MB read of the cache" in text
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("lstm", "float32"), ("lstm", "float16"), ("mlstm", "float32")])
+def test_what_a_step_is_made_of(name: str, dtype: str) -> None:
+    """Each constant's part of it adds up to the step, and those that it does not depend on have none."""
+    plan = symcell.plan(name, "cupy")
+    found = parts(plan, H100, "forward_steps", sizes(plan, 256), batch=16, dtype=dtype)
+    forecast = forecasts(plan, H100, sizes(plan, 256), steps=1, batch=16, dtype=dtype)["forward"]
+    assert sum(found.values()) == pytest.approx(forecast.step())
+    assert ("PHASE" in found) == (name == "mlstm")
+    assert ("UNIT_PRODUCT" in found, "PRODUCT" in found) == (dtype == "float16", (name, dtype) == ("lstm", "float32"))
+
+
+def test_what_is_not_one_launch_has_no_parts(lstm: Plan) -> None:
+    assert parts(lstm, H100, "forward_steps", sizes(lstm, 2048), batch=256, dtype="float32") == {}
+    assert values(lstm, H100).keys() == CONSTANTS.keys()
+
+
+def test_the_goal_of_a_step(lstm: Plan) -> None:
+    """Of 16 samples and 768 units in 16 bits: 3 µs on an H100."""
+    assert forward(lstm, 768, 16, dtype="float16").step() <= 3
 
 
 def test_what_stays_wide(lstm: Plan) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
+import pytest
 from feature_cells import FEATURES
+from sampled import SAMPLE
 
 import symcell
 from symcell.cell import Cell
@@ -14,6 +16,10 @@ from symcell.program.model import Plan
 
 CELLS = [*symcell.names(), *FEATURES]
 PLANS = [(name, target) for name in CELLS for target in TARGETS]
+SOME_PLANS = [
+    pytest.param(*pair, marks=() if pair[0] in (*SAMPLE, *FEATURES) else pytest.mark.whole) for pair in PLANS
+]
+"""As parameters of a test: of the shipped cells the sample, the others with ``--whole``."""
 
 
 @cache

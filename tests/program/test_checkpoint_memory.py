@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import tracemalloc
 from types import ModuleType
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planned_cells import PLANS, cell, emitted, planned
+from planned_cells import SOME_PLANS, cell, emitted, planned
 
 import symcell
 from symcell.cell import units
@@ -17,12 +18,14 @@ from symcell.program.checkpoints import every
 from symcell.program.model import Plan
 
 STEPS, BATCH, UNITS = 100, 12, 64
-CELLS = ("lstm", "narx", "lmu", "mlstm", "mamba", "layernorm_lstm", "mingru")
+CELLS = ["lstm", "narx", "lmu", "mingru", *(pytest.param(n, marks=pytest.mark.whole)
+                                           for n in ("mlstm", "mamba", "layernorm_lstm"))]  # fmt: skip
+"""With a cell state, with lags, with constant arrays, with a scan."""
 OBJECTS = 150_000
 """Bytes that a call takes however long the sequence is, which no plan counts: Python's objects, NumPy's buffers."""
 
 
-@pytest.mark.parametrize(("name", "target"), PLANS)
+@pytest.mark.parametrize(("name", "target"), SOME_PLANS)
 def test_modules_count_what_the_plan_says(name: str, target: str) -> None:
     plan = planned(name, target)
     space: dict[str, Any] = {}
@@ -61,6 +64,12 @@ def test_memory_of_what_does_not_fit() -> None:
             plan.memory(10, 2, checkpoint=checkpoint, D=3, H=5)  # type: ignore[arg-type]
 
 
+@functools.cache
+def compiled(name: str) -> ModuleType:
+    return symcell.compile(cell(name))
+
+
+@functools.cache
 def drawn(module: ModuleType, dtype: str = "float32") -> tuple[Any, Any, Any]:
     """Parameters, inputs and a gradient by the output."""
     rng = np.random.default_rng(0)
@@ -99,7 +108,7 @@ def said(plan: Plan, checkpoint: int | str | None, itemsize: int = 4) -> int:
 
 @pytest.mark.parametrize("name", CELLS)
 def test_a_train_step_takes_what_the_plan_says(name: str) -> None:
-    module, plan = symcell.compile(cell(name)), planned(name, "numpy")
+    module, plan = compiled(name), planned(name, "numpy")
     arguments = drawn(module)
     found = {}
     for checkpoint in (None, "sqrt", 40):
@@ -112,7 +121,7 @@ def test_a_train_step_takes_what_the_plan_says(name: str) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_copies_of_what_is_of_16_bits_are_counted(name: str) -> None:
     """NumPy computes on these; they are not all there at once, so that is what it takes at most."""
-    module, plan = symcell.compile(cell(name)), planned(name, "numpy")
+    module, plan = compiled(name), planned(name, "numpy")
     arguments = drawn(module, "float16")
     for checkpoint in (None, "sqrt"):
         most = said(plan, checkpoint, 2)
@@ -123,7 +132,7 @@ def test_copies_of_what_is_of_16_bits_are_counted(name: str) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_a_budget_is_kept(name: str) -> None:
     """With and without lengths, where rows are copied together (the whole tape without is the test above's)."""
-    module, plan = symcell.compile(cell(name)), planned(name, "numpy")
+    module, plan = compiled(name), planned(name, "numpy")
     arguments = drawn(module)
     lengths = np.array([*[STEPS] * (BATCH - 1), STEPS - 1])
     few, whole = (said(plan, checkpoint) * 1.5 for checkpoint in ("sqrt", None))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from planned_cells import cell, planned
+from sampled import sampled
 
 import symcell
 from symcell.bench import memory
@@ -37,7 +38,7 @@ def measured(module: ModuleType, params: Any, x: Any, dy: Any) -> int:
     return peak - before
 
 
-@pytest.mark.parametrize("name", symcell.names())
+@pytest.mark.parametrize("name", sampled())
 def test_peak_of_a_train_step(name: str) -> None:
     module = symcell.compile(cell(name))
     sizes = dict.fromkeys(module.SIZES, UNITS)
@@ -64,7 +65,7 @@ THREAD = 400_000
 
 
 @pytest.mark.skipif(bool(memory.missing() or compiler_missing()), reason="needs Linux and a C compiler")
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "mamba"])
+@pytest.mark.parametrize("name", [*(pytest.param(n, marks=pytest.mark.whole) for n in ("rnn", "gru")), "lstm", "mamba"])
 def test_peak_of_a_process_with_c(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands outside of Python's arrays is counted too: packed matrices, and room for sums."""
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")  # memory that is freed leaves the process at once

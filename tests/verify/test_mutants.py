@@ -23,8 +23,9 @@ from symcell.verify.tolerances import error
 CELLS = ("lstm", "gru", "narx", "layernorm_lstm", "indrnn", "antisymmetric", "projected_lstm", "over_units", "scalars",
          "joined_gates", "learned_lags", "normalised", "matrix_memory", "matrix_start", "scaled_rows_and_columns",
          "matrix_scalars", "constant_arrays")  # fmt: skip
-LONG = ("layernorm_lstm",)
-"""Its gates are lstm's, its norms those of over_units and normalised: without ``--whole`` these stand for it."""
+LONG = ("layernorm_lstm", "projected_lstm")
+"""Their gates are lstm's, the norms those of over_units and normalised, the projection a product as in matrix_scalars:
+without ``--whole`` these stand for them."""
 EQUIVALENT = {
     ("indrnn", "operand replaced: da_h = dh[t]*greater(h[t], 0)"): "relu(a) > 0 exactly where a > 0",
     ("matrix_scalars", "operand replaced: da_C = drelu_a_C[t]*greater(relu_a_C[t], 0)"): "the same",

@@ -12,6 +12,8 @@ from symcell.cell import CellError
 from symcell.pipeline import source
 from symcell.verify.targets import compiler_missing, emulator_missing
 
+pytestmark = pytest.mark.usefixtures("soon")
+
 RNN = "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)"
 
 

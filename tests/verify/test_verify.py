@@ -19,6 +19,8 @@ from symcell.verify import Report, pytorch, trial, verify
 from symcell.verify.report import CellReport
 from symcell.verify.targets import Target
 
+pytestmark = pytest.mark.usefixtures("soon")
+
 
 def parse(text: str) -> Cell:
     return symcell.parse(text, name="test")
