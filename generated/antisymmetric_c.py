@@ -50,7 +50,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "e32bd1b09d5f2156"
+STAMP = "681afff970c0a443"
 
 
 class Params(Mapping[str, Any]):
@@ -1242,18 +1242,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1953,7 +1976,7 @@ static void forward_1(
             const real V_x_t = a_h_in_t_row[unit];
             // a_h_in[t] = V_x[t] + b (8)
             const real a_h_in_t = V_x_t + b[unit];
-            a_h_in_t_row[unit] = a_h_in_t;
+            a_h_in_t_row[unit] = number_as_stored(a_h_in_t);
         }
     }
 }
@@ -1983,7 +2006,7 @@ static void forward_2(
             const real tanh_a_h_t = tanh(a_h_t);
             // h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state) (9)
             const real h_t = h_t1 + eps * tanh_a_h_t;
-            tanh_a_h_t_row[unit] = tanh_a_h_t;
+            tanh_a_h_t_row[unit] = number_as_stored(tanh_a_h_t);
             h_t_row[unit] = h_t;
         }
     }
@@ -2021,7 +2044,7 @@ static void backward_1(
             const real da_h_t = dtanh_a_h_t * (1 - tanh_a_h_t * tanh_a_h_t);
             // dh_via[t] = -gamma*da_h[t] + dh[t] (18)
             const real dh_via_t = -gamma_ * da_h_t + dh_t;
-            da_h_t_row[unit] = da_h_t;
+            da_h_t_row[unit] = number_as_stored(da_h_t);
             dh_via_t_row[unit] = dh_via_t;
         }
     }
@@ -2077,6 +2100,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_h_in + (first - base)*a->H, a->H, a->x + first*a->D, a->D, call->packed_V, rows, a->D, a->H,
                 0);
+            round_rows(a->a_h_in + (first - base)*a->H, a->H, rows, a->H);
             forward_1(rows, a->H, a->a_h_in + (first - base)*a->H, a->b);
         }
         meet(me);
@@ -2090,6 +2114,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->tanh_a_h + (a->kept_0[t] + first)*a->H, a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_combined_W, rows, a->H, a->H, 0);
+                round_rows(a->tanh_a_h + (a->kept_0[t] + first)*a->H, a->H, rows, a->H);
                 forward_2(
                     rows, a->H, a->h + (a->starts_1[t] + first)*a->H, a->tanh_a_h + (a->kept_0[t] + first)*a->H,
                     a->a_h_in + (a->starts_0[t] - base + first)*a->H, a->h + (a->starts_1[t + 1] + first)*a->H);
@@ -2196,6 +2221,7 @@ static void run_backward_part(void *given, struct member *me) {
                 // dx[t] = V.T @ da_h[t] (20)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_h + (first - base)*a->H, a->H, call->packed_V, rows, a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(a->H, me, &lo, &hi);
@@ -2263,6 +2289,7 @@ static void run_step_part(void *given, struct member *me) {
         // V_x[t] = V @ x[t] (8)
         multiply_plain(
             a->a_h_in + first*a->H, a->H, a->x + first*a->D, a->D, a->V, 1, a->D, rows, a->D, a->H, 0);
+        round_rows(a->a_h_in + first*a->H, a->H, rows, a->H);
         forward_1(rows, a->H, a->a_h_in + first*a->H, a->b);
     }
     meet(me);
@@ -2273,6 +2300,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->tanh_a_h + first*a->H, a->H, a->h_1 + first*a->H, a->H, a->combined_W, 1, a->H, rows, a->H,
             a->H, 0);
+        round_rows(a->tanh_a_h + first*a->H, a->H, rows, a->H);
         forward_2(
             rows, a->H, a->h_1 + first*a->H, a->tanh_a_h + first*a->H, a->a_h_in + first*a->H,
             a->h + first*a->H);

@@ -36,7 +36,7 @@ EQUATIONS = (
     "gamma: const = 0.01\n"
     "h[t] = h[t-1] + eps * tanh((W - W.T) @ h[t-1] - gamma * h[t-1] + V @ x[t] + b)   # hidden state\n"
 )
-STAMP = "471375fc3361e20c"
+STAMP = "bc9efcc6e72e5dc9"
 
 
 class Params(Mapping[str, Any]):
@@ -385,6 +385,7 @@ def _forward_sweep(
     b = params.stack("b", "b")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     V_T = params.stack("V", "V").T
+    narrow = dtype.itemsize == 2
     combined_W_T = combined_W.T
     matmul = _products(dtype)
     gamma = 0.01
@@ -398,9 +399,13 @@ def _forward_sweep(
     # V_x[t] = V @ x[t] (8)
     V_x = a_h_in
     np.matmul(x_rows, V_T, out=V_x)
+    if narrow:
+        _round(V_x, dtype)
     # a_h_in[t] = V_x[t] + b (8)
     a_h_in_ = V_x
     np.add(V_x, b, out=a_h_in_)
+    if narrow:
+        _round(a_h_in_, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -411,6 +416,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         combined_W_h_t = tanh_a_h[kept_0[t]]
         matmul(h_t1, combined_W_T, out=combined_W_h_t)
+        if narrow:
+            _round(combined_W_h_t, dtype)
         # a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t] (8)
         a_h_in_t = a_h_in[at_0[t]]
         a_h_t = combined_W_h_t
@@ -424,6 +431,8 @@ def _forward_sweep(
         h_t = h[at_1[t]]
         np.multiply(eps, tanh_a_h_t, out=h_t)
         np.add(h_t1, h_t, out=h_t)
+        if narrow:
+            _round(tanh_a_h_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     h_ = h[batch :]
@@ -530,6 +539,7 @@ def _backward_sweep(
     dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
     eps = 0.01
     gamma = 0.01
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     ones = np.ones((1, pack.size), real)
 
@@ -564,15 +574,17 @@ def _backward_sweep(
         dh_via_t = dh_via[ring_1_0[t]]
         np.multiply(gamma, da_h_t, out=dh_via_t)
         np.subtract(dh_t, dh_via_t, out=dh_via_t)
+        if narrow:
+            _round(da_h_t, dtype)
         # dh_back[t] = combined_W.T @ da_h[t] (18)
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_h_t, combined_W, out=dh_back_t)
 
-    _round(da_h, dtype)
-
     if need_x:
         # dx[t] = V.T @ da_h[t] (20)
         np.matmul(da_h, V, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dcombined_W = sum of outer(da_h[t], h[t-1]) (27)
     h_t1 = h[pack.past(1, 0)]
     np.matmul(da_h.T, _rounded(h_t1, dtype), out=dcombined_W)
@@ -673,6 +685,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b = params.stack("b", "b")
     h_before = np.empty((1, batch, H), real)
     V_T = params.stack("V", "V").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     combined_W_T = combined_W.T
     matmul = _products(dtype)
@@ -689,12 +702,18 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # V_x[t] = V @ x[t] (8)
         V_x_t = a_h_in
         np.matmul(x_t_, V_T, out=V_x_t)
+        if narrow:
+            _round(V_x_t, dtype)
         # a_h_in[t] = V_x[t] + b (8)
         a_h_in_t = V_x_t
         np.add(V_x_t, b, out=a_h_in_t)
+        if narrow:
+            _round(a_h_in_t, dtype)
         # combined_W_h[t] = combined_W @ h[t-1] (8)
         combined_W_h_t = tanh_a_h
         matmul(h_t1, combined_W_T, out=combined_W_h_t)
+        if narrow:
+            _round(combined_W_h_t, dtype)
         # a_h[t] = -gamma*h[t-1] + combined_W_h[t] + a_h_in[t] (8)
         a_h_t = combined_W_h_t
         np.multiply(gamma, h_t1, out=work1)
@@ -706,6 +725,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # h[t] = h[t-1] + eps*tanh_a_h[t] (hidden state) (9)
         np.multiply(eps, tanh_a_h_t, out=h)
         np.add(h_t1, h, out=h)
+        if narrow:
+            _round(tanh_a_h_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -903,11 +924,13 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back += real * (rows * (2*H + 1) + batch * 7*H)
     back += real * (2*H*H)
     if item < 4:
+        untaped += item * (rows * H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (D*H + H + H*H)
-        taped += item * (rows * (D + H))
+        taped += item * (rows * (D + 2*H))
         taped += real * (rows * D)
         taped += real * (D*H + H + H*H)
+        back += item * (rows * D)
         back += real * (rows * (2*D + 4*H))
         back += real * (2*D*H + 2*H + 2*H*H)
     if uneven:

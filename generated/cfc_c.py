@@ -75,7 +75,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "cbd5a3b1fdf6e507"
+STAMP = "658d5fcdf8eae264"
 
 
 class Params(Mapping[str, Any]):
@@ -889,9 +889,8 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 4*H + K + 1) + batch * H)
         taped += real * (rows * (D + 1))
         taped += real * (D*K + 3*H + 4*H*K + K)
-        back += real * (rows * (2*D + 5*H + K + 2) + batch * H)
+        back += real * (rows * (2*D + 5*H + 3*K + 2) + batch * H)
         back += real * (2*D*K + 6*H + 8*H*K + 2*K)
-        back += real * rows * max(6*H, 2*K)
     if uneven:
         untaped += rows * (real * (D + H + 1) + 8)
         taped += rows * (real * (D + 1) + 8)
@@ -1286,18 +1285,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2002,7 +2024,7 @@ static void forward_1(
             const real W_z_x_t = a_z_in_t_row[unit];
             // a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z (13)
             const real a_z_in_t = (real)0.666 * W_z_x_t + (real)0.666 * b_z[unit];
-            a_z_in_t_row[unit] = a_z_in_t;
+            a_z_in_t_row[unit] = number_as_stored(a_z_in_t);
         }
     }
 }
@@ -2027,7 +2049,7 @@ static void forward_2(
             const real tanh_a_z_t = tanh(a_z_t);
             // z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
             const real z_t = (real)1.7159 * tanh_a_z_t;
-            tanh_a_z_t_row[unit] = tanh_a_z_t;
+            tanh_a_z_t_row[unit] = number_as_stored(tanh_a_z_t);
             z_t_row[unit] = z_t;
         }
     }
@@ -2068,10 +2090,10 @@ static void forward_3(
             const real sigmoid_a_h_t = sigmoid(a_h_t);
             // h[t] = sigmoid_a_h[t]*g[t] + (1 - sigmoid_a_h[t])*k[t] (hidden state) (20)
             const real h_t = sigmoid_a_h_t * g_t + (1 - sigmoid_a_h_t) * k_t;
-            f_g_k_t_row[unit] = f_t;
-            f_g_k_t_row[H + unit] = g_t;
-            f_g_k_t_row[2*H + unit] = k_t;
-            h_t_row[unit] = h_t;
+            f_g_k_t_row[unit] = number_as_stored(f_t);
+            f_g_k_t_row[H + unit] = number_as_stored(g_t);
+            f_g_k_t_row[2*H + unit] = number_as_stored(k_t);
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -2120,10 +2142,10 @@ static void backward_1(
             const real da_g_t = dg_t * (1 - g_t * g_t);
             // df[t] = -da_h[t]*s[t] (45)
             const real df_t = -da_h_t * s_t;
-            da_h_t_row[unit] = da_h_t;
-            df_da_g_da_k_t_row[2*H + unit] = da_k_t;
-            df_da_g_da_k_t_row[H + unit] = da_g_t;
-            df_da_g_da_k_t_row[unit] = df_t;
+            da_h_t_row[unit] = number_as_stored(da_h_t);
+            df_da_g_da_k_t_row[2*H + unit] = number_as_stored(da_k_t);
+            df_da_g_da_k_t_row[H + unit] = number_as_stored(da_g_t);
+            df_da_g_da_k_t_row[unit] = number_as_stored(df_t);
         }
     }
 }
@@ -2146,7 +2168,7 @@ static void backward_2(
             const real da_z_t = dtanh_a_z_t * (1 - tanh_a_z_t * tanh_a_z_t);
             // dW_z_h[t] = 0.666*da_z[t] (49)
             const real dW_z_h_t = (real)0.666 * da_z_t;
-            dW_z_h_t_row[unit] = dW_z_h_t;
+            dW_z_h_t_row[unit] = number_as_stored(dW_z_h_t);
         }
     }
 }
@@ -2171,7 +2193,7 @@ static void backward_3(
             const real tanh_a_z_t = tanh_a_z_t_row[unit];
             // z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
             const real z_t = (real)1.7159 * tanh_a_z_t;
-            z_t_row[unit] = z_t;
+            z_t_row[unit] = number_as_stored(z_t);
         }
         real partial_ds_sum = 0;
         #pragma omp simd reduction(+: partial_ds_sum)
@@ -2186,7 +2208,7 @@ static void backward_3(
         const real ds_sum_t = partial_ds_sum;
         // ds[t] = -ds_sum[t] (48)
         const real ds_t = -ds_sum_t;
-        ds_t_row[0] = ds_t;
+        ds_t_row[0] = number_as_stored(ds_t);
     }
 }
 
@@ -2250,6 +2272,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_z_in + (first - base)*a->K, a->K, a->x + first*a->D, a->D, call->packed_W_z, rows, a->D, a->K,
                 0);
+            round_rows(a->a_z_in + (first - base)*a->K, a->K, rows, a->K);
             forward_1(rows, a->K, a->a_z_in + (first - base)*a->K, a->b_z);
         }
         meet(me);
@@ -2263,6 +2286,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->tanh_a_z + (a->kept_0[t] + first)*a->K, a->K, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_W_z_, rows, a->H, a->K, 0);
+                round_rows(a->tanh_a_z + (a->kept_0[t] + first)*a->K, a->K, rows, a->K);
                 forward_2(
                     rows, a->K, a->tanh_a_z + (a->kept_0[t] + first)*a->K,
                     a->a_z_in + (a->starts_0[t] - base + first)*a->K, a->z + first*a->K);
@@ -2272,6 +2296,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->f_g_k + (a->kept_0[t] + first)*3*a->H, 3*a->H, a->z + first*a->K, a->K, call->packed_W_f_to_W_k,
                     rows, a->K, 3*a->H, 0);
+                round_rows(a->f_g_k + (a->kept_0[t] + first)*3*a->H, 3*a->H, rows, 3*a->H);
                 forward_3(
                     rows, a->H, a->f_g_k + (a->kept_0[t] + first)*3*a->H, a->b_f, a->b_g, a->b_k,
                     a->s + (a->starts_0[t] + first)*1, a->h + (a->starts_1[t + 1] + first)*a->H);
@@ -2379,6 +2404,7 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dW_z_h + (a->starts_0[t] - base + first)*a->K, a->K,
                     a->df_da_g_da_k + (a->starts_0[t] + first)*3*a->H, 3*a->H, call->packed_W_f_to_W_k, rows, 3*a->H,
                     a->K, 0);
+                round_rows(a->dW_z_h + (a->starts_0[t] - base + first)*a->K, a->K, rows, a->K);
                 backward_2(
                     rows, a->K, a->dW_z_h + (a->starts_0[t] - base + first)*a->K,
                     a->tanh_a_z + (a->starts_0[t] + first)*a->K);
@@ -2386,7 +2412,6 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H, a->dW_z_h + (a->starts_0[t] - base + first)*a->K,
                     a->K, call->packed_W_z, rows, a->K, a->H, 0);
-                round_row(a->da_h + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         meet(me);
@@ -2403,6 +2428,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dW_z_h + (first - base)*a->K, a->K, call->packed_W_z_, rows, a->K,
                     a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(a->K, me, &lo, &hi);
@@ -2527,6 +2553,7 @@ static void run_step_part(void *given, struct member *me) {
         // W_z_x[t] = W_z[:, 0:D] @ x[t] (13)
         multiply_plain(
             a->a_z_in + first*a->K, a->K, a->x + first*a->D, a->D, a->W_z, 1, a->D + a->H, rows, a->D, a->K, 0);
+        round_rows(a->a_z_in + first*a->K, a->K, rows, a->K);
         forward_1(rows, a->K, a->a_z_in + first*a->K, a->b_z);
     }
     meet(me);
@@ -2537,12 +2564,14 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->tanh_a_z + first*a->K, a->K, a->h_1 + first*a->H, a->H, a->W_z + a->D, 1, a->D + a->H, rows,
             a->H, a->K, 0);
+        round_rows(a->tanh_a_z + first*a->K, a->K, rows, a->K);
         forward_2(rows, a->K, a->tanh_a_z + first*a->K, a->a_z_in + first*a->K, a->z + first*a->K);
         // W_f_z[t] = W_f @ z[t] (6)
         // W_g_z[t] = W_g @ z[t] (15)
         // W_k_z[t] = W_k @ z[t] (17)
         multiply_plain(
             a->f_g_k + first*3*a->H, 3*a->H, a->z + first*a->K, a->K, a->W_f, 1, a->K, rows, a->K, 3*a->H, 0);
+        round_rows(a->f_g_k + first*3*a->H, 3*a->H, rows, 3*a->H);
         forward_3(
             rows, a->H, a->f_g_k + first*3*a->H, a->b_f, a->b_g, a->b_k, a->s + first*1, a->h + first*a->H);
     }

@@ -61,7 +61,7 @@ EQUATIONS = (
     "k[t] = tanh(W_k @ z[t] + b_k)                                              # late head\n"
     "h[t] = sigmoid(-f[t] * s[t]) * g[t] + (1 - sigmoid(-f[t] * s[t])) * k[t]   # hidden state\n"
 )
-STAMP = "90ed87e320e92370"
+STAMP = "34862946a06c4a59"
 
 
 class Params(Mapping[str, Any]):
@@ -420,6 +420,7 @@ def _forward_sweep(
     b_f_to_b_k = params.stack("b_f", "b_k")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_z_part_T = params.stack("W_z", "W_z")[:, : D].T
+    narrow = dtype.itemsize == 2
     W_z_part_T_ = params.stack("W_z", "W_z")[:, D : D + H].T
     matmul = _products(dtype)
     W_f_to_W_k_T = params.stack("W_f", "W_k").T
@@ -431,11 +432,15 @@ def _forward_sweep(
     # W_z_x[t] = W_z[:, 0:D] @ x[t] (13)
     W_z_x = a_z_in
     np.matmul(x_rows, W_z_part_T, out=W_z_x)
+    if narrow:
+        _round(W_z_x, dtype)
     # a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z (13)
     a_z_in_ = W_z_x
     np.multiply(0.666, W_z_x, out=a_z_in_)
     np.multiply(0.666, b_z, out=work1)
     np.add(a_z_in_, work1, out=a_z_in_)
+    if narrow:
+        _round(a_z_in_, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -449,6 +454,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         W_z_h_t = tanh_a_z[kept_0[t]]
         matmul(h_t1, W_z_part_T_, out=W_z_h_t)
+        if narrow:
+            _round(W_z_h_t, dtype)
         # a_z[t] = 0.666*W_z_h[t] + a_z_in[t] (13)
         a_z_in_t = a_z_in[at_0[t]]
         a_z_t = W_z_h_t
@@ -459,11 +466,15 @@ def _forward_sweep(
         np.tanh(a_z_t, out=tanh_a_z_t)
         # z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
         np.multiply(1.7159, tanh_a_z_t, out=z_t)
+        if narrow:
+            _round(tanh_a_z_t, dtype)
         # W_f_z[t] = W_f @ z[t] (6)
         # W_g_z[t] = W_g @ z[t] (15)
         # W_k_z[t] = W_k @ z[t] (17)
         W_f_z_to_W_k_z_t = f_g_k[kept_0[t]]
         matmul(z_t, W_f_to_W_k_T, out=W_f_z_to_W_k_z_t)
+        if narrow:
+            _round(W_f_z_to_W_k_z_t, dtype)
         # f[t] = W_f_z[t] + b_f (time constant) (6)
         # a_g[t] = W_g_z[t] + b_g (15)
         # a_k[t] = W_k_z[t] + b_k (17)
@@ -479,6 +490,8 @@ def _forward_sweep(
         s_t = s_rows[at_0[t]]
         np.multiply(f_t, s_t, out=a_h_t)
         np.multiply(a_h_t, -1, out=a_h_t)
+        if narrow:
+            _round(f_t, dtype)
         # sigmoid_a_h[t] = sigmoid(a_h[t]) (20)
         np.subtract(0, a_h_t, out=sigmoid_a_h_t)
         np.exp(sigmoid_a_h_t, out=sigmoid_a_h_t)
@@ -492,6 +505,9 @@ def _forward_sweep(
         np.subtract(1, sigmoid_a_h_t, out=work1_t)
         np.multiply(work1_t, k_t, out=work1_t)
         np.add(h_t, work1_t, out=h_t)
+        if narrow:
+            _round(g_to_k_t, dtype)
+            _round(h_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     h_ = h[batch :]
@@ -617,6 +633,7 @@ def _backward_sweep(
     da_g = df_da_g_da_k[:, H : 2*H]
     da_g_to_da_k = df_da_g_da_k[:, H :]
     g_to_k = f_g_k[:, H :]
+    narrow = dtype.itemsize == 2
     df = df_da_g_da_k[:, : H]
     matmul = _products(dtype)
     W_z_part = params.stack("W_z", "W_z")[:, D : D + H]
@@ -673,14 +690,21 @@ def _backward_sweep(
         np.square(g_to_k_t, out=work1_t_)
         np.subtract(1, work1_t_, out=work1_t_)
         np.multiply(dg_to_dk_t, work1_t_, out=da_g_to_da_k_t)
+        if narrow:
+            _round(da_g_to_da_k_t, dtype)
         # df[t] = -da_h[t]*s[t] (45)
         df_t = df[at_0[t]]
         np.multiply(da_h_t, s_t, out=df_t)
         np.multiply(df_t, -1, out=df_t)
+        if narrow:
+            _round(da_h_t, dtype)
+            _round(df_t, dtype)
         # dz[t] = W_f.T @ df[t] + W_g.T @ da_g[t] + W_k.T @ da_k[t] (46)
         df_to_da_k_t = df_da_g_da_k[at_0[t]]
         dz_t = dW_z_h[at_0[t]]
         matmul(df_to_da_k_t, W_f_to_W_k, out=dz_t)
+        if narrow:
+            _round(dz_t, dtype)
         # dtanh_a_z[t] = 1.7159*dz[t] (47)
         dtanh_a_z_t = dz_t
         np.multiply(1.7159, dz_t, out=dtanh_a_z_t)
@@ -693,16 +717,16 @@ def _backward_sweep(
         # dW_z_h[t] = 0.666*da_z[t] (49)
         dW_z_h_t = dz_t
         np.multiply(0.666, da_z_t, out=dW_z_h_t)
+        if narrow:
+            _round(dW_z_h_t, dtype)
         # dh_back[t] = W_z[:, D:D+H].T @ dW_z_h[t] (39)
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(dW_z_h_t, W_z_part, out=dh_back_t)
 
-    _round(df_da_g_da_k, dtype)
-    _round(da_h, dtype)
-    _round(dW_z_h, dtype)
-
     # z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
     np.multiply(1.7159, tanh_a_z, out=z)
+    if narrow:
+        _round(z, dtype)
     if need_x:
         # ds_each[t] = da_h[t]*f[t] (48)
         f_ = f_g_k[:, : H]
@@ -711,8 +735,12 @@ def _backward_sweep(
         np.add.reduce(ds_each, axis=1, keepdims=True, out=ds_sum)
         # ds[t] = -ds_sum[t] (48)
         np.multiply(ds_sum, -1, out=ds)
+        if narrow:
+            _round(ds, dtype)
         # dx[t] = W_z[:, 0:D].T @ dW_z_h[t] (49)
         np.matmul(dW_z_h, W_z_part_, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_z_x = sum of outer(dW_z_h[t], x[t]) (56)
     np.matmul(dW_z_h.T, x_, out=dW_z_x)
     # dW_z_h_2 = sum of outer(dW_z_h[t], h[t-1]) (56)
@@ -826,6 +854,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b_f_to_b_k = params.stack("b_f", "b_k")
     h_before = np.empty((1, batch, H), real)
     W_z_part_T = params.stack("W_z", "W_z")[:, : D].T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     W_z_part_T_ = params.stack("W_z", "W_z")[:, D : D + H].T
     matmul = _products(dtype)
@@ -836,14 +865,20 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_z_x[t] = W_z[:, 0:D] @ x[t] (13)
         W_z_x_t = a_z_in
         np.matmul(x_t_, W_z_part_T, out=W_z_x_t)
+        if narrow:
+            _round(W_z_x_t, dtype)
         # a_z_in[t] = 0.666*W_z_x[t] + 0.666*b_z (13)
         a_z_in_t = W_z_x_t
         np.multiply(0.666, W_z_x_t, out=a_z_in_t)
         np.multiply(0.666, b_z, out=work1)
         np.add(a_z_in_t, work1, out=a_z_in_t)
+        if narrow:
+            _round(a_z_in_t, dtype)
         # W_z_h[t] = W_z[:, D:D+H] @ h[t-1] (13)
         W_z_h_t = tanh_a_z
         matmul(h_t1, W_z_part_T_, out=W_z_h_t)
+        if narrow:
+            _round(W_z_h_t, dtype)
         # a_z[t] = 0.666*W_z_h[t] + a_z_in[t] (13)
         a_z_t = W_z_h_t
         np.multiply(0.666, W_z_h_t, out=a_z_t)
@@ -853,11 +888,15 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.tanh(a_z_t, out=tanh_a_z_t)
         # z[t] = 1.7159*tanh_a_z[t] (backbone) (14)
         np.multiply(1.7159, tanh_a_z_t, out=z)
+        if narrow:
+            _round(tanh_a_z_t, dtype)
         # W_f_z[t] = W_f @ z[t] (6)
         # W_g_z[t] = W_g @ z[t] (15)
         # W_k_z[t] = W_k @ z[t] (17)
         W_f_z_to_W_k_z_t = f_g_k
         matmul(z, W_f_to_W_k_T, out=W_f_z_to_W_k_z_t)
+        if narrow:
+            _round(W_f_z_to_W_k_z_t, dtype)
         # f[t] = W_f_z[t] + b_f (time constant) (6)
         # a_g[t] = W_g_z[t] + b_g (15)
         # a_k[t] = W_k_z[t] + b_k (17)
@@ -873,6 +912,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         a_h_t = sigmoid_a_h
         np.multiply(f_t, s_t, out=a_h_t)
         np.multiply(a_h_t, -1, out=a_h_t)
+        if narrow:
+            _round(f_t, dtype)
         # sigmoid_a_h[t] = sigmoid(a_h[t]) (20)
         sigmoid_a_h_t = a_h_t
         np.subtract(0, a_h_t, out=sigmoid_a_h_t)
@@ -886,6 +927,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.subtract(1, sigmoid_a_h_t, out=work1_)
         np.multiply(work1_, k_t, out=work1_)
         np.add(h, work1_, out=h)
+        if narrow:
+            _round(g_to_k_t, dtype)
+            _round(h, dtype)
 
         state = {
             "h": h.copy(),
@@ -1086,14 +1130,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back += real * (D*K + H*K)
     back += real * batch * max(2*H, K)
     if item < 4:
+        untaped += item * (rows * K)
         untaped += real * (rows * (D + H + 1) + batch * H)
         untaped += real * (D*K + 3*H + 4*H*K + K)
-        taped += item * (rows * (D + 4*H + K + 1) + batch * H)
+        taped += item * (rows * (D + 4*H + 2*K + 1) + batch * H)
         taped += real * (rows * (D + 1))
         taped += real * (D*K + 3*H + 4*H*K + K)
-        back += real * (rows * (2*D + 5*H + K + 2) + batch * H)
+        back += real * (rows * (2*D + 5*H + 3*K + 2) + batch * H)
         back += real * (2*D*K + 6*H + 8*H*K + 2*K)
-        back += real * rows * max(6*H, 2*K)
+        back += item * rows * max(K, D)
     if uneven:
         untaped += rows * (real * (D + H + 1) + 8)
         taped += rows * (real * (D + 1) + 8)

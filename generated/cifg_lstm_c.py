@@ -71,7 +71,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "bf3a31eeb27f7f6a"
+STAMP = "0533bb4f54c46a67"
 
 
 class Params(Mapping[str, Any]):
@@ -863,7 +863,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 4*H) + batch * H)
         taped += real * (rows * D)
         taped += real * (3*D*H + 3*H + 3*H*H)
-        back += real * (rows * (2*D + 11*H) + batch * H)
+        back += real * (rows * (2*D + 5*H) + batch * H)
         back += real * (6*D*H + 6*H + 6*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
@@ -1254,18 +1254,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1978,9 +2001,9 @@ static void forward_1(
             const real a_g_in_t = W_g_x_t + b_g[unit];
             // a_o_in[t] = W_o_x[t] + b_o (20)
             const real a_o_in_t = W_o_x_t + b_o[unit];
-            a_f_in_a_o_in_a_g_in_t_row[unit] = a_f_in_t;
-            a_f_in_a_o_in_a_g_in_t_row[2*H + unit] = a_g_in_t;
-            a_f_in_a_o_in_a_g_in_t_row[H + unit] = a_o_in_t;
+            a_f_in_a_o_in_a_g_in_t_row[unit] = number_as_stored(a_f_in_t);
+            a_f_in_a_o_in_a_g_in_t_row[2*H + unit] = number_as_stored(a_g_in_t);
+            a_f_in_a_o_in_a_g_in_t_row[H + unit] = number_as_stored(a_o_in_t);
         }
     }
 }
@@ -2028,11 +2051,11 @@ static void forward_2(
             const real tanh_c_t = tanh(c_t);
             // h[t] = o[t]*tanh_c[t] (hidden state) (11)
             const real h_t = o_t * tanh_c_t;
-            f_o_g_t_row[unit] = f_t;
-            f_o_g_t_row[2*H + unit] = g_t;
-            f_o_g_t_row[H + unit] = o_t;
+            f_o_g_t_row[unit] = number_as_stored(f_t);
+            f_o_g_t_row[2*H + unit] = number_as_stored(g_t);
+            f_o_g_t_row[H + unit] = number_as_stored(o_t);
             c_t_row[unit] = c_t;
-            h_t_row[unit] = h_t;
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -2093,10 +2116,10 @@ static void backward_1(
             const real df_t = -di_t + dc_t * c_t1;
             // da_f[t] = df[t]*f[t]*(1 - f[t]) (52)
             const real da_f_t = df_t * f_t * (1 - f_t);
-            da_f_da_o_da_g_t_row[H + unit] = da_o_t;
+            da_f_da_o_da_g_t_row[H + unit] = number_as_stored(da_o_t);
             dc_via_t_row[unit] = dc_via_t;
-            da_f_da_o_da_g_t_row[2*H + unit] = da_g_t;
-            da_f_da_o_da_g_t_row[unit] = da_f_t;
+            da_f_da_o_da_g_t_row[2*H + unit] = number_as_stored(da_g_t);
+            da_f_da_o_da_g_t_row[unit] = number_as_stored(da_f_t);
         }
     }
 }
@@ -2157,6 +2180,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_f_in_a_o_in_a_g_in + (first - base)*3*a->H, 3*a->H, a->x + first*a->D, a->D,
                 call->packed_W_f_to_W_g, rows, a->D, 3*a->H, 0);
+            round_rows(a->a_f_in_a_o_in_a_g_in + (first - base)*3*a->H, 3*a->H, rows, 3*a->H);
             forward_1(rows, a->H, a->a_f_in_a_o_in_a_g_in + (first - base)*3*a->H, a->b_f, a->b_g, a->b_o);
         }
         meet(me);
@@ -2172,6 +2196,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->f_o_g + (a->kept_0[t] + first)*3*a->H, 3*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_f_to_U_g, rows, a->H, 3*a->H, 0);
+                round_rows(a->f_o_g + (a->kept_0[t] + first)*3*a->H, 3*a->H, rows, 3*a->H);
                 forward_2(
                     rows, a->H, a->f_o_g + (a->kept_0[t] + first)*3*a->H,
                     a->a_f_in_a_o_in_a_g_in + (a->starts_0[t] - base + first)*3*a->H,
@@ -2286,6 +2311,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->da_f_da_o_da_g + (first - base)*3*a->H, 3*a->H,
                     call->packed_W_f_to_W_g, rows, 3*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(3*a->H, me, &lo, &hi);
@@ -2366,6 +2392,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->a_f_in_a_o_in_a_g_in + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, a->W_f, 1, a->D, rows,
             a->D, 3*a->H, 0);
+        round_rows(a->a_f_in_a_o_in_a_g_in + first*3*a->H, 3*a->H, rows, 3*a->H);
         forward_1(rows, a->H, a->a_f_in_a_o_in_a_g_in + first*3*a->H, a->b_f, a->b_g, a->b_o);
     }
     meet(me);
@@ -2377,6 +2404,7 @@ static void run_step_part(void *given, struct member *me) {
         // U_g_h[t] = U_g @ h[t-1] (18)
         multiply_plain(
             a->f_o_g + first*3*a->H, 3*a->H, a->h_1 + first*a->H, a->H, a->U_f, 1, a->H, rows, a->H, 3*a->H, 0);
+        round_rows(a->f_o_g + first*3*a->H, 3*a->H, rows, 3*a->H);
         forward_2(
             rows, a->H, a->f_o_g + first*3*a->H, a->a_f_in_a_o_in_a_g_in + first*3*a->H, a->c_1 + first*a->H,
             a->c + first*a->H, a->h + first*a->H);

@@ -57,7 +57,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "82bfad6e53f9c78a"
+STAMP = "20dc76af40e01d02"
 
 
 class Params(Mapping[str, Any]):
@@ -410,6 +410,7 @@ def _forward_sweep(
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
     W_f_to_W_g_T = params.stack("W_f", "W_g").T
+    narrow = dtype.itemsize == 2
     U_f_to_U_g_T = params.stack("U_f", "U_g").T
     matmul = _products(dtype)
     f_to_o = f_o_g[:, : 2*H]
@@ -422,11 +423,15 @@ def _forward_sweep(
     # W_g_x[t] = W_g @ x[t] (18)
     W_f_x_to_W_g_x = a_f_in_a_o_in_a_g_in
     np.matmul(x_rows, W_f_to_W_g_T, out=W_f_x_to_W_g_x)
+    if narrow:
+        _round(W_f_x_to_W_g_x, dtype)
     # a_f_in[t] = W_f_x[t] + b_f (16)
     # a_o_in[t] = W_o_x[t] + b_o (20)
     # a_g_in[t] = W_g_x[t] + b_g (18)
     a_f_in_to_a_g_in = W_f_x_to_W_g_x
     np.add(W_f_x_to_W_g_x, b_f_to_b_g, out=a_f_in_to_a_g_in)
+    if narrow:
+        _round(a_f_in_to_a_g_in, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -439,6 +444,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_f_h_to_U_g_h_t = f_o_g[kept_0[t]]
         matmul(h_t1, U_f_to_U_g_T, out=U_f_h_to_U_g_h_t)
+        if narrow:
+            _round(U_f_h_to_U_g_h_t, dtype)
         # a_f[t] = U_f_h[t] + a_f_in[t] (16)
         # a_o[t] = U_o_h[t] + a_o_in[t] (20)
         # a_g[t] = U_g_h[t] + a_g_in[t] (18)
@@ -467,6 +474,9 @@ def _forward_sweep(
         np.multiply(i_t, g_t, out=c_t)
         np.multiply(f_t, c_t1, out=work1_t)
         np.add(work1_t, c_t, out=c_t)
+        if narrow:
+            _round(f_t, dtype)
+            _round(g_t, dtype)
         # tanh_c[t] = tanh(c[t]) (11)
         tanh_c_t = h[at_1[t]]
         np.tanh(c_t, out=tanh_c_t)
@@ -474,6 +484,9 @@ def _forward_sweep(
         o_t = o[kept_0[t]]
         h_t = tanh_c_t
         np.multiply(o_t, tanh_c_t, out=h_t)
+        if narrow:
+            _round(o_t, dtype)
+            _round(h_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     c_last = c[pack.last(1, 1, keep_tape)]
@@ -593,6 +606,7 @@ def _backward_sweep(
     da_o = da_f_da_o_da_g[:, H : 2*H]
     g = f_o_g[:, 2*H :]
     da_f = da_f_da_o_da_g[:, : H]
+    narrow = dtype.itemsize == 2
     da_f_to_da_o = da_f_da_o_da_g[:, : 2*H]
     f_to_o = f_o_g[:, : 2*H]
     matmul = _products(dtype)
@@ -646,6 +660,8 @@ def _backward_sweep(
         np.square(g_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dg_t, work1_t, out=da_g_t)
+        if narrow:
+            _round(da_g_t, dtype)
         # df[t] = -di[t] + dc[t]*c[t-1] (51)
         c_t1 = c[at_1_0[t]]
         df_t = di_t
@@ -659,17 +675,19 @@ def _backward_sweep(
         np.multiply(df_to_do_t, f_to_o_t, out=da_f_to_da_o_t)
         np.subtract(1, f_to_o_t, out=work1_t_)
         np.multiply(da_f_to_da_o_t, work1_t_, out=da_f_to_da_o_t)
+        if narrow:
+            _round(da_f_to_da_o_t, dtype)
         # dh_back[t] = U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (43)
         da_f_to_da_g_t = da_f_da_o_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_f_to_da_g_t, U_f_to_U_g, out=dh_back_t)
 
-    _round(da_f_da_o_da_g, dtype)
-
     if need_x:
         # dx[t] = W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (53)
         da_f_to_da_g = da_f_da_o_da_g
         np.matmul(da_f_to_da_g, W_f_to_W_g, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_f = sum of outer(da_f[t], x[t]) (61)
     # dW_o = sum of outer(da_o[t], x[t]) (67)
     # dW_g = sum of outer(da_g[t], x[t]) (64)
@@ -773,6 +791,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     h_before = np.empty((1, batch, H), real)
     c_before = np.empty((1, batch, H), real)
     W_f_to_W_g_T = params.stack("W_f", "W_g").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_f_to_U_g_T = params.stack("U_f", "U_g").T
     matmul = _products(dtype)
@@ -785,16 +804,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_g_x[t] = W_g @ x[t] (18)
         W_f_x_to_W_g_x_t = a_f_in_a_o_in_a_g_in
         np.matmul(x_t_, W_f_to_W_g_T, out=W_f_x_to_W_g_x_t)
+        if narrow:
+            _round(W_f_x_to_W_g_x_t, dtype)
         # a_f_in[t] = W_f_x[t] + b_f (16)
         # a_o_in[t] = W_o_x[t] + b_o (20)
         # a_g_in[t] = W_g_x[t] + b_g (18)
         a_f_in_to_a_g_in_t = W_f_x_to_W_g_x_t
         np.add(W_f_x_to_W_g_x_t, b_f_to_b_g, out=a_f_in_to_a_g_in_t)
+        if narrow:
+            _round(a_f_in_to_a_g_in_t, dtype)
         # U_f_h[t] = U_f @ h[t-1] (16)
         # U_o_h[t] = U_o @ h[t-1] (20)
         # U_g_h[t] = U_g @ h[t-1] (18)
         U_f_h_to_U_g_h_t = f_o_g
         matmul(h_t1, U_f_to_U_g_T, out=U_f_h_to_U_g_h_t)
+        if narrow:
+            _round(U_f_h_to_U_g_h_t, dtype)
         # a_f[t] = U_f_h[t] + a_f_in[t] (16)
         # a_o[t] = U_o_h[t] + a_o_in[t] (20)
         # a_g[t] = U_g_h[t] + a_g_in[t] (18)
@@ -821,6 +846,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(i_t, g_t, out=c_t)
         np.multiply(f_t, c_t1, out=work1)
         np.add(work1, c_t, out=c_t)
+        if narrow:
+            _round(f_t, dtype)
+            _round(g_t, dtype)
         # tanh_c[t] = tanh(c[t]) (11)
         tanh_c_t = h
         np.tanh(c_t, out=tanh_c_t)
@@ -828,6 +856,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         o_t = f_o_g[:, H : 2*H]
         h_t = tanh_c_t
         np.multiply(o_t, tanh_c_t, out=h_t)
+        if narrow:
+            _round(o_t, dtype)
+            _round(h_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -1024,12 +1055,14 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 4*H + batch * H) + 1016 * steps
     back += real * (rows * (4*H + 1) + batch * 9*H)
     if item < 4:
+        untaped += item * (rows * 3*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (3*D*H + 3*H + 3*H*H)
-        taped += item * (rows * (D + 4*H) + batch * H)
+        taped += item * (rows * (D + 7*H) + batch * H)
         taped += real * (rows * D)
         taped += real * (3*D*H + 3*H + 3*H*H)
-        back += real * (rows * (2*D + 11*H) + batch * H)
+        back += item * (rows * D)
+        back += real * (rows * (2*D + 5*H) + batch * H)
         back += real * (6*D*H + 6*H + 6*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)

@@ -54,7 +54,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "2724818e8c2ffac9"
+STAMP = "2a0bcea47d8ed489"
 
 
 class Params(Mapping[str, Any]):
@@ -1242,18 +1242,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1953,7 +1976,7 @@ static void forward_1(
             const real V_x_t = a_z_in_t_row[unit];
             // a_z_in[t] = V_x[t] + b (11)
             const real a_z_in_t = V_x_t + b[unit];
-            a_z_in_t_row[unit] = a_z_in_t;
+            a_z_in_t_row[unit] = number_as_stored(a_z_in_t);
         }
     }
 }
@@ -1994,7 +2017,7 @@ static void forward_2(
             const real z_t = z_t1 + dt * (-eps * z_t1 + tanh_a_z_t - gamma_ * y_t1);
             // y[t] = y[t-1] + dt*z[t] (position) (7)
             const real y_t = y_t1 + dt * z_t;
-            tanh_a_z_t_row[unit] = tanh_a_z_t;
+            tanh_a_z_t_row[unit] = number_as_stored(tanh_a_z_t);
             z_t_row[unit] = z_t;
             y_t_row[unit] = y_t;
         }
@@ -2048,7 +2071,7 @@ static void backward_1(
             const real da_z_t = dtanh_a_z_t * (1 - tanh_a_z_t * tanh_a_z_t);
             dz_via_t_row[unit] = dz_via_t;
             dy_via_t_row[unit] = dy_via_t;
-            da_z_t_row[unit] = da_z_t;
+            da_z_t_row[unit] = number_as_stored(da_z_t);
         }
     }
 }
@@ -2110,6 +2133,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_z_in + (first - base)*a->H, a->H, a->x + first*a->D, a->D, call->packed_V, rows, a->D, a->H,
                 0);
+            round_rows(a->a_z_in + (first - base)*a->H, a->H, rows, a->H);
             forward_1(rows, a->H, a->a_z_in + (first - base)*a->H, a->b);
         }
         meet(me);
@@ -2127,6 +2151,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->tanh_a_z + (a->kept_0[t] + first)*a->H, a->H, a->z + (a->kept_1[t] + first)*a->H, a->H,
                     call->packed_U, rows, a->H, a->H, 0);
+                round_rows(a->tanh_a_z + (a->kept_0[t] + first)*a->H, a->H, rows, a->H);
                 forward_2(
                     rows, a->H, a->W_y + first*a->H, a->tanh_a_z + (a->kept_0[t] + first)*a->H,
                     a->a_z_in + (a->starts_0[t] - base + first)*a->H, a->z + (a->kept_1[t] + first)*a->H,
@@ -2252,6 +2277,7 @@ static void run_backward_part(void *given, struct member *me) {
                 // dx[t] = V.T @ da_z[t] (29)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_z + (first - base)*a->H, a->H, call->packed_V, rows, a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(a->H, me, &lo, &hi);
@@ -2333,6 +2359,7 @@ static void run_step_part(void *given, struct member *me) {
         // V_x[t] = V @ x[t] (11)
         multiply_plain(
             a->a_z_in + first*a->H, a->H, a->x + first*a->D, a->D, a->V, 1, a->D, rows, a->D, a->H, 0);
+        round_rows(a->a_z_in + first*a->H, a->H, rows, a->H);
         forward_1(rows, a->H, a->a_z_in + first*a->H, a->b);
     }
     meet(me);
@@ -2345,6 +2372,7 @@ static void run_step_part(void *given, struct member *me) {
         // U_z[t] = U @ z[t-1] (11)
         multiply_plain(
             a->tanh_a_z + first*a->H, a->H, a->z_1 + first*a->H, a->H, a->U, 1, a->H, rows, a->H, a->H, 0);
+        round_rows(a->tanh_a_z + first*a->H, a->H, rows, a->H);
         forward_2(
             rows, a->H, a->W_y + first*a->H, a->tanh_a_z + first*a->H, a->a_z_in + first*a->H,
             a->z_1 + first*a->H, a->y_1 + first*a->H, a->z + first*a->H, a->y + first*a->H);

@@ -40,7 +40,7 @@ EQUATIONS = (
     "z[t] = z[t-1] + dt * (tanh(W @ y[t-1] + U @ z[t-1] + V @ x[t] + b) - gamma * y[t-1] - eps * z[t-1])   # velocity\n"
     "y[t] = y[t-1] + dt * z[t]                                                                             # position\n"
 )
-STAMP = "edef6354799f98db"
+STAMP = "2208ed5f0dd3cb16"
 
 
 class Params(Mapping[str, Any]):
@@ -392,6 +392,7 @@ def _forward_sweep(
     z[pack.first(1)] = pack.sort(given["z"]) if "z" in given else 0
     y[pack.first(1)] = pack.sort(given["y"]) if "y" in given else 0
     V_T = params.stack("V", "V").T
+    narrow = dtype.itemsize == 2
     W_T = params.stack("W", "W").T
     matmul = _products(dtype)
     U_T = params.stack("U", "U").T
@@ -402,9 +403,13 @@ def _forward_sweep(
     # V_x[t] = V @ x[t] (11)
     V_x = a_z_in
     np.matmul(x_rows, V_T, out=V_x)
+    if narrow:
+        _round(V_x, dtype)
     # a_z_in[t] = V_x[t] + b (11)
     a_z_in_ = V_x
     np.add(V_x, b, out=a_z_in_)
+    if narrow:
+        _round(a_z_in_, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -419,6 +424,8 @@ def _forward_sweep(
         z_t1 = z[kept_1_0[t]]
         U_z_t = tanh_a_z[kept_0[t]]
         matmul(z_t1, U_T, out=U_z_t)
+        if narrow:
+            _round(U_z_t, dtype)
         # a_z[t] = W_y[t] + U_z[t] + a_z_in[t] (11)
         a_z_in_t = a_z_in[at_0[t]]
         a_z_t = U_z_t
@@ -435,6 +442,8 @@ def _forward_sweep(
         np.subtract(z_t, work1_t, out=z_t)
         np.multiply(dt, z_t, out=z_t)
         np.add(z_t1, z_t, out=z_t)
+        if narrow:
+            _round(tanh_a_z_t, dtype)
         # y[t] = y[t-1] + dt*z[t] (position) (7)
         y_t = y[at_1[t]]
         np.multiply(dt, z_t, out=y_t)
@@ -554,6 +563,7 @@ def _backward_sweep(
     dt = 0.042
     eps = 4.7
     gamma = 2.7
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     ones = np.ones((1, pack.size), real)
 
@@ -593,6 +603,8 @@ def _backward_sweep(
         np.square(tanh_a_z_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dtanh_a_z_t, work1_t, out=da_z_t)
+        if narrow:
+            _round(da_z_t, dtype)
         # dy_back[t] = W.T @ da_z[t] (25)
         dy_back_t = dy_back[ring_1_0[t]]
         matmul(da_z_t, W, out=dy_back_t)
@@ -600,11 +612,11 @@ def _backward_sweep(
         dz_back_t = dz_back[ring_1_0[t]]
         matmul(da_z_t, U, out=dz_back_t)
 
-    _round(da_z, dtype)
-
     if need_x:
         # dx[t] = V.T @ da_z[t] (29)
         np.matmul(da_z, V, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW = sum of outer(da_z[t], y[t-1]) (37)
     y_t1 = y[pack.past(1, 0)]
     np.matmul(da_z.T, _rounded(y_t1, dtype), out=dW)
@@ -709,6 +721,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     z_before = np.empty((1, batch, H), real)
     y_before = np.empty((1, batch, H), real)
     V_T = params.stack("V", "V").T
+    narrow = dtype.itemsize == 2
     y_t1 = y_before[0]
     W_T = params.stack("W", "W").T
     matmul = _products(dtype)
@@ -723,14 +736,20 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # V_x[t] = V @ x[t] (11)
         V_x_t = a_z_in
         np.matmul(x_t_, V_T, out=V_x_t)
+        if narrow:
+            _round(V_x_t, dtype)
         # a_z_in[t] = V_x[t] + b (11)
         a_z_in_t = V_x_t
         np.add(V_x_t, b, out=a_z_in_t)
+        if narrow:
+            _round(a_z_in_t, dtype)
         # W_y[t] = W @ y[t-1] (11)
         matmul(y_t1, W_T, out=W_y)
         # U_z[t] = U @ z[t-1] (11)
         U_z_t = tanh_a_z
         matmul(z_t1, U_T, out=U_z_t)
+        if narrow:
+            _round(U_z_t, dtype)
         # a_z[t] = W_y[t] + U_z[t] + a_z_in[t] (11)
         a_z_t = U_z_t
         np.add(W_y, U_z_t, out=a_z_t)
@@ -745,6 +764,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.subtract(z, work1, out=z)
         np.multiply(dt, z, out=z)
         np.add(z_t1, z, out=z)
+        if narrow:
+            _round(tanh_a_z_t, dtype)
         # y[t] = y[t-1] + dt*z[t] (position) (7)
         np.multiply(dt, z, out=y)
         np.add(y_t1, y, out=y)
@@ -944,11 +965,13 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * H) + 744 * steps
     back += real * (rows * (3*H + 1) + batch * 12*H)
     if item < 4:
+        untaped += item * (rows * H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (D*H + H + 2*H*H)
-        taped += item * (rows * (D + H))
+        taped += item * (rows * (D + 2*H))
         taped += real * (rows * D)
         taped += real * (D*H + H + 2*H*H)
+        back += item * (rows * D)
         back += real * (rows * (2*D + 4*H))
         back += real * (2*D*H + 2*H + 4*H*H)
     if uneven:

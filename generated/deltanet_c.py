@@ -65,7 +65,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "36c116b6362eb199"
+STAMP = "3a33181e257757f1"
 
 
 class Params(Mapping[str, Any]):
@@ -401,12 +401,12 @@ def _forward_sweep(
     sqrt_a_q_sqrt_a_k = np.empty((pack.size, 2), real)
     q_k = np.empty((stretch * batch, 2*K), real)
     e = np.empty((pack.size if keep_tape else batch, H), real)
-    S = np.empty((pack.size + batch, H*K), real)
+    S = np.empty((pack.size + batch if keep_tape else 2 * batch, H*K), real)
     y = np.empty((pack.size, H), real)
     W_v = params.stack("W_v", "W_v")
     S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
     counts = np.array(pack.counts, np.int64)
-    starts_1 = np.array(pack.starts(1, True), np.int64)
+    kept_1 = np.array(pack.starts(1, keep_tape), np.int64)
     starts_0 = np.array(pack.starts(0, True), np.int64)
     kept_0 = np.array(pack.starts(0, keep_tape), np.int64)
 
@@ -415,12 +415,12 @@ def _forward_sweep(
         _compiled(dtype).run_forward,
         [
             pack.size, W_v, D, H, K, v_w_beta_x_W_q_x_W_k_x, x_rows, beta, a_b, sqrt_a_q_sqrt_a_k, q_k,
-            len(pack.counts), counts, starts_1, S, starts_0, kept_0, e, batch, y, stretch,
+            len(pack.counts), counts, kept_1, S, starts_0, kept_0, e, y, stretch,
         ],
         pack.size * (2*D + 2*D*H + 4*D*K + 5*H + 3*H*K + 26*K + 36),
     )()
 
-    S_last = S[pack.last(1, 1, True)]
+    S_last = S[pack.last(1, 1, keep_tape)]
 
     last = {
         "S": pack.unsort(S_last).reshape(batch, H, K),
@@ -519,10 +519,11 @@ def _backward_sweep(
     sigmoid_W_k_x = np.empty((stretch * batch, K), real)
     q_k_2 = np.empty((batch, 2*K), real)
     b = np.empty((stretch * batch, K), real)
-    dS = np.empty((stretch * batch, H*K), real)
+    dS = np.empty((batch, H*K), real)
     dS_k = np.empty((stretch * batch, H), real)
     dk = np.empty((stretch * batch, K), real)
     de_along = np.empty((stretch * batch, H), real)
+    dk_along = np.empty((stretch * batch, K), real)
     dq = np.empty((stretch * batch, K), real)
     dx_ = np.empty((pack.size, D), real)
     dS_via = np.zeros((2 * batch, H*K), real)
@@ -539,9 +540,9 @@ def _backward_sweep(
         _compiled(dtype).run_backward,
         [
             pack.size, H, K, v_w_beta_x_W_q_x_W_k_x, sigmoid_W_q_x, batch, S, dy_rows, dq, a, sqrt_a_q_sqrt_a_k,
-            de_to_dW_k_x, len(pack.counts), counts, starts_0, sigmoid_W_k_x, q_k_2, b, ring_1, dS_via, dS,
-            de_along, beta, dS_k, e, starts_1, dk, W_v, D, dx_, x_, W_v_, int(pack.order is None), stretch,
-            int(need_x),
+            de_to_dW_k_x, len(pack.counts), counts, starts_0, sigmoid_W_k_x, q_k_2, b, ring_1, dS_via, dS, e,
+            dk_along, de_along, beta, dS_k, starts_1, dk, W_v, D, dx_, x_, W_v_, int(pack.order is None),
+            stretch, int(need_x),
         ],
         pack.size * (4*D + 4*D*H + 8*D*K + 4*H + 4*H*K + 54*K + 17),
     )()
@@ -837,12 +838,12 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     H = sizes["H"]
     some = min(steps, max(1, 512 // max(batch, 1))) * batch
     rows = steps * batch
-    untaped = real * (rows * (H + H*K + 2*K + 4) + batch * (H + H*K) + some * 4*K) + 488 * steps
+    untaped = real * (rows * (H + 2*K + 4) + batch * (H + 2*H*K) + some * 4*K) + 488 * steps
     untaped += real * (32*D + D*H + 2*D*K)
     taped = real * (rows * (2*H + H*K + 2*K + 4) + batch * H*K + some * 4*K) + 488 * steps
     taped += real * (32*D + D*H + 2*D*K)
     back = item * (rows * (2*H + 2*K + 4)) + 744 * steps
-    back += real * (rows * H*K + batch * (3*H*K + 2*K) + some * (3*H + H*K + 8*K + 1))
+    back += real * (rows * H*K + batch * (4*H*K + 2*K) + some * (3*H + 9*K + 1))
     back += real * (D + D*H + 2*D*K + 287*H + 574*K + 287)
     if item < 4:
         untaped += real * (rows * (D + H))
@@ -850,9 +851,8 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 2*H + 2*K + 4))
         taped += real * (rows * (D + H))
         taped += real * (D + D*H + 2*D*K)
-        back += real * (rows * (2*D + 3*H + 2*K + 4))
+        back += real * (rows * (2*D + 5*H + 6*K + 6))
         back += real * (2*D + 2*D*H + 4*D*K)
-        back += real * rows * max(2*H*K, 2*H + 4*K + 2)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * (D + H) + 8)
@@ -1237,18 +1237,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1934,7 +1957,7 @@ static void forward_1(
         const real w_beta_x_t = v_w_beta_x_W_q_x_W_k_x_t_row[H];
         // beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
         const real beta_t = sigmoid(w_beta_x_t);
-        beta_t_row[0] = beta_t;
+        beta_t_row[0] = number_as_stored(beta_t);
         real partial_dot_a = 0;
         real partial_dot_b = 0;
         #pragma omp simd reduction(+: partial_dot_a, partial_dot_b)
@@ -1955,8 +1978,8 @@ static void forward_1(
             const real product_b_t = b_t * b_t;
             partial_dot_a += product_a_t;
             partial_dot_b += product_b_t;
-            a_b_t_row[unit] = a_t;
-            a_b_t_row[K + unit] = b_t;
+            a_b_t_row[unit] = number_as_stored(a_t);
+            a_b_t_row[K + unit] = number_as_stored(b_t);
         }
         // dot_a[t] = sum(product_a[t]) (22)
         const real dot_a_t = partial_dot_a;
@@ -1970,8 +1993,8 @@ static void forward_1(
         const real sqrt_a_q_t = sqrt(a_q_t);
         // sqrt_a_k[t] = sqrt(a_k[t]) (24)
         const real sqrt_a_k_t = sqrt(a_k_t);
-        sqrt_a_q_sqrt_a_k_t_row[0] = sqrt_a_q_t;
-        sqrt_a_q_sqrt_a_k_t_row[1] = sqrt_a_k_t;
+        sqrt_a_q_sqrt_a_k_t_row[0] = number_as_stored(sqrt_a_q_t);
+        sqrt_a_q_sqrt_a_k_t_row[1] = number_as_stored(sqrt_a_k_t);
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
             const real a_t = a_b_t_row[unit];
@@ -1980,8 +2003,8 @@ static void forward_1(
             const real q_t = a_t / sqrt_a_q_t;
             // k[t] = b[t]/sqrt_a_k[t] (key) (24)
             const real k_t = b_t / sqrt_a_k_t;
-            q_k_t_row[unit] = q_t;
-            q_k_t_row[K + unit] = k_t;
+            q_k_t_row[unit] = number_as_stored(q_t);
+            q_k_t_row[K + unit] = number_as_stored(k_t);
         }
     }
 }
@@ -1995,7 +2018,8 @@ static void forward_2(
     const real *restrict v_w_beta_x_W_q_x_W_k_x_t_rows,
     real *e_t_rows,
     const real *restrict beta_t_rows,
-    real *S_t_rows) {
+    real *S_t_rows,
+    real *restrict y_t_rows) {
     for (long long row = 0; row < rows; ++row) {
         const real* S_t1_row = S_t1_rows + row * (H*K);
         const real* q_k_t_row = q_k_t_rows + row * (2*K);
@@ -2003,6 +2027,7 @@ static void forward_2(
         real* e_t_row = e_t_rows + row * H;
         const real* beta_t_row = beta_t_rows + row;
         real* S_t_row = S_t_rows + row * (H*K);
+        real* y_t_row = y_t_rows + row * H;
         for (long long unit = 0; unit < H; ++unit) {
             const real v_t = v_w_beta_x_W_q_x_W_k_x_t_row[unit];
             // S_k[t] = S[t-1] @ k[t] (11)
@@ -2011,7 +2036,7 @@ static void forward_2(
                 0; k < K; ++k) S_k_t += S_t1_row[unit*K + k] * q_k_t_row[K + k];
             // e[t] = v[t] - S_k[t] (error of the recalled value) (11)
             const real e_t = v_t - S_k_t;
-            e_t_row[unit] = e_t;
+            e_t_row[unit] = number_as_stored(e_t);
         }
         const real beta_t = beta_t_row[0];
         for (long long i = 0; i < H; ++i)
@@ -2025,25 +2050,11 @@ static void forward_2(
             const real S_t = S_t1 + beta_t * e_t_i * k_t_j;
             S_t_row[unit] = S_t;
         }
-    }
-}
-
-static void forward_3(
-    const long long rows,
-    const long long H,
-    const long long K,
-    const real *restrict S_t_rows,
-    const real *restrict q_k_t_rows,
-    real *restrict y_t_rows) {
-    for (long long row = 0; row < rows; ++row) {
-        const real* S_t_row = S_t_rows + row * (H*K);
-        const real* q_k_t_row = q_k_t_rows + row * (2*K);
-        real* y_t_row = y_t_rows + row * H;
         for (long long unit = 0; unit < H; ++unit) {
             // y[t] = S[t] @ q[t] (output) (13)
             real y_t = 0;
             _Pragma("omp simd reduction(+: y_t)") for (int k = 0; k < K; ++k) y_t += S_t_row[unit*K + k] * q_k_t_row[k];
-            y_t_row[unit] = y_t;
+            y_t_row[unit] = number_as_stored(y_t);
         }
     }
 }
@@ -2083,9 +2094,9 @@ static void backward_1(
             // dsqrt_a_q_each[t] = dq[t]*a[t] (57)
             const real dsqrt_a_q_each_t = dq_t * a_t;
             partial_dsqrt_a_q_sum += dsqrt_a_q_each_t;
-            sigmoid_W_q_x_t_row[unit] = sigmoid_W_q_x_t;
-            dq_t_row[unit] = dq_t;
-            a_t_row[unit] = a_t;
+            sigmoid_W_q_x_t_row[unit] = number_as_stored(sigmoid_W_q_x_t);
+            dq_t_row[unit] = number_as_stored(dq_t);
+            a_t_row[unit] = number_as_stored(a_t);
         }
         // dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t]) (57)
         const real dsqrt_a_q_sum_t = partial_dsqrt_a_q_sum;
@@ -2106,7 +2117,7 @@ static void backward_1(
             const real dsigmoid_W_q_x_t = da_t * W_q_x_t;
             // dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t] (59)
             const real dW_q_x_t = dsigmoid_W_q_x_t * sigmoid_W_q_x_t * (1 - sigmoid_W_q_x_t) + da_t * sigmoid_W_q_x_t;
-            de_to_dW_k_x_t_row[H + 1 + unit] = dW_q_x_t;
+            de_to_dW_k_x_t_row[H + 1 + unit] = number_as_stored(dW_q_x_t);
         }
     }
 }
@@ -2124,6 +2135,8 @@ static void backward_2(
     const real *restrict dy_t_rows,
     const real *dS_via_next_rows,
     real *dS_t_rows,
+    const real *restrict e_t_rows,
+    real *restrict dk_along_t_rows,
     real *restrict de_along_t_rows,
     const real *restrict beta_t_rows,
     real *restrict de_to_dW_k_x_t_rows,
@@ -2139,6 +2152,8 @@ static void backward_2(
         const real* dy_t_row = dy_t_rows + row * H;
         const real* dS_via_next_row = dS_via_next_rows + row * (H*K);
         real* dS_t_row = dS_t_rows + row * (H*K);
+        const real* e_t_row = e_t_rows + row * H;
+        real* dk_along_t_row = dk_along_t_rows + row * K;
         real* de_along_t_row = de_along_t_rows + row * H;
         const real* beta_t_row = beta_t_rows + row;
         real* de_to_dW_k_x_t_row = de_to_dW_k_x_t_rows + row * (H + 2*K + 1);
@@ -2158,9 +2173,9 @@ static void backward_2(
             const real b_t = W_k_x_t * sigmoid_W_k_x_t;
             // k[t] = b[t]/sqrt_a_k[t] (key) (24)
             const real k_t = b_t / sqrt_a_k_t;
-            sigmoid_W_k_x_t_row[unit] = sigmoid_W_k_x_t;
+            sigmoid_W_k_x_t_row[unit] = number_as_stored(sigmoid_W_k_x_t);
             q_k_2_t_row[unit] = q_t;
-            b_t_row[unit] = b_t;
+            b_t_row[unit] = number_as_stored(b_t);
             q_k_2_t_row[K + unit] = k_t;
         }
         for (long long i = 0; i < H; ++i)
@@ -2174,6 +2189,13 @@ static void backward_2(
             const real dS_t = dy_t_i * q_t_j + dS_via_next;
             dS_t_row[unit] = dS_t;
         }
+        #pragma omp simd
+        for (long long unit = 0; unit < K; ++unit) {
+            // dk_along[t] = dS[t].T @ e[t] (51)
+            real dk_along_t = 0;
+            for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
+            dk_along_t_row[unit] = number_as_stored(dk_along_t);
+        }
         const real beta_t = beta_t_row[0];
         for (long long unit = 0; unit < H; ++unit) {
             // de_along[t] = dS[t] @ k[t] (48)
@@ -2184,9 +2206,9 @@ static void backward_2(
             const real de_t = de_along_t * beta_t;
             // dS_k[t] = -de[t] (47)
             const real dS_k_t = -de_t;
-            de_along_t_row[unit] = de_along_t;
-            de_to_dW_k_x_t_row[unit] = de_t;
-            dS_k_t_row[unit] = dS_k_t;
+            de_along_t_row[unit] = number_as_stored(de_along_t);
+            de_to_dW_k_x_t_row[unit] = number_as_stored(de_t);
+            dS_k_t_row[unit] = number_as_stored(dS_k_t);
         }
         for (long long i = 0; i < H; ++i)
         #pragma omp simd
@@ -2210,7 +2232,7 @@ static void backward_3(
     const real *restrict e_t_rows,
     const real *restrict S_t1_rows,
     const real *restrict dS_k_t_rows,
-    const real *restrict dS_t_rows,
+    const real *restrict dk_along_t_rows,
     const real *restrict beta_t_rows,
     real *dk_t_rows,
     const real *restrict b_t_rows,
@@ -2223,7 +2245,7 @@ static void backward_3(
         const real* e_t_row = e_t_rows + row * H;
         const real* S_t1_row = S_t1_rows + row * (H*K);
         const real* dS_k_t_row = dS_k_t_rows + row * H;
-        const real* dS_t_row = dS_t_rows + row * (H*K);
+        const real* dk_along_t_row = dk_along_t_rows + row * K;
         const real* beta_t_row = beta_t_rows + row;
         real* dk_t_row = dk_t_rows + row * K;
         const real* b_t_row = b_t_rows + row * K;
@@ -2246,19 +2268,17 @@ static void backward_3(
         real partial_dsqrt_a_k_sum = 0;
         #pragma omp simd reduction(+: partial_dsqrt_a_k_sum)
         for (long long unit = 0; unit < K; ++unit) {
+            const real dk_along_t = dk_along_t_row[unit];
             const real b_t = b_t_row[unit];
             // dk_back[t] = S[t-1].T @ dS_k[t] (51)
             real dk_back_t = 0;
             for (int k = 0; k < H; ++k) dk_back_t += S_t1_row[k*K + unit] * dS_k_t_row[k];
-            // dk_along[t] = dS[t].T @ e[t] (51)
-            real dk_along_t = 0;
-            for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
             // dk[t] = dk_along[t]*beta[t] + dk_back[t] (51)
             const real dk_t = dk_along_t * beta_t + dk_back_t;
             // dsqrt_a_k_each[t] = dk[t]*b[t] (55)
             const real dsqrt_a_k_each_t = dk_t * b_t;
             partial_dsqrt_a_k_sum += dsqrt_a_k_each_t;
-            dk_t_row[unit] = dk_t;
+            dk_t_row[unit] = number_as_stored(dk_t);
         }
         // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (55)
         const real dsqrt_a_k_sum_t = partial_dsqrt_a_k_sum;
@@ -2269,7 +2289,7 @@ static void backward_3(
         const real dsqrt_a_k_t = -dsqrt_a_k_sum_t / (sqrt_a_k_t * sqrt_a_k_t);
         // da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t]) (55)
         const real da_k_t = dsqrt_a_k_t / 2 / sqrt_a_k_t;
-        de_to_dW_k_x_t_row[H] = dw_beta_x_t;
+        de_to_dW_k_x_t_row[H] = number_as_stored(dw_beta_x_t);
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
             const real b_t = b_t_row[unit];
@@ -2282,7 +2302,7 @@ static void backward_3(
             const real dsigmoid_W_k_x_t = db_t * W_k_x_t;
             // dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t] (59)
             const real dW_k_x_t = dsigmoid_W_k_x_t * sigmoid_W_k_x_t * (1 - sigmoid_W_k_x_t) + db_t * sigmoid_W_k_x_t;
-            de_to_dW_k_x_t_row[H + K + 1 + unit] = dW_k_x_t;
+            de_to_dW_k_x_t_row[H + K + 1 + unit] = number_as_stored(dW_k_x_t);
         }
     }
 }
@@ -2301,12 +2321,11 @@ struct run_forward {
     real *q_k;
     long long steps;
     const long long *counts;
-    const long long *starts_1;
+    const long long *kept_1;
     real *S;
     const long long *starts_0;
     const long long *kept_0;
     real *e;
-    long long batch;
     real *y;
     long long stretch;
 };
@@ -2342,6 +2361,8 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->v_w_beta_x_W_q_x_W_k_x + first*(a->H + 2*a->K + 1), a->H + 2*a->K + 1, a->x + first*a->D, a->D,
                 call->packed_W_v_to_W_k, rows, a->D, a->H + 2*a->K + 1, 0);
+            round_rows(
+                a->v_w_beta_x_W_q_x_W_k_x + first*(a->H + 2*a->K + 1), a->H + 2*a->K + 1, rows, a->H + 2*a->K + 1);
             forward_1(
                 rows, a->H, a->K, a->v_w_beta_x_W_q_x_W_k_x + first*(a->H + 2*a->K + 1), a->beta + first*1,
                 a->a_b + (first - base)*2*a->K, a->sqrt_a_q_sqrt_a_k + first*2, a->q_k + (first - base)*2*a->K);
@@ -2354,22 +2375,12 @@ static void run_forward_part(void *given, struct member *me) {
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
                 forward_2(
-                    rows, a->H, a->K, a->S + (a->starts_1[t] + first)*a->H*a->K,
+                    rows, a->H, a->K, a->S + (a->kept_1[t] + first)*a->H*a->K,
                     a->q_k + (a->starts_0[t] - base + first)*2*a->K,
                     a->v_w_beta_x_W_q_x_W_k_x + (a->starts_0[t] + first)*(a->H + 2*a->K + 1),
                     a->e + (a->kept_0[t] + first)*a->H, a->beta + (a->starts_0[t] + first)*1,
-                    a->S + (a->starts_1[t + 1] + first)*a->H*a->K);
+                    a->S + (a->kept_1[t + 1] + first)*a->H*a->K, a->y + (a->starts_0[t] + first)*a->H);
             }
-        }
-        meet(me);
-        share(total, me, &lo, &hi);
-        lo += base;
-        hi += base;
-        for (long long first = lo, rows; first < hi; first += rows) {
-            rows = smaller(PIECE, hi - first);
-            forward_3(
-                rows, a->H, a->K, a->S + (1*a->batch + first)*a->H*a->K, a->q_k + (first - base)*2*a->K,
-                a->y + first*a->H);
         }
     }
 }
@@ -2409,10 +2420,11 @@ struct run_backward {
     const long long *ring_1;
     real *dS_via;
     real *dS;
+    real *e;
+    real *dk_along;
     real *de_along;
     real *beta;
     real *dS_k;
-    real *e;
     const long long *starts_1;
     real *dk;
     real *W_v;
@@ -2473,15 +2485,11 @@ static void run_backward_part(void *given, struct member *me) {
                     a->a + (a->starts_0[t] - base + first)*a->K, a->sqrt_a_q_sqrt_a_k + (a->starts_0[t] + first)*2,
                     a->q_k_2 + first*2*a->K, a->b + (a->starts_0[t] - base + first)*a->K,
                     a->dy + (a->starts_0[t] + first)*a->H, a->dS_via + (a->ring_1[t + 1] + first)*a->H*a->K,
-                    a->dS + (a->starts_0[t] - base + first)*a->H*a->K,
+                    a->dS + first*a->H*a->K, a->e + (a->starts_0[t] + first)*a->H,
+                    a->dk_along + (a->starts_0[t] - base + first)*a->K,
                     a->de_along + (a->starts_0[t] - base + first)*a->H, a->beta + (a->starts_0[t] + first)*1,
                     a->de_to_dW_k_x + (a->starts_0[t] - base + first)*(a->H + 2*a->K + 1),
                     a->dS_k + (a->starts_0[t] - base + first)*a->H, a->dS_via + (a->ring_1[t] + first)*a->H*a->K);
-                round_row(a->sigmoid_W_k_x + (a->starts_0[t] - base + first)*a->K, rows*a->K);
-                round_row(a->b + (a->starts_0[t] - base + first)*a->K, rows*a->K);
-                round_row(a->dS + (a->starts_0[t] - base + first)*a->H*a->K, rows*a->H*a->K);
-                round_row(a->de_along + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->dS_k + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         meet(me);
@@ -2493,7 +2501,7 @@ static void run_backward_part(void *given, struct member *me) {
             backward_3(
                 rows, a->H, a->K, a->de_along + (first - base)*a->H, a->e + first*a->H,
                 a->S + (a->starts_1[t] - a->starts_0[t] + first)*a->H*a->K, a->dS_k + (first - base)*a->H,
-                a->dS + (first - base)*a->H*a->K, a->beta + first*1, a->dk + (first - base)*a->K,
+                a->dk_along + (first - base)*a->K, a->beta + first*1, a->dk + (first - base)*a->K,
                 a->b + (first - base)*a->K, a->de_to_dW_k_x + (first - base)*(a->H + 2*a->K + 1),
                 a->sqrt_a_q_sqrt_a_k + first*2, a->v_w_beta_x_W_q_x_W_k_x + first*(a->H + 2*a->K + 1),
                 a->sigmoid_W_k_x + (first - base)*a->K);
@@ -2502,6 +2510,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->de_to_dW_k_x + (first - base)*(a->H + 2*a->K + 1), a->H + 2*a->K + 1,
                     call->packed_W_v_to_W_k, rows, a->H + 2*a->K + 1, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         meet(me);
@@ -2568,6 +2577,8 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->v_w_beta_x_W_q_x_W_k_x + first*(a->H + 2*a->K + 1), a->H + 2*a->K + 1, a->x + first*a->D, a->D,
             a->W_v, 1, a->D, rows, a->D, a->H + 2*a->K + 1, 0);
+        round_rows(
+            a->v_w_beta_x_W_q_x_W_k_x + first*(a->H + 2*a->K + 1), a->H + 2*a->K + 1, rows, a->H + 2*a->K + 1);
         forward_1(
             rows, a->H, a->K, a->v_w_beta_x_W_q_x_W_k_x + first*(a->H + 2*a->K + 1), a->beta + first*1,
             a->a_b + first*2*a->K, a->sqrt_a_q_sqrt_a_k + first*2, a->q_k + first*2*a->K);
@@ -2579,13 +2590,7 @@ static void run_step_part(void *given, struct member *me) {
         forward_2(
             rows, a->H, a->K, a->vS_1 + first*a->H*a->K, a->q_k + first*2*a->K,
             a->v_w_beta_x_W_q_x_W_k_x + first*(a->H + 2*a->K + 1), a->e + first*a->H, a->beta + first*1,
-            a->S + first*a->H*a->K);
-    }
-    meet(me);
-    share(a->total, me, &lo, &hi);
-    for (long long first = lo, rows; first < hi; first += rows) {
-        rows = smaller(PIECE, hi - first);
-        forward_3(rows, a->H, a->K, a->S + first*a->H*a->K, a->q_k + first*2*a->K, a->y + first*a->H);
+            a->S + first*a->H*a->K, a->y + first*a->H);
     }
 }
 

@@ -61,7 +61,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "b7549cabefc2818f"
+STAMP = "56aa31a6d42dd547"
 
 
 class Params(Mapping[str, Any]):
@@ -418,8 +418,8 @@ def _forward_sweep(
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
     kept_0 = pack.slots(0, 0, keep_tape)
-    at_1_0 = pack.slots(1, 0, True)
-    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
 
     x_rows = pack.rows(inputs["x"])
     v_w_beta_x_W_q_x_W_k_x = cp.empty((pack.size, H + 2*K + 1), dtype)
@@ -428,7 +428,7 @@ def _forward_sweep(
     sqrt_a_q_sqrt_a_k = cp.empty((pack.size, 2), dtype)
     q_k = cp.empty((pack.size, 2*K), dtype)
     e = cp.empty((pack.size if keep_tape else batch, H), dtype)
-    S = cp.empty((pack.size + batch, H*K), real)
+    S = cp.empty((pack.size + batch if keep_tape else 2 * batch, H*K), real)
     y = cp.empty((pack.size, H), dtype)
     S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
     W_v_to_W_k_T = params.stack("W_v", "W_k").T
@@ -462,23 +462,21 @@ def _forward_sweep(
 
     # all steps in one launch, unless one launch for each stage of each is better
     left = yield (
-        "forward_steps", params.sizes, pack, dtype, H, K, S, q_k, v_w_beta_x_W_q_x_W_k_x, e, int(keep_tape),
-        beta,
+        "forward_steps", params.sizes, pack, dtype, H, K, S, int(keep_tape), q_k, v_w_beta_x_W_q_x_W_k_x, e,
+        beta, y,
     )
 
     for t, n in enumerate(left):
         # S_k[t] = S[t-1] @ k[t] (11)
         # e[t] = v[t] - S_k[t] (error of the recalled value) (11)
         # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (12)
+        # y[t] = S[t] @ q[t] (output) (13)
         _launch_rows(
-            kernels.forward_2, n, max(32*H, H*K), 512, H, K, S, at_1_0[t].start, q_k, at_0[t].start,
-            v_w_beta_x_W_q_x_W_k_x, at_0[t].start, e, kept_0[t].start, beta, at_0[t].start, S, at_1[t].start,
+            kernels.forward_2, n, 32*H, 512, H, K, S, kept_1_0[t].start, q_k, at_0[t].start, v_w_beta_x_W_q_x_W_k_x,
+            at_0[t].start, e, kept_0[t].start, beta, at_0[t].start, S, kept_1[t].start, y, at_0[t].start,
         )
 
-    # y[t] = S[t] @ q[t] (output) (13)
-    _launch_units(kernels.forward_3, pack.size, 32*H, H, K, S, 1 * batch, q_k, y)
-
-    S_last = S[pack.last(1, 1, True)]
+    S_last = S[pack.last(1, 1, keep_tape)]
 
     last = {
         "S": pack.unsort(S_last).reshape(batch, H, K),
@@ -580,17 +578,17 @@ def _backward_sweep(
     sqrt_a_q_sqrt_a_k = tape.arrays["sqrt_a_q_sqrt_a_k"]
     x_ = tape.arrays["x_rows"]
     de_to_dW_k_x = cp.empty((pack.size, H + 2*K + 1), dtype)
-    memory = cp.empty(max(pack.size * K, pack.size * H*K), dtype)
-    sigmoid_W_q_x = memory[: pack.size * K].reshape(pack.size, K)
+    sigmoid_W_q_x = cp.empty((pack.size, K), dtype)
     a = cp.empty((pack.size, K), dtype)
-    sigmoid_W_k_x = cp.empty((pack.size, K), dtype)
+    sigmoid_W_k_x = sigmoid_W_q_x
     q_k_2 = cp.empty((batch, 2*K), real)
     b = cp.empty((pack.size, K), dtype)
-    dS = memory[: pack.size * H*K].reshape(pack.size, H*K)
+    dS = cp.empty((batch, H*K), real)
     dS_k = cp.empty((pack.size, H), dtype)
     dk = a
     de_along = cp.empty((pack.size, H), dtype)
-    dq = sigmoid_W_k_x
+    dk_along = cp.empty((pack.size, K), dtype)
+    dq = b
     dx_ = cp.empty((pack.size, D), dtype)
     dS_via = cp.zeros((2 * batch, H*K), real)
     W_v_to_W_k = params.stack("W_v", "W_k")
@@ -617,7 +615,7 @@ def _backward_sweep(
     # all steps in one launch, unless one launch for each stage of each is better
     left = yield (
         "backward_steps", params.sizes, pack, dtype, H, K, v_w_beta_x_W_q_x_W_k_x, sigmoid_W_k_x, a,
-        sqrt_a_q_sqrt_a_k, q_k_2, b, dy_rows, dS_via, dS, de_along, beta, de_to_dW_k_x, dS_k,
+        sqrt_a_q_sqrt_a_k, q_k_2, b, dy_rows, dS_via, dS, de_along, beta, de_to_dW_k_x, dS_k, e, dk_along,
     )
 
     for t, n in reversed(list(enumerate(left))):
@@ -630,18 +628,18 @@ def _backward_sweep(
         # de[t] = de_along[t]*beta[t] (48)
         # dS_k[t] = -de[t] (47)
         # dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t] (47)
+        # dk_along[t] = dS[t].T @ e[t] (51)
         _launch_rows(
-            kernels.backward_2, n, max(K, H*K, 32*H), 512, H, K, v_w_beta_x_W_q_x_W_k_x, at_0[t].start,
-            sigmoid_W_k_x, at_0[t].start, a, at_0[t].start, sqrt_a_q_sqrt_a_k, at_0[t].start, q_k_2, b,
-            at_0[t].start, dy_rows, at_0[t].start, dS_via, ring_1[t].start, dS, at_0[t].start, de_along,
-            at_0[t].start, beta, at_0[t].start, de_to_dW_k_x, at_0[t].start, dS_k, at_0[t].start, dS_via,
-            ring_1_0[t].start,
+            kernels.backward_2, n, max(K, 32*H), 512, H, K, v_w_beta_x_W_q_x_W_k_x, at_0[t].start, sigmoid_W_k_x,
+            at_0[t].start, a, at_0[t].start, sqrt_a_q_sqrt_a_k, at_0[t].start, q_k_2, b, at_0[t].start, dy_rows,
+            at_0[t].start, dS_via, ring_1[t].start, dS, de_along, at_0[t].start, beta, at_0[t].start, de_to_dW_k_x,
+            at_0[t].start, dS_k, at_0[t].start, dS_via, ring_1_0[t].start, e, at_0[t].start, dk_along,
+            at_0[t].start,
         )
 
     # dbeta_each[t] = de_along[t]*e[t] (49)
     # dbeta_sum[t] = sum(dbeta_each[t]) (49)
     # dk_back[t] = S[t-1].T @ dS_k[t] (51)
-    # dk_along[t] = dS[t].T @ e[t] (51)
     # dk[t] = dk_along[t]*beta[t] + dk_back[t] (51)
     # dsqrt_a_k_each[t] = dk[t]*b[t] (55)
     # dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (55)
@@ -653,7 +651,7 @@ def _backward_sweep(
     # dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t] (59)
     S_t1 = S[pack.past(1, 0)]
     _launch_rows(
-        kernels.backward_3, pack.size, max(H, K), 256, H, K, de_along, e, S_t1, dS_k, dS, beta, dk, b,
+        kernels.backward_3, pack.size, max(H, K), 256, H, K, de_along, e, S_t1, dS_k, dk_along, beta, dk, b,
         de_to_dW_k_x, sqrt_a_q_sqrt_a_k, v_w_beta_x_W_q_x_W_k_x, sigmoid_W_k_x,
     )
     if need_x:
@@ -816,12 +814,11 @@ def step(
     # S_k[t] = S[t-1] @ k[t] (11)
     # e[t] = v[t] - S_k[t] (error of the recalled value) (11)
     # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (12)
-    _launch_rows(
-        kernels.forward_2, batch, max(32*H, H*K), 512, H, K, S_t1, 0, q_k, 0, v_w_beta_x_W_q_x_W_k_x, 0, e, 0,
-        beta, 0, S, 0,
-    )
     # y[t] = S[t] @ q[t] (output) (13)
-    _launch_units(kernels.forward_3, batch, 32*H, H, K, S, 0, q_k, y)
+    _launch_rows(
+        kernels.forward_2, batch, 32*H, 512, H, K, S_t1, 0, q_k, 0, v_w_beta_x_W_q_x_W_k_x, 0, e, 0, beta, 0, S,
+        0, y, 0,
+    )
 
     state = {
         "S": _as(S.reshape(batch, H, K), dtype),
@@ -988,11 +985,11 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     H = sizes["H"]
     rows = steps * batch
     untaped = item * (rows * (H + 6*K + 4) + batch * H) + 488 * steps
-    untaped += real * (rows * H*K + batch * H*K)
+    untaped += real * (batch * 2*H*K)
     taped = item * (rows * (2*H + 6*K + 4)) + 488 * steps
     taped += real * (rows * H*K + batch * H*K)
-    back = item * (rows * (5*H + H*K + 7*K + 5)) + 744 * steps
-    back += real * (rows * H*K + batch * (3*H*K + 2*K))
+    back = item * (rows * (5*H + 8*K + 5)) + 744 * steps
+    back += real * (rows * H*K + batch * (4*H*K + 2*K))
     if item < 4:
         back += real * (D + D*H + 2*D*K)
     if uneven:
@@ -1258,7 +1255,7 @@ def _laid(matrix: Any) -> tuple[int, int]:
     return 1, max(across, matrix.shape[0])
 
 
-KERNELS = ("forward_1", "forward_2", "forward_3", "backward_1", "backward_2", "backward_3")
+KERNELS = ("forward_1", "forward_2", "backward_1", "backward_2", "backward_3")
 CUDA = r"""
 // How numbers lie in memory: in 16 bits where STORED_F16 or STORED_BF16 is defined, else as they are computed with.
 #if defined(STORED_F16) || defined(STORED_BF16)
@@ -1324,6 +1321,22 @@ __device__ inline real block_sum(real value) {
     value = warps[0];
     for (int k = 1; k < blockDim.x / 32; ++k) value += warps[k];
     __syncthreads();
+    return value;
+}
+
+// So many lanes of a warp share a row of a matrix: as many as it has columns, or all of them.
+__device__ inline int row_lanes(long long columns) {
+    return columns > 16 ? 32 : columns > 8 ? 16 : columns > 4 ? 8 : columns > 2 ? 4 : columns > 1 ? 2 : 1;
+}
+
+// Those of them that share the row of this thread.
+__device__ inline unsigned row_mask(int lanes) {
+    return 0xffffffffu >> (32 - lanes) << (threadIdx.x % 32 / lanes * lanes);
+}
+
+// The sum of one value per lane of a row, known to all of them.
+__device__ inline real row_sum(real value, int lanes) {
+    for (int k = lanes / 2; k > 0; k /= 2) value += __shfl_xor_sync(row_mask(lanes), value, k);
     return value;
 }
 
@@ -1403,71 +1416,47 @@ __device__ inline void forward_2_row(
     const stored* v_w_beta_x_W_q_x_W_k_x_t_rows,
     stored* e_t_rows,
     const stored* beta_t_rows,
-    real* S_t_rows) {
-    const int lane = threadIdx.x % 32;
+    real* S_t_rows,
+    stored* y_t_rows) {
     const real* S_t1_row = S_t1_rows + row * (H*K);
     const stored* q_k_t_row = q_k_t_rows + row * (2*K);
     const stored* v_w_beta_x_W_q_x_W_k_x_t_row = v_w_beta_x_W_q_x_W_k_x_t_rows + row * (H + 2*K + 1);
     stored* e_t_row = e_t_rows + row * H;
     const stored* beta_t_row = beta_t_rows + row;
     real* S_t_row = S_t_rows + row * (H*K);
-    for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
-        const real v_t = v_w_beta_x_W_q_x_W_k_x_t_row[unit];
-        // S_k[t] = S[t-1] @ k[t] (11)
-        real S_k_t = 0;
-        for (int k = lane; k < K; k += 32) S_k_t += S_t1_row[unit*K + k] * q_k_t_row[K + k];
-        S_k_t = warp_sum(S_k_t);
-        // e[t] = v[t] - S_k[t] (error of the recalled value) (11)
-        const real e_t = v_t - S_k_t;
-        __syncwarp();
-        if (lane == 0) e_t_row[unit] = e_t;
-    }
-    __syncthreads();
+    stored* y_t_row = y_t_rows + row * H;
     const real beta_t = beta_t_row[0];
-    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
-        const int i = unit / (int)K;
-        const int j = unit % (int)K;
-        const real S_t1 = S_t1_row[unit];
-        const real e_t_i = e_t_row[i];
-        const real k_t_j = q_k_t_row[K + j];
-        // S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (12)
-        const real S_t = S_t1 + beta_t * e_t_i * k_t_j;
-        S_t_row[unit] = S_t;
+    {  // the matrix is gone over once, row by row: each has its own lanes, which need not wait for others
+        const int lanes = row_lanes(K), lane = threadIdx.x % lanes;
+        for (int i = threadIdx.x / lanes; i < (int)H; i += blockDim.x / lanes) {
+            const real v_t_i = v_w_beta_x_W_q_x_W_k_x_t_row[i];
+            // S_k[t] = S[t-1] @ k[t] (11)
+            real S_k_t = 0;
+            for (int j = lane; j < (int)K; j += lanes) {
+                const real S_t1 = S_t1_row[i*K + j];
+                const real k_t_j = q_k_t_row[K + j];
+                S_k_t += S_t1 * k_t_j;
+            }
+            S_k_t = row_sum(S_k_t, lanes);
+            // e[t] = v[t] - S_k[t] (error of the recalled value) (11)
+            const real e_t = v_t_i - S_k_t;
+            // y[t] = S[t] @ q[t] (output) (13)
+            real y_t = 0;
+            for (int j = lane; j < (int)K; j += lanes) {
+                const real S_t1 = S_t1_row[i*K + j];
+                const real k_t_j = q_k_t_row[K + j];
+                const real q_t_j = q_k_t_row[j];
+                // S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (12)
+                const real S_t = S_t1 + beta_t * rounded(e_t) * k_t_j;
+                y_t += S_t * q_t_j;
+                S_t_row[i*K + j] = S_t;
+            }
+            y_t = row_sum(y_t, lanes);
+            __syncwarp(row_mask(lanes));
+            if (lane == 0) e_t_row[i] = e_t;
+            if (lane == 0) y_t_row[i] = y_t;
+        }
     }
-}
-
-struct forward_3_in {
-};
-
-// What a unit of forward_3 reads.
-__device__ inline forward_3_in forward_3_read(
-    const long long row,
-    const int unit,
-    const long long H,
-    const long long K,
-    const real* S_t_rows,
-    const stored* q_k_t_rows,
-    stored* y_t_rows) {
-    forward_3_in in;
-    return in;
-}
-
-__device__ inline void forward_3_unit(
-    const long long row,
-    const int unit,
-    const long long H,
-    const long long K,
-    const real* S_t_rows,
-    const stored* q_k_t_rows,
-    stored* y_t_rows,
-    const forward_3_in& in) {
-    const int lane = threadIdx.x % 32;
-    // y[t] = S[t] @ q[t] (output) (13)
-    real y_t = 0;
-    for (int k = lane; k < K; k += 32) y_t += S_t_rows[row * (H*K) + unit*K + k] * q_k_t_rows[row * (2*K) + k];
-    y_t = warp_sum(y_t);
-    __syncwarp();
-    if (lane == 0) y_t_rows[row * H + unit] = y_t;
 }
 
 __device__ inline void backward_1_row(
@@ -1541,13 +1530,14 @@ __device__ inline void backward_2_row(
     stored* b_t_rows,
     const stored* dy_t_rows,
     const real* dS_via_next_rows,
-    stored* dS_t_rows,
+    real* dS_t_rows,
     stored* de_along_t_rows,
     const stored* beta_t_rows,
     stored* de_to_dW_k_x_t_rows,
     stored* dS_k_t_rows,
-    real* dS_via_t_rows) {
-    const int lane = threadIdx.x % 32;
+    real* dS_via_t_rows,
+    const stored* e_t_rows,
+    stored* dk_along_t_rows) {
     const stored* v_w_beta_x_W_q_x_W_k_x_t_row = v_w_beta_x_W_q_x_W_k_x_t_rows + row * (H + 2*K + 1);
     stored* sigmoid_W_k_x_t_row = sigmoid_W_k_x_t_rows + row * K;
     const stored* a_t_row = a_t_rows + row * K;
@@ -1556,12 +1546,14 @@ __device__ inline void backward_2_row(
     stored* b_t_row = b_t_rows + row * K;
     const stored* dy_t_row = dy_t_rows + row * H;
     const real* dS_via_next_row = dS_via_next_rows + row * (H*K);
-    stored* dS_t_row = dS_t_rows + row * (H*K);
+    real* dS_t_row = dS_t_rows + row * (H*K);
     stored* de_along_t_row = de_along_t_rows + row * H;
     const stored* beta_t_row = beta_t_rows + row;
     stored* de_to_dW_k_x_t_row = de_to_dW_k_x_t_rows + row * (H + 2*K + 1);
     stored* dS_k_t_row = dS_k_t_rows + row * H;
     real* dS_via_t_row = dS_via_t_rows + row * (H*K);
+    const stored* e_t_row = e_t_rows + row * H;
+    stored* dk_along_t_row = dk_along_t_rows + row * K;
     const real sqrt_a_q_t = sqrt_a_q_sqrt_a_k_t_row[0];
     const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
@@ -1581,42 +1573,46 @@ __device__ inline void backward_2_row(
         q_k_2_t_row[K + unit] = k_t;
     }
     __syncthreads();
-    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
-        const int i = unit / (int)K;
-        const int j = unit % (int)K;
-        const real dy_t_i = dy_t_row[i];
-        const real q_t_j = q_k_2_t_row[j];
-        const real dS_via_next = dS_via_next_row[unit];
-        // dS[t] = dy[t][:,None]*q[t][None,:] + dS_via[t+1] (47)
-        const real dS_t = dy_t_i * q_t_j + dS_via_next;
-        dS_t_row[unit] = dS_t;
-    }
-    __syncthreads();
     const real beta_t = beta_t_row[0];
-    for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
-        // de_along[t] = dS[t] @ k[t] (48)
-        real de_along_t = 0;
-        for (int k = lane; k < K; k += 32) de_along_t += dS_t_row[unit*K + k] * q_k_2_t_row[K + k];
-        de_along_t = warp_sum(de_along_t);
-        // de[t] = de_along[t]*beta[t] (48)
-        const real de_t = de_along_t * beta_t;
-        // dS_k[t] = -de[t] (47)
-        const real dS_k_t = -de_t;
-        __syncwarp();
-        if (lane == 0) de_along_t_row[unit] = de_along_t;
-        if (lane == 0) de_to_dW_k_x_t_row[unit] = de_t;
-        if (lane == 0) dS_k_t_row[unit] = dS_k_t;
+    {  // the matrix is gone over once, row by row: each has its own lanes, which need not wait for others
+        const int lanes = row_lanes(K), lane = threadIdx.x % lanes;
+        for (int i = threadIdx.x / lanes; i < (int)H; i += blockDim.x / lanes) {
+            const real dy_t_i = dy_t_row[i];
+            // de_along[t] = dS[t] @ k[t] (48)
+            real de_along_t = 0;
+            for (int j = lane; j < (int)K; j += lanes) {
+                const real q_t_j = q_k_2_t_row[j];
+                const real dS_via_next = dS_via_next_row[i*K + j];
+                const real k_t_j = q_k_2_t_row[K + j];
+                // dS[t] = dy[t][:,None]*q[t][None,:] + dS_via[t+1] (47)
+                const real dS_t = dy_t_i * q_t_j + dS_via_next;
+                de_along_t += dS_t * k_t_j;
+                dS_t_row[i*K + j] = dS_t;
+            }
+            de_along_t = row_sum(de_along_t, lanes);
+            // de[t] = de_along[t]*beta[t] (48)
+            const real de_t = de_along_t * beta_t;
+            // dS_k[t] = -de[t] (47)
+            const real dS_k_t = -de_t;
+            for (int j = lane; j < (int)K; j += lanes) {
+                const real k_t_j = q_k_2_t_row[K + j];
+                const real dS_t = dS_t_row[i*K + j];
+                // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t] (47)
+                const real dS_via_t = rounded(dS_k_t) * k_t_j + dS_t;
+                dS_via_t_row[i*K + j] = dS_via_t;
+            }
+            __syncwarp(row_mask(lanes));
+            if (lane == 0) de_along_t_row[i] = de_along_t;
+            if (lane == 0) de_to_dW_k_x_t_row[i] = de_t;
+            if (lane == 0) dS_k_t_row[i] = dS_k_t;
+        }
     }
     __syncthreads();
-    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
-        const int i = unit / (int)K;
-        const int j = unit % (int)K;
-        const real dS_k_t_i = dS_k_t_row[i];
-        const real k_t_j = q_k_2_t_row[K + j];
-        const real dS_t = dS_t_row[unit];
-        // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t] (47)
-        const real dS_via_t = dS_k_t_i * k_t_j + dS_t;
-        dS_via_t_row[unit] = dS_via_t;
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        // dk_along[t] = dS[t].T @ e[t] (51)
+        real dk_along_t = 0;
+        for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
+        dk_along_t_row[unit] = dk_along_t;
     }
 }
 
@@ -1628,7 +1624,7 @@ __device__ inline void backward_3_row(
     const stored* e_t_rows,
     const real* S_t1_rows,
     const stored* dS_k_t_rows,
-    const stored* dS_t_rows,
+    const stored* dk_along_t_rows,
     const stored* beta_t_rows,
     stored* dk_t_rows,
     const stored* b_t_rows,
@@ -1640,7 +1636,7 @@ __device__ inline void backward_3_row(
     const stored* e_t_row = e_t_rows + row * H;
     const real* S_t1_row = S_t1_rows + row * (H*K);
     const stored* dS_k_t_row = dS_k_t_rows + row * H;
-    const stored* dS_t_row = dS_t_rows + row * (H*K);
+    const stored* dk_along_t_row = dk_along_t_rows + row * K;
     const stored* beta_t_row = beta_t_rows + row;
     stored* dk_t_row = dk_t_rows + row * K;
     const stored* b_t_row = b_t_rows + row * K;
@@ -1661,13 +1657,11 @@ __device__ inline void backward_3_row(
     const real beta_t = beta_t_row[0];
     real partial_dsqrt_a_k_sum = 0;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        const real dk_along_t = dk_along_t_row[unit];
         const real b_t = b_t_row[unit];
         // dk_back[t] = S[t-1].T @ dS_k[t] (51)
         real dk_back_t = 0;
         for (int k = 0; k < H; ++k) dk_back_t += S_t1_row[k*K + unit] * dS_k_t_row[k];
-        // dk_along[t] = dS[t].T @ e[t] (51)
-        real dk_along_t = 0;
-        for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
         // dk[t] = dk_along[t]*beta[t] + dk_back[t] (51)
         const real dk_t = dk_along_t * beta_t + dk_back_t;
         // dsqrt_a_k_each[t] = dk[t]*b[t] (55)
@@ -1714,7 +1708,7 @@ extern "C" __global__ void forward_1(
         q_k_t_rows);
 }
 
-extern "C" __global__ void __launch_bounds__(512) forward_2(
+extern "C" __global__ void __launch_bounds__(512, 1) forward_2(
     const long long H,
     const long long K,
     const real* S_t1_rows,
@@ -1723,31 +1717,18 @@ extern "C" __global__ void __launch_bounds__(512) forward_2(
     const long long q_k_t_at,
     const stored* __restrict__ v_w_beta_x_W_q_x_W_k_x_t_rows,
     const long long v_w_beta_x_W_q_x_W_k_x_t_at,
-    stored* e_t_rows,
+    stored* __restrict__ e_t_rows,
     const long long e_t_at,
     const stored* __restrict__ beta_t_rows,
     const long long beta_t_at,
     real* S_t_rows,
-    const long long S_t_at) {
+    const long long S_t_at,
+    stored* __restrict__ y_t_rows,
+    const long long y_t_at) {
     const long long row = blockIdx.x;
     forward_2_row(row, H, K, S_t1_rows + S_t1_at * (H*K), q_k_t_rows + q_k_t_at * (2*K), v_w_beta_x_W_q_x_W_k_x_t_rows +
         v_w_beta_x_W_q_x_W_k_x_t_at * (H + 2*K + 1), e_t_rows + e_t_at * H, beta_t_rows + beta_t_at, S_t_rows + S_t_at *
-        (H*K));
-}
-
-extern "C" __global__ void forward_3(
-    long long rows,
-    const long long H,
-    const long long K,
-    const real* __restrict__ S_t_rows,
-    const long long S_t_at,
-    const stored* __restrict__ q_k_t_rows,
-    stored* __restrict__ y_t_rows) {
-    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
-    const int unit = (blockIdx.y * blockDim.x + threadIdx.x) / 32;
-    if (row >= rows || unit >= H) return;
-    forward_3_unit(row, unit, H, K, S_t_rows + S_t_at * (H*K), q_k_t_rows, y_t_rows, forward_3_read(row, unit, H, K,
-        S_t_rows + S_t_at * (H*K), q_k_t_rows, y_t_rows));
+        (H*K), y_t_rows + y_t_at * H);
 }
 
 extern "C" __global__ void backward_1(
@@ -1767,7 +1748,7 @@ extern "C" __global__ void backward_1(
         dq_t_rows, a_t_rows, sqrt_a_q_sqrt_a_k_t_rows, de_to_dW_k_x_t_rows);
 }
 
-extern "C" __global__ void __launch_bounds__(512) backward_2(
+extern "C" __global__ void __launch_bounds__(512, 1) backward_2(
     const long long H,
     const long long K,
     const stored* __restrict__ v_w_beta_x_W_q_x_W_k_x_t_rows,
@@ -1785,25 +1766,28 @@ extern "C" __global__ void __launch_bounds__(512) backward_2(
     const long long dy_t_at,
     const real* dS_via_next_rows,
     const long long dS_via_next_at,
-    stored* dS_t_rows,
-    const long long dS_t_at,
+    real* dS_t_rows,
     stored* __restrict__ de_along_t_rows,
     const long long de_along_t_at,
     const stored* __restrict__ beta_t_rows,
     const long long beta_t_at,
     stored* __restrict__ de_to_dW_k_x_t_rows,
     const long long de_to_dW_k_x_t_at,
-    stored* dS_k_t_rows,
+    stored* __restrict__ dS_k_t_rows,
     const long long dS_k_t_at,
     real* dS_via_t_rows,
-    const long long dS_via_t_at) {
+    const long long dS_via_t_at,
+    const stored* __restrict__ e_t_rows,
+    const long long e_t_at,
+    stored* __restrict__ dk_along_t_rows,
+    const long long dk_along_t_at) {
     const long long row = blockIdx.x;
     backward_2_row(row, H, K, v_w_beta_x_W_q_x_W_k_x_t_rows + v_w_beta_x_W_q_x_W_k_x_t_at * (H + 2*K + 1),
         sigmoid_W_k_x_t_rows + sigmoid_W_k_x_t_at * K, a_t_rows + a_t_at * K, sqrt_a_q_sqrt_a_k_t_rows +
         sqrt_a_q_sqrt_a_k_t_at * 2, q_k_2_t_rows, b_t_rows + b_t_at * K, dy_t_rows + dy_t_at * H, dS_via_next_rows +
-        dS_via_next_at * (H*K), dS_t_rows + dS_t_at * (H*K), de_along_t_rows + de_along_t_at * H, beta_t_rows +
-        beta_t_at, de_to_dW_k_x_t_rows + de_to_dW_k_x_t_at * (H + 2*K + 1), dS_k_t_rows + dS_k_t_at * H, dS_via_t_rows +
-        dS_via_t_at * (H*K));
+        dS_via_next_at * (H*K), dS_t_rows, de_along_t_rows + de_along_t_at * H, beta_t_rows + beta_t_at,
+        de_to_dW_k_x_t_rows + de_to_dW_k_x_t_at * (H + 2*K + 1), dS_k_t_rows + dS_k_t_at * H, dS_via_t_rows +
+        dS_via_t_at * (H*K), e_t_rows + e_t_at * H, dk_along_t_rows + dk_along_t_at * K);
 }
 
 extern "C" __global__ void backward_3(
@@ -1813,7 +1797,7 @@ extern "C" __global__ void backward_3(
     const stored* __restrict__ e_t_rows,
     const real* __restrict__ S_t1_rows,
     const stored* __restrict__ dS_k_t_rows,
-    const stored* __restrict__ dS_t_rows,
+    const stored* __restrict__ dk_along_t_rows,
     const stored* __restrict__ beta_t_rows,
     stored* dk_t_rows,
     const stored* __restrict__ b_t_rows,
@@ -1822,8 +1806,9 @@ extern "C" __global__ void backward_3(
     const stored* __restrict__ v_w_beta_x_W_q_x_W_k_x_t_rows,
     const stored* __restrict__ sigmoid_W_k_x_t_rows) {
     const long long row = blockIdx.x;
-    backward_3_row(row, H, K, de_along_t_rows, e_t_rows, S_t1_rows, dS_k_t_rows, dS_t_rows, beta_t_rows, dk_t_rows,
-        b_t_rows, de_to_dW_k_x_t_rows, sqrt_a_q_sqrt_a_k_t_rows, v_w_beta_x_W_q_x_W_k_x_t_rows, sigmoid_W_k_x_t_rows);
+    backward_3_row(row, H, K, de_along_t_rows, e_t_rows, S_t1_rows, dS_k_t_rows, dk_along_t_rows, beta_t_rows,
+        dk_t_rows, b_t_rows, de_to_dW_k_x_t_rows, sqrt_a_q_sqrt_a_k_t_rows, v_w_beta_x_W_q_x_W_k_x_t_rows,
+        sigmoid_W_k_x_t_rows);
 }
 """
 
@@ -1846,14 +1831,6 @@ def _compiled(dtype: str, device: int) -> Any:
 
 def _kernels(dtype: Any) -> Any:
     return _compiled(dtype.name, _device())
-
-
-def _launch_units(kernel: Any, rows: int, units: int, *args: Any) -> None:
-    """One thread per unit of every row: a block has several short rows, or part of a long one."""
-    if rows:
-        wide = min(units, 256)
-        tall = 256 // wide
-        kernel((-(-rows // tall), -(-units // wide)), (wide, tall), (rows, *args))
 
 
 def _launch_rows(kernel: Any, rows: int, units: int, most: int, *args: Any) -> None:
@@ -1881,6 +1858,18 @@ LAUNCH_SECONDS = 1.0
 THREADS = 256
 FIRST_PRODUCT = {"forward_steps": 1, "backward_steps": 1}
 """By kernel that runs all steps, the number of its first product."""
+ROUNDED_PRODUCTS = ()
+"""Products whose results belong to arrays of the parameters' type: kernels find them rounded to that, if it has 16
+bits, in shared memory, too."""
+ROUNDED_PRODUCT = r"""
+// A product whose totals are rounded as where they are stored.
+template <class Plain>
+struct RoundedProduct : Plain {
+    static __device__ real total(const real* partial, int sample, int row) {
+        return rounded(Plain::total(partial, sample, row));
+    }
+};
+"""
 SHARING = r"""
 enum { WARPS = THREADS / 32 };
 
@@ -2132,8 +2121,9 @@ struct Columns {
     }
 };
 
-// What warps make of a block's ``ROWS`` rows of a matrix: partial[warp][sample][row], each over some of the numbers.
-template <int ROWS>
+// What warps make of a block's ``ROWS`` rows of a matrix: partial[warp][sample][row], each over some of the numbers of
+// a row, which so many warps SPLIT.
+template <int ROWS, int SPLIT = WARPS>
 struct Slice {
     // A row, or where it is one of the ``next`` ones behind which the last may be, that one.
     static __device__ int within(int row, int next) { return next <= ROWS || row < ROWS ? row : ROWS - 1; }
@@ -2141,7 +2131,7 @@ struct Slice {
     static __device__ real total(const real* partial, int sample, int row) {
         real sum = partial[sample * ROWS + row];
 #pragma unroll
-        for (int warp = 1; warp < WARPS; ++warp) sum += partial[(warp * AT_ONCE + sample) * ROWS + row];
+        for (int warp = 1; warp < SPLIT; ++warp) sum += partial[(warp * AT_ONCE + sample) * ROWS + row];
         return sum;
     }
     // The totals, to where they go: ``count`` groups of this block's part of ``width`` columns.
@@ -2160,6 +2150,12 @@ struct Slice {
 
 __host__ __device__ constexpr int at_least_one(int a, int b) { return (a < b ? a : b) > 1 ? (a < b ? a : b) : 1; }
 
+// What a lane has of a row.
+template <class Piece>
+__device__ inline void take(Piece& to, const real* from) {
+    to = *(const Piece*)from;
+}
+
 // A product with up to AT_ONCE samples. The lanes of a warp share its numbers (K_LANES), the samples (SAMPLE_LANES, of
 // ``SAMPLES`` each) and the rows, which are so far apart that lanes meet no bank twice.
 __host__ __device__ constexpr int apart(int inner, int k_lanes) {
@@ -2174,6 +2170,7 @@ struct Product : Slice<ROWS> {
         ROW_LANES = 32 / (K_LANES * SAMPLE_LANES),
         TALL = (ROWS + ROW_LANES - 1) / ROW_LANES,
         TURN = WARPS * K_LANES * 4,  // numbers that all warps take at once
+        TURN_WIDTH = apart(TURN, K_LANES),
         INSIDE = HELD * TURN,
         WIDTH = apart(INNER - INSIDE, K_LANES),
         AHEAD = at_least_one(4 / SAMPLES, (INNER + TURN - 1) / TURN)  // turns that are read before they are needed
@@ -2181,30 +2178,32 @@ struct Product : Slice<ROWS> {
     struct Held {
         real4 of[HELD ? HELD : 1][TALL];
     };
-    // ``weights`` takes some columns' numbers from ``k`` on, for so many as one row of it has.
-    template <class From>
-    static __device__ void fill(real* weights, const Columns<From>& from, int k) {
-        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
-            const int r = from.row + item / WIDTH;
-            weights[r * WIDTH + item % WIDTH] = from.at(r, k + item % WIDTH, INNER);
-        }
-    }
-    // What a block has of some columns. What registers hold comes by way of shared memory.
+    // What a block has of some columns. What registers hold comes by way of shared memory, a turn at a time, in rows of
+    // its own width. The code that takes one is there once, whichever turn it is: a copy for each takes the compiler
+    // time, and registers.
     template <class From>
     static __device__ void load(Held& held, real* weights, const Columns<From>& from) {
-#pragma unroll
+#pragma unroll 1
         for (int turn = 0; turn < HELD; ++turn) {
-            fill(weights, from, turn * TURN);
-            __syncthreads();
-#pragma unroll
-            for (int r = 0; r < TALL; ++r) {
-                const int row = r * ROW_LANES + threadIdx.x % 32 / K_LANES % ROW_LANES;
-                const int k = (threadIdx.x / 32 * K_LANES + threadIdx.x % K_LANES) * 4;
-                if (from.has(row)) held.of[turn][r] = *(const real4*)(weights + row * WIDTH + k);
+            for (int item = threadIdx.x; item < from.count * from.part * TURN; item += THREADS) {
+                const int r = from.row + item / TURN, k = item % TURN;
+                weights[r * TURN_WIDTH + k] = from.at(r, turn * TURN + k, INNER);
             }
             __syncthreads();
+            const int lane = threadIdx.x % 32, k = (threadIdx.x / 32 * K_LANES + lane % K_LANES) * 4;
+#pragma unroll
+            for (int to = 0; to < HELD; ++to)
+#pragma unroll
+                for (int r = 0; r < TALL; ++r) {
+                    const int row = r * ROW_LANES + lane / K_LANES % ROW_LANES;
+                    if (to == turn && from.has(row)) take(held.of[to][r], weights + row * TURN_WIDTH + k);
+                }
+            __syncthreads();
         }
-        fill(weights, from, INSIDE);
+        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
+            const int r = from.row + item / WIDTH;
+            weights[r * WIDTH + item % WIDTH] = from.at(r, INSIDE + item % WIDTH, INNER);
+        }
     }
     // The next numbers of each of a lane's samples.
     template <class Left>
@@ -2428,50 +2427,72 @@ struct Raw {
 
 // The same as Product on matrix units, which multiply rounded numbers and add in float32. Lane 4 g + t of a warp takes
 // four words of neighbours at a time, of rows g and g + 8 of a tile and of sample g: two steps of the unit, since the
-// order in which numbers are summed is free. A row in shared memory is an odd number of such pieces of a warp long, so
-// that lanes meet no bank twice.
-template <class Kind, int ROWS, int INNER, int HELD, int AHEAD>
-struct MatrixProduct : Slice<ROWS> {
+// order in which numbers are summed is free. SPLIT warps share a tile, each with some of its numbers; the others have
+// other tiles. In shared memory, where a row is an even number of pieces that lanes take at a time, pairs of them lie
+// the other way round in odd rows, so that lanes meet no bank twice.
+template <class Kind, int ROWS, int INNER, int HELD, int AHEAD, int SPLIT>
+struct MatrixProduct : Slice<ROWS, SPLIT> {
     enum {
-        TALL = (ROWS + 15) / 16,
+        APART = 16 * (WARPS / SPLIT),  // rows between a warp's tiles
+        TALL = (ROWS + APART - 1) / APART,
         WIDE = AT_ONCE / 8,
         TAKEN = 4 * Kind::NUMBERS,
         PIECE = 4 * TAKEN,
-        TURN = WARPS * PIECE,  // numbers that all warps take at once
-        INSIDE = HELD * TURN,
-        WIDTH = ((INNER - INSIDE + PIECE - 1) / PIECE | 1) * 16  // words of a row in shared memory
+        TURN = SPLIT * PIECE,  // numbers that the warps of a row take at once
+        TURN_WORDS = 16 * SPLIT,
+        TURN_WIDTH = TURN_WORDS + 16,
+        INSIDE = HELD * TURN < INNER ? HELD * TURN : INNER,
+        PIECES = at_least_one(INNER, (INNER - INSIDE + PIECE - 1) / PIECE),  // of a row in shared memory
+        TURNED = PIECES % 2 ? 0 : 16,
+        WIDTH = PIECES * 16  // words
     };
     struct Held {
         Words of[HELD ? HELD : 1][2 * TALL];
     };
-    // ``weights`` takes some columns' numbers from ``k`` on, for so many as one row of it has.
+    // A row of a tile: its upper or lower half's.
+    static __device__ int row_of_lane(int half) {
+        return half / 2 * APART + threadIdx.x / 32 / SPLIT * 16 + half % 2 * 8 + threadIdx.x % 32 / 4;
+    }
+    // Whether there are such rows for some warp.
+    static __host__ __device__ constexpr bool some(int half) { return half / 2 * APART + half % 2 * 8 < ROWS; }
+    // Where a warp begins in what all of a row take at once, and its lanes in that.
+    static __device__ int piece() { return threadIdx.x / 32 % SPLIT; }
+    // So many words of some columns' rows, from their number ``k`` on. ``turned``: which bit of a word's place is the
+    // other one in odd rows.
     template <class From>
-    static __device__ void fill(real* weights, const Columns<From>& from, int k) {
-        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
-            const int r = from.row + item / WIDTH, next = k + item % WIDTH * Kind::NUMBERS;
+    static __device__ void fill(
+        real* weights, const Columns<From>& from, int k, int words, int width, int turned) {
+        for (int item = threadIdx.x; item < from.count * from.part * words; item += THREADS) {
+            const int r = from.row + item / words, next = k + item % words * Kind::NUMBERS;
             const real second = Kind::NUMBERS == 2 ? from.at(r, next + 1, INNER) : 0;
-            ((unsigned*)weights)[r * WIDTH + item % WIDTH] = Kind::word(from.at(r, next, INNER), second);
+            const int place = item % words ^ (r % 2 ? turned : 0);
+            ((unsigned*)weights)[r * width + place] = Kind::word(from.at(r, next, INNER), second);
         }
     }
-    // What a block has of some columns. What registers hold comes by way of shared memory.
+    // What a block has of some columns: see Product.
     template <class From>
     static __device__ void load(Held& held, real* weights, const Columns<From>& from) {
-#pragma unroll
+#pragma unroll 1
         for (int turn = 0; turn < HELD; ++turn) {
-            fill(weights, from, turn * TURN);
+            fill(weights, from, turn * TURN, TURN_WORDS, TURN_WIDTH, 0);
             __syncthreads();
+            const real* here = weights + 16 * piece() + 4 * (threadIdx.x % 4);
 #pragma unroll
-            for (int half = 0; half < 2 * TALL; ++half)
-                if (8 * half < ROWS && from.has(8 * half + threadIdx.x % 32 / 4))
-                    held.of[turn][half] = in_shared(weights + 16 * (threadIdx.x / 32) + 4 * (threadIdx.x % 4), half);
+            for (int to = 0; to < HELD; ++to)
+#pragma unroll
+                for (int half = 0; half < 2 * TALL; ++half)
+                    if (some(half) && to == turn && from.has(row_of_lane(half)))
+                        take(held.of[to][half], here + row_of_lane(half) * TURN_WIDTH);
             __syncthreads();
         }
-        fill(weights, from, INSIDE);
+        if (INSIDE < INNER) fill(weights, from, INSIDE, WIDTH, WIDTH, TURNED);
     }
-    // What a lane takes of the half of a tile.
+    // What a lane takes of the half of a tile. Where there is no row, any will do.
     static __device__ Words in_shared(const real* here, int half) {
-        const int row = Slice<ROWS>::within(8 * half + threadIdx.x % 32 / 4, 8 * half + 8);
-        return *(const Words*)(here + row * WIDTH);
+        if (!some(half)) return {};
+        const int row = row_of_lane(half);
+        const bool whole = (half / 2 + 1) * APART <= ROWS;
+        return *(const Words*)(here + (whole || row < ROWS ? row : ROWS - 1) * WIDTH);
     }
     template <class Left>
     static __device__ void read(
@@ -2496,7 +2517,7 @@ struct MatrixProduct : Slice<ROWS> {
     template <class Left>
     static __device__ void multiply(
         real* partial, const Held& held, const real* weights, const Left* left, long long stride, int rows) {
-        const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+        const int warp = piece(), g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
         const bool aligned = aligned_rows(left, stride, 16);
         const Left* first = left + g * stride;
         float sum[TALL][WIDE][4] = {};
@@ -2514,7 +2535,7 @@ struct MatrixProduct : Slice<ROWS> {
             read(next[turn % DEEP], first, stride, rows - g, k, aligned);
 #pragma unroll
             for (int r = 0; r < TALL; ++r)
-                add(sum[r], held.of[turn][2 * r], 16 * r + 8 < ROWS ? held.of[turn][2 * r + 1] : Words{}, v);
+                add(sum[r], held.of[turn][2 * r], some(2 * r + 1) ? held.of[turn][2 * r + 1] : Words{}, v);
         }
 #pragma unroll 1
         for (int start = warp * PIECE + INSIDE; start < INNER; start += DEEP * TURN)
@@ -2526,10 +2547,10 @@ struct MatrixProduct : Slice<ROWS> {
 #pragma unroll
                 for (int s = 0; s < WIDE; ++s) v[s] = next[now][s].template words<Kind>();
                 read(next[now], first, stride, rows - g, k + DEEP * TURN, aligned);
-                const real* here = weights + (k - INSIDE) / Kind::NUMBERS;
+                const real* here = weights + ((k - INSIDE) / Kind::NUMBERS ^ (g % 2 ? TURNED : 0));
 #pragma unroll
                 for (int r = 0; r < TALL; ++r)
-                    add(sum[r], in_shared(here, 2 * r), 16 * r + 8 < ROWS ? in_shared(here, 2 * r + 1) : Words{}, v);
+                    add(sum[r], in_shared(here, 2 * r), in_shared(here, 2 * r + 1), v);
             }
 #pragma unroll
         for (int r = 0; r < TALL; ++r)
@@ -2537,13 +2558,25 @@ struct MatrixProduct : Slice<ROWS> {
             for (int s = 0; s < WIDE; ++s)
 #pragma unroll
                 for (int j = 0; j < 4; ++j) {
-                    const int row = 16 * r + g + j / 2 * 8;
+                    const int row = row_of_lane(2 * r + j / 2);
                     if (row < ROWS) partial[(warp * AT_ONCE + 8 * s + 2 * t + j % 2) * ROWS + row] = sum[r][s][j];
                 }
     }
 };
 """
 """What they call besides where products run on matrix units."""
+THREAD = r"""
+// Where weights leave few registers, a thread asks for its number whenever it is needed: what follows from it would
+// stay in registers all along.
+#ifdef __CUDA_ARCH__
+struct Thread {
+    unsigned x;
+    __device__ Thread() { asm volatile("mov.u32 %0, %%tid.x;" : "=r"(x)); }
+};
+#define threadIdx Thread()
+#endif
+"""
+"""What is before all that where weights leave few registers."""
 STEPS = {
     "forward_steps": r"""
 extern "C" __global__ void BOUNDS forward_steps(
@@ -2556,16 +2589,18 @@ extern "C" __global__ void BOUNDS forward_steps(
     const long long H,
     const long long K,
     real* S,
+    const long long keep_tape,
     stored* q_k,
     stored* v_w_beta_x_W_q_x_W_k_x,
     stored* e,
-    const long long keep_tape,
     stored* beta,
+    stored* y,
     real* other_S,
     stored* other_q_k,
     stored* other_v_w_beta_x_W_q_x_W_k_x,
     stored* other_e,
-    stored* other_beta) {
+    stored* other_beta,
+    stored* other_y) {
     if (SWEEPS > 1 && blockIdx.z) {  // the other of two sweeps
         meeting += 32 * gridDim.x;
         S = other_S;
@@ -2573,6 +2608,7 @@ extern "C" __global__ void BOUNDS forward_steps(
         v_w_beta_x_W_q_x_W_k_x = other_v_w_beta_x_W_q_x_W_k_x;
         e = other_e;
         beta = other_beta;
+        y = other_y;
     }
     GRANTED(blockDim.x == THREADS);
     GRANTED(H == SIZE_1);
@@ -2589,13 +2625,14 @@ extern "C" __global__ void BOUNDS forward_steps(
         const long long last = me.end_of(sequence.count(t)), following = me.end_of(sequence.count(next));
         {
             const long long first = me.first, rows = last - first;
-            auto* const S_t1 = S + (sequence.whole(1, t) + first)*H*K;
+            auto* const S_t1 = S + (sequence.kept(1, t, keep_tape) + first)*H*K;
             auto* const q_k_t = q_k + (sequence.whole(0, t) + first)*2*K;
             auto* const v_w_beta_x_W_q_x_W_k_x_t =
                 v_w_beta_x_W_q_x_W_k_x + (sequence.whole(0, t) + first)*(H + 2*K + 1);
             auto* const e_t = e + (sequence.kept(0, t, keep_tape) + first)*H;
             auto* const beta_t = beta + (sequence.whole(0, t) + first)*1;
-            auto* const S_t = S + (sequence.whole(1, t + 1) + first)*H*K;
+            auto* const S_t = S + (sequence.kept(1, t + 1, keep_tape) + first)*H*K;
+            auto* const y_t = y + (sequence.whole(0, t) + first)*H;
             auto* const q_k_t_ahead = q_k + (sequence.whole(0, next) + first)*2*K;
             auto* const v_w_beta_x_W_q_x_W_k_x_t_ahead =
                 v_w_beta_x_W_q_x_W_k_x + (sequence.whole(0, next) + first)*(H + 2*K + 1);
@@ -2616,13 +2653,12 @@ extern "C" __global__ void BOUNDS forward_steps(
             }
             for (int row = me.number; row < rows; row += PARTS)
                 forward_2_row(0, H, K, row_of<ROOM_1>(shared, S_t1, row, H*K, 0), row_of<ROOM_2>(shared, q_k_t, row,
-                    2*K, t % 2), row_of<ROOM_3>(shared, v_w_beta_x_W_q_x_W_k_x_t, row, (H + 2*K + 1), t % 2),
-                    row_of<ROOM_5>(shared, e_t, row, H, 0), row_of<ROOM_4>(shared, beta_t, row, 1, t % 2),
-                    row_of<ROOM_1>(shared, S_t, row, H*K, 0));
+                    2*K, t % 2), row_of<ROOM_3>(shared, v_w_beta_x_W_q_x_W_k_x_t, row, (H + 2*K + 1), t % 2), e_t +
+                    row*H, row_of<ROOM_4>(shared, beta_t, row, 1, t % 2), row_of<ROOM_1>(shared, S_t, row, H*K, 0), y_t
+                    + row*H);
             __syncthreads();
             if (ROOMS) {
-                leave<ROOM_1>(shared, S_t, me, 0, rows, H*K, 0);
-                leave<ROOM_5>(shared, e_t, me, keep_tape ? 0 : ahead, rows, H, 0);
+                leave<ROOM_1>(shared, S_t, me, keep_tape ? 0 : ahead, rows, H*K, 0);
                 __syncthreads();
             }
         }
@@ -2648,11 +2684,13 @@ extern "C" __global__ void BOUNDS backward_steps(
     stored* b,
     stored* dy,
     real* dS_via,
-    stored* dS,
+    real* dS,
     stored* de_along,
     stored* beta,
     stored* de_to_dW_k_x,
     stored* dS_k,
+    stored* e,
+    stored* dk_along,
     stored* other_v_w_beta_x_W_q_x_W_k_x,
     stored* other_sigmoid_W_k_x,
     stored* other_a,
@@ -2661,11 +2699,13 @@ extern "C" __global__ void BOUNDS backward_steps(
     stored* other_b,
     stored* other_dy,
     real* other_dS_via,
-    stored* other_dS,
+    real* other_dS,
     stored* other_de_along,
     stored* other_beta,
     stored* other_de_to_dW_k_x,
-    stored* other_dS_k) {
+    stored* other_dS_k,
+    stored* other_e,
+    stored* other_dk_along) {
     if (SWEEPS > 1 && blockIdx.z) {  // the other of two sweeps
         meeting += 32 * gridDim.x;
         v_w_beta_x_W_q_x_W_k_x = other_v_w_beta_x_W_q_x_W_k_x;
@@ -2681,6 +2721,8 @@ extern "C" __global__ void BOUNDS backward_steps(
         beta = other_beta;
         de_to_dW_k_x = other_de_to_dW_k_x;
         dS_k = other_dS_k;
+        e = other_e;
+        dk_along = other_dk_along;
     }
     GRANTED(blockDim.x == THREADS);
     GRANTED(H == SIZE_1);
@@ -2706,18 +2748,21 @@ extern "C" __global__ void BOUNDS backward_steps(
             auto* const b_t = b + (sequence.whole(0, t) + first)*K;
             auto* const dy_t = dy + (sequence.whole(0, t) + first)*H;
             auto* const dS_via_next = dS_via + (sequence.ring(1, t + 1) + first)*H*K;
-            auto* const dS_t = dS + (sequence.whole(0, t) + first)*H*K;
+            auto* const dS_t = dS + first*H*K;
             auto* const de_along_t = de_along + (sequence.whole(0, t) + first)*H;
             auto* const beta_t = beta + (sequence.whole(0, t) + first)*1;
             auto* const de_to_dW_k_x_t = de_to_dW_k_x + (sequence.whole(0, t) + first)*(H + 2*K + 1);
             auto* const dS_k_t = dS_k + (sequence.whole(0, t) + first)*H;
             auto* const dS_via_t = dS_via + (sequence.ring(1, t) + first)*H*K;
+            auto* const e_t = e + (sequence.whole(0, t) + first)*H;
+            auto* const dk_along_t = dk_along + (sequence.whole(0, t) + first)*K;
             auto* const v_w_beta_x_W_q_x_W_k_x_t_ahead =
                 v_w_beta_x_W_q_x_W_k_x + (sequence.whole(0, next) + first)*(H + 2*K + 1);
             auto* const a_t_ahead = a + (sequence.whole(0, next) + first)*K;
             auto* const sqrt_a_q_sqrt_a_k_t_ahead = sqrt_a_q_sqrt_a_k + (sequence.whole(0, next) + first)*2;
             auto* const dy_t_ahead = dy + (sequence.whole(0, next) + first)*H;
             auto* const beta_t_ahead = beta + (sequence.whole(0, next) + first)*1;
+            auto* const e_t_ahead = e + (sequence.whole(0, next) + first)*H;
             const long long ahead = next == t ? 0 : following - first;  // rows of the step to come
             if (ROOMS) {
                 bring<ROOM_1>(shared, dS_via_next, me, before, rows, H*K, 0, 1);
@@ -2726,12 +2771,14 @@ extern "C" __global__ void BOUNDS backward_steps(
                 bring<ROOM_4>(shared, sqrt_a_q_sqrt_a_k_t, me, before ? rows : 0, rows, 2, t % 2, 4);
                 bring<ROOM_5>(shared, dy_t, me, before ? rows : 0, rows, H, t % 2, 5);
                 bring<ROOM_6>(shared, beta_t, me, before ? rows : 0, rows, 1, t % 2, 6);
+                bring<ROOM_7>(shared, e_t, me, before ? rows : 0, rows, H, t % 2, 7);
                 commit();
                 bring<ROOM_2>(shared, v_w_beta_x_W_q_x_W_k_x_t_ahead, me, 0, ahead, (H + 2*K + 1), next % 2, 2);
                 bring<ROOM_3>(shared, a_t_ahead, me, 0, ahead, K, next % 2, 3);
                 bring<ROOM_4>(shared, sqrt_a_q_sqrt_a_k_t_ahead, me, 0, ahead, 2, next % 2, 4);
                 bring<ROOM_5>(shared, dy_t_ahead, me, 0, ahead, H, next % 2, 5);
                 bring<ROOM_6>(shared, beta_t_ahead, me, 0, ahead, 1, next % 2, 6);
+                bring<ROOM_7>(shared, e_t_ahead, me, 0, ahead, H, next % 2, 7);
                 commit();
                 arrived();
                 __syncthreads();
@@ -2739,16 +2786,14 @@ extern "C" __global__ void BOUNDS backward_steps(
             for (int row = me.number; row < rows; row += PARTS)
                 backward_2_row(0, H, K, row_of<ROOM_2>(shared, v_w_beta_x_W_q_x_W_k_x_t, row, (H + 2*K + 1), t % 2),
                     sigmoid_W_k_x_t + row*K, row_of<ROOM_3>(shared, a_t, row, K, t % 2), row_of<ROOM_4>(shared,
-                    sqrt_a_q_sqrt_a_k_t, row, 2, t % 2), row_of<ROOM_7>(shared, q_k_2_t, row, 2*K, 0), b_t + row*K,
+                    sqrt_a_q_sqrt_a_k_t, row, 2, t % 2), row_of<ROOM_8>(shared, q_k_2_t, row, 2*K, 0), b_t + row*K,
                     row_of<ROOM_5>(shared, dy_t, row, H, t % 2), row_of<ROOM_1>(shared, dS_via_next, row, H*K, 0),
-                    row_of<ROOM_8>(shared, dS_t, row, H*K, 0), de_along_t + row*H, row_of<ROOM_6>(shared, beta_t, row,
-                    1, t % 2), de_to_dW_k_x_t + row*(H + 2*K + 1), row_of<ROOM_9>(shared, dS_k_t, row, H, 0),
-                    row_of<ROOM_1>(shared, dS_via_t, row, H*K, 0));
+                    row_of<ROOM_9>(shared, dS_t, row, H*K, 0), de_along_t + row*H, row_of<ROOM_6>(shared, beta_t, row,
+                    1, t % 2), de_to_dW_k_x_t + row*(H + 2*K + 1), dS_k_t + row*H, row_of<ROOM_1>(shared, dS_via_t, row,
+                    H*K, 0), row_of<ROOM_7>(shared, e_t, row, H, t % 2), dk_along_t + row*K);
             __syncthreads();
             if (ROOMS) {
                 leave<ROOM_1>(shared, dS_via_t, me, ahead, rows, H*K, 0);
-                leave<ROOM_8>(shared, dS_t, me, 0, rows, H*K, 0);
-                leave<ROOM_9>(shared, dS_k_t, me, 0, rows, H, 0);
                 __syncthreads();
             }
         }
@@ -2765,18 +2810,27 @@ UNITS = {"Tf32": 1, "F16": 2, "Bf16": 2}
 """What matrix units take numbers as, and how many of these a word has."""
 ITEMSIZES = {"float16": (4, 2), "bfloat16": (4, 2), "float32": (4, 4), "float64": (8, 8)}
 """By type: bytes of a number as it is computed with, and as it is stored."""
-REGISTERS = {"matrix": 138, "float": 150, "double": 130}
+REGISTERS = {"matrix": 198, "float": 210, "double": 184}
 """Of a thread's 255 registers those that may hold weights and what multiplying takes, on matrix units and without them:
-so many that the compiler spills none, as a rule."""
+so many that the compiler spills none, as a rule, of any architecture's."""
+HELD_REGISTERS = {"matrix": (156, 108), "float": (148, 108), "double": (120, 72)}
+"""Of these that may hold weights: of kernels whose units are by themselves, and where some work on whole rows, too."""
+SPARE_REGISTERS = {"": 138, "Tf32": 112, "F16": 138, "Bf16": 138}
+"""As REGISTERS, where weights may lie in shared memory as well, by what matrix units take numbers as."""
+MOST_SUMS = {4: 64, 8: 24}
+"""Sums of a lane at most, by the bytes of one."""
 MOST_HELD = 20
 """Turns of a product in registers: each is code of its own, which takes the compiler time."""
+MOST_TOGETHER = 128
+"""Rows of a matrix that all warps of a block share at most, each with some of their numbers, on matrix units: of more,
+partial sums would take much of its shared memory."""
 
 
 class Slice(NamedTuple):
     """What a block has of a product: so many ``rows`` of the matrix, of ``inner`` numbers each. ``unit``: what matrix
     units take numbers as, one of UNITS, or none (empty). Of a row the numbers of ``held`` turns lie in registers, the
-    others in shared memory. ``lanes``: of matrix units, the turns that are read ahead; else, how many lanes of a warp
-    share a row, and the samples, and the samples of each."""
+    others in shared memory. ``lanes``: of matrix units, the turns that are read ahead, and how many warps share a row;
+    else, how many lanes of a warp share a row, and the samples, and the samples of each."""
 
     unit: str
     rows: int
@@ -2791,26 +2845,49 @@ class Slice(NamedTuple):
         return f"MatrixProduct<{self.unit}, {numbers}>" if self.unit else f"Product<{numbers}>"
 
     @property
+    def split(self) -> int:
+        """The warps that share a row; others of the block have other rows."""
+        return self.lanes[1] if self.unit else THREADS // 32
+
+    @property
     def turn(self) -> int:
-        """Numbers of a row that a block's warps take at once."""
-        return THREADS // 32 * (16 * UNITS[self.unit] if self.unit else 4 * self.lanes[0])
+        """Numbers of a row that its warps take at once."""
+        return self.split * (16 * UNITS[self.unit] if self.unit else 4 * self.lanes[0])
 
     @property
     def tall(self) -> int:
         """Rows of a lane; on matrix units, tiles of 16."""
-        return -(-self.rows // (16 if self.unit else 32 // (self.lanes[0] * self.lanes[1])))
+        if self.unit:
+            return -(-self.rows // (16 * (THREADS // 32 // self.split)))
+        return -(-self.rows // (32 // (self.lanes[0] * self.lanes[1])))
+
+    @property
+    def halves(self) -> int:
+        """Of matrix units: halves of a lane's tiles that have rows."""
+        return min(2 * self.tall, -(-self.rows // 8))
 
     @property
     def left(self) -> int:
         """Numbers of a row that lie in shared memory."""
-        return self.inner - self.held * self.turn
+        return max(0, self.inner - self.held * self.turn)
+
+    @property
+    def may_hold_more(self) -> bool:
+        """Whether another turn may lie in registers; without matrix units, the last stays in shared memory."""
+        return self.left >= (1 if self.unit else self.turn) and self.held < MOST_HELD
 
     @property
     def weights(self) -> int:
         """Numbers (``real``) that the matrix takes of shared memory."""
         if self.unit:
-            return self.rows * (-(-self.left // (16 * UNITS[self.unit])) | 1) * 16
+            return self.rows * max(1, -(-self.left // (16 * UNITS[self.unit]))) * 16
         return self.rows * (-(-self.left // 32) * 32 + (4 * self.lanes[0] if self.lanes[0] < 8 else 0))
+
+    @property
+    def passing(self) -> int:
+        """Numbers that what registers hold takes of shared memory, on its way to them."""
+        wide = self.turn // UNITS[self.unit] + 16 if self.unit else self.turn + 4 * self.lanes[0]
+        return self.rows * wide if self.held else 0
 
     def sums(self, at_once: int) -> int:
         """Numbers that a lane sums up."""
@@ -2820,9 +2897,13 @@ class Slice(NamedTuple):
         """Registers of a thread: those that hold of the matrix; those that multiplying takes besides."""
         if self.unit:
             read = max(2, self.lanes[0]) + 1  # two: one of numbers that are rounded when they are there
-            return 4 * -(-self.rows // 8) * self.held, self.sums(at_once) + at_once // 2 * read
+            return 4 * self.halves * self.held, self.sums(at_once) + at_once // 2 * read
         each, ahead = self.lanes[2], max(1, min(4 // self.lanes[2], -(-self.inner // self.turn)))
-        return self.tall * self.held * itemsize, (self.sums(at_once) + 4 * each * (ahead + 1)) * itemsize // 4
+        return self.tall * self.held * itemsize, (self.sums(at_once) + 4 * each * (ahead + 2)) * itemsize // 4
+
+    def reading(self, itemsize: int) -> int:
+        """Registers for what comes from shared memory, of all of a lane's rows."""
+        return 8 * self.tall if self.unit else self.tall * itemsize
 
 
 def _layout(products: tuple[Slice, ...], at_once: int, itemsize: int) -> tuple[list[int], list[int], int]:
@@ -2832,8 +2913,9 @@ def _layout(products: tuple[Slice, ...], at_once: int, itemsize: int) -> tuple[l
     for product in products:
         weights.append(stop)
         partial.append(stop + -(-product.weights // 4) * 4)
-        stop = partial[-1] + -(-THREADS // 32 * at_once * product.rows // 4) * 4
-    return weights, partial, stop * itemsize
+        stop = partial[-1] + -(-product.split * at_once * product.rows // 4) * 4
+    passing = [start + product.passing for start, product in zip(weights, products)]  # what is behind is not there yet
+    return weights, partial, max([stop, *passing]) * itemsize
 
 
 def _unit(dtype: str, tf32: bool, capability: int) -> str:
@@ -2844,33 +2926,41 @@ def _unit(dtype: str, tf32: bool, capability: int) -> str:
 
 
 def _tiles(
-    rows: list[int], inner: list[int], samples: int, unit: str, itemsize: int, room: int
+    rows: list[int], inner: list[int], samples: int, unit: str, itemsize: int, room: int | None,
+    limits: tuple[bool, bool],
 ) -> Iterator[tuple[int, tuple[Slice, ...]]]:
     """How many samples a block works on at once, and what it has of its products: the usual way, with all weights in
-    shared memory; or, with ``room`` there, those in which registers hold what has none. A lane's sums must fit its
-    registers: 256 bytes of them do."""
-    for at_once, tries in _lanes(samples, unit, bool(room)):
+    shared memory (``room`` None); or, with ``room`` bytes there, those in which registers hold what has none. A lane's
+    sums must fit its registers: MOST_SUMS do. ``limits``: see ``_in_registers``."""
+    hold, many = room is not None, max(rows, default=0) > MOST_TOGETHER
+    for at_once, tries in _lanes(samples, unit, hold, limits[1], many):
         for lanes in tries:
             sliced = [_slice(unit, tall, length, lanes, at_once, itemsize) for tall, length in zip(rows, inner)]
             made = tuple(product for product in sliced if product is not None)
             if len(made) < len(rows):
                 continue
-            products = _in_registers(made, at_once, itemsize, room) if room else made
+            products = made if room is None else _in_registers(made, at_once, itemsize, room, *limits)
             yield at_once, products
-            if not room:
+            if room is None:
                 return
             if _layout(products, at_once, itemsize)[2] <= room:
                 break
 
 
-def _lanes(samples: int, unit: str, hold: bool) -> Iterator[tuple[int, Iterable[list[tuple[int, ...]]]]]:
+def _lanes(
+    samples: int, unit: str, hold: bool, must: bool, many: bool
+) -> Iterator[tuple[int, Iterable[list[tuple[int, ...]]]]]:
     """Samples that a block works on at once, and the lanes of slices with so many: several tries, each of which names
-    them in the order in which a product takes the first that does. ``hold``: registers are to hold weights."""
+    them in the order in which a product takes the first that does. ``hold``: registers are to hold weights; ``must``:
+    there is no other room, and less is read ahead, which takes registers and the compiler time; ``many``: these have
+    more rows than all warps of a block should share."""
+    warps = THREADS // 32
     if unit:
         for wide in (4, 2, 1):
             if wide == 1 or 8 * wide < samples + 8:
-                ahead = min(8, 16 // wide)
-                yield 8 * wide, [[(n,)] for n in ((ahead, ahead // 2, ahead // 4) if hold else (ahead,))]
+                ahead = min(4 if must else 8, 16 // wide)
+                yield 8 * wide, [[(n, split)] for split in ((warps, warps // 2, warps // 4, 1) if many else (warps,))
+                                 for n in ((ahead, ahead // 2, ahead // 4) if hold else (ahead,)) if n]
         return
     shapes = [(1, 1), (1, 2), (1, 4), (2, 4), (4, 4)]
     usual = next(k for k, (lanes, each) in enumerate(shapes) if lanes * each >= min(samples, 16))
@@ -2887,21 +2977,27 @@ def _slice(
     for lane in lanes:
         made = Slice(unit, rows, inner, 0, lane)
         if unit:
-            made = made._replace(lanes=(min(lane[0], -(-inner // made.turn)),))
-        if made.sums(at_once) <= 256 // itemsize:
+            made = made._replace(lanes=(min(lane[0], -(-inner // made.turn)), lane[1]))
+        if made.sums(at_once) <= MOST_SUMS[itemsize]:
             return made
     return None
 
 
-def _in_registers(products: tuple[Slice, ...], at_once: int, itemsize: int, room: int) -> tuple[Slice, ...]:
+def _in_registers(
+    products: tuple[Slice, ...], at_once: int, itemsize: int, room: int, by_rows: bool, must: bool
+) -> tuple[Slice, ...]:
     """The products with as much of each in registers as leaves the others' ``room`` bytes of shared memory, or as
-    registers have room for."""
-    most = REGISTERS["matrix" if products and products[0].unit else "float" if itemsize == 4 else "double"]
+    registers have room for. ``by_rows``: whether some kernel works on whole rows; ``must``: whether there is no other
+    room."""
+    kind = "matrix" if products and products[0].unit else "float" if itemsize == 4 else "double"
+    most = REGISTERS[kind] if must else SPARE_REGISTERS[products[0].unit if products else ""]
     while products and _layout(products, at_once, itemsize)[2] > room:
-        longest = max(products, key=lambda product: product.weights if product.left >= 2 * product.turn else 0)
+        longest = max(products, key=lambda product: product.left * product.rows if product.may_hold_more else 0)
         more = tuple(p._replace(held=p.held + 1) if p is longest else p for p in products)
         held, needed = zip(*(product.registers(at_once, itemsize) for product in more))
-        if longest.left < 2 * longest.turn or longest.held == MOST_HELD or sum(held) + max(needed) > most:
+        needed = [besides + must * p.reading(itemsize) for p, besides in zip(more, needed)]
+        full = must and sum(held) > HELD_REGISTERS[kind][by_rows]
+        if full or not longest.may_hold_more or sum(held) + max(needed) > most:
             break
         products = more
     return products
@@ -2909,13 +3005,16 @@ def _in_registers(products: tuple[Slice, ...], at_once: int, itemsize: int, room
 
 MEETING = {"": 0.05, "cluster": 0.4, "grid": 1.15}
 PASS, PHASE, PRODUCT = 0.3, 1.4, 1.45
-MULTIPLIED, MATRIX_RATE, CACHE, CLUSTERED, UNMEASURED = 110e3, 3.5, 6.5e6, 0.93, 1.25
-"""What a step costs on an H100, fitted to steps of five cells there, of 1 to 256 samples with 128 to 1024 units. In
-microseconds: a meeting, by how blocks wait; threads once over their units; a phase of a row, for its sums; a product,
-whatever its size. In a microsecond: numbers that a multiprocessor multiplies
-(on matrix units so many times as many), and bytes that all read of the cache. And
-the share of multiprocessors that clusters of more than two blocks use. Not fitted: how many times as long a step is
-taken to be whose products have weights in registers, without matrix units."""
+MULTIPLIED, CACHE, CLUSTERED = 110e3, 6.5e6, 0.93
+"""What a step costs on an H100, fitted to steps of five cells there, of 1 to 256 samples with 128 to 1024 units, in
+float32. In microseconds: a meeting, by how blocks wait; threads once over their units; a phase of a row, for its sums;
+a product, whatever its size. In a microsecond: numbers that a multiprocessor multiplies, and bytes that all read of the
+cache. And the share of multiprocessors that clusters of more than two blocks use."""
+UNIT_PRODUCT, UNIT_CACHE, UNIT_RATE, UNMEASURED = 1.17, 9.6e6, 3.5, 1.25
+"""The same of matrix units, which no step was measured with. A product: what one of a single sample costs in float32,
+as it reads its operand in one round, too, and has as few sums; bytes read of the cache: as many as all blocks read of
+64 KB there; and how many times as many numbers of TF32 (of 16 bits, twice that) are multiplied, a fifth of what the
+units can. Then, how many times as long a step is taken to be whose products have weights in registers without them."""
 HOST, NODE, OPERATIONS, BYTES, HALVES = 21, 5, 18e6, 1.7e6, 8
 """The same of launches: microseconds of one, of the host's and of the device's; what a product over all samples
 computes in float32 and reads in a microsecond. Assumed, not measured: how many times as much it computes in 16 bits
@@ -2962,6 +3061,12 @@ class Shares(NamedTuple):
         """Where things of products lie in shared memory: see ``_layout``."""
         return _layout(self.products, self.at_once, itemsize)
 
+    def crowded(self, itemsize: int) -> bool:
+        """Whether weights leave so few registers that threads should keep nothing else there."""
+        held, besides = zip((0, 0), *(p.registers(self.at_once, itemsize) for p in self.products))
+        unit = self.products[0].unit if self.products else ""
+        return sum(held) > 0 and sum(held) + max(besides) > SPARE_REGISTERS[unit]
+
     def places(self, itemsize: int) -> tuple[list[int], int]:
         """Where in shared memory each value that has room there begins, behind the products (-1: it has none); how many
         bytes there are."""
@@ -3004,12 +3109,12 @@ def _shares(
     clusters = (2, 4, 8) if capability >= 90 and not DEBUG else ()
     found: list[Shares] = []
     fitting: list[Shares] = []
-    for hold in (False, True):
-        # without matrix units registers hold weights only where they must
-        if not hold or unit or not fitting:
-            left = room if hold else 0
+    for left in (None, room, 0) if unit else (None, room):
+        must = left is not None and not fitting
+        # without matrix units registers hold weights only where they must, and with them all that have room
+        if left is None or unit or not fitting:
             for parts in range(2 if strategy == "persistent" else 1, most + 1):
-                found += _shared_by(parts, processors, parts in clusters, unit, step, batch, (real, stored), left)
+                found += _shared_by(parts, processors, parts in clusters, unit, step, batch, (real, stored), left, must)
             fitting = [shares for shares in found if shares.layout(real)[2] <= room]
     best = min(fitting, key=lambda shares: shares.expected, default=None)
     plain = sweeps * _plain(step, batch, stored, limits["MultiProcessorCount"])
@@ -3059,35 +3164,50 @@ def _with_rooms(shares: Shares, step: Step, batch: int, sizes: tuple[int, int], 
 
 
 def _shared_by(
-    parts: int, processors: int, cluster: bool, unit: str, step: Step, batch: int, sizes: tuple[int, int], room: int
+    parts: int, processors: int, cluster: bool, unit: str, step: Step, batch: int, sizes: tuple[int, int],
+    room: int | None, must: bool = False,
 ) -> Iterator[Shares]:
     """What so many blocks to a group make of a step: in the usual way, or with weights in registers where ``room``
-    bytes of shared memory are not enough. ``sizes``: bytes of a number as it is computed with, and as it is stored.
-
-    What 16 bits cost is assumed, not measured: matrix units take twice as many numbers as of TF32 in the same time, and
-    reading takes what so many bytes take in float32. So is it that what registers hold costs what it does in shared
-    memory, and without matrix units, where samples have fewer lanes, a step UNMEASURED times as much.
-    """
-    real, stored = sizes
+    bytes of shared memory are not enough; ``must``: whether these never are. ``sizes``: bytes of a number as it is
+    computed with, and as it is stored."""
     usable = int(processors * CLUSTERED) if cluster and parts > 2 else processors
     groups = max(1, min(usable // parts, batch))
     samples = -(-batch // groups)
     groups = -(-batch // samples)
     rows = [sum(count * -(-width // parts) for count, width in results) for _, results in step.products]
     waits = "" if parts == 1 or not step.meetings else "cluster" if cluster else "grid"
-    for at_once, products in _tiles(rows, [inner for inner, _ in step.products], samples, unit, real, room):
-        pieces = -(-samples // at_once)
-        spans = sum(-(-min(at_once, samples) * -(-first // parts) * across // THREADS) for first, across in step.units)
-        expected = step.meetings * MEETING[waits] + pieces * spans * PASS + -(-samples // parts) * _phases(step)
-        for product in products:
-            turns = at_once / (MATRIX_RATE * UNITS[unit]) if unit else at_once
-            read = stored if unit else real
-            numbers = product.rows * product.inner * read / 4
-            multiplied = numbers * (turns + 1) / MULTIPLIED  # and once to read the matrix
-            expected += pieces * (PRODUCT + multiplied) + batch * parts * product.inner * stored / CACHE
-        if not unit and any(product.held for product in products):
-            expected *= UNMEASURED
-        yield Shares(groups, parts, at_once, pieces == 1, waits, products, expected)
+    inner, limits = [length for length, _ in step.products], (bool(step.rows), must)
+    for at_once, products in _tiles(rows, inner, samples, unit, sizes[0], room, limits):
+        made = Shares(groups, parts, at_once, at_once >= samples, waits, products, 0, samples=samples)
+        yield made._replace(expected=_expected(made, step, batch, unit, sizes))
+
+
+def _expected(shares: Shares, step: Step, batch: int, unit: str, sizes: tuple[int, int]) -> float:
+    """The microseconds of a step.
+
+    What matrix units cost is assumed, not measured: they take twice as many numbers of 16 bits as of TF32 in the same
+    time, and read weights that registers hold in no time. So is it that without them, where what registers hold leaves
+    samples fewer lanes, a step costs UNMEASURED times as much.
+    """
+    real, stored = sizes
+    at_once, parts, samples = shares.at_once, shares.parts, shares.samples
+    pieces = -(-samples // at_once)
+    spans = sum(-(-min(at_once, samples) * -(-first // parts) * across // THREADS) for first, across in step.units)
+    expected = step.meetings * MEETING[shares.waits] + pieces * spans * PASS + -(-samples // parts) * _phases(step)
+    for product in shares.products:
+        expected += pieces * _multiplied(product, at_once, stored if unit else real)
+        expected += batch * parts * product.inner * stored / (UNIT_CACHE if unit else CACHE)
+    doubtful = not unit and any(product.held for product in shares.products)
+    return expected * UNMEASURED if doubtful else expected
+
+
+def _multiplied(product: Slice, at_once: int, itemsize: int) -> float:
+    """The microseconds of a block's part of a product with so many samples; a weight has ``itemsize`` bytes there."""
+    row = product.rows * itemsize / 4
+    if not product.unit:
+        return PRODUCT + row * product.inner * (at_once + 1) / MULTIPLIED  # and once to read the matrix
+    turns = at_once / (UNIT_RATE * UNITS[product.unit])
+    return UNIT_PRODUCT + row * (product.inner * turns + product.left) / MULTIPLIED
 
 
 def _phases(step: Step) -> float:
@@ -3113,14 +3233,13 @@ def _work(name: str, sizes: Mapping[str, int]) -> Step:
             meetings=0,
             products=(),
             units=(),
-            rows=((sizes["H"], 1), (sizes["H"], sizes["K"])),
+            rows=((sizes["H"], sizes["K"]),),
             launches=1,
             rooms=(
                 ("rows", sizes["H"]*sizes["K"], 1, False),
                 ("rows", 2*sizes["K"], 2, True),
                 ("rows", sizes["H"] + 2*sizes["K"] + 1, 2, True),
-                ("rows", 1, 2, True),
-                ("rows", sizes["H"], 1, True)
+                ("rows", 1, 2, True)
             ),
             sizes=(sizes["H"], sizes["K"])
         ),
@@ -3128,7 +3247,7 @@ def _work(name: str, sizes: Mapping[str, int]) -> Step:
             meetings=0,
             products=(),
             units=(),
-            rows=((sizes["K"], 1), (sizes["H"], sizes["K"]), (sizes["H"], 1), (sizes["H"], sizes["K"])),
+            rows=((sizes["K"], 1), (sizes["H"], 2*sizes["K"]), (sizes["K"], 1)),
             launches=1,
             rooms=(
                 ("rows", sizes["H"]*sizes["K"], 1, False),
@@ -3137,9 +3256,9 @@ def _work(name: str, sizes: Mapping[str, int]) -> Step:
                 ("rows", 2, 2, True),
                 ("rows", sizes["H"], 2, True),
                 ("rows", 1, 2, True),
+                ("rows", sizes["H"], 2, True),
                 ("rows", 2*sizes["K"], 1, False),
-                ("rows", sizes["H"]*sizes["K"], 1, True),
-                ("rows", sizes["H"], 1, True)
+                ("rows", sizes["H"]*sizes["K"], 1, False)
             ),
             sizes=(sizes["H"], sizes["K"])
         ),
@@ -3238,11 +3357,15 @@ def _steps_code(
     given |= {f"SIZE_{k}": size for k, size in enumerate(shares.sizes, 1)} | more
     for k, product in enumerate(shares.products):
         number = FIRST_PRODUCT[name] + k
-        given |= {f"PRODUCT_{number}": product.code, f"WEIGHTS_{number}": weights[k], f"PARTIAL_{number}": partial[k]}
+        rounds = ITEMSIZES[dtype][1] == 2 and number in ROUNDED_PRODUCTS
+        code = f"RoundedProduct<{product.code}>" if rounds else product.code
+        given |= {f"PRODUCT_{number}": code, f"WEIGHTS_{number}": weights[k], f"PARTIAL_{number}": partial[k]}
     given |= {"DEBUG": 1, "PATIENCE": PATIENCE} if DEBUG else {}
     head = "\n".join(f"#define {key} {value}" for key, value in given.items())
     steps = source.replace("BOUNDS", f"__launch_bounds__({THREADS}, 1){cluster}")
     units = MATRIX_UNITS if any(product.unit for product in shares.products) else ""
+    units += ROUNDED_PRODUCT if "RoundedProduct<" in head else ""
+    head += f"\n{THREAD}" if shares.crowded(ITEMSIZES[dtype][0]) else ""
     return f"{NUMBERS[dtype]}\n{head}\n{CUDA}\n{SHARING}\n{units}\n{steps}"
 
 
@@ -3309,8 +3432,8 @@ class Replay(NamedTuple):
 
 
 REPLAYS = {
-    "forward_steps": Replay(launches=1, more=0, words=13),
-    "backward_steps": Replay(launches=1, more=0, words=20),
+    "forward_steps": Replay(launches=1, more=0, words=14),
+    "backward_steps": Replay(launches=1, more=0, words=22),
 }
 GRAPHS = {
     "forward_steps": r"""
@@ -3323,13 +3446,14 @@ struct forward_steps_call {
     long long H;
     long long K;
     real* S;
+    long long keep_tape;
     stored* q_k;
     stored* v_w_beta_x_W_q_x_W_k_x;
     stored* e;
-    long long keep_tape;
     stored* beta;
+    stored* y;
 };
-static_assert(sizeof(forward_steps_call) == 8 * 13, "a word for each");
+static_assert(sizeof(forward_steps_call) == 8 * 14, "a word for each");
 
 extern "C" __global__ void BOUNDS forward_steps_begin(
     forward_steps_call* call,
@@ -3340,14 +3464,15 @@ extern "C" __global__ void BOUNDS forward_steps_begin(
     const long long H,
     const long long K,
     real* S,
+    const long long keep_tape,
     stored* q_k,
     stored* v_w_beta_x_W_q_x_W_k_x,
     stored* e,
-    const long long keep_tape,
-    stored* beta) {
+    stored* beta,
+    stored* y) {
     const Part me(batch);
     if (threadIdx.x == 0 && me.number == 0)
-        *call = {0, packed, offsets, steps, batch, H, K, S, q_k, v_w_beta_x_W_q_x_W_k_x, e, keep_tape, beta};
+        *call = {0, packed, offsets, steps, batch, H, K, S, keep_tape, q_k, v_w_beta_x_W_q_x_W_k_x, e, beta, y};
 }
 
 // Step ``done`` + ``turn`` from where blocks meet to where they meet next.
@@ -3361,11 +3486,12 @@ extern "C" __global__ void BOUNDS forward_steps_leg_1(
     long long const H = call->H;
     long long const K = call->K;
     real* const S = call->S;
+    long long const keep_tape = call->keep_tape;
     stored* const q_k = call->q_k;
     stored* const v_w_beta_x_W_q_x_W_k_x = call->v_w_beta_x_W_q_x_W_k_x;
     stored* const e = call->e;
-    long long const keep_tape = call->keep_tape;
     stored* const beta = call->beta;
+    stored* const y = call->y;
     GRANTED(blockDim.x == THREADS);
     GRANTED(H == SIZE_1);
     GRANTED(K == SIZE_2);
@@ -3374,21 +3500,21 @@ extern "C" __global__ void BOUNDS forward_steps_leg_1(
     const long long last = me.end_of(sequence.count(t)), following = me.end_of(sequence.count(next));
     {
         const long long first = me.first, rows = last - first;
-        auto* const S_t1 = S + (sequence.whole(1, t) + first)*H*K;
+        auto* const S_t1 = S + (sequence.kept(1, t, keep_tape) + first)*H*K;
         auto* const q_k_t = q_k + (sequence.whole(0, t) + first)*2*K;
         auto* const v_w_beta_x_W_q_x_W_k_x_t = v_w_beta_x_W_q_x_W_k_x + (sequence.whole(0, t) + first)*(H + 2*K + 1);
         auto* const e_t = e + (sequence.kept(0, t, keep_tape) + first)*H;
         auto* const beta_t = beta + (sequence.whole(0, t) + first)*1;
-        auto* const S_t = S + (sequence.whole(1, t + 1) + first)*H*K;
+        auto* const S_t = S + (sequence.kept(1, t + 1, keep_tape) + first)*H*K;
+        auto* const y_t = y + (sequence.whole(0, t) + first)*H;
         auto* const q_k_t_ahead = q_k + (sequence.whole(0, next) + first)*2*K;
         auto* const v_w_beta_x_W_q_x_W_k_x_t_ahead =
             v_w_beta_x_W_q_x_W_k_x + (sequence.whole(0, next) + first)*(H + 2*K + 1);
         auto* const beta_t_ahead = beta + (sequence.whole(0, next) + first)*1;
         for (int row = me.number; row < rows; row += PARTS)
             forward_2_row(0, H, K, row_of<ROOM_1>(shared, S_t1, row, H*K, 0), row_of<ROOM_2>(shared, q_k_t, row, 2*K, t
-                % 2), row_of<ROOM_3>(shared, v_w_beta_x_W_q_x_W_k_x_t, row, (H + 2*K + 1), t % 2),
-                row_of<ROOM_5>(shared, e_t, row, H, 0), row_of<ROOM_4>(shared, beta_t, row, 1, t % 2),
-                row_of<ROOM_1>(shared, S_t, row, H*K, 0));
+                % 2), row_of<ROOM_3>(shared, v_w_beta_x_W_q_x_W_k_x_t, row, (H + 2*K + 1), t % 2), e_t + row*H,
+                row_of<ROOM_4>(shared, beta_t, row, 1, t % 2), row_of<ROOM_1>(shared, S_t, row, H*K, 0), y_t + row*H);
         __syncthreads();
     }
 }
@@ -3412,13 +3538,15 @@ struct backward_steps_call {
     stored* b;
     stored* dy;
     real* dS_via;
-    stored* dS;
+    real* dS;
     stored* de_along;
     stored* beta;
     stored* de_to_dW_k_x;
     stored* dS_k;
+    stored* e;
+    stored* dk_along;
 };
-static_assert(sizeof(backward_steps_call) == 8 * 20, "a word for each");
+static_assert(sizeof(backward_steps_call) == 8 * 22, "a word for each");
 
 extern "C" __global__ void BOUNDS backward_steps_begin(
     backward_steps_call* call,
@@ -3436,15 +3564,17 @@ extern "C" __global__ void BOUNDS backward_steps_begin(
     stored* b,
     stored* dy,
     real* dS_via,
-    stored* dS,
+    real* dS,
     stored* de_along,
     stored* beta,
     stored* de_to_dW_k_x,
-    stored* dS_k) {
+    stored* dS_k,
+    stored* e,
+    stored* dk_along) {
     const Part me(batch);
     if (threadIdx.x == 0 && me.number == 0)
         *call = {0, packed, offsets, steps, batch, H, K, v_w_beta_x_W_q_x_W_k_x, sigmoid_W_k_x, a, sqrt_a_q_sqrt_a_k,
-            q_k_2, b, dy, dS_via, dS, de_along, beta, de_to_dW_k_x, dS_k};
+            q_k_2, b, dy, dS_via, dS, de_along, beta, de_to_dW_k_x, dS_k, e, dk_along};
 }
 
 // Step ``done`` + ``turn`` from where blocks meet to where they meet next.
@@ -3465,11 +3595,13 @@ extern "C" __global__ void BOUNDS backward_steps_leg_1(
     stored* const b = call->b;
     stored* const dy = call->dy;
     real* const dS_via = call->dS_via;
-    stored* const dS = call->dS;
+    real* const dS = call->dS;
     stored* const de_along = call->de_along;
     stored* const beta = call->beta;
     stored* const de_to_dW_k_x = call->de_to_dW_k_x;
     stored* const dS_k = call->dS_k;
+    stored* const e = call->e;
+    stored* const dk_along = call->dk_along;
     GRANTED(blockDim.x == THREADS);
     GRANTED(H == SIZE_1);
     GRANTED(K == SIZE_2);
@@ -3486,26 +3618,29 @@ extern "C" __global__ void BOUNDS backward_steps_leg_1(
         auto* const b_t = b + (sequence.whole(0, t) + first)*K;
         auto* const dy_t = dy + (sequence.whole(0, t) + first)*H;
         auto* const dS_via_next = dS_via + (sequence.ring(1, t + 1) + first)*H*K;
-        auto* const dS_t = dS + (sequence.whole(0, t) + first)*H*K;
+        auto* const dS_t = dS + first*H*K;
         auto* const de_along_t = de_along + (sequence.whole(0, t) + first)*H;
         auto* const beta_t = beta + (sequence.whole(0, t) + first)*1;
         auto* const de_to_dW_k_x_t = de_to_dW_k_x + (sequence.whole(0, t) + first)*(H + 2*K + 1);
         auto* const dS_k_t = dS_k + (sequence.whole(0, t) + first)*H;
         auto* const dS_via_t = dS_via + (sequence.ring(1, t) + first)*H*K;
+        auto* const e_t = e + (sequence.whole(0, t) + first)*H;
+        auto* const dk_along_t = dk_along + (sequence.whole(0, t) + first)*K;
         auto* const v_w_beta_x_W_q_x_W_k_x_t_ahead =
             v_w_beta_x_W_q_x_W_k_x + (sequence.whole(0, next) + first)*(H + 2*K + 1);
         auto* const a_t_ahead = a + (sequence.whole(0, next) + first)*K;
         auto* const sqrt_a_q_sqrt_a_k_t_ahead = sqrt_a_q_sqrt_a_k + (sequence.whole(0, next) + first)*2;
         auto* const dy_t_ahead = dy + (sequence.whole(0, next) + first)*H;
         auto* const beta_t_ahead = beta + (sequence.whole(0, next) + first)*1;
+        auto* const e_t_ahead = e + (sequence.whole(0, next) + first)*H;
         for (int row = me.number; row < rows; row += PARTS)
             backward_2_row(0, H, K, row_of<ROOM_2>(shared, v_w_beta_x_W_q_x_W_k_x_t, row, (H + 2*K + 1), t % 2),
                 sigmoid_W_k_x_t + row*K, row_of<ROOM_3>(shared, a_t, row, K, t % 2), row_of<ROOM_4>(shared,
-                sqrt_a_q_sqrt_a_k_t, row, 2, t % 2), row_of<ROOM_7>(shared, q_k_2_t, row, 2*K, 0), b_t + row*K,
+                sqrt_a_q_sqrt_a_k_t, row, 2, t % 2), row_of<ROOM_8>(shared, q_k_2_t, row, 2*K, 0), b_t + row*K,
                 row_of<ROOM_5>(shared, dy_t, row, H, t % 2), row_of<ROOM_1>(shared, dS_via_next, row, H*K, 0),
-                row_of<ROOM_8>(shared, dS_t, row, H*K, 0), de_along_t + row*H, row_of<ROOM_6>(shared, beta_t, row, 1, t
-                % 2), de_to_dW_k_x_t + row*(H + 2*K + 1), row_of<ROOM_9>(shared, dS_k_t, row, H, 0),
-                row_of<ROOM_1>(shared, dS_via_t, row, H*K, 0));
+                row_of<ROOM_9>(shared, dS_t, row, H*K, 0), de_along_t + row*H, row_of<ROOM_6>(shared, beta_t, row, 1, t
+                % 2), de_to_dW_k_x_t + row*(H + 2*K + 1), dS_k_t + row*H, row_of<ROOM_1>(shared, dS_via_t, row, H*K, 0),
+                row_of<ROOM_7>(shared, e_t, row, H, t % 2), dk_along_t + row*K);
         __syncthreads();
     }
 }
@@ -3624,10 +3759,10 @@ def _by_nodes(
     has more of them than NEAR.
     """
     processors = limits["MultiProcessorCount"]
-    found = next(_shared_by(parts, processors, False, unit, step, batch, sizes, 0), None)
+    found = next(_shared_by(parts, processors, False, unit, step, batch, sizes, None), None)
     if found is None:
         return None
-    left = sum(inner for inner, _ in step.products) * batch * parts * sizes[1] / CACHE
+    left = sum(inner for inner, _ in step.products) * batch * parts * sizes[1] / (UNIT_CACHE if unit else CACHE)
     turns = -(-found.groups * parts // processors)
     blocks = turns * (found.expected - step.meetings * MEETING[found.waits] - left) + left
     numbers = sum(inner * count * width for inner, results in step.products for count, width in results)
@@ -3635,6 +3770,6 @@ def _by_nodes(
     pieces = -(-batch // (found.groups * found.at_once)) if weights > NEAR * parts else 1
     read = found.groups * pieces * weights / (CACHE if 2 * weights <= limits["L2CacheSize"] else BYTES)
     return found._replace(
-        waits="graph", rooms=(0,) * len(step.rooms), sizes=step.sizes,
+        waits="graph", samples=1, rooms=(0,) * len(step.rooms), sizes=step.sizes,
         expected=max(1, step.meetings) * LAUNCH + blocks + read,
     )

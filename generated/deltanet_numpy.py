@@ -51,7 +51,7 @@ EQUATIONS = (
     "S[t] = S[t-1] + beta[t] * outer(e[t], k[t])   # memory\n"
     "y[t] = S[t] @ q[t]                            # output\n"
 )
-STAMP = "20ec39eb0cd24f30"
+STAMP = "0d5c551da5f0e4ad"
 
 
 class Params(Mapping[str, Any]):
@@ -388,8 +388,8 @@ def _forward_sweep(
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
     kept_0 = pack.slots(0, 0, keep_tape)
-    at_1_0 = pack.slots(1, 0, True)
-    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
 
     x_rows = _as(pack.rows(inputs["x"]), real)
     v_beta_W_q_x_W_k_x = np.empty((pack.size, H + 2*K + 1), real)
@@ -398,10 +398,11 @@ def _forward_sweep(
     sqrt_a_q_sqrt_a_k = np.empty((pack.size, 2), real)
     q_k = a_b
     e = np.empty((pack.size if keep_tape else batch, H), real)
-    S = np.empty((pack.size + batch, H*K), real)
+    S = np.empty((pack.size + batch if keep_tape else 2 * batch, H*K), real)
     y = np.empty((pack.size, H), real)
     S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
     W_v_to_W_k_T = params.stack("W_v", "W_k").T
+    narrow = dtype.itemsize == 2
     eps = 1e-06
     e_Hx1 = e.reshape(-1, H, 1)
     S_HxK = S.reshape(-1, H, K)
@@ -409,6 +410,8 @@ def _forward_sweep(
     v = v_beta_W_q_x_W_k_x[:, : H]
     beta_1x1 = v_beta_W_q_x_W_k_x[:, H : H + 1].reshape(-1, 1, 1)
     k_1xK = q_k[:, K :].reshape(-1, 1, K)
+    y_Hx1 = y.reshape(-1, H, 1)
+    q_Kx1 = q_k[:, : K].reshape(-1, K, 1)
 
     # v[t] = W_v @ x[t] (value) (9)
     # w_beta_x[t] = w_beta @ x[t] (10)
@@ -416,6 +419,8 @@ def _forward_sweep(
     # W_k_x[t] = W_k @ x[t] (20)
     v_to_W_k_x = v_beta_W_q_x_W_k_x
     np.matmul(x_rows, W_v_to_W_k_T, out=v_to_W_k_x)
+    if narrow:
+        _round(v_to_W_k_x, dtype)
     # beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
     w_beta_x = v_beta_W_q_x_W_k_x[:, H : H + 1]
     beta = w_beta_x
@@ -423,6 +428,8 @@ def _forward_sweep(
     np.exp(beta, out=beta)
     np.add(beta, 1, out=beta)
     np.divide(1, beta, out=beta)
+    if narrow:
+        _round(beta, dtype)
     # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
     # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (20)
     W_q_x_to_W_k_x = v_beta_W_q_x_W_k_x[:, H + 1 :]
@@ -439,6 +446,8 @@ def _forward_sweep(
     # product_b[t] = b[t]**2 (24)
     product_a_to_product_b = product_a_product_b
     np.square(a_to_b, out=product_a_to_product_b)
+    if narrow:
+        _round(a_to_b, dtype)
     # dot_a[t] = sum(product_a[t]) (22)
     # dot_b[t] = sum(product_b[t]) (24)
     dot_a_to_dot_b = sqrt_a_q_sqrt_a_k
@@ -458,11 +467,15 @@ def _forward_sweep(
     sqrt_a_q_to_sqrt_a_k_ = sqrt_a_q_sqrt_a_k.reshape(-1, 2, 1)
     q_to_k = q_k.reshape(-1, 2, K)
     np.divide(a_to_b_, sqrt_a_q_to_sqrt_a_k_, out=q_to_k)
+    if narrow:
+        q_to_k_ = q_k
+        _round(q_to_k_, dtype)
+        _round(sqrt_a_q_to_sqrt_a_k, dtype)
 
     for t in range(len(pack.counts)):
         # S_k[t] = S[t-1] @ k[t] (11)
         S_k_t = e_Hx1[kept_0[t]]
-        S_t1 = S_HxK[at_1_0[t]]
+        S_t1 = S_HxK[kept_1_0[t]]
         k_t = k_Kx1[at_0[t]]
         np.matmul(S_t1, k_t, out=S_k_t)
         # e[t] = v[t] - S_k[t] (error of the recalled value) (11)
@@ -470,22 +483,25 @@ def _forward_sweep(
         S_k_t_ = e[kept_0[t]]
         e_t = S_k_t_
         np.subtract(v_t, S_k_t_, out=e_t)
+        if narrow:
+            _round(e_t, dtype)
         # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (12)
         beta_t = beta_1x1[at_0[t]]
         e_t_ = S_k_t
         k_t_ = k_1xK[at_0[t]]
-        S_t = S_HxK[at_1[t]]
+        S_t = S_HxK[kept_1[t]]
         np.multiply(beta_t, e_t_, out=S_t)
         np.multiply(S_t, k_t_, out=S_t)
         np.add(S_t1, S_t, out=S_t)
+        # y[t] = S[t] @ q[t] (output) (13)
+        y_t = y_Hx1[at_0[t]]
+        q_t = q_Kx1[at_0[t]]
+        np.matmul(S_t, q_t, out=y_t)
+        if narrow:
+            y_t_ = y[at_0[t]]
+            _round(y_t_, dtype)
 
-    # y[t] = S[t] @ q[t] (output) (13)
-    y_ = y.reshape(-1, H, 1)
-    S_ = S[batch :].reshape(-1, H, K)
-    q = q_k[:, : K].reshape(-1, K, 1)
-    np.matmul(S_, q, out=y_)
-
-    S_last = S[pack.last(1, 1, True)]
+    S_last = S[pack.last(1, 1, keep_tape)]
 
     last = {
         "S": pack.unsort(S_last).reshape(batch, H, K),
@@ -580,43 +596,43 @@ def _backward_sweep(
     x_ = _as(tape.arrays["x_rows"], real)
     memory = np.empty(max(pack.size * (H + 2*K + 1), pack.size * K), real)
     de_to_dW_k_x = memory[: pack.size * (H + 2*K + 1)].reshape(pack.size, H + 2*K + 1)
-    memory_ = np.empty(max(pack.size * K, pack.size * H*K), real)
-    sigmoid_W_q_x = memory_[: pack.size * K].reshape(pack.size, K)
-    memory_2 = np.empty(max(pack.size * K, pack.size * H), real)
-    a = memory_2[: pack.size * K].reshape(pack.size, K)
+    sigmoid_W_q_x = np.empty((pack.size, K), real)
+    memory_ = np.empty(max(pack.size * K, pack.size * H), real)
+    a = memory_[: pack.size * K].reshape(pack.size, K)
     dsqrt_a_q_each = memory[: pack.size * K].reshape(pack.size, K)
-    memory_3 = np.empty(max(pack.size, pack.size * K), real)
-    da_q = memory_3[: pack.size].reshape(pack.size, 1)
+    memory_2 = np.empty(max(pack.size, pack.size * H), real)
+    da_q = memory_2[: pack.size].reshape(pack.size, 1)
     da = np.empty((pack.size, K), real)
-    sigmoid_W_k_x = da
+    sigmoid_W_k_x = sigmoid_W_q_x
     q_k_2 = np.empty((batch, 2*K), real)
-    b = memory_3[: pack.size * K].reshape(pack.size, K)
-    dS = memory_[: pack.size * H*K].reshape(pack.size, H*K)
-    memory_4 = np.empty(max(pack.size * H, pack.size, pack.size * K), real)
-    dS_k = memory_4[: pack.size * H].reshape(pack.size, H)
-    dbeta_each = memory_2[: pack.size * H].reshape(pack.size, H)
-    dbeta_sum = np.empty((pack.size, 1), real)
-    dk = memory_2[: pack.size * K].reshape(pack.size, K)
-    dsqrt_a_k_each = memory_[: pack.size * K].reshape(pack.size, K)
-    memory_5 = np.empty(max(pack.size, pack.size * H, pack.size * K), real)
-    da_k = memory_5[: pack.size].reshape(pack.size, 1)
+    b = da
+    dS = np.empty((batch, H*K), real)
+    memory_3 = np.empty(max(pack.size * H, pack.size * K, pack.size), real)
+    dS_k = memory_3[: pack.size * H].reshape(pack.size, H)
+    dbeta_each = memory_[: pack.size * H].reshape(pack.size, H)
+    dbeta_sum = memory_2[: pack.size].reshape(pack.size, 1)
+    dk = memory_[: pack.size * K].reshape(pack.size, K)
+    dsqrt_a_k_each = memory_3[: pack.size * K].reshape(pack.size, K)
+    da_k = memory_2[: pack.size].reshape(pack.size, 1)
     db = memory_[: pack.size * K].reshape(pack.size, K)
-    de_along = memory_5[: pack.size * H].reshape(pack.size, H)
-    dk_back = memory_5[: pack.size * K].reshape(pack.size, K)
+    de_along = memory_2[: pack.size * H].reshape(pack.size, H)
+    dk_along = np.empty((pack.size, K), real)
     dq = da
     dx_ = np.empty((pack.size, D), real)
     dS_via = np.zeros((2 * batch, H*K), real)
-    work1 = memory_4[: pack.size].reshape(pack.size, 1)
-    work1_ = memory_4[: pack.size * K].reshape(pack.size, K)
+    work1 = memory_3[: pack.size].reshape(pack.size, 1)
+    work1_ = memory_3[: pack.size * K].reshape(pack.size, K)
     W_v_to_W_k = params.stack("W_v", "W_k")
     dW_v_to_dW_k = grads.stack("W_v", "W_k")
     dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
+    narrow = dtype.itemsize == 2
     W_k_x = v_beta_W_q_x_W_k_x[:, H + K + 1 :]
     sqrt_a_q_ = sqrt_a_q_sqrt_a_k[:, : 1]
     dy_Hx1 = dy_rows.reshape(-1, H, 1)
     dS_via_HxK = dS_via.reshape(-1, H, K)
-    dS_HxK = dS.reshape(-1, H, K)
     sqrt_a_k = sqrt_a_q_sqrt_a_k[:, 1 :]
+    dk_along_Kx1 = dk_along.reshape(-1, K, 1)
+    e_Hx1 = e.reshape(-1, H, 1)
     de_along_Hx1 = de_along.reshape(-1, H, 1)
     beta = v_beta_W_q_x_W_k_x[:, H : H + 1]
     de = de_to_dW_k_x[:, : H]
@@ -631,6 +647,8 @@ def _backward_sweep(
     np.divide(1, sigmoid_W_q_x, out=sigmoid_W_q_x)
     # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (18)
     np.multiply(W_q_x, sigmoid_W_q_x, out=a)
+    if narrow:
+        _round(sigmoid_W_q_x, dtype)
     # dq[t] = S[t].T @ dy[t] (53)
     dq_ = dq.reshape(-1, K, 1)
     S_ = S[batch :].reshape(-1, H, K)
@@ -638,6 +656,9 @@ def _backward_sweep(
     np.matmul(S_.transpose(0, 2, 1), dy_, out=dq_)
     # dsqrt_a_q_each[t] = dq[t]*a[t] (57)
     np.multiply(dq, a, out=dsqrt_a_q_each)
+    if narrow:
+        _round(a, dtype)
+        _round(dq, dtype)
     # dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t]) (57)
     dsqrt_a_q_sum = da_q
     np.add.reduce(dsqrt_a_q_each, axis=1, keepdims=True, out=dsqrt_a_q_sum)
@@ -666,6 +687,8 @@ def _backward_sweep(
     np.multiply(dW_q_x, work1_, out=dW_q_x)
     np.multiply(da, sigmoid_W_q_x, out=work1_)
     np.add(dW_q_x, work1_, out=dW_q_x)
+    if narrow:
+        _round(dW_q_x, dtype)
 
     samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
@@ -673,6 +696,7 @@ def _backward_sweep(
             samples = n
             q_t = q_k_2[:n, : K]
             q_t_ = q_k_2[:n, : K].reshape(-1, 1, K)
+            dS_t = dS[:n].reshape(-1, H, K)
             k_t = q_k_2[:n, K :]
             k_t_ = q_k_2[:n, K :].reshape(-1, K, 1)
             k_t_2 = q_k_2[:n, K :].reshape(-1, 1, K)
@@ -690,15 +714,25 @@ def _backward_sweep(
         # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (20)
         b_t = b[at_0[t]]
         np.multiply(W_k_x_t, sigmoid_W_k_x_t, out=b_t)
+        if narrow:
+            _round(sigmoid_W_k_x_t, dtype)
         # dS[t] = dy[t][:,None]*q[t][None,:] + dS_via[t+1] (47)
         dy_t = dy_Hx1[at_0[t]]
         dS_via_next = dS_via_HxK[ring_1[t]]
-        dS_t = dS_HxK[at_0[t]]
         np.multiply(dy_t, q_t_, out=dS_t)
         np.add(dS_t, dS_via_next, out=dS_t)
         # k[t] = b[t]/sqrt_a_k[t] (key) (24)
         sqrt_a_k_t = sqrt_a_k[at_0[t]]
         np.divide(b_t, sqrt_a_k_t, out=k_t)
+        if narrow:
+            _round(b_t, dtype)
+        # dk_along[t] = dS[t].T @ e[t] (51)
+        dk_along_t = dk_along_Kx1[at_0[t]]
+        e_t = e_Hx1[at_0[t]]
+        np.matmul(dS_t.transpose(0, 2, 1), e_t, out=dk_along_t)
+        if narrow:
+            dk_along_t_ = dk_along[at_0[t]]
+            _round(dk_along_t_, dtype)
         # de_along[t] = dS[t] @ k[t] (48)
         de_along_t = de_along_Hx1[at_0[t]]
         np.matmul(dS_t, k_t_, out=de_along_t)
@@ -707,50 +741,47 @@ def _backward_sweep(
         beta_t = beta[at_0[t]]
         de_t = de[at_0[t]]
         np.multiply(de_along_t_, beta_t, out=de_t)
+        if narrow:
+            _round(de_along_t_, dtype)
         # dS_k[t] = -de[t] (47)
         dS_k_t = dS_k[at_0[t]]
         np.multiply(de_t, -1, out=dS_k_t)
+        if narrow:
+            _round(dS_k_t, dtype)
+            _round(de_t, dtype)
         # dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t] (47)
         dS_k_t_ = dS_k_Hx1[at_0[t]]
         dS_via_t = dS_via_HxK[ring_1_0[t]]
         np.multiply(dS_k_t_, k_t_2, out=dS_via_t)
         np.add(dS_via_t, dS_t, out=dS_via_t)
 
-    _round(de_to_dW_k_x[:, : H], dtype)
-    _round(sigmoid_W_k_x, dtype)
-    _round(b, dtype)
-    _round(dS, dtype)
-    _round(dS_k, dtype)
-    _round(de_along, dtype)
-
     # dbeta_each[t] = de_along[t]*e[t] (49)
     np.multiply(de_along, e, out=dbeta_each)
     # dbeta_sum[t] = sum(dbeta_each[t]) (49)
     np.add.reduce(dbeta_each, axis=1, keepdims=True, out=dbeta_sum)
     # dk_back[t] = S[t-1].T @ dS_k[t] (51)
-    dk_back_ = dk_back.reshape(-1, K, 1)
+    dk_back = dk.reshape(-1, K, 1)
     S_t1 = S[pack.past(1, 0)]
     S_t1_ = S_t1.reshape(-1, H, K)
     dS_k_ = dS_k.reshape(-1, H, 1)
-    np.matmul(S_t1_.transpose(0, 2, 1), dS_k_, out=dk_back_)
-    # dk_along[t] = dS[t].T @ e[t] (51)
-    dk_along = dk.reshape(-1, K, 1)
-    dS_ = dS.reshape(-1, H, K)
-    e_ = e.reshape(-1, H, 1)
-    np.matmul(dS_.transpose(0, 2, 1), e_, out=dk_along)
+    np.matmul(S_t1_.transpose(0, 2, 1), dS_k_, out=dk_back)
     # dk[t] = dk_along[t]*beta[t] + dk_back[t] (51)
-    dk_along_ = dk
+    dk_back_ = dk
     beta_ = v_beta_W_q_x_W_k_x[:, H : H + 1]
-    dk_ = dk_along_
-    np.multiply(dk_along_, beta_, out=dk_)
-    np.add(dk_, dk_back, out=dk_)
+    dk_ = dk_back_
+    np.multiply(dk_along, beta_, out=work1_)
+    np.add(work1_, dk_back_, out=dk_)
     # dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (59)
     dw_beta_x = de_to_dW_k_x[:, H : H + 1]
     np.multiply(dbeta_sum, beta_, out=dw_beta_x)
     np.subtract(1, beta_, out=work1)
     np.multiply(dw_beta_x, work1, out=dw_beta_x)
+    if narrow:
+        _round(dw_beta_x, dtype)
     # dsqrt_a_k_each[t] = dk[t]*b[t] (55)
     np.multiply(dk_, b, out=dsqrt_a_k_each)
+    if narrow:
+        _round(dk_, dtype)
     # dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (55)
     dsqrt_a_k_sum = da_k
     np.add.reduce(dsqrt_a_k_each, axis=1, keepdims=True, out=dsqrt_a_k_sum)
@@ -780,9 +811,13 @@ def _backward_sweep(
     np.multiply(dW_k_x, work1_, out=dW_k_x)
     np.multiply(db, sigmoid_W_k_x, out=work1_)
     np.add(dW_k_x, work1_, out=dW_k_x)
+    if narrow:
+        _round(dW_k_x, dtype)
     if need_x:
         # dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ de[t] + w_beta.T @ dw_beta_x[t] (59)
         matmul(de_to_dW_k_x, W_v_to_W_k, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_v = sum of outer(de[t], x[t]) (68)
     # dw_beta = sum of outer(dw_beta_x[t], x[t]) (69)
     # dW_q = sum of outer(dW_q_x[t], x[t]) (66)
@@ -877,6 +912,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     y = np.empty((batch, H), real)
     S_before = np.empty((1, batch, H*K), real)
     W_v_to_W_k_T = params.stack("W_v", "W_k").T
+    narrow = dtype.itemsize == 2
     eps = 1e-06
     S_t1 = S_before[0]
 
@@ -888,6 +924,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_k_x[t] = W_k @ x[t] (20)
         v_to_W_k_x_t = v_beta_W_q_x_W_k_x
         np.matmul(x_t_, W_v_to_W_k_T, out=v_to_W_k_x_t)
+        if narrow:
+            _round(v_to_W_k_x_t, dtype)
         # beta[t] = sigmoid(w_beta_x[t]) (writing strength) (10)
         w_beta_x_t = v_beta_W_q_x_W_k_x[:, H : H + 1]
         beta_t = w_beta_x_t
@@ -895,6 +933,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.exp(beta_t, out=beta_t)
         np.add(beta_t, 1, out=beta_t)
         np.divide(1, beta_t, out=beta_t)
+        if narrow:
+            _round(beta_t, dtype)
         # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (18)
         # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (20)
         W_q_x_to_W_k_x_t = v_beta_W_q_x_W_k_x[:, H + 1 :]
@@ -911,6 +951,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # product_b[t] = b[t]**2 (24)
         product_a_to_product_b_t = product_a_product_b
         np.square(a_to_b_t, out=product_a_to_product_b_t)
+        if narrow:
+            _round(a_to_b_t, dtype)
         # dot_a[t] = sum(product_a[t]) (22)
         # dot_b[t] = sum(product_b[t]) (24)
         dot_a_to_dot_b_t = sqrt_a_q_sqrt_a_k
@@ -930,6 +972,10 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         sqrt_a_q_to_sqrt_a_k_t_ = sqrt_a_q_sqrt_a_k.reshape(-1, 2, 1)
         q_to_k_t = q_k.reshape(-1, 2, K)
         np.divide(a_to_b_t_, sqrt_a_q_to_sqrt_a_k_t_, out=q_to_k_t)
+        if narrow:
+            q_to_k_t_ = q_k
+            _round(q_to_k_t_, dtype)
+            _round(sqrt_a_q_to_sqrt_a_k_t, dtype)
         # S_k[t] = S[t-1] @ k[t] (11)
         S_k_t = e.reshape(-1, H, 1)
         S_t1_ = S_t1.reshape(-1, H, K)
@@ -940,6 +986,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         S_k_t_ = e
         e_t = S_k_t_
         np.subtract(v_t, S_k_t_, out=e_t)
+        if narrow:
+            _round(e_t, dtype)
         # S[t] = S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (12)
         beta_t_ = v_beta_W_q_x_W_k_x[:, H : H + 1].reshape(-1, 1, 1)
         e_t_ = S_k_t
@@ -952,6 +1000,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         y_t = y.reshape(-1, H, 1)
         q_t = q_k[:, : K].reshape(-1, K, 1)
         np.matmul(S_t, q_t, out=y_t)
+        if narrow:
+            _round(y, dtype)
 
         state = {
             "S": S.reshape(batch, H, K).copy(),
@@ -1142,21 +1192,22 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     K = sizes["K"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = real * (rows * (H + H*K + 6*K + 3) + batch * (H + H*K)) + 488 * steps
+    untaped = real * (rows * (H + 6*K + 3) + batch * (H + 2*H*K)) + 488 * steps
     taped = real * (rows * (2*H + H*K + 6*K + 3) + batch * H*K) + 488 * steps
     back = item * (rows * (2*H + 2*K + 3)) + 744 * steps
-    back += real * (rows * (H + 2*H*K + 4*K + 2) + batch * (3*H*K + 2*K))
+    back += real * (rows * (2*H + H*K + 5*K + 1) + batch * (4*H*K + 2*K))
     back += real * rows * max(K, H)
-    back += 2 * real * rows * max(H, K)
+    back += real * rows * max(H, K)
     if item < 4:
+        untaped += item * (rows * (H + 2*K + 1))
         untaped += real * (rows * (D + H))
         untaped += real * (D + D*H + 2*D*K)
-        taped += item * (rows * (D + 2*H + 2*K + 3))
+        taped += item * (rows * (D + 3*H + 4*K + 4))
         taped += real * (rows * (D + H))
         taped += real * (D + D*H + 2*D*K)
-        back += real * (rows * (2*D + 3*H + 2*K + 3))
+        back += real * (rows * (2*D + 5*H + 6*K + 5))
         back += real * (2*D + 2*D*H + 4*D*K)
-        back += real * rows * max(2*H*K, 2*H + 4*K + 2)
+        back += item * rows * max(K, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * (D + H) + 8)

@@ -55,7 +55,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "bbd0bcca97524b8e"
+STAMP = "d04f9e558fc84184"
 
 
 class Params(Mapping[str, Any]):
@@ -1303,18 +1303,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2040,7 +2063,7 @@ static void forward_1(
             const real n_t = tanh(a_n_t);
             // h[t] = (sigmoid_zeta*(1 - z[t]) + sigmoid_nu)*n[t] + z[t]*h[t-1] (hidden state) (8)
             const real h_t = (sigmoid_zeta[0] * (1 - z_t) + sigmoid_nu[0]) * n_t + z_t * h_t1;
-            p_t_row[unit] = p_t;
+            p_t_row[unit] = number_as_stored(p_t);
             h_t_row[unit] = h_t;
         }
     }
@@ -2107,13 +2130,13 @@ static void backward_1(
             const real da_z_t = dz_t * z_t * (1 - z_t);
             // dp[t] = da_z[t] + da_n[t] (35)
             const real dp_t = da_z_t + da_n_t;
-            dh_t_row[unit] = dh_t;
-            z_t_row[unit] = z_t;
-            n_t_row[unit] = n_t;
+            dh_t_row[unit] = number_as_stored(dh_t);
+            z_t_row[unit] = number_as_stored(z_t);
+            n_t_row[unit] = number_as_stored(n_t);
             dh_via_t_row[unit] = dh_via_t;
-            da_n_t_row[unit] = da_n_t;
-            da_z_t_row[unit] = da_z_t;
-            dp_t_row[unit] = dp_t;
+            da_n_t_row[unit] = number_as_stored(da_n_t);
+            da_z_t_row[unit] = number_as_stored(da_z_t);
+            dp_t_row[unit] = number_as_stored(dp_t);
         }
     }
 }
@@ -2141,8 +2164,8 @@ static void backward_2(
             const real dsigmoid_nu_each_t = dh_t * n_t;
             // dsigmoid_zeta_each[t] = dh[t]*(1 - z[t])*n[t] (47)
             const real dsigmoid_zeta_each_t = dh_t * (1 - z_t) * n_t;
-            dsigmoid_nu_each_t_row[unit] = dsigmoid_nu_each_t;
-            dsigmoid_zeta_each_t_row[unit] = dsigmoid_zeta_each_t;
+            dsigmoid_nu_each_t_row[unit] = number_as_stored(dsigmoid_nu_each_t);
+            dsigmoid_zeta_each_t_row[unit] = number_as_stored(dsigmoid_zeta_each_t);
         }
     }
 }
@@ -2199,6 +2222,7 @@ static void run_forward_part(void *given, struct member *me) {
             // W_x[t] = W @ x[t] (5)
             multiply(
                 a->W_x + (first - base)*a->H, a->H, a->x + first*a->D, a->D, call->packed_W, rows, a->D, a->H, 0);
+            round_rows(a->W_x + (first - base)*a->H, a->H, rows, a->H);
         }
         meet(me);
         lo = mine;
@@ -2211,6 +2235,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->p + (a->kept_0[t] + first)*a->H, a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U, rows, a->H, a->H, 0);
+                round_rows(a->p + (a->kept_0[t] + first)*a->H, a->H, rows, a->H);
                 forward_1(
                     rows, a->H, a->W_x + (a->starts_0[t] - base + first)*a->H, a->p + (a->kept_0[t] + first)*a->H,
                     a->b_z, a->b_n, a->sigmoid_zeta, a->sigmoid_nu, a->h + (a->starts_1[t] + first)*a->H,
@@ -2307,9 +2332,6 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H, a->dp + (a->starts_0[t] + first)*a->H, a->H,
                     call->packed_U, rows, a->H, a->H, 0);
-                round_row(a->dh + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->z + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->n + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         meet(me);
@@ -2393,6 +2415,7 @@ static void run_backward_2_part(void *given, struct member *me) {
         if (a->need_x) {
             // dx[t] = W.T @ dp[t] (36)
             multiply(a->dx + first*a->D, a->D, a->dp + first*a->H, a->H, call->packed_W, rows, a->H, a->D, 0);
+            round_rows(a->dx + first*a->D, a->D, rows, a->D);
         }
     }
     share(a->H, me, &lo, &hi);
@@ -2455,6 +2478,7 @@ static void run_step_part(void *given, struct member *me) {
         // W_x[t] = W @ x[t] (5)
         multiply_plain(
             a->W_x + first*a->H, a->H, a->x + first*a->D, a->D, a->W, 1, a->D, rows, a->D, a->H, 0);
+        round_rows(a->W_x + first*a->H, a->H, rows, a->H);
     }
     meet(me);
     share(a->total, me, &lo, &hi);
@@ -2463,6 +2487,7 @@ static void run_step_part(void *given, struct member *me) {
         // U_h[t] = U @ h[t-1] (5)
         multiply_plain(
             a->p + first*a->H, a->H, a->h_1 + first*a->H, a->H, a->U, 1, a->H, rows, a->H, a->H, 0);
+        round_rows(a->p + first*a->H, a->H, rows, a->H);
         forward_1(
             rows, a->H, a->W_x + first*a->H, a->p + first*a->H, a->b_z, a->b_n, a->sigmoid_zeta, a->sigmoid_nu,
             a->h_1 + first*a->H, a->h + first*a->H);

@@ -41,7 +41,7 @@ EQUATIONS = (
     "b_z: H = 1\n"
     "b_n: H = 1\n"
 )
-STAMP = "8b695377b9974577"
+STAMP = "6e7d05f3e8fa19f3"
 
 
 class Params(Mapping[str, Any]):
@@ -396,6 +396,7 @@ def _forward_sweep(
     b_n = params.stack("b_n", "b_n")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_T = params.stack("W", "W").T
+    narrow = dtype.itemsize == 2
     U_T = params.stack("U", "U").T
     matmul = _products(dtype)
 
@@ -411,6 +412,8 @@ def _forward_sweep(
     np.divide(1, sigmoid_nu, out=sigmoid_nu)
     # W_x[t] = W @ x[t] (5)
     np.matmul(x_rows, W_T, out=W_x)
+    if narrow:
+        _round(W_x, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -423,6 +426,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_h_t = p[kept_0[t]]
         matmul(h_t1, U_T, out=U_h_t)
+        if narrow:
+            _round(U_h_t, dtype)
         # p[t] = W_x[t] + U_h[t] (shared product) (5)
         W_x_t = W_x[at_0[t]]
         p_t = U_h_t
@@ -432,6 +437,8 @@ def _forward_sweep(
         # a_n[t] = p[t] + b_n (14)
         a_n_t = h[at_1[t]]
         np.add(p_t, b_n, out=a_n_t)
+        if narrow:
+            _round(p_t, dtype)
         # z[t] = sigmoid(a_z[t]) (gate) (13)
         np.subtract(0, a_z_t, out=z_t)
         np.exp(z_t, out=z_t)
@@ -571,6 +578,7 @@ def _backward_sweep(
     dW = grads.stack("W", "W")
     dU = grads.stack("U", "U")
     dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     ones = np.ones((1, pack.size), real)
 
@@ -628,29 +636,32 @@ def _backward_sweep(
         np.multiply(sigmoid_zeta, n_t, out=dz_t)
         np.subtract(h_t1, dz_t, out=dz_t)
         np.multiply(dh_t, dz_t, out=dz_t)
+        if narrow:
+            _round(dh_t, dtype)
         # da_n[t] = dn[t]*(1 - n[t]**2) (32)
         da_n_t = dn_t
         np.square(n_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dn_t, work1_t, out=da_n_t)
+        if narrow:
+            _round(n_t, dtype)
         # da_z[t] = dz[t]*z[t]*(1 - z[t]) (34)
         da_z_t = dz_t
         np.multiply(dz_t, z_t, out=da_z_t)
         np.subtract(1, z_t, out=work1_t)
         np.multiply(da_z_t, work1_t, out=da_z_t)
+        if narrow:
+            _round(z_t, dtype)
         # dp[t] = da_z[t] + da_n[t] (35)
         dp_t = dp[at_0[t]]
         np.add(da_z_t, da_n_t, out=dp_t)
+        if narrow:
+            _round(da_n_t, dtype)
+            _round(da_z_t, dtype)
+            _round(dp_t, dtype)
         # dh_back[t] = U.T @ dp[t] (30)
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(dp_t, U, out=dh_back_t)
-
-    _round(dh, dtype)
-    _round(z, dtype)
-    _round(n_, dtype)
-    _round(da_n, dtype)
-    _round(da_z, dtype)
-    _round(dp, dtype)
 
     # db_z = sum of da_z[t] (45)
     np.matmul(ones, da_z, out=db_z.reshape(1, -1))
@@ -658,10 +669,14 @@ def _backward_sweep(
     np.matmul(ones, da_n, out=db_n.reshape(1, -1))
     # dsigmoid_nu_each[t] = dh[t]*n[t] (48)
     np.multiply(dh, n_, out=dsigmoid_nu_each)
+    if narrow:
+        _round(dsigmoid_nu_each, dtype)
     # dsigmoid_zeta_each[t] = dh[t]*(1 - z[t])*n[t] (47)
     np.subtract(1, z, out=dsigmoid_zeta_each)
     np.multiply(dh, dsigmoid_zeta_each, out=dsigmoid_zeta_each)
     np.multiply(dsigmoid_zeta_each, n_, out=dsigmoid_zeta_each)
+    if narrow:
+        _round(dsigmoid_zeta_each, dtype)
     # dsigmoid_nu_total = sum of dsigmoid_nu_each[t] (48)
     np.matmul(ones, _rounded(dsigmoid_nu_each, dtype), out=dsigmoid_nu_total.reshape(1, -1))
     # dsigmoid_zeta_total = sum of dsigmoid_zeta_each[t] (47)
@@ -681,6 +696,8 @@ def _backward_sweep(
     if need_x:
         # dx[t] = W.T @ dp[t] (36)
         np.matmul(dp, W, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW = sum of outer(dp[t], x[t]) (43)
     np.matmul(dp.T, x_, out=dW)
     # dU = sum of outer(dp[t], h[t-1]) (44)
@@ -779,6 +796,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b_n = params.stack("b_n", "b_n")
     h_before = np.empty((1, batch, H), real)
     W_T = params.stack("W", "W").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_T = params.stack("U", "U").T
     matmul = _products(dtype)
@@ -797,9 +815,13 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.divide(1, sigmoid_nu, out=sigmoid_nu)
         # W_x[t] = W @ x[t] (5)
         np.matmul(x_t_, W_T, out=W_x)
+        if narrow:
+            _round(W_x, dtype)
         # U_h[t] = U @ h[t-1] (5)
         U_h_t = p
         matmul(h_t1, U_T, out=U_h_t)
+        if narrow:
+            _round(U_h_t, dtype)
         # p[t] = W_x[t] + U_h[t] (shared product) (5)
         p_t = U_h_t
         np.add(W_x, U_h_t, out=p_t)
@@ -809,6 +831,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # a_n[t] = p[t] + b_n (14)
         a_n_t = h
         np.add(p_t, b_n, out=a_n_t)
+        if narrow:
+            _round(p_t, dtype)
         # z[t] = sigmoid(a_z[t]) (gate) (13)
         z_t = a_z_t
         np.subtract(0, a_z_t, out=z_t)
@@ -1023,13 +1047,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back += real * (rows * (7*H + 1) + batch * 6*H)
     back += real * (2*H + 5)
     if item < 4:
+        untaped += item * (rows * H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (D*H + 2*H + H*H + 2)
-        taped += item * (rows * (D + H))
+        taped += item * (rows * (D + 2*H))
         taped += real * (rows * D)
         taped += real * (D*H + 2*H + H*H + 2)
         back += real * (rows * (2*D + 4*H))
         back += real * (2*D*H + 4*H + 2*H*H + 4)
+        back += item * rows * max(H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * D + 8)

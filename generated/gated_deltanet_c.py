@@ -88,7 +88,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "e3299bcd584723ba"
+STAMP = "46b5677f3966abc0"
 
 
 class Params(Mapping[str, Any]):
@@ -433,7 +433,7 @@ def _forward_sweep(
     rms_o = np.empty((pack.size, 1), real)
     y = np.empty((pack.size, H), real)
     S_k = np.empty((pack.size if keep_tape else batch, H), real)
-    S = np.empty((pack.size + batch, H*K), real)
+    S = np.empty((pack.size + batch if keep_tape else 2 * batch, H*K), real)
     o = np.empty((pack.size, H), real)
     exp_a_log = np.empty((1,), real)
     a_log = params.stack("a_log", "a_log")
@@ -442,7 +442,7 @@ def _forward_sweep(
     gain = params.stack("gain", "gain")
     S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
     counts = np.array(pack.counts, np.int64)
-    starts_1 = np.array(pack.starts(1, True), np.int64)
+    kept_1 = np.array(pack.starts(1, keep_tape), np.int64)
     starts_0 = np.array(pack.starts(0, True), np.int64)
     kept_0 = np.array(pack.starts(0, keep_tape), np.int64)
 
@@ -453,13 +453,13 @@ def _forward_sweep(
         _compiled(dtype).run_forward,
         [
             pack.size, W_g, D, H, K, W_g_x_to_W_v_x, x_rows, beta, b_alpha, a_alpha, exp_a_log, alpha, a_b,
-            sigmoid_W_g_x, v, sqrt_a_q_sqrt_a_k, q_k, len(pack.counts), counts, starts_1, S, starts_0, kept_0,
-            S_k, e, batch, o, rms_o, gain, y, stretch,
+            sigmoid_W_g_x, v, sqrt_a_q_sqrt_a_k, q_k, len(pack.counts), counts, kept_1, S, starts_0, kept_0,
+            S_k, e, o, rms_o, gain, y, stretch,
         ],
         pack.size * (4*D + 4*D*H + 4*D*K + 32*H + 4*H*K + 26*K + 82),
     )()
 
-    S_last = S[pack.last(1, 1, True)]
+    S_last = S[pack.last(1, 1, keep_tape)]
 
     last = {
         "S": pack.unsort(S_last).reshape(batch, H, K),
@@ -566,17 +566,19 @@ def _backward_sweep(
     do = np.empty((stretch * batch, H), real)
     sigmoid_W_k_x = np.empty((stretch * batch, K), real)
     q_k_2 = np.empty((batch, 2*K), real)
+    sigmoid_W_v_x = np.empty((stretch * batch, H), real)
     softplus_a_alpha = np.empty((stretch * batch, 1), real)
     b = np.empty((stretch * batch, K), real)
-    dS = np.empty((stretch * batch, H*K), real)
+    dS = np.empty((batch, H*K), real)
     alpha = np.empty((stretch * batch, 1), real)
+    e = np.empty((stretch * batch, H), real)
+    dalpha_sum = np.empty((stretch * batch, 1), real)
     de = np.empty((stretch * batch, H), real)
     dS_k = np.empty((stretch * batch, H), real)
-    e = np.empty((stretch * batch, H), real)
-    dexp_a_log_each = np.empty((stretch * batch, 1), real)
     dk = np.empty((stretch * batch, K), real)
+    dexp_a_log_each = np.empty((stretch * batch, 1), real)
     de_along = np.empty((stretch * batch, H), real)
-    dk_back = np.empty((stretch * batch, K), real)
+    dk_along = np.empty((stretch * batch, K), real)
     dq = np.empty((stretch * batch, K), real)
     dx_ = np.empty((pack.size, D), real)
     dS_via = np.zeros((2 * batch, H*K), real)
@@ -603,9 +605,10 @@ def _backward_sweep(
         [
             pack.size, H, K, W_g_x_to_W_v_x, sigmoid_W_q_x, a, sigmoid_W_g_x, dy_rows, o, D, gain, rms_o,
             dW_g_x_to_dW_v_x, dgain_each, do, batch, S, dq, sqrt_a_q_sqrt_a_k, len(pack.counts), counts,
-            starts_0, a_alpha, softplus_a_alpha, exp_a_log, alpha, sigmoid_W_k_x, q_k_2, b, ring_1, dS_via, dS,
-            de_along, beta, de, dS_k, gain_, S_k, e, starts_1, dk_back, dexp_a_log_each, dk, dexp_a_log_total,
-            W_g, dx_, x_, W_g_, b_alpha, int(pack.order is None), stretch, int(need_x),
+            starts_0, a_alpha, softplus_a_alpha, exp_a_log, alpha, sigmoid_W_k_x, q_k_2, b, sigmoid_W_v_x, S_k,
+            e, ring_1, dS_via, dS, starts_1, dalpha_sum, de_along, beta, de, dS_k, dk_along, gain_, dk,
+            dexp_a_log_each, dexp_a_log_total, W_g, dx_, x_, W_g_, b_alpha, int(pack.order is None), stretch,
+            int(need_x),
         ],
         pack.size * (8*D + 8*D*H + 8*D*K + 63*H + 6*H*K + 54*K + 76),
     )()
@@ -918,12 +921,12 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     H = sizes["H"]
     some = min(steps, max(1, 512 // max(batch, 1))) * batch
     rows = steps * batch
-    untaped = real * (rows * (3*H + H*K + 2*K + 7) + batch * (2*H + H*K) + some * (2*H + 4*K + 1)) + 488 * steps
+    untaped = real * (rows * (3*H + 2*K + 7) + batch * (2*H + 2*H*K) + some * (2*H + 4*K + 1)) + 488 * steps
     untaped += real * (33*D + 2*D*H + 2*D*K + 1)
     taped = real * (rows * (4*H + H*K + 2*K + 7) + batch * (H + H*K) + some * (2*H + 4*K + 1)) + 488 * steps
     taped += real * (33*D + 2*D*H + 2*D*K + 1)
-    back = item * (rows * (4*H + 2*K + 7)) + 744 * steps
-    back += real * (rows * H*K + batch * (3*H*K + 2*K) + some * (9*H + H*K + 9*K + 5))
+    back = item * (rows * (4*H + 2*K + 7)) + 880 * steps
+    back += real * (rows * H*K + batch * (4*H*K + 2*K) + some * (10*H + 9*K + 6))
     back += real * (2*D + 2*D*H + 2*D*K + 574*H + 574*K + 576)
     if item < 4:
         untaped += real * (rows * (D + H))
@@ -931,9 +934,8 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 4*H + 2*K + 7))
         taped += real * (rows * (D + H))
         taped += real * (2*D + 2*D*H + 2*D*K + H + 2)
-        back += real * (rows * (2*D + 5*H + 2*K + 7))
+        back += real * (rows * (2*D + 9*H + 6*K + 11))
         back += real * (4*D + 4*D*H + 4*D*K + 2*H + 4)
-        back += real * rows * max(2*H*K, 4*H + 4*K + 4)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * (D + H) + 8)
@@ -1318,18 +1320,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2061,9 +2086,9 @@ static void forward_1(
         const real exp_in_alpha_t = -exp_a_log[0] * softplus_a_alpha_t;
         // alpha[t] = exp(exp_in_alpha[t]) (decay) (31)
         const real alpha_t = exp(exp_in_alpha_t);
-        beta_t_row[0] = beta_t;
-        a_alpha_t_row[0] = a_alpha_t;
-        alpha_t_row[0] = alpha_t;
+        beta_t_row[0] = number_as_stored(beta_t);
+        a_alpha_t_row[0] = number_as_stored(a_alpha_t);
+        alpha_t_row[0] = number_as_stored(alpha_t);
         real partial_dot_a = 0;
         real partial_dot_b = 0;
         #pragma omp simd reduction(+: partial_dot_a, partial_dot_b)
@@ -2084,8 +2109,8 @@ static void forward_1(
             const real product_b_t = b_t * b_t;
             partial_dot_a += product_a_t;
             partial_dot_b += product_b_t;
-            a_b_t_row[unit] = a_t;
-            a_b_t_row[K + unit] = b_t;
+            a_b_t_row[unit] = number_as_stored(a_t);
+            a_b_t_row[K + unit] = number_as_stored(b_t);
         }
         // dot_a[t] = sum(product_a[t]) (25)
         const real dot_a_t = partial_dot_a;
@@ -2101,8 +2126,8 @@ static void forward_1(
             const real sigmoid_W_g_x_t = sigmoid(W_g_x_t);
             // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
             const real v_t = W_v_x_t * sigmoid_W_v_x_t;
-            sigmoid_W_g_x_t_row[unit] = sigmoid_W_g_x_t;
-            v_t_row[unit] = v_t;
+            sigmoid_W_g_x_t_row[unit] = number_as_stored(sigmoid_W_g_x_t);
+            v_t_row[unit] = number_as_stored(v_t);
         }
         // a_q[t] = dot_a[t] + eps (25)
         const real a_q_t = dot_a_t + eps;
@@ -2112,8 +2137,8 @@ static void forward_1(
         const real sqrt_a_q_t = sqrt(a_q_t);
         // sqrt_a_k[t] = sqrt(a_k[t]) (27)
         const real sqrt_a_k_t = sqrt(a_k_t);
-        sqrt_a_q_sqrt_a_k_t_row[0] = sqrt_a_q_t;
-        sqrt_a_q_sqrt_a_k_t_row[1] = sqrt_a_k_t;
+        sqrt_a_q_sqrt_a_k_t_row[0] = number_as_stored(sqrt_a_q_t);
+        sqrt_a_q_sqrt_a_k_t_row[1] = number_as_stored(sqrt_a_k_t);
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
             const real a_t = a_b_t_row[unit];
@@ -2122,8 +2147,8 @@ static void forward_1(
             const real q_t = a_t / sqrt_a_q_t;
             // k[t] = b[t]/sqrt_a_k[t] (key) (27)
             const real k_t = b_t / sqrt_a_k_t;
-            q_k_t_row[unit] = q_t;
-            q_k_t_row[K + unit] = k_t;
+            q_k_t_row[unit] = number_as_stored(q_t);
+            q_k_t_row[K + unit] = number_as_stored(k_t);
         }
     }
 }
@@ -2139,7 +2164,8 @@ static void forward_2(
     const real *restrict alpha_t_rows,
     real *e_t_rows,
     const real *restrict beta_t_rows,
-    real *S_t_rows) {
+    real *S_t_rows,
+    real *restrict o_t_rows) {
     for (long long row = 0; row < rows; ++row) {
         const real* S_t1_row = S_t1_rows + row * (H*K);
         const real* q_k_t_row = q_k_t_rows + row * (2*K);
@@ -2149,6 +2175,7 @@ static void forward_2(
         real* e_t_row = e_t_rows + row * H;
         const real* beta_t_row = beta_t_rows + row;
         real* S_t_row = S_t_rows + row * (H*K);
+        real* o_t_row = o_t_rows + row * H;
         const real alpha_t = alpha_t_row[0];
         for (long long unit = 0; unit < H; ++unit) {
             const real v_t = v_t_row[unit];
@@ -2158,7 +2185,7 @@ static void forward_2(
                 0; k < K; ++k) S_k_t += S_t1_row[unit*K + k] * q_k_t_row[K + k];
             // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
             const real e_t = v_t - alpha_t * S_k_t;
-            S_k_t_row[unit] = S_k_t;
+            S_k_t_row[unit] = number_as_stored(S_k_t);
             e_t_row[unit] = e_t;
         }
         const real beta_t = beta_t_row[0];
@@ -2173,6 +2200,12 @@ static void forward_2(
             const real S_t = alpha_t * S_t1 + beta_t * e_t_i * k_t_j;
             S_t_row[unit] = S_t;
         }
+        for (long long unit = 0; unit < H; ++unit) {
+            // o[t] = S[t] @ q[t] (recalled value) (14)
+            real o_t = 0;
+            _Pragma("omp simd reduction(+: o_t)") for (int k = 0; k < K; ++k) o_t += S_t_row[unit*K + k] * q_k_t_row[k];
+            o_t_row[unit] = number_as_stored(o_t);
+        }
     }
 }
 
@@ -2180,31 +2213,25 @@ static void forward_3(
     const long long rows,
     const long long H,
     const long long K,
-    const real *restrict S_t_rows,
-    const real *restrict q_k_t_rows,
-    real *o_t_rows,
+    const real *restrict o_t_rows,
     real *restrict rms_o_t_rows,
     const real *restrict gain,
     const real *restrict W_g_x_to_W_v_x_t_rows,
     const real *restrict sigmoid_W_g_x_t_rows,
     real *restrict y_t_rows) {
     for (long long row = 0; row < rows; ++row) {
-        const real* S_t_row = S_t_rows + row * (H*K);
-        const real* q_k_t_row = q_k_t_rows + row * (2*K);
-        real* o_t_row = o_t_rows + row * H;
+        const real* o_t_row = o_t_rows + row * H;
         real* rms_o_t_row = rms_o_t_rows + row;
         const real* W_g_x_to_W_v_x_t_row = W_g_x_to_W_v_x_t_rows + row * (2*H + 2*K + 2);
         const real* sigmoid_W_g_x_t_row = sigmoid_W_g_x_t_rows + row * H;
         real* y_t_row = y_t_rows + row * H;
         real partial_sum_square_o = 0;
+        #pragma omp simd reduction(+: partial_sum_square_o)
         for (long long unit = 0; unit < H; ++unit) {
-            // o[t] = S[t] @ q[t] (recalled value) (14)
-            real o_t = 0;
-            _Pragma("omp simd reduction(+: o_t)") for (int k = 0; k < K; ++k) o_t += S_t_row[unit*K + k] * q_k_t_row[k];
+            const real o_t = o_t_row[unit];
             // square_o[t] = o[t]**2 (34)
             const real square_o_t = o_t * o_t;
             partial_sum_square_o += square_o_t;
-            o_t_row[unit] = o_t;
         }
         // sum_square_o[t] = sum(square_o[t]) (34)
         const real sum_square_o_t = partial_sum_square_o;
@@ -2212,7 +2239,7 @@ static void forward_3(
         const real rms_squared_o_t = sum_square_o_t / (real)H + (real)1e-05;
         // rms_o[t] = sqrt(rms_squared_o[t]) (34)
         const real rms_o_t = sqrt(rms_squared_o_t);
-        rms_o_t_row[0] = rms_o_t;
+        rms_o_t_row[0] = number_as_stored(rms_o_t);
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real o_t = o_t_row[unit];
@@ -2220,7 +2247,7 @@ static void forward_3(
             const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
             // y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output) (34)
             const real y_t = o_t * gain[unit] * W_g_x_t * sigmoid_W_g_x_t / rms_o_t;
-            y_t_row[unit] = y_t;
+            y_t_row[unit] = number_as_stored(y_t);
         }
     }
 }
@@ -2264,8 +2291,8 @@ static void backward_1(
             const real sigmoid_W_q_x_t = sigmoid(W_q_x_t);
             // a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (21)
             const real a_t = W_q_x_t * sigmoid_W_q_x_t;
-            sigmoid_W_q_x_t_row[unit] = sigmoid_W_q_x_t;
-            a_t_row[unit] = a_t;
+            sigmoid_W_q_x_t_row[unit] = number_as_stored(sigmoid_W_q_x_t);
+            a_t_row[unit] = number_as_stored(a_t);
         }
         const real rms_o_t = rms_o_t_row[0];
         real partial_drms_o_sum = 0;
@@ -2287,9 +2314,9 @@ static void backward_1(
             // dgain_each[t] = dy[t]*o[t]*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (104)
             const real dgain_each_t = dy_t * o_t * W_g_x_t * sigmoid_W_g_x_t / rms_o_t;
             partial_drms_o_sum += drms_o_each_t;
-            sigmoid_W_g_x_t_row[unit] = sigmoid_W_g_x_t;
-            dW_g_x_to_dW_v_x_t_row[unit] = dW_g_x_t;
-            dgain_each_t_row[unit] = dgain_each_t;
+            sigmoid_W_g_x_t_row[unit] = number_as_stored(sigmoid_W_g_x_t);
+            dW_g_x_to_dW_v_x_t_row[unit] = number_as_stored(dW_g_x_t);
+            dgain_each_t_row[unit] = number_as_stored(dgain_each_t);
         }
         // drms_o_sum[t] = sum(drms_o_each[t]) (72)
         const real drms_o_sum_t = partial_drms_o_sum;
@@ -2307,7 +2334,7 @@ static void backward_1(
             const real sigmoid_W_g_x_t = sigmoid_W_g_x_t_row[unit];
             // do[t] = 2*dsum_square_o[t]*o[t] + dy[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (72)
             const real do_t = 2 * dsum_square_o_t * o_t + dy_t * gain[unit] * W_g_x_t * sigmoid_W_g_x_t / rms_o_t;
-            do_t_row[unit] = do_t;
+            do_t_row[unit] = number_as_stored(do_t);
         }
         real partial_dsqrt_a_q_sum = 0;
         #pragma omp simd reduction(+: partial_dsqrt_a_q_sum)
@@ -2319,7 +2346,7 @@ static void backward_1(
             // dsqrt_a_q_each[t] = dq[t]*a[t] (87)
             const real dsqrt_a_q_each_t = dq_t * a_t;
             partial_dsqrt_a_q_sum += dsqrt_a_q_each_t;
-            dq_t_row[unit] = dq_t;
+            dq_t_row[unit] = number_as_stored(dq_t);
         }
         // dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t]) (87)
         const real dsqrt_a_q_sum_t = partial_dsqrt_a_q_sum;
@@ -2340,7 +2367,7 @@ static void backward_1(
             const real dsigmoid_W_q_x_t = da_t * W_q_x_t;
             // dW_q_x[t] = dsigmoid_W_q_x[t]*sigmoid_W_q_x[t]*(1 - sigmoid_W_q_x[t]) + da[t]*sigmoid_W_q_x[t] (89)
             const real dW_q_x_t = dsigmoid_W_q_x_t * sigmoid_W_q_x_t * (1 - sigmoid_W_q_x_t) + da_t * sigmoid_W_q_x_t;
-            dW_g_x_to_dW_v_x_t_row[H + 2 + unit] = dW_q_x_t;
+            dW_g_x_to_dW_v_x_t_row[H + 2 + unit] = number_as_stored(dW_q_x_t);
         }
     }
 }
@@ -2359,13 +2386,19 @@ static void backward_2(
     const real *restrict sqrt_a_q_sqrt_a_k_t_rows,
     real *q_k_2_t_rows,
     real *restrict b_t_rows,
+    real *restrict sigmoid_W_v_x_t_rows,
+    const real *restrict S_k_t_rows,
+    real *e_t_rows,
     const real *restrict do_t_rows,
     const real *dS_via_next_rows,
     real *dS_t_rows,
+    const real *restrict S_t1_rows,
+    real *restrict dalpha_sum_t_rows,
     real *restrict de_along_t_rows,
     const real *restrict beta_t_rows,
     real *restrict de_t_rows,
     real *dS_k_t_rows,
+    real *restrict dk_along_t_rows,
     real *dS_via_t_rows) {
     for (long long row = 0; row < rows; ++row) {
         const real* a_alpha_t_row = a_alpha_t_rows + row;
@@ -2377,13 +2410,19 @@ static void backward_2(
         const real* sqrt_a_q_sqrt_a_k_t_row = sqrt_a_q_sqrt_a_k_t_rows + row * 2;
         real* q_k_2_t_row = q_k_2_t_rows + row * (2*K);
         real* b_t_row = b_t_rows + row * K;
+        real* sigmoid_W_v_x_t_row = sigmoid_W_v_x_t_rows + row * H;
+        const real* S_k_t_row = S_k_t_rows + row * H;
+        real* e_t_row = e_t_rows + row * H;
         const real* do_t_row = do_t_rows + row * H;
         const real* dS_via_next_row = dS_via_next_rows + row * (H*K);
         real* dS_t_row = dS_t_rows + row * (H*K);
+        const real* S_t1_row = S_t1_rows + row * (H*K);
+        real* dalpha_sum_t_row = dalpha_sum_t_rows + row;
         real* de_along_t_row = de_along_t_rows + row * H;
         const real* beta_t_row = beta_t_rows + row;
         real* de_t_row = de_t_rows + row * H;
         real* dS_k_t_row = dS_k_t_rows + row * H;
+        real* dk_along_t_row = dk_along_t_rows + row * K;
         real* dS_via_t_row = dS_via_t_rows + row * (H*K);
         const real a_alpha_t = a_alpha_t_row[0];
         const real sqrt_a_q_t = sqrt_a_q_sqrt_a_k_t_row[0];
@@ -2394,8 +2433,8 @@ static void backward_2(
         const real exp_in_alpha_t = -exp_a_log[0] * softplus_a_alpha_t;
         // alpha[t] = exp(exp_in_alpha[t]) (decay) (31)
         const real alpha_t = exp(exp_in_alpha_t);
-        softplus_a_alpha_t_row[0] = softplus_a_alpha_t;
-        alpha_t_row[0] = alpha_t;
+        softplus_a_alpha_t_row[0] = number_as_stored(softplus_a_alpha_t);
+        alpha_t_row[0] = number_as_stored(alpha_t);
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
             const real W_k_x_t = W_g_x_to_W_v_x_t_row[H + K + 2 + unit];
@@ -2408,22 +2447,43 @@ static void backward_2(
             const real b_t = W_k_x_t * sigmoid_W_k_x_t;
             // k[t] = b[t]/sqrt_a_k[t] (key) (27)
             const real k_t = b_t / sqrt_a_k_t;
-            sigmoid_W_k_x_t_row[unit] = sigmoid_W_k_x_t;
+            sigmoid_W_k_x_t_row[unit] = number_as_stored(sigmoid_W_k_x_t);
             q_k_2_t_row[unit] = q_t;
-            b_t_row[unit] = b_t;
+            b_t_row[unit] = number_as_stored(b_t);
             q_k_2_t_row[K + unit] = k_t;
         }
-        for (long long i = 0; i < H; ++i)
         #pragma omp simd
+        for (long long unit = 0; unit < H; ++unit) {
+            const real W_v_x_t = W_g_x_to_W_v_x_t_row[H + 2*K + 2 + unit];
+            const real S_k_t = S_k_t_row[unit];
+            // sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
+            const real sigmoid_W_v_x_t = sigmoid(W_v_x_t);
+            // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
+            const real v_t = W_v_x_t * sigmoid_W_v_x_t;
+            // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
+            const real e_t = v_t - alpha_t * S_k_t;
+            sigmoid_W_v_x_t_row[unit] = number_as_stored(sigmoid_W_v_x_t);
+            e_t_row[unit] = number_as_stored(e_t);
+        }
+        real partial_dalpha_sum = 0;
+        for (long long i = 0; i < H; ++i)
+        #pragma omp simd reduction(+: partial_dalpha_sum)
         for (long long j = 0; j < K; ++j) {
             const long long unit = i*K + j;
             const real do_t_i = do_t_row[i];
             const real q_t_j = q_k_2_t_row[j];
             const real dS_via_next = dS_via_next_row[unit];
+            const real S_t1 = S_t1_row[unit];
             // dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1] (74)
             const real dS_t = do_t_i * q_t_j + dS_via_next;
+            // dalpha_each[t] = dS[t]*S[t-1] (76)
+            const real dalpha_each_t = dS_t * S_t1;
+            partial_dalpha_sum += dalpha_each_t;
             dS_t_row[unit] = dS_t;
         }
+        // dalpha_sum[t] = sum(dalpha_each[t]) (76)
+        const real dalpha_sum_t = partial_dalpha_sum;
+        dalpha_sum_t_row[0] = number_as_stored(dalpha_sum_t);
         const real beta_t = beta_t_row[0];
         for (long long unit = 0; unit < H; ++unit) {
             // de_along[t] = dS[t] @ k[t] (75)
@@ -2434,9 +2494,16 @@ static void backward_2(
             const real de_t = de_along_t * beta_t;
             // dS_k[t] = -de[t]*alpha[t] (74)
             const real dS_k_t = -de_t * alpha_t;
-            de_along_t_row[unit] = de_along_t;
-            de_t_row[unit] = de_t;
-            dS_k_t_row[unit] = dS_k_t;
+            de_along_t_row[unit] = number_as_stored(de_along_t);
+            de_t_row[unit] = number_as_stored(de_t);
+            dS_k_t_row[unit] = number_as_stored(dS_k_t);
+        }
+        #pragma omp simd
+        for (long long unit = 0; unit < K; ++unit) {
+            // dk_along[t] = dS[t].T @ e[t] (81)
+            real dk_along_t = 0;
+            for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
+            dk_along_t_row[unit] = number_as_stored(dk_along_t);
         }
         for (long long i = 0; i < H; ++i)
         #pragma omp simd
@@ -2456,136 +2523,116 @@ static void backward_3(
     const long long rows,
     const long long H,
     const long long K,
-    const real *restrict W_g_x_to_W_v_x_t_rows,
     const real *restrict de_t_rows,
     const real *restrict S_k_t_rows,
-    real *restrict dW_g_x_to_dW_v_x_t_rows,
-    const real *restrict alpha_t_rows,
-    real *e_t_rows,
     const real *restrict de_along_t_rows,
-    const real *restrict dS_t_rows,
+    const real *restrict e_t_rows,
+    const real *restrict W_g_x_to_W_v_x_t_rows,
+    const real *restrict sigmoid_W_v_x_t_rows,
+    real *restrict dW_g_x_to_dW_v_x_t_rows,
     const real *restrict S_t1_rows,
     const real *restrict dS_k_t_rows,
-    real *dk_back_t_rows,
-    const real *restrict exp_a_log,
-    const real *restrict softplus_a_alpha_t_rows,
-    real *restrict dexp_a_log_each_t_rows,
-    const real *restrict a_alpha_t_rows,
+    const real *restrict dk_along_t_rows,
     const real *restrict beta_t_rows,
     real *dk_t_rows,
     const real *restrict b_t_rows,
+    const real *restrict dalpha_sum_t_rows,
+    const real *restrict alpha_t_rows,
+    const real *restrict exp_a_log,
+    const real *restrict softplus_a_alpha_t_rows,
+    real *restrict dexp_a_log_each_t_rows,
     const real *restrict sqrt_a_q_sqrt_a_k_t_rows,
+    const real *restrict a_alpha_t_rows,
     const real *restrict sigmoid_W_k_x_t_rows) {
     for (long long row = 0; row < rows; ++row) {
-        const real* W_g_x_to_W_v_x_t_row = W_g_x_to_W_v_x_t_rows + row * (2*H + 2*K + 2);
         const real* de_t_row = de_t_rows + row * H;
         const real* S_k_t_row = S_k_t_rows + row * H;
-        real* dW_g_x_to_dW_v_x_t_row = dW_g_x_to_dW_v_x_t_rows + row * (2*H + 2*K + 2);
-        const real* alpha_t_row = alpha_t_rows + row;
-        real* e_t_row = e_t_rows + row * H;
         const real* de_along_t_row = de_along_t_rows + row * H;
-        const real* dS_t_row = dS_t_rows + row * (H*K);
+        const real* e_t_row = e_t_rows + row * H;
+        const real* W_g_x_to_W_v_x_t_row = W_g_x_to_W_v_x_t_rows + row * (2*H + 2*K + 2);
+        const real* sigmoid_W_v_x_t_row = sigmoid_W_v_x_t_rows + row * H;
+        real* dW_g_x_to_dW_v_x_t_row = dW_g_x_to_dW_v_x_t_rows + row * (2*H + 2*K + 2);
         const real* S_t1_row = S_t1_rows + row * (H*K);
         const real* dS_k_t_row = dS_k_t_rows + row * H;
-        real* dk_back_t_row = dk_back_t_rows + row * K;
-        const real* softplus_a_alpha_t_row = softplus_a_alpha_t_rows + row;
-        real* dexp_a_log_each_t_row = dexp_a_log_each_t_rows + row;
-        const real* a_alpha_t_row = a_alpha_t_rows + row;
+        const real* dk_along_t_row = dk_along_t_rows + row * K;
         const real* beta_t_row = beta_t_rows + row;
         real* dk_t_row = dk_t_rows + row * K;
         const real* b_t_row = b_t_rows + row * K;
+        const real* dalpha_sum_t_row = dalpha_sum_t_rows + row;
+        const real* alpha_t_row = alpha_t_rows + row;
+        const real* softplus_a_alpha_t_row = softplus_a_alpha_t_rows + row;
+        real* dexp_a_log_each_t_row = dexp_a_log_each_t_rows + row;
         const real* sqrt_a_q_sqrt_a_k_t_row = sqrt_a_q_sqrt_a_k_t_rows + row * 2;
+        const real* a_alpha_t_row = a_alpha_t_rows + row;
         const real* sigmoid_W_k_x_t_row = sigmoid_W_k_x_t_rows + row * K;
-        const real alpha_t = alpha_t_row[0];
         real partial_dalpha_sum_2 = 0;
         real partial_dbeta_sum = 0;
         #pragma omp simd reduction(+: partial_dalpha_sum_2, partial_dbeta_sum)
         for (long long unit = 0; unit < H; ++unit) {
-            const real W_v_x_t = W_g_x_to_W_v_x_t_row[H + 2*K + 2 + unit];
             const real de_t = de_t_row[unit];
             const real S_k_t = S_k_t_row[unit];
             const real de_along_t = de_along_t_row[unit];
-            // sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
-            const real sigmoid_W_v_x_t = sigmoid(W_v_x_t);
+            const real e_t = e_t_row[unit];
+            const real W_v_x_t = W_g_x_to_W_v_x_t_row[H + 2*K + 2 + unit];
+            const real sigmoid_W_v_x_t = sigmoid_W_v_x_t_row[unit];
             // dalpha_each_2[t] = de[t]*S_k[t] (76)
             const real dalpha_each_2_t = de_t * S_k_t;
-            // dsigmoid_W_v_x[t] = de[t]*W_v_x[t] (89)
-            const real dsigmoid_W_v_x_t = de_t * W_v_x_t;
-            // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
-            const real v_t = W_v_x_t * sigmoid_W_v_x_t;
-            // dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t] (89)
-            const real dW_v_x_t = dsigmoid_W_v_x_t * sigmoid_W_v_x_t * (1 - sigmoid_W_v_x_t) + de_t * sigmoid_W_v_x_t;
-            // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
-            const real e_t = v_t - alpha_t * S_k_t;
             // dbeta_each[t] = de_along[t]*e[t] (78)
             const real dbeta_each_t = de_along_t * e_t;
+            // dsigmoid_W_v_x[t] = de[t]*W_v_x[t] (89)
+            const real dsigmoid_W_v_x_t = de_t * W_v_x_t;
+            // dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t] (89)
+            const real dW_v_x_t = dsigmoid_W_v_x_t * sigmoid_W_v_x_t * (1 - sigmoid_W_v_x_t) + de_t * sigmoid_W_v_x_t;
             partial_dalpha_sum_2 += dalpha_each_2_t;
             partial_dbeta_sum += dbeta_each_t;
-            dW_g_x_to_dW_v_x_t_row[H + 2*K + 2 + unit] = dW_v_x_t;
-            e_t_row[unit] = e_t;
+            dW_g_x_to_dW_v_x_t_row[H + 2*K + 2 + unit] = number_as_stored(dW_v_x_t);
         }
         // dalpha_sum_2[t] = sum(dalpha_each_2[t]) (76)
         const real dalpha_sum_2_t = partial_dalpha_sum_2;
         // dbeta_sum[t] = sum(dbeta_each[t]) (78)
         const real dbeta_sum_t = partial_dbeta_sum;
-        real partial_dalpha_sum = 0;
-        #pragma omp simd reduction(+: partial_dalpha_sum)
-        for (long long unit = 0; unit < (H*K); ++unit) {
-            const real dS_t = dS_t_row[unit];
-            const real S_t1 = S_t1_row[unit];
-            // dalpha_each[t] = dS[t]*S[t-1] (76)
-            const real dalpha_each_t = dS_t * S_t1;
-            partial_dalpha_sum += dalpha_each_t;
-        }
-        // dalpha_sum[t] = sum(dalpha_each[t]) (76)
-        const real dalpha_sum_t = partial_dalpha_sum;
-        #pragma omp simd
+        const real beta_t = beta_t_row[0];
+        real partial_dsqrt_a_k_sum = 0;
+        #pragma omp simd reduction(+: partial_dsqrt_a_k_sum)
         for (long long unit = 0; unit < K; ++unit) {
+            const real dk_along_t = dk_along_t_row[unit];
+            const real b_t = b_t_row[unit];
             // dk_back[t] = S[t-1].T @ dS_k[t] (81)
             real dk_back_t = 0;
             for (int k = 0; k < H; ++k) dk_back_t += S_t1_row[k*K + unit] * dS_k_t_row[k];
-            dk_back_t_row[unit] = dk_back_t;
+            // dk[t] = dk_along[t]*beta[t] + dk_back[t] (81)
+            const real dk_t = dk_along_t * beta_t + dk_back_t;
+            // dsqrt_a_k_each[t] = dk[t]*b[t] (85)
+            const real dsqrt_a_k_each_t = dk_t * b_t;
+            partial_dsqrt_a_k_sum += dsqrt_a_k_each_t;
+            dk_t_row[unit] = number_as_stored(dk_t);
         }
+        // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (85)
+        const real dsqrt_a_k_sum_t = partial_dsqrt_a_k_sum;
+        const real dalpha_sum_t = dalpha_sum_t_row[0];
+        const real alpha_t = alpha_t_row[0];
         const real softplus_a_alpha_t = softplus_a_alpha_t_row[0];
+        const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
         const real a_alpha_t = a_alpha_t_row[0];
-        const real beta_t = beta_t_row[0];
         // dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t] (76)
         const real dalpha_t = dalpha_sum_t - dalpha_sum_2_t;
+        // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (89)
+        const real dw_beta_x_t = dbeta_sum_t * beta_t * (1 - beta_t);
         // dexp_in_alpha[t] = dalpha[t]*alpha[t] (89)
         const real dexp_in_alpha_t = dalpha_t * alpha_t;
         // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log (89)
         const real dsoftplus_a_alpha_t = -dexp_in_alpha_t * exp_a_log[0];
         // dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t] (100)
         const real dexp_a_log_each_t = -dexp_in_alpha_t * softplus_a_alpha_t;
-        // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (89)
-        const real da_alpha_t = dsoftplus_a_alpha_t * sigmoid(a_alpha_t);
-        // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (89)
-        const real dw_beta_x_t = dbeta_sum_t * beta_t * (1 - beta_t);
-        dexp_a_log_each_t_row[0] = dexp_a_log_each_t;
-        dW_g_x_to_dW_v_x_t_row[H] = da_alpha_t;
-        dW_g_x_to_dW_v_x_t_row[H + 1] = dw_beta_x_t;
-        real partial_dsqrt_a_k_sum = 0;
-        #pragma omp simd reduction(+: partial_dsqrt_a_k_sum)
-        for (long long unit = 0; unit < K; ++unit) {
-            const real dk_back_t = dk_back_t_row[unit];
-            const real b_t = b_t_row[unit];
-            // dk_along[t] = dS[t].T @ e[t] (81)
-            real dk_along_t = 0;
-            for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
-            // dk[t] = dk_along[t]*beta[t] + dk_back[t] (81)
-            const real dk_t = dk_along_t * beta_t + dk_back_t;
-            // dsqrt_a_k_each[t] = dk[t]*b[t] (85)
-            const real dsqrt_a_k_each_t = dk_t * b_t;
-            partial_dsqrt_a_k_sum += dsqrt_a_k_each_t;
-            dk_t_row[unit] = dk_t;
-        }
-        // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (85)
-        const real dsqrt_a_k_sum_t = partial_dsqrt_a_k_sum;
-        const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
         // dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2 (85)
         const real dsqrt_a_k_t = -dsqrt_a_k_sum_t / (sqrt_a_k_t * sqrt_a_k_t);
+        // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (89)
+        const real da_alpha_t = dsoftplus_a_alpha_t * sigmoid(a_alpha_t);
         // da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t]) (85)
         const real da_k_t = dsqrt_a_k_t / 2 / sqrt_a_k_t;
+        dW_g_x_to_dW_v_x_t_row[H + 1] = number_as_stored(dw_beta_x_t);
+        dexp_a_log_each_t_row[0] = number_as_stored(dexp_a_log_each_t);
+        dW_g_x_to_dW_v_x_t_row[H] = number_as_stored(da_alpha_t);
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
             const real b_t = b_t_row[unit];
@@ -2598,7 +2645,7 @@ static void backward_3(
             const real dsigmoid_W_k_x_t = db_t * W_k_x_t;
             // dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t] (89)
             const real dW_k_x_t = dsigmoid_W_k_x_t * sigmoid_W_k_x_t * (1 - sigmoid_W_k_x_t) + db_t * sigmoid_W_k_x_t;
-            dW_g_x_to_dW_v_x_t_row[H + K + 2 + unit] = dW_k_x_t;
+            dW_g_x_to_dW_v_x_t_row[H + K + 2 + unit] = number_as_stored(dW_k_x_t);
         }
     }
 }
@@ -2623,13 +2670,12 @@ struct run_forward {
     real *q_k;
     long long steps;
     const long long *counts;
-    const long long *starts_1;
+    const long long *kept_1;
     real *S;
     const long long *starts_0;
     const long long *kept_0;
     real *S_k;
     real *e;
-    long long batch;
     real *o;
     real *rms_o;
     real *gain;
@@ -2670,6 +2716,8 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2), 2*a->H + 2*a->K + 2, a->x + first*a->D, a->D,
                 call->packed_W_g_to_W_v, rows, a->D, 2*a->H + 2*a->K + 2, 0);
+            round_rows(
+                a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2), 2*a->H + 2*a->K + 2, rows, 2*a->H + 2*a->K + 2);
             forward_1(
                 rows, a->H, a->K, a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2), a->beta + first*1, a->b_alpha,
                 a->a_alpha + first*1, a->exp_a_log, a->alpha + (first - base)*1, a->a_b + (first - base)*2*a->K,
@@ -2684,11 +2732,11 @@ static void run_forward_part(void *given, struct member *me) {
             for (long long first = lo, rows; first < last; first += rows) {
                 rows = smaller(PIECE, last - first);
                 forward_2(
-                    rows, a->H, a->K, a->S + (a->starts_1[t] + first)*a->H*a->K,
+                    rows, a->H, a->K, a->S + (a->kept_1[t] + first)*a->H*a->K,
                     a->q_k + (a->starts_0[t] - base + first)*2*a->K, a->S_k + (a->kept_0[t] + first)*a->H,
                     a->v + (a->starts_0[t] - base + first)*a->H, a->alpha + (a->starts_0[t] - base + first)*1,
                     a->e + first*a->H, a->beta + (a->starts_0[t] + first)*1,
-                    a->S + (a->starts_1[t + 1] + first)*a->H*a->K);
+                    a->S + (a->kept_1[t + 1] + first)*a->H*a->K, a->o + (a->starts_0[t] + first)*a->H);
             }
         }
         meet(me);
@@ -2698,9 +2746,9 @@ static void run_forward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             forward_3(
-                rows, a->H, a->K, a->S + (1*a->batch + first)*a->H*a->K, a->q_k + (first - base)*2*a->K,
-                a->o + first*a->H, a->rms_o + first*1, a->gain, a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2),
-                a->sigmoid_W_g_x + (first - base)*a->H, a->y + first*a->H);
+                rows, a->H, a->K, a->o + first*a->H, a->rms_o + first*1, a->gain,
+                a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2), a->sigmoid_W_g_x + (first - base)*a->H,
+                a->y + first*a->H);
         }
     }
 }
@@ -2748,20 +2796,22 @@ struct run_backward {
     real *sigmoid_W_k_x;
     real *q_k_2;
     real *b;
+    real *sigmoid_W_v_x;
+    real *S_k;
+    real *e;
     const long long *ring_1;
     real *dS_via;
     real *dS;
+    const long long *starts_1;
+    real *dalpha_sum;
     real *de_along;
     real *beta;
     real *de;
     real *dS_k;
+    real *dk_along;
     real *gain_;
-    real *S_k;
-    real *e;
-    const long long *starts_1;
-    real *dk_back;
-    real *dexp_a_log_each;
     real *dk;
+    real *dexp_a_log_each;
     real *dexp_a_log_total;
     real *W_g;
     real *dx;
@@ -2825,19 +2875,13 @@ static void run_backward_part(void *given, struct member *me) {
                     a->sigmoid_W_k_x + (a->starts_0[t] - base + first)*a->K,
                     a->a + (a->starts_0[t] - base + first)*a->K, a->sqrt_a_q_sqrt_a_k + (a->starts_0[t] + first)*2,
                     a->q_k_2 + first*2*a->K, a->b + (a->starts_0[t] - base + first)*a->K,
-                    a->do_ + (a->starts_0[t] - base + first)*a->H, a->dS_via + (a->ring_1[t + 1] + first)*a->H*a->K,
-                    a->dS + (a->starts_0[t] - base + first)*a->H*a->K,
+                    a->sigmoid_W_v_x + (a->starts_0[t] - base + first)*a->H, a->S_k + (a->starts_0[t] + first)*a->H,
+                    a->e + (a->starts_0[t] - base + first)*a->H, a->do_ + (a->starts_0[t] - base + first)*a->H,
+                    a->dS_via + (a->ring_1[t + 1] + first)*a->H*a->K, a->dS + first*a->H*a->K,
+                    a->S + (a->starts_1[t] + first)*a->H*a->K, a->dalpha_sum + (a->starts_0[t] - base + first)*1,
                     a->de_along + (a->starts_0[t] - base + first)*a->H, a->beta + (a->starts_0[t] + first)*1,
                     a->de + (a->starts_0[t] - base + first)*a->H, a->dS_k + (a->starts_0[t] - base + first)*a->H,
-                    a->dS_via + (a->ring_1[t] + first)*a->H*a->K);
-                round_row(a->softplus_a_alpha + (a->starts_0[t] - base + first)*1, rows*1);
-                round_row(a->alpha + (a->starts_0[t] - base + first)*1, rows*1);
-                round_row(a->sigmoid_W_k_x + (a->starts_0[t] - base + first)*a->K, rows*a->K);
-                round_row(a->b + (a->starts_0[t] - base + first)*a->K, rows*a->K);
-                round_row(a->dS + (a->starts_0[t] - base + first)*a->H*a->K, rows*a->H*a->K);
-                round_row(a->de_along + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->de + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->dS_k + (a->starts_0[t] - base + first)*a->H, rows*a->H);
+                    a->dk_along + (a->starts_0[t] - base + first)*a->K, a->dS_via + (a->ring_1[t] + first)*a->H*a->K);
             }
         }
         share(a->H, me, &lo, &hi);
@@ -2850,14 +2894,15 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, t = start, rows; first < hi; first += rows) {
             rows = piece(a->uniform, a->starts_0, &t, first, hi);
             backward_3(
-                rows, a->H, a->K, a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2), a->de + (first - base)*a->H,
-                a->S_k + first*a->H, a->dW_g_x_to_dW_v_x + (first - base)*(2*a->H + 2*a->K + 2),
-                a->alpha + (first - base)*1, a->e + (first - base)*a->H, a->de_along + (first - base)*a->H,
-                a->dS + (first - base)*a->H*a->K, a->S + (a->starts_1[t] - a->starts_0[t] + first)*a->H*a->K,
-                a->dS_k + (first - base)*a->H, a->dk_back + (first - base)*a->K, a->exp_a_log,
-                a->softplus_a_alpha + (first - base)*1, a->dexp_a_log_each + (first - base)*1,
-                a->a_alpha + first*1, a->beta + first*1, a->dk + (first - base)*a->K, a->b + (first - base)*a->K,
-                a->sqrt_a_q_sqrt_a_k + first*2, a->sigmoid_W_k_x + (first - base)*a->K);
+                rows, a->H, a->K, a->de + (first - base)*a->H, a->S_k + first*a->H,
+                a->de_along + (first - base)*a->H, a->e + (first - base)*a->H,
+                a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2), a->sigmoid_W_v_x + (first - base)*a->H,
+                a->dW_g_x_to_dW_v_x + (first - base)*(2*a->H + 2*a->K + 2),
+                a->S + (a->starts_1[t] - a->starts_0[t] + first)*a->H*a->K, a->dS_k + (first - base)*a->H,
+                a->dk_along + (first - base)*a->K, a->beta + first*1, a->dk + (first - base)*a->K,
+                a->b + (first - base)*a->K, a->dalpha_sum + (first - base)*1, a->alpha + (first - base)*1,
+                a->exp_a_log, a->softplus_a_alpha + (first - base)*1, a->dexp_a_log_each + (first - base)*1,
+                a->sqrt_a_q_sqrt_a_k + first*2, a->a_alpha + first*1, a->sigmoid_W_k_x + (first - base)*a->K);
         }
         meet(me);
         share(1, me, &lo, &hi);
@@ -2874,6 +2919,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dW_g_x_to_dW_v_x + (first - base)*(2*a->H + 2*a->K + 2),
                     2*a->H + 2*a->K + 2, call->packed_W_g_to_W_v, rows, 2*a->H + 2*a->K + 2, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(2*a->H + 2*a->K + 2, me, &lo, &hi);
@@ -2957,6 +3003,8 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2), 2*a->H + 2*a->K + 2, a->x + first*a->D, a->D,
             a->W_g, 1, a->D, rows, a->D, 2*a->H + 2*a->K + 2, 0);
+        round_rows(
+            a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2), 2*a->H + 2*a->K + 2, rows, 2*a->H + 2*a->K + 2);
         forward_1(
             rows, a->H, a->K, a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2), a->beta + first*1, a->b_alpha,
             a->a_alpha + first*1, a->exp_a_log, a->alpha + first*1, a->a_b + first*2*a->K,
@@ -2970,16 +3018,15 @@ static void run_step_part(void *given, struct member *me) {
         forward_2(
             rows, a->H, a->K, a->vS_1 + first*a->H*a->K, a->q_k + first*2*a->K, a->S_k + first*a->H,
             a->v + first*a->H, a->alpha + first*1, a->e + first*a->H, a->beta + first*1,
-            a->S + first*a->H*a->K);
+            a->S + first*a->H*a->K, a->o + first*a->H);
     }
     meet(me);
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
         forward_3(
-            rows, a->H, a->K, a->S + first*a->H*a->K, a->q_k + first*2*a->K, a->o + first*a->H,
-            a->rms_o + first*1, a->gain, a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2),
-            a->sigmoid_W_g_x + first*a->H, a->y + first*a->H);
+            rows, a->H, a->K, a->o + first*a->H, a->rms_o + first*1, a->gain,
+            a->W_g_x_to_W_v_x + first*(2*a->H + 2*a->K + 2), a->sigmoid_W_g_x + first*a->H, a->y + first*a->H);
     }
 }
 

@@ -84,7 +84,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "82d4b1fd5551f2f4"
+STAMP = "55dbe037f8245026"
 
 
 class Params(Mapping[str, Any]):
@@ -443,8 +443,8 @@ def _forward_sweep(
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
     kept_0 = pack.slots(0, 0, keep_tape)
-    at_1_0 = pack.slots(1, 0, True)
-    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
 
     x_rows = pack.rows(inputs["x"])
     W_g_x_to_W_v_x = cp.empty((pack.size, 2*H + 2*K + 2), dtype)
@@ -456,11 +456,10 @@ def _forward_sweep(
     alpha = cp.empty((pack.size, 1), dtype)
     sqrt_a_q_sqrt_a_k = cp.empty((pack.size, 2), dtype)
     q_k = cp.empty((pack.size, 2*K), dtype)
-    e = cp.empty((batch, H), real)
     rms_o = cp.empty((pack.size, 1), dtype)
     y = cp.empty((pack.size, H), dtype)
     S_k = cp.empty((pack.size if keep_tape else batch, H), dtype)
-    S = cp.empty((pack.size + batch, H*K), real)
+    S = cp.empty((pack.size + batch if keep_tape else 2 * batch, H*K), real)
     o = cp.empty((pack.size, H), dtype)
     exp_a_log = cp.empty((1,), real)
     a_log = params.stack("a_log", "a_log")
@@ -509,30 +508,27 @@ def _forward_sweep(
 
     # all steps in one launch, unless one launch for each stage of each is better
     left = yield (
-        "forward_steps", params.sizes, pack, dtype, H, K, S, q_k, S_k, int(keep_tape), v, alpha, e, beta,
+        "forward_steps", params.sizes, pack, dtype, H, K, S_k, int(keep_tape), S, q_k, v, alpha, beta, o,
     )
 
     for t, n in enumerate(left):
         # S_k[t] = S[t-1] @ k[t] (12)
         # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
         # S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (13)
+        # o[t] = S[t] @ q[t] (recalled value) (14)
         _launch_rows(
-            kernels.forward_2, n, max(32*H, H*K), 512, H, K, S, at_1_0[t].start, q_k, at_0[t].start, S_k,
-            kept_0[t].start, v, at_0[t].start, alpha, at_0[t].start, e, beta, at_0[t].start, S, at_1[t].start,
+            kernels.forward_2, n, 32*H, 512, H, K, S_k, kept_0[t].start, S, kept_1_0[t].start, q_k, at_0[t].start,
+            v, at_0[t].start, alpha, at_0[t].start, beta, at_0[t].start, S, kept_1[t].start, o, at_0[t].start,
         )
 
-    # o[t] = S[t] @ q[t] (recalled value) (14)
     # square_o[t] = o[t]**2 (34)
     # sum_square_o[t] = sum(square_o[t]) (34)
     # rms_squared_o[t] = sum_square_o[t]/H + 1e-05 (34)
     # rms_o[t] = sqrt(rms_squared_o[t]) (34)
     # y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output) (34)
-    _launch_rows(
-        kernels.forward_3, pack.size, max(32*H, H), 256, H, K, S, 1 * batch, q_k, o, rms_o, gain,
-        W_g_x_to_W_v_x, sigmoid_W_g_x, y,
-    )
+    _launch_rows(kernels.forward_3, pack.size, H, 256, H, K, o, rms_o, gain, W_g_x_to_W_v_x, sigmoid_W_g_x, y)
 
-    S_last = S[pack.last(1, 1, True)]
+    S_last = S[pack.last(1, 1, keep_tape)]
 
     last = {
         "S": pack.unsort(S_last).reshape(batch, H, K),
@@ -628,6 +624,7 @@ def _backward_sweep(
     at_0 = pack.slots(0, 0, True)
     ring_1_0 = pack.slots(1, 0, False)
     ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
 
     dy_rows = pack.rows(dy)
     S = tape.arrays["S"]
@@ -640,29 +637,27 @@ def _backward_sweep(
     sqrt_a_q_sqrt_a_k = tape.arrays["sqrt_a_q_sqrt_a_k"]
     x_ = tape.arrays["x_rows"]
     dW_g_x_to_dW_v_x = cp.empty((pack.size, 2*H + 2*K + 2), dtype)
-    memory = cp.empty(max(pack.size * K, pack.size * H*K), dtype)
-    sigmoid_W_q_x = memory[: pack.size * K].reshape(pack.size, K)
-    memory_ = cp.empty(max(pack.size * H, pack.size * K), dtype)
-    sigmoid_W_g_x = memory_[: pack.size * H].reshape(pack.size, H)
-    memory_2 = cp.empty(max(pack.size * K, pack.size * H), dtype)
-    a = memory_2[: pack.size * K].reshape(pack.size, K)
-    memory_3 = cp.empty(max(pack.size * H, pack.size * K), dtype)
-    dgain_each = memory_3[: pack.size * H].reshape(pack.size, H)
-    memory_4 = cp.empty(max(pack.size * H, pack.size * K), dtype)
-    do = memory_4[: pack.size * H].reshape(pack.size, H)
-    sigmoid_W_k_x = memory_[: pack.size * K].reshape(pack.size, K)
+    sigmoid_W_q_x = cp.empty((pack.size, K), dtype)
+    sigmoid_W_g_x = cp.empty((pack.size, H), dtype)
+    a = cp.empty((pack.size, K), dtype)
+    memory = cp.empty(max(pack.size * H, pack.size), dtype)
+    dgain_each = memory[: pack.size * H].reshape(pack.size, H)
+    do = cp.empty((pack.size, H), dtype)
+    sigmoid_W_k_x = sigmoid_W_q_x
     q_k_2 = cp.empty((batch, 2*K), real)
+    sigmoid_W_v_x = sigmoid_W_g_x
     softplus_a_alpha = cp.empty((pack.size, 1), dtype)
     b = cp.empty((pack.size, K), dtype)
-    dS = memory[: pack.size * H*K].reshape(pack.size, H*K)
+    dS = cp.empty((batch, H*K), real)
     alpha = cp.empty((pack.size, 1), dtype)
+    e = cp.empty((pack.size, H), dtype)
+    dalpha_sum = cp.empty((pack.size, 1), dtype)
     de = cp.empty((pack.size, H), dtype)
     dS_k = cp.empty((pack.size, H), dtype)
-    e = memory_2[: pack.size * H].reshape(pack.size, H)
-    dexp_a_log_each = cp.empty((pack.size, 1), dtype)
-    dk = memory_3[: pack.size * K].reshape(pack.size, K)
+    dk = a
+    dexp_a_log_each = memory[: pack.size].reshape(pack.size, 1)
     de_along = cp.empty((pack.size, H), dtype)
-    dk_back = memory_4[: pack.size * K].reshape(pack.size, K)
+    dk_along = cp.empty((pack.size, K), dtype)
     dq = b
     dx_ = cp.empty((pack.size, D), dtype)
     dS_via = cp.zeros((2 * batch, H*K), real)
@@ -711,7 +706,8 @@ def _backward_sweep(
     # all steps in one launch, unless one launch for each stage of each is better
     left = yield (
         "backward_steps", params.sizes, pack, dtype, H, K, a_alpha, softplus_a_alpha, exp_a_log, alpha,
-        W_g_x_to_W_v_x, sigmoid_W_k_x, a, sqrt_a_q_sqrt_a_k, q_k_2, b, do, dS_via, dS, de_along, beta, de, dS_k,
+        W_g_x_to_W_v_x, sigmoid_W_k_x, a, sqrt_a_q_sqrt_a_k, q_k_2, b, sigmoid_W_v_x, S_k, e, do, dS_via, dS, S,
+        de_along, beta, de, dS_k, dalpha_sum, dk_along,
     )
 
     for t, n in reversed(list(enumerate(left))):
@@ -722,53 +718,55 @@ def _backward_sweep(
         # q[t] = a[t]/sqrt_a_q[t] (query) (25)
         # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (23)
         # k[t] = b[t]/sqrt_a_k[t] (key) (27)
+        # sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
+        # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
+        # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
         # dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1] (74)
+        # dalpha_each[t] = dS[t]*S[t-1] (76)
         # de_along[t] = dS[t] @ k[t] (75)
         # de[t] = de_along[t]*beta[t] (75)
         # dS_k[t] = -de[t]*alpha[t] (74)
         # dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t] (74)
+        # dalpha_sum[t] = sum(dalpha_each[t]) (76)
+        # dk_along[t] = dS[t].T @ e[t] (81)
         _launch_rows(
-            kernels.backward_2, n, max(K, H*K, 32*H), 512, H, K, a_alpha, at_0[t].start, softplus_a_alpha,
+            kernels.backward_2, n, max(K, H, 32*H), 512, H, K, a_alpha, at_0[t].start, softplus_a_alpha,
             at_0[t].start, exp_a_log, alpha, at_0[t].start, W_g_x_to_W_v_x, at_0[t].start, sigmoid_W_k_x,
-            at_0[t].start, a, at_0[t].start, sqrt_a_q_sqrt_a_k, at_0[t].start, q_k_2, b, at_0[t].start, do,
-            at_0[t].start, dS_via, ring_1[t].start, dS, at_0[t].start, de_along, at_0[t].start, beta, at_0[t].start,
-            de, at_0[t].start, dS_k, at_0[t].start, dS_via, ring_1_0[t].start,
+            at_0[t].start, a, at_0[t].start, sqrt_a_q_sqrt_a_k, at_0[t].start, q_k_2, b, at_0[t].start,
+            sigmoid_W_v_x, at_0[t].start, S_k, at_0[t].start, e, at_0[t].start, do, at_0[t].start, dS_via,
+            ring_1[t].start, dS, S, at_1_0[t].start, de_along, at_0[t].start, beta, at_0[t].start, de,
+            at_0[t].start, dS_k, at_0[t].start, dS_via, ring_1_0[t].start, dalpha_sum, at_0[t].start, dk_along,
+            at_0[t].start,
         )
 
     # dgain = sum of dgain_each[t] (104)
     matmul(ones, dgain_each, out=dgain.reshape(1, -1))
-    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
     # dalpha_each_2[t] = de[t]*S_k[t] (76)
-    # dsigmoid_W_v_x[t] = de[t]*W_v_x[t] (89)
-    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
-    # dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t] (89)
-    # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
     # dbeta_each[t] = de_along[t]*e[t] (78)
+    # dsigmoid_W_v_x[t] = de[t]*W_v_x[t] (89)
+    # dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t] (89)
     # dalpha_sum_2[t] = sum(dalpha_each_2[t]) (76)
     # dbeta_sum[t] = sum(dbeta_each[t]) (78)
-    # dalpha_each[t] = dS[t]*S[t-1] (76)
-    # dalpha_sum[t] = sum(dalpha_each[t]) (76)
     # dk_back[t] = S[t-1].T @ dS_k[t] (81)
-    # dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t] (76)
-    # dexp_in_alpha[t] = dalpha[t]*alpha[t] (89)
-    # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log (89)
-    # dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t] (100)
-    # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (89)
-    # dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (89)
-    # dk_along[t] = dS[t].T @ e[t] (81)
     # dk[t] = dk_along[t]*beta[t] + dk_back[t] (81)
     # dsqrt_a_k_each[t] = dk[t]*b[t] (85)
     # dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (85)
+    # dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t] (76)
+    # dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (89)
+    # dexp_in_alpha[t] = dalpha[t]*alpha[t] (89)
+    # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log (89)
+    # dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t] (100)
     # dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2 (85)
+    # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (89)
     # da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t]) (85)
     # db[t] = 2*da_k[t]*b[t] + dk[t]/sqrt_a_k[t] (85)
     # dsigmoid_W_k_x[t] = db[t]*W_k_x[t] (89)
     # dW_k_x[t] = dsigmoid_W_k_x[t]*sigmoid_W_k_x[t]*(1 - sigmoid_W_k_x[t]) + db[t]*sigmoid_W_k_x[t] (89)
     S_t1 = S[pack.past(1, 0)]
     _launch_rows(
-        kernels.backward_3, pack.size, max(H, H*K, K), 512, H, K, W_g_x_to_W_v_x, de, S_k, dW_g_x_to_dW_v_x,
-        alpha, e, de_along, dS, S_t1, dS_k, dk_back, exp_a_log, softplus_a_alpha, dexp_a_log_each, a_alpha,
-        beta, dk, b, sqrt_a_q_sqrt_a_k, sigmoid_W_k_x,
+        kernels.backward_3, pack.size, max(H, K), 256, H, K, de, S_k, de_along, e, W_g_x_to_W_v_x,
+        sigmoid_W_v_x, dW_g_x_to_dW_v_x, S_t1, dS_k, dk_along, beta, dk, b, dalpha_sum, alpha, exp_a_log,
+        softplus_a_alpha, dexp_a_log_each, sqrt_a_q_sqrt_a_k, a_alpha, sigmoid_W_k_x,
     )
     # dexp_a_log_total = sum of dexp_a_log_each[t] (100)
     matmul(ones, dexp_a_log_each, out=dexp_a_log_total.reshape(1, -1))
@@ -908,7 +906,6 @@ def step(
     alpha = cp.empty((batch, 1), dtype)
     sqrt_a_q_sqrt_a_k = cp.empty((batch, 2), dtype)
     q_k = cp.empty((batch, 2*K), dtype)
-    e = cp.empty((batch, H), real)
     rms_o = cp.empty((batch, 1), dtype)
     y = cp.empty((batch, H), dtype)
     S_k = cp.empty((batch, H), dtype)
@@ -962,20 +959,16 @@ def step(
     # S_k[t] = S[t-1] @ k[t] (12)
     # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
     # S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (13)
-    _launch_rows(
-        kernels.forward_2, batch, max(32*H, H*K), 512, H, K, S_t1, 0, q_k, 0, S_k, 0, v, 0, alpha, 0, e, beta,
-        0, S, 0,
-    )
     # o[t] = S[t] @ q[t] (recalled value) (14)
+    _launch_rows(
+        kernels.forward_2, batch, 32*H, 512, H, K, S_k, 0, S_t1, 0, q_k, 0, v, 0, alpha, 0, beta, 0, S, 0, o, 0,
+    )
     # square_o[t] = o[t]**2 (34)
     # sum_square_o[t] = sum(square_o[t]) (34)
     # rms_squared_o[t] = sum_square_o[t]/H + 1e-05 (34)
     # rms_o[t] = sqrt(rms_squared_o[t]) (34)
     # y[t] = o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t]/rms_o[t] (gated output) (34)
-    _launch_rows(
-        kernels.forward_3, batch, max(32*H, H), 256, H, K, S, 0, q_k, o, rms_o, gain, W_g_x_to_W_v_x,
-        sigmoid_W_g_x, y,
-    )
+    _launch_rows(kernels.forward_3, batch, H, 256, H, K, o, rms_o, gain, W_g_x_to_W_v_x, sigmoid_W_g_x, y)
 
     state = {
         "S": _as(S.reshape(batch, H, K), dtype),
@@ -1142,16 +1135,14 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     H = sizes["H"]
     rows = steps * batch
     untaped = item * (rows * (5*H + 6*K + 8) + batch * H) + 488 * steps
-    untaped += real * (rows * H*K + batch * (H + H*K))
+    untaped += real * (batch * 2*H*K)
     untaped += real * (1)
     taped = item * (rows * (6*H + 6*K + 8)) + 488 * steps
-    taped += real * (rows * H*K + batch * (H + H*K))
+    taped += real * (rows * H*K + batch * H*K)
     taped += real * (1)
-    back = item * (rows * (9*H + H*K + 5*K + 13)) + 744 * steps
-    back += real * (rows * H*K + batch * (3*H*K + 2*K))
+    back = item * (rows * (13*H + 8*K + 13)) + 880 * steps
+    back += real * (rows * H*K + batch * (4*H*K + 2*K))
     back += real * (2)
-    back += 3 * item * rows * max(H, K)
-    back += item * rows * max(K, H)
     if item < 4:
         back += real * (2*D + 2*D*H + 2*D*K + H + 2)
     if uneven:
@@ -1487,6 +1478,22 @@ __device__ inline real block_sum(real value) {
     return value;
 }
 
+// So many lanes of a warp share a row of a matrix: as many as it has columns, or all of them.
+__device__ inline int row_lanes(long long columns) {
+    return columns > 16 ? 32 : columns > 8 ? 16 : columns > 4 ? 8 : columns > 2 ? 4 : columns > 1 ? 2 : 1;
+}
+
+// Those of them that share the row of this thread.
+__device__ inline unsigned row_mask(int lanes) {
+    return 0xffffffffu >> (32 - lanes) << (threadIdx.x % 32 / lanes * lanes);
+}
+
+// The sum of one value per lane of a row, known to all of them.
+__device__ inline real row_sum(real value, int lanes) {
+    for (int k = lanes / 2; k > 0; k /= 2) value += __shfl_xor_sync(row_mask(lanes), value, k);
+    return value;
+}
+
 __device__ inline void forward_1_row(
     const long long row,
     const long long H,
@@ -1591,47 +1598,54 @@ __device__ inline void forward_2_row(
     const long long row,
     const long long H,
     const long long K,
+    stored* S_k_t_rows,
     const real* S_t1_rows,
     const stored* q_k_t_rows,
-    stored* S_k_t_rows,
     const stored* v_t_rows,
     const stored* alpha_t_rows,
-    real* e_t_rows,
     const stored* beta_t_rows,
-    real* S_t_rows) {
-    const int lane = threadIdx.x % 32;
+    real* S_t_rows,
+    stored* o_t_rows) {
+    stored* S_k_t_row = S_k_t_rows + row * H;
     const real* S_t1_row = S_t1_rows + row * (H*K);
     const stored* q_k_t_row = q_k_t_rows + row * (2*K);
-    stored* S_k_t_row = S_k_t_rows + row * H;
     const stored* v_t_row = v_t_rows + row * H;
     const stored* alpha_t_row = alpha_t_rows + row;
-    real* e_t_row = e_t_rows + row * H;
     const stored* beta_t_row = beta_t_rows + row;
     real* S_t_row = S_t_rows + row * (H*K);
+    stored* o_t_row = o_t_rows + row * H;
     const real alpha_t = alpha_t_row[0];
-    for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
-        const real v_t = v_t_row[unit];
-        // S_k[t] = S[t-1] @ k[t] (12)
-        real S_k_t = 0;
-        for (int k = lane; k < K; k += 32) S_k_t += S_t1_row[unit*K + k] * q_k_t_row[K + k];
-        S_k_t = warp_sum(S_k_t);
-        // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
-        const real e_t = v_t - alpha_t * S_k_t;
-        __syncwarp();
-        if (lane == 0) S_k_t_row[unit] = S_k_t;
-        if (lane == 0) e_t_row[unit] = e_t;
-    }
-    __syncthreads();
     const real beta_t = beta_t_row[0];
-    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
-        const int i = unit / (int)K;
-        const int j = unit % (int)K;
-        const real S_t1 = S_t1_row[unit];
-        const real e_t_i = e_t_row[i];
-        const real k_t_j = q_k_t_row[K + j];
-        // S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (13)
-        const real S_t = alpha_t * S_t1 + beta_t * e_t_i * k_t_j;
-        S_t_row[unit] = S_t;
+    {  // the matrix is gone over once, row by row: each has its own lanes, which need not wait for others
+        const int lanes = row_lanes(K), lane = threadIdx.x % lanes;
+        for (int i = threadIdx.x / lanes; i < (int)H; i += blockDim.x / lanes) {
+            const real v_t_i = v_t_row[i];
+            // S_k[t] = S[t-1] @ k[t] (12)
+            real S_k_t = 0;
+            for (int j = lane; j < (int)K; j += lanes) {
+                const real S_t1 = S_t1_row[i*K + j];
+                const real k_t_j = q_k_t_row[K + j];
+                S_k_t += S_t1 * k_t_j;
+            }
+            S_k_t = row_sum(S_k_t, lanes);
+            // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
+            const real e_t = v_t_i - alpha_t * S_k_t;
+            // o[t] = S[t] @ q[t] (recalled value) (14)
+            real o_t = 0;
+            for (int j = lane; j < (int)K; j += lanes) {
+                const real S_t1 = S_t1_row[i*K + j];
+                const real k_t_j = q_k_t_row[K + j];
+                const real q_t_j = q_k_t_row[j];
+                // S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (13)
+                const real S_t = alpha_t * S_t1 + beta_t * e_t * k_t_j;
+                o_t += S_t * q_t_j;
+                S_t_row[i*K + j] = S_t;
+            }
+            o_t = row_sum(o_t, lanes);
+            __syncwarp(row_mask(lanes));
+            if (lane == 0) S_k_t_row[i] = S_k_t;
+            if (lane == 0) o_t_row[i] = o_t;
+        }
     }
 }
 
@@ -1639,37 +1653,26 @@ __device__ inline void forward_3_row(
     const long long row,
     const long long H,
     const long long K,
-    const real* S_t_rows,
-    const stored* q_k_t_rows,
-    stored* o_t_rows,
+    const stored* o_t_rows,
     stored* rms_o_t_rows,
     const stored* gain,
     const stored* W_g_x_to_W_v_x_t_rows,
     const stored* sigmoid_W_g_x_t_rows,
     stored* y_t_rows) {
-    const int lane = threadIdx.x % 32;
-    const real* S_t_row = S_t_rows + row * (H*K);
-    const stored* q_k_t_row = q_k_t_rows + row * (2*K);
-    stored* o_t_row = o_t_rows + row * H;
+    const stored* o_t_row = o_t_rows + row * H;
     stored* rms_o_t_row = rms_o_t_rows + row;
     const stored* W_g_x_to_W_v_x_t_row = W_g_x_to_W_v_x_t_rows + row * (2*H + 2*K + 2);
     const stored* sigmoid_W_g_x_t_row = sigmoid_W_g_x_t_rows + row * H;
     stored* y_t_row = y_t_rows + row * H;
     real partial_sum_square_o = 0;
-    for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
-        // o[t] = S[t] @ q[t] (recalled value) (14)
-        real o_t = 0;
-        for (int k = lane; k < K; k += 32) o_t += S_t_row[unit*K + k] * q_k_t_row[k];
-        o_t = warp_sum(o_t);
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real o_t = o_t_row[unit];
         // square_o[t] = o[t]**2 (34)
         const real square_o_t = o_t * o_t;
-        __syncwarp();
-        if (lane == 0) partial_sum_square_o += square_o_t;
-        if (lane == 0) o_t_row[unit] = o_t;
+        partial_sum_square_o += square_o_t;
     }
     // sum_square_o[t] = sum(square_o[t]) (34)
     const real sum_square_o_t = block_sum(partial_sum_square_o);
-    __syncthreads();
     // rms_squared_o[t] = sum_square_o[t]/H + 1e-05 (34)
     const real rms_squared_o_t = sum_square_o_t / (real)H + (real)1e-05;
     // rms_o[t] = sqrt(rms_squared_o[t]) (34)
@@ -1813,15 +1816,20 @@ __device__ inline void backward_2_row(
     const stored* sqrt_a_q_sqrt_a_k_t_rows,
     real* q_k_2_t_rows,
     stored* b_t_rows,
+    stored* sigmoid_W_v_x_t_rows,
+    const stored* S_k_t_rows,
+    stored* e_t_rows,
     const stored* do_t_rows,
     const real* dS_via_next_rows,
-    stored* dS_t_rows,
+    real* dS_t_rows,
+    const real* S_t1_rows,
     stored* de_along_t_rows,
     const stored* beta_t_rows,
     stored* de_t_rows,
     stored* dS_k_t_rows,
-    real* dS_via_t_rows) {
-    const int lane = threadIdx.x % 32;
+    real* dS_via_t_rows,
+    stored* dalpha_sum_t_rows,
+    stored* dk_along_t_rows) {
     const stored* a_alpha_t_row = a_alpha_t_rows + row;
     stored* softplus_a_alpha_t_row = softplus_a_alpha_t_rows + row;
     stored* alpha_t_row = alpha_t_rows + row;
@@ -1831,14 +1839,20 @@ __device__ inline void backward_2_row(
     const stored* sqrt_a_q_sqrt_a_k_t_row = sqrt_a_q_sqrt_a_k_t_rows + row * 2;
     real* q_k_2_t_row = q_k_2_t_rows + row * (2*K);
     stored* b_t_row = b_t_rows + row * K;
+    stored* sigmoid_W_v_x_t_row = sigmoid_W_v_x_t_rows + row * H;
+    const stored* S_k_t_row = S_k_t_rows + row * H;
+    stored* e_t_row = e_t_rows + row * H;
     const stored* do_t_row = do_t_rows + row * H;
     const real* dS_via_next_row = dS_via_next_rows + row * (H*K);
-    stored* dS_t_row = dS_t_rows + row * (H*K);
+    real* dS_t_row = dS_t_rows + row * (H*K);
+    const real* S_t1_row = S_t1_rows + row * (H*K);
     stored* de_along_t_row = de_along_t_rows + row * H;
     const stored* beta_t_row = beta_t_rows + row;
     stored* de_t_row = de_t_rows + row * H;
     stored* dS_k_t_row = dS_k_t_rows + row * H;
     real* dS_via_t_row = dS_via_t_rows + row * (H*K);
+    stored* dalpha_sum_t_row = dalpha_sum_t_rows + row;
+    stored* dk_along_t_row = dk_along_t_rows + row * K;
     const real a_alpha_t = a_alpha_t_row[0];
     const real sqrt_a_q_t = sqrt_a_q_sqrt_a_k_t_row[0];
     const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
@@ -1866,43 +1880,67 @@ __device__ inline void backward_2_row(
         b_t_row[unit] = b_t;
         q_k_2_t_row[K + unit] = k_t;
     }
-    __syncthreads();
-    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
-        const int i = unit / (int)K;
-        const int j = unit % (int)K;
-        const real do_t_i = do_t_row[i];
-        const real q_t_j = q_k_2_t_row[j];
-        const real dS_via_next = dS_via_next_row[unit];
-        // dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1] (74)
-        const real dS_t = do_t_i * q_t_j + dS_via_next;
-        dS_t_row[unit] = dS_t;
+    for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
+        const real W_v_x_t = W_g_x_to_W_v_x_t_row[H + 2*K + 2 + unit];
+        const real S_k_t = S_k_t_row[unit];
+        // sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
+        const real sigmoid_W_v_x_t = sigmoid(W_v_x_t);
+        // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
+        const real v_t = W_v_x_t * sigmoid_W_v_x_t;
+        // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
+        const real e_t = v_t - alpha_t * S_k_t;
+        sigmoid_W_v_x_t_row[unit] = sigmoid_W_v_x_t;
+        e_t_row[unit] = e_t;
     }
     __syncthreads();
     const real beta_t = beta_t_row[0];
-    for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
-        // de_along[t] = dS[t] @ k[t] (75)
-        real de_along_t = 0;
-        for (int k = lane; k < K; k += 32) de_along_t += dS_t_row[unit*K + k] * q_k_2_t_row[K + k];
-        de_along_t = warp_sum(de_along_t);
-        // de[t] = de_along[t]*beta[t] (75)
-        const real de_t = de_along_t * beta_t;
-        // dS_k[t] = -de[t]*alpha[t] (74)
-        const real dS_k_t = -de_t * alpha_t;
-        __syncwarp();
-        if (lane == 0) de_along_t_row[unit] = de_along_t;
-        if (lane == 0) de_t_row[unit] = de_t;
-        if (lane == 0) dS_k_t_row[unit] = dS_k_t;
+    real partial_dalpha_sum = 0;
+    {  // the matrix is gone over once, row by row: each has its own lanes, which need not wait for others
+        const int lanes = row_lanes(K), lane = threadIdx.x % lanes;
+        for (int i = threadIdx.x / lanes; i < (int)H; i += blockDim.x / lanes) {
+            const real do_t_i = do_t_row[i];
+            // de_along[t] = dS[t] @ k[t] (75)
+            real de_along_t = 0;
+            for (int j = lane; j < (int)K; j += lanes) {
+                const real q_t_j = q_k_2_t_row[j];
+                const real dS_via_next = dS_via_next_row[i*K + j];
+                const real S_t1 = S_t1_row[i*K + j];
+                const real k_t_j = q_k_2_t_row[K + j];
+                // dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1] (74)
+                const real dS_t = do_t_i * q_t_j + dS_via_next;
+                // dalpha_each[t] = dS[t]*S[t-1] (76)
+                const real dalpha_each_t = dS_t * S_t1;
+                de_along_t += dS_t * k_t_j;
+                partial_dalpha_sum += dalpha_each_t;
+                dS_t_row[i*K + j] = dS_t;
+            }
+            de_along_t = row_sum(de_along_t, lanes);
+            // de[t] = de_along[t]*beta[t] (75)
+            const real de_t = de_along_t * beta_t;
+            // dS_k[t] = -de[t]*alpha[t] (74)
+            const real dS_k_t = -de_t * alpha_t;
+            for (int j = lane; j < (int)K; j += lanes) {
+                const real k_t_j = q_k_2_t_row[K + j];
+                const real dS_t = dS_t_row[i*K + j];
+                // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t] (74)
+                const real dS_via_t = rounded(dS_k_t) * k_t_j + dS_t * alpha_t;
+                dS_via_t_row[i*K + j] = dS_via_t;
+            }
+            __syncwarp(row_mask(lanes));
+            if (lane == 0) de_along_t_row[i] = de_along_t;
+            if (lane == 0) de_t_row[i] = de_t;
+            if (lane == 0) dS_k_t_row[i] = dS_k_t;
+        }
     }
+    // dalpha_sum[t] = sum(dalpha_each[t]) (76)
+    const real dalpha_sum_t = block_sum(partial_dalpha_sum);
+    if (threadIdx.x == 0) dalpha_sum_t_row[0] = dalpha_sum_t;
     __syncthreads();
-    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
-        const int i = unit / (int)K;
-        const int j = unit % (int)K;
-        const real dS_k_t_i = dS_k_t_row[i];
-        const real k_t_j = q_k_2_t_row[K + j];
-        const real dS_t = dS_t_row[unit];
-        // dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t] (74)
-        const real dS_via_t = dS_k_t_i * k_t_j + dS_t * alpha_t;
-        dS_via_t_row[unit] = dS_via_t;
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        // dk_along[t] = dS[t].T @ e[t] (81)
+        real dk_along_t = 0;
+        for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
+        dk_along_t_row[unit] = dk_along_t;
     }
 }
 
@@ -1910,118 +1948,80 @@ __device__ inline void backward_3_row(
     const long long row,
     const long long H,
     const long long K,
-    const stored* W_g_x_to_W_v_x_t_rows,
     const stored* de_t_rows,
     const stored* S_k_t_rows,
-    stored* dW_g_x_to_dW_v_x_t_rows,
-    const stored* alpha_t_rows,
-    stored* e_t_rows,
     const stored* de_along_t_rows,
-    const stored* dS_t_rows,
+    const stored* e_t_rows,
+    const stored* W_g_x_to_W_v_x_t_rows,
+    const stored* sigmoid_W_v_x_t_rows,
+    stored* dW_g_x_to_dW_v_x_t_rows,
     const real* S_t1_rows,
     const stored* dS_k_t_rows,
-    stored* dk_back_t_rows,
-    const real* exp_a_log,
-    const stored* softplus_a_alpha_t_rows,
-    stored* dexp_a_log_each_t_rows,
-    const stored* a_alpha_t_rows,
+    const stored* dk_along_t_rows,
     const stored* beta_t_rows,
     stored* dk_t_rows,
     const stored* b_t_rows,
+    const stored* dalpha_sum_t_rows,
+    const stored* alpha_t_rows,
+    const real* exp_a_log,
+    const stored* softplus_a_alpha_t_rows,
+    stored* dexp_a_log_each_t_rows,
     const stored* sqrt_a_q_sqrt_a_k_t_rows,
+    const stored* a_alpha_t_rows,
     const stored* sigmoid_W_k_x_t_rows) {
-    const stored* W_g_x_to_W_v_x_t_row = W_g_x_to_W_v_x_t_rows + row * (2*H + 2*K + 2);
     const stored* de_t_row = de_t_rows + row * H;
     const stored* S_k_t_row = S_k_t_rows + row * H;
-    stored* dW_g_x_to_dW_v_x_t_row = dW_g_x_to_dW_v_x_t_rows + row * (2*H + 2*K + 2);
-    const stored* alpha_t_row = alpha_t_rows + row;
-    stored* e_t_row = e_t_rows + row * H;
     const stored* de_along_t_row = de_along_t_rows + row * H;
-    const stored* dS_t_row = dS_t_rows + row * (H*K);
+    const stored* e_t_row = e_t_rows + row * H;
+    const stored* W_g_x_to_W_v_x_t_row = W_g_x_to_W_v_x_t_rows + row * (2*H + 2*K + 2);
+    const stored* sigmoid_W_v_x_t_row = sigmoid_W_v_x_t_rows + row * H;
+    stored* dW_g_x_to_dW_v_x_t_row = dW_g_x_to_dW_v_x_t_rows + row * (2*H + 2*K + 2);
     const real* S_t1_row = S_t1_rows + row * (H*K);
     const stored* dS_k_t_row = dS_k_t_rows + row * H;
-    stored* dk_back_t_row = dk_back_t_rows + row * K;
-    const stored* softplus_a_alpha_t_row = softplus_a_alpha_t_rows + row;
-    stored* dexp_a_log_each_t_row = dexp_a_log_each_t_rows + row;
-    const stored* a_alpha_t_row = a_alpha_t_rows + row;
+    const stored* dk_along_t_row = dk_along_t_rows + row * K;
     const stored* beta_t_row = beta_t_rows + row;
     stored* dk_t_row = dk_t_rows + row * K;
     const stored* b_t_row = b_t_rows + row * K;
+    const stored* dalpha_sum_t_row = dalpha_sum_t_rows + row;
+    const stored* alpha_t_row = alpha_t_rows + row;
+    const stored* softplus_a_alpha_t_row = softplus_a_alpha_t_rows + row;
+    stored* dexp_a_log_each_t_row = dexp_a_log_each_t_rows + row;
     const stored* sqrt_a_q_sqrt_a_k_t_row = sqrt_a_q_sqrt_a_k_t_rows + row * 2;
+    const stored* a_alpha_t_row = a_alpha_t_rows + row;
     const stored* sigmoid_W_k_x_t_row = sigmoid_W_k_x_t_rows + row * K;
-    const real alpha_t = alpha_t_row[0];
     real partial_dalpha_sum_2 = 0;
     real partial_dbeta_sum = 0;
     for (int unit = threadIdx.x; unit < H; unit += blockDim.x) {
-        const real W_v_x_t = W_g_x_to_W_v_x_t_row[H + 2*K + 2 + unit];
         const real de_t = de_t_row[unit];
         const real S_k_t = S_k_t_row[unit];
         const real de_along_t = de_along_t_row[unit];
-        // sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
-        const real sigmoid_W_v_x_t = sigmoid(W_v_x_t);
+        const real e_t = e_t_row[unit];
+        const real W_v_x_t = W_g_x_to_W_v_x_t_row[H + 2*K + 2 + unit];
+        const real sigmoid_W_v_x_t = sigmoid_W_v_x_t_row[unit];
         // dalpha_each_2[t] = de[t]*S_k[t] (76)
         const real dalpha_each_2_t = de_t * S_k_t;
-        // dsigmoid_W_v_x[t] = de[t]*W_v_x[t] (89)
-        const real dsigmoid_W_v_x_t = de_t * W_v_x_t;
-        // v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
-        const real v_t = W_v_x_t * sigmoid_W_v_x_t;
-        // dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t] (89)
-        const real dW_v_x_t = dsigmoid_W_v_x_t * sigmoid_W_v_x_t * (1 - sigmoid_W_v_x_t) + de_t * sigmoid_W_v_x_t;
-        // e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
-        const real e_t = v_t - alpha_t * S_k_t;
         // dbeta_each[t] = de_along[t]*e[t] (78)
         const real dbeta_each_t = de_along_t * e_t;
+        // dsigmoid_W_v_x[t] = de[t]*W_v_x[t] (89)
+        const real dsigmoid_W_v_x_t = de_t * W_v_x_t;
+        // dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t] (89)
+        const real dW_v_x_t = dsigmoid_W_v_x_t * sigmoid_W_v_x_t * (1 - sigmoid_W_v_x_t) + de_t * sigmoid_W_v_x_t;
         partial_dalpha_sum_2 += dalpha_each_2_t;
         partial_dbeta_sum += dbeta_each_t;
         dW_g_x_to_dW_v_x_t_row[H + 2*K + 2 + unit] = dW_v_x_t;
-        e_t_row[unit] = e_t;
     }
     // dalpha_sum_2[t] = sum(dalpha_each_2[t]) (76)
     const real dalpha_sum_2_t = block_sum(partial_dalpha_sum_2);
     // dbeta_sum[t] = sum(dbeta_each[t]) (78)
     const real dbeta_sum_t = block_sum(partial_dbeta_sum);
-    real partial_dalpha_sum = 0;
-    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
-        const real dS_t = dS_t_row[unit];
-        const real S_t1 = S_t1_row[unit];
-        // dalpha_each[t] = dS[t]*S[t-1] (76)
-        const real dalpha_each_t = dS_t * S_t1;
-        partial_dalpha_sum += dalpha_each_t;
-    }
-    // dalpha_sum[t] = sum(dalpha_each[t]) (76)
-    const real dalpha_sum_t = block_sum(partial_dalpha_sum);
+    const real beta_t = beta_t_row[0];
+    real partial_dsqrt_a_k_sum = 0;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        const real dk_along_t = dk_along_t_row[unit];
+        const real b_t = b_t_row[unit];
         // dk_back[t] = S[t-1].T @ dS_k[t] (81)
         real dk_back_t = 0;
         for (int k = 0; k < H; ++k) dk_back_t += S_t1_row[k*K + unit] * dS_k_t_row[k];
-        dk_back_t_row[unit] = dk_back_t;
-    }
-    __syncthreads();
-    const real softplus_a_alpha_t = softplus_a_alpha_t_row[0];
-    const real a_alpha_t = a_alpha_t_row[0];
-    const real beta_t = beta_t_row[0];
-    // dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t] (76)
-    const real dalpha_t = dalpha_sum_t - dalpha_sum_2_t;
-    // dexp_in_alpha[t] = dalpha[t]*alpha[t] (89)
-    const real dexp_in_alpha_t = dalpha_t * alpha_t;
-    // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log (89)
-    const real dsoftplus_a_alpha_t = -dexp_in_alpha_t * exp_a_log[0];
-    // dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t] (100)
-    const real dexp_a_log_each_t = -dexp_in_alpha_t * softplus_a_alpha_t;
-    // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (89)
-    const real da_alpha_t = dsoftplus_a_alpha_t * sigmoid(a_alpha_t);
-    // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (89)
-    const real dw_beta_x_t = dbeta_sum_t * beta_t * (1 - beta_t);
-    if (threadIdx.x == 0) dexp_a_log_each_t_row[0] = dexp_a_log_each_t;
-    if (threadIdx.x == 0) dW_g_x_to_dW_v_x_t_row[H] = da_alpha_t;
-    if (threadIdx.x == 0) dW_g_x_to_dW_v_x_t_row[H + 1] = dw_beta_x_t;
-    real partial_dsqrt_a_k_sum = 0;
-    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
-        const real dk_back_t = dk_back_t_row[unit];
-        const real b_t = b_t_row[unit];
-        // dk_along[t] = dS[t].T @ e[t] (81)
-        real dk_along_t = 0;
-        for (int k = 0; k < H; ++k) dk_along_t += dS_t_row[k*K + unit] * e_t_row[k];
         // dk[t] = dk_along[t]*beta[t] + dk_back[t] (81)
         const real dk_t = dk_along_t * beta_t + dk_back_t;
         // dsqrt_a_k_each[t] = dk[t]*b[t] (85)
@@ -2031,11 +2031,30 @@ __device__ inline void backward_3_row(
     }
     // dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (85)
     const real dsqrt_a_k_sum_t = block_sum(partial_dsqrt_a_k_sum);
+    const real dalpha_sum_t = dalpha_sum_t_row[0];
+    const real alpha_t = alpha_t_row[0];
+    const real softplus_a_alpha_t = softplus_a_alpha_t_row[0];
     const real sqrt_a_k_t = sqrt_a_q_sqrt_a_k_t_row[1];
+    const real a_alpha_t = a_alpha_t_row[0];
+    // dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t] (76)
+    const real dalpha_t = dalpha_sum_t - dalpha_sum_2_t;
+    // dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (89)
+    const real dw_beta_x_t = dbeta_sum_t * beta_t * (1 - beta_t);
+    // dexp_in_alpha[t] = dalpha[t]*alpha[t] (89)
+    const real dexp_in_alpha_t = dalpha_t * alpha_t;
+    // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]*exp_a_log (89)
+    const real dsoftplus_a_alpha_t = -dexp_in_alpha_t * exp_a_log[0];
+    // dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t] (100)
+    const real dexp_a_log_each_t = -dexp_in_alpha_t * softplus_a_alpha_t;
     // dsqrt_a_k[t] = -dsqrt_a_k_sum[t]/sqrt_a_k[t]**2 (85)
     const real dsqrt_a_k_t = -dsqrt_a_k_sum_t / (sqrt_a_k_t * sqrt_a_k_t);
+    // da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (89)
+    const real da_alpha_t = dsoftplus_a_alpha_t * sigmoid(a_alpha_t);
     // da_k[t] = dsqrt_a_k[t]/(2*sqrt_a_k[t]) (85)
     const real da_k_t = dsqrt_a_k_t / 2 / sqrt_a_k_t;
+    if (threadIdx.x == 0) dW_g_x_to_dW_v_x_t_row[H + 1] = dw_beta_x_t;
+    if (threadIdx.x == 0) dexp_a_log_each_t_row[0] = dexp_a_log_each_t;
+    if (threadIdx.x == 0) dW_g_x_to_dW_v_x_t_row[H] = da_alpha_t;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real b_t = b_t_row[unit];
         const real dk_t = dk_t_row[unit];
@@ -2071,44 +2090,42 @@ extern "C" __global__ void forward_1(
         a_b_t_rows, sigmoid_W_g_x_t_rows, v_t_rows, sqrt_a_q_sqrt_a_k_t_rows, q_k_t_rows);
 }
 
-extern "C" __global__ void __launch_bounds__(512) forward_2(
+extern "C" __global__ void __launch_bounds__(512, 1) forward_2(
     const long long H,
     const long long K,
+    stored* __restrict__ S_k_t_rows,
+    const long long S_k_t_at,
     const real* S_t1_rows,
     const long long S_t1_at,
     const stored* __restrict__ q_k_t_rows,
     const long long q_k_t_at,
-    stored* __restrict__ S_k_t_rows,
-    const long long S_k_t_at,
     const stored* __restrict__ v_t_rows,
     const long long v_t_at,
     const stored* __restrict__ alpha_t_rows,
     const long long alpha_t_at,
-    real* e_t_rows,
     const stored* __restrict__ beta_t_rows,
     const long long beta_t_at,
     real* S_t_rows,
-    const long long S_t_at) {
+    const long long S_t_at,
+    stored* __restrict__ o_t_rows,
+    const long long o_t_at) {
     const long long row = blockIdx.x;
-    forward_2_row(row, H, K, S_t1_rows + S_t1_at * (H*K), q_k_t_rows + q_k_t_at * (2*K), S_k_t_rows + S_k_t_at * H,
-        v_t_rows + v_t_at * H, alpha_t_rows + alpha_t_at, e_t_rows, beta_t_rows + beta_t_at, S_t_rows + S_t_at * (H*K));
+    forward_2_row(row, H, K, S_k_t_rows + S_k_t_at * H, S_t1_rows + S_t1_at * (H*K), q_k_t_rows + q_k_t_at * (2*K),
+        v_t_rows + v_t_at * H, alpha_t_rows + alpha_t_at, beta_t_rows + beta_t_at, S_t_rows + S_t_at * (H*K), o_t_rows +
+        o_t_at * H);
 }
 
 extern "C" __global__ void forward_3(
     const long long H,
     const long long K,
-    const real* __restrict__ S_t_rows,
-    const long long S_t_at,
-    const stored* __restrict__ q_k_t_rows,
-    stored* o_t_rows,
+    const stored* __restrict__ o_t_rows,
     stored* __restrict__ rms_o_t_rows,
     const stored* __restrict__ gain,
     const stored* __restrict__ W_g_x_to_W_v_x_t_rows,
     const stored* __restrict__ sigmoid_W_g_x_t_rows,
     stored* __restrict__ y_t_rows) {
     const long long row = blockIdx.x;
-    forward_3_row(row, H, K, S_t_rows + S_t_at * (H*K), q_k_t_rows, o_t_rows, rms_o_t_rows, gain, W_g_x_to_W_v_x_t_rows,
-        sigmoid_W_g_x_t_rows, y_t_rows);
+    forward_3_row(row, H, K, o_t_rows, rms_o_t_rows, gain, W_g_x_to_W_v_x_t_rows, sigmoid_W_g_x_t_rows, y_t_rows);
 }
 
 extern "C" __global__ void backward_1(
@@ -2135,7 +2152,7 @@ extern "C" __global__ void backward_1(
         dq_t_rows, sqrt_a_q_sqrt_a_k_t_rows);
 }
 
-extern "C" __global__ void __launch_bounds__(512) backward_2(
+extern "C" __global__ void __launch_bounds__(512, 1) backward_2(
     const long long H,
     const long long K,
     const stored* __restrict__ a_alpha_t_rows,
@@ -2156,59 +2173,73 @@ extern "C" __global__ void __launch_bounds__(512) backward_2(
     real* q_k_2_t_rows,
     stored* __restrict__ b_t_rows,
     const long long b_t_at,
+    stored* __restrict__ sigmoid_W_v_x_t_rows,
+    const long long sigmoid_W_v_x_t_at,
+    const stored* __restrict__ S_k_t_rows,
+    const long long S_k_t_at,
+    stored* e_t_rows,
+    const long long e_t_at,
     const stored* __restrict__ do_t_rows,
     const long long do_t_at,
     const real* dS_via_next_rows,
     const long long dS_via_next_at,
-    stored* dS_t_rows,
-    const long long dS_t_at,
+    real* dS_t_rows,
+    const real* __restrict__ S_t1_rows,
+    const long long S_t1_at,
     stored* __restrict__ de_along_t_rows,
     const long long de_along_t_at,
     const stored* __restrict__ beta_t_rows,
     const long long beta_t_at,
     stored* __restrict__ de_t_rows,
     const long long de_t_at,
-    stored* dS_k_t_rows,
+    stored* __restrict__ dS_k_t_rows,
     const long long dS_k_t_at,
     real* dS_via_t_rows,
-    const long long dS_via_t_at) {
+    const long long dS_via_t_at,
+    stored* __restrict__ dalpha_sum_t_rows,
+    const long long dalpha_sum_t_at,
+    stored* __restrict__ dk_along_t_rows,
+    const long long dk_along_t_at) {
     const long long row = blockIdx.x;
     backward_2_row(row, H, K, a_alpha_t_rows + a_alpha_t_at, softplus_a_alpha_t_rows + softplus_a_alpha_t_at, exp_a_log,
         alpha_t_rows + alpha_t_at, W_g_x_to_W_v_x_t_rows + W_g_x_to_W_v_x_t_at * (2*H + 2*K + 2), sigmoid_W_k_x_t_rows +
         sigmoid_W_k_x_t_at * K, a_t_rows + a_t_at * K, sqrt_a_q_sqrt_a_k_t_rows + sqrt_a_q_sqrt_a_k_t_at * 2,
-        q_k_2_t_rows, b_t_rows + b_t_at * K, do_t_rows + do_t_at * H, dS_via_next_rows + dS_via_next_at * (H*K),
-        dS_t_rows + dS_t_at * (H*K), de_along_t_rows + de_along_t_at * H, beta_t_rows + beta_t_at, de_t_rows + de_t_at *
-        H, dS_k_t_rows + dS_k_t_at * H, dS_via_t_rows + dS_via_t_at * (H*K));
+        q_k_2_t_rows, b_t_rows + b_t_at * K, sigmoid_W_v_x_t_rows + sigmoid_W_v_x_t_at * H, S_k_t_rows + S_k_t_at * H,
+        e_t_rows + e_t_at * H, do_t_rows + do_t_at * H, dS_via_next_rows + dS_via_next_at * (H*K), dS_t_rows, S_t1_rows
+        + S_t1_at * (H*K), de_along_t_rows + de_along_t_at * H, beta_t_rows + beta_t_at, de_t_rows + de_t_at * H,
+        dS_k_t_rows + dS_k_t_at * H, dS_via_t_rows + dS_via_t_at * (H*K), dalpha_sum_t_rows + dalpha_sum_t_at,
+        dk_along_t_rows + dk_along_t_at * K);
 }
 
-extern "C" __global__ void __launch_bounds__(512) backward_3(
+extern "C" __global__ void backward_3(
     const long long H,
     const long long K,
-    const stored* __restrict__ W_g_x_to_W_v_x_t_rows,
     const stored* __restrict__ de_t_rows,
     const stored* __restrict__ S_k_t_rows,
-    stored* __restrict__ dW_g_x_to_dW_v_x_t_rows,
-    const stored* __restrict__ alpha_t_rows,
-    stored* e_t_rows,
     const stored* __restrict__ de_along_t_rows,
-    const stored* __restrict__ dS_t_rows,
+    const stored* __restrict__ e_t_rows,
+    const stored* __restrict__ W_g_x_to_W_v_x_t_rows,
+    const stored* __restrict__ sigmoid_W_v_x_t_rows,
+    stored* __restrict__ dW_g_x_to_dW_v_x_t_rows,
     const real* __restrict__ S_t1_rows,
     const stored* __restrict__ dS_k_t_rows,
-    stored* dk_back_t_rows,
-    const real* __restrict__ exp_a_log,
-    const stored* __restrict__ softplus_a_alpha_t_rows,
-    stored* __restrict__ dexp_a_log_each_t_rows,
-    const stored* __restrict__ a_alpha_t_rows,
+    const stored* __restrict__ dk_along_t_rows,
     const stored* __restrict__ beta_t_rows,
     stored* dk_t_rows,
     const stored* __restrict__ b_t_rows,
+    const stored* __restrict__ dalpha_sum_t_rows,
+    const stored* __restrict__ alpha_t_rows,
+    const real* __restrict__ exp_a_log,
+    const stored* __restrict__ softplus_a_alpha_t_rows,
+    stored* __restrict__ dexp_a_log_each_t_rows,
     const stored* __restrict__ sqrt_a_q_sqrt_a_k_t_rows,
+    const stored* __restrict__ a_alpha_t_rows,
     const stored* __restrict__ sigmoid_W_k_x_t_rows) {
     const long long row = blockIdx.x;
-    backward_3_row(row, H, K, W_g_x_to_W_v_x_t_rows, de_t_rows, S_k_t_rows, dW_g_x_to_dW_v_x_t_rows, alpha_t_rows,
-        e_t_rows, de_along_t_rows, dS_t_rows, S_t1_rows, dS_k_t_rows, dk_back_t_rows, exp_a_log,
-        softplus_a_alpha_t_rows, dexp_a_log_each_t_rows, a_alpha_t_rows, beta_t_rows, dk_t_rows, b_t_rows,
-        sqrt_a_q_sqrt_a_k_t_rows, sigmoid_W_k_x_t_rows);
+    backward_3_row(row, H, K, de_t_rows, S_k_t_rows, de_along_t_rows, e_t_rows, W_g_x_to_W_v_x_t_rows,
+        sigmoid_W_v_x_t_rows, dW_g_x_to_dW_v_x_t_rows, S_t1_rows, dS_k_t_rows, dk_along_t_rows, beta_t_rows, dk_t_rows,
+        b_t_rows, dalpha_sum_t_rows, alpha_t_rows, exp_a_log, softplus_a_alpha_t_rows, dexp_a_log_each_t_rows,
+        sqrt_a_q_sqrt_a_k_t_rows, a_alpha_t_rows, sigmoid_W_k_x_t_rows);
 }
 """
 
@@ -2258,6 +2289,18 @@ LAUNCH_SECONDS = 1.0
 THREADS = 256
 FIRST_PRODUCT = {"forward_steps": 1, "backward_steps": 1}
 """By kernel that runs all steps, the number of its first product."""
+ROUNDED_PRODUCTS = ()
+"""Products whose results belong to arrays of the parameters' type: kernels find them rounded to that, if it has 16
+bits, in shared memory, too."""
+ROUNDED_PRODUCT = r"""
+// A product whose totals are rounded as where they are stored.
+template <class Plain>
+struct RoundedProduct : Plain {
+    static __device__ real total(const real* partial, int sample, int row) {
+        return rounded(Plain::total(partial, sample, row));
+    }
+};
+"""
 SHARING = r"""
 enum { WARPS = THREADS / 32 };
 
@@ -2509,8 +2552,9 @@ struct Columns {
     }
 };
 
-// What warps make of a block's ``ROWS`` rows of a matrix: partial[warp][sample][row], each over some of the numbers.
-template <int ROWS>
+// What warps make of a block's ``ROWS`` rows of a matrix: partial[warp][sample][row], each over some of the numbers of
+// a row, which so many warps SPLIT.
+template <int ROWS, int SPLIT = WARPS>
 struct Slice {
     // A row, or where it is one of the ``next`` ones behind which the last may be, that one.
     static __device__ int within(int row, int next) { return next <= ROWS || row < ROWS ? row : ROWS - 1; }
@@ -2518,7 +2562,7 @@ struct Slice {
     static __device__ real total(const real* partial, int sample, int row) {
         real sum = partial[sample * ROWS + row];
 #pragma unroll
-        for (int warp = 1; warp < WARPS; ++warp) sum += partial[(warp * AT_ONCE + sample) * ROWS + row];
+        for (int warp = 1; warp < SPLIT; ++warp) sum += partial[(warp * AT_ONCE + sample) * ROWS + row];
         return sum;
     }
     // The totals, to where they go: ``count`` groups of this block's part of ``width`` columns.
@@ -2537,6 +2581,12 @@ struct Slice {
 
 __host__ __device__ constexpr int at_least_one(int a, int b) { return (a < b ? a : b) > 1 ? (a < b ? a : b) : 1; }
 
+// What a lane has of a row.
+template <class Piece>
+__device__ inline void take(Piece& to, const real* from) {
+    to = *(const Piece*)from;
+}
+
 // A product with up to AT_ONCE samples. The lanes of a warp share its numbers (K_LANES), the samples (SAMPLE_LANES, of
 // ``SAMPLES`` each) and the rows, which are so far apart that lanes meet no bank twice.
 __host__ __device__ constexpr int apart(int inner, int k_lanes) {
@@ -2551,6 +2601,7 @@ struct Product : Slice<ROWS> {
         ROW_LANES = 32 / (K_LANES * SAMPLE_LANES),
         TALL = (ROWS + ROW_LANES - 1) / ROW_LANES,
         TURN = WARPS * K_LANES * 4,  // numbers that all warps take at once
+        TURN_WIDTH = apart(TURN, K_LANES),
         INSIDE = HELD * TURN,
         WIDTH = apart(INNER - INSIDE, K_LANES),
         AHEAD = at_least_one(4 / SAMPLES, (INNER + TURN - 1) / TURN)  // turns that are read before they are needed
@@ -2558,30 +2609,32 @@ struct Product : Slice<ROWS> {
     struct Held {
         real4 of[HELD ? HELD : 1][TALL];
     };
-    // ``weights`` takes some columns' numbers from ``k`` on, for so many as one row of it has.
-    template <class From>
-    static __device__ void fill(real* weights, const Columns<From>& from, int k) {
-        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
-            const int r = from.row + item / WIDTH;
-            weights[r * WIDTH + item % WIDTH] = from.at(r, k + item % WIDTH, INNER);
-        }
-    }
-    // What a block has of some columns. What registers hold comes by way of shared memory.
+    // What a block has of some columns. What registers hold comes by way of shared memory, a turn at a time, in rows of
+    // its own width. The code that takes one is there once, whichever turn it is: a copy for each takes the compiler
+    // time, and registers.
     template <class From>
     static __device__ void load(Held& held, real* weights, const Columns<From>& from) {
-#pragma unroll
+#pragma unroll 1
         for (int turn = 0; turn < HELD; ++turn) {
-            fill(weights, from, turn * TURN);
-            __syncthreads();
-#pragma unroll
-            for (int r = 0; r < TALL; ++r) {
-                const int row = r * ROW_LANES + threadIdx.x % 32 / K_LANES % ROW_LANES;
-                const int k = (threadIdx.x / 32 * K_LANES + threadIdx.x % K_LANES) * 4;
-                if (from.has(row)) held.of[turn][r] = *(const real4*)(weights + row * WIDTH + k);
+            for (int item = threadIdx.x; item < from.count * from.part * TURN; item += THREADS) {
+                const int r = from.row + item / TURN, k = item % TURN;
+                weights[r * TURN_WIDTH + k] = from.at(r, turn * TURN + k, INNER);
             }
             __syncthreads();
+            const int lane = threadIdx.x % 32, k = (threadIdx.x / 32 * K_LANES + lane % K_LANES) * 4;
+#pragma unroll
+            for (int to = 0; to < HELD; ++to)
+#pragma unroll
+                for (int r = 0; r < TALL; ++r) {
+                    const int row = r * ROW_LANES + lane / K_LANES % ROW_LANES;
+                    if (to == turn && from.has(row)) take(held.of[to][r], weights + row * TURN_WIDTH + k);
+                }
+            __syncthreads();
         }
-        fill(weights, from, INSIDE);
+        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
+            const int r = from.row + item / WIDTH;
+            weights[r * WIDTH + item % WIDTH] = from.at(r, INSIDE + item % WIDTH, INNER);
+        }
     }
     // The next numbers of each of a lane's samples.
     template <class Left>
@@ -2805,50 +2858,72 @@ struct Raw {
 
 // The same as Product on matrix units, which multiply rounded numbers and add in float32. Lane 4 g + t of a warp takes
 // four words of neighbours at a time, of rows g and g + 8 of a tile and of sample g: two steps of the unit, since the
-// order in which numbers are summed is free. A row in shared memory is an odd number of such pieces of a warp long, so
-// that lanes meet no bank twice.
-template <class Kind, int ROWS, int INNER, int HELD, int AHEAD>
-struct MatrixProduct : Slice<ROWS> {
+// order in which numbers are summed is free. SPLIT warps share a tile, each with some of its numbers; the others have
+// other tiles. In shared memory, where a row is an even number of pieces that lanes take at a time, pairs of them lie
+// the other way round in odd rows, so that lanes meet no bank twice.
+template <class Kind, int ROWS, int INNER, int HELD, int AHEAD, int SPLIT>
+struct MatrixProduct : Slice<ROWS, SPLIT> {
     enum {
-        TALL = (ROWS + 15) / 16,
+        APART = 16 * (WARPS / SPLIT),  // rows between a warp's tiles
+        TALL = (ROWS + APART - 1) / APART,
         WIDE = AT_ONCE / 8,
         TAKEN = 4 * Kind::NUMBERS,
         PIECE = 4 * TAKEN,
-        TURN = WARPS * PIECE,  // numbers that all warps take at once
-        INSIDE = HELD * TURN,
-        WIDTH = ((INNER - INSIDE + PIECE - 1) / PIECE | 1) * 16  // words of a row in shared memory
+        TURN = SPLIT * PIECE,  // numbers that the warps of a row take at once
+        TURN_WORDS = 16 * SPLIT,
+        TURN_WIDTH = TURN_WORDS + 16,
+        INSIDE = HELD * TURN < INNER ? HELD * TURN : INNER,
+        PIECES = at_least_one(INNER, (INNER - INSIDE + PIECE - 1) / PIECE),  // of a row in shared memory
+        TURNED = PIECES % 2 ? 0 : 16,
+        WIDTH = PIECES * 16  // words
     };
     struct Held {
         Words of[HELD ? HELD : 1][2 * TALL];
     };
-    // ``weights`` takes some columns' numbers from ``k`` on, for so many as one row of it has.
+    // A row of a tile: its upper or lower half's.
+    static __device__ int row_of_lane(int half) {
+        return half / 2 * APART + threadIdx.x / 32 / SPLIT * 16 + half % 2 * 8 + threadIdx.x % 32 / 4;
+    }
+    // Whether there are such rows for some warp.
+    static __host__ __device__ constexpr bool some(int half) { return half / 2 * APART + half % 2 * 8 < ROWS; }
+    // Where a warp begins in what all of a row take at once, and its lanes in that.
+    static __device__ int piece() { return threadIdx.x / 32 % SPLIT; }
+    // So many words of some columns' rows, from their number ``k`` on. ``turned``: which bit of a word's place is the
+    // other one in odd rows.
     template <class From>
-    static __device__ void fill(real* weights, const Columns<From>& from, int k) {
-        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
-            const int r = from.row + item / WIDTH, next = k + item % WIDTH * Kind::NUMBERS;
+    static __device__ void fill(
+        real* weights, const Columns<From>& from, int k, int words, int width, int turned) {
+        for (int item = threadIdx.x; item < from.count * from.part * words; item += THREADS) {
+            const int r = from.row + item / words, next = k + item % words * Kind::NUMBERS;
             const real second = Kind::NUMBERS == 2 ? from.at(r, next + 1, INNER) : 0;
-            ((unsigned*)weights)[r * WIDTH + item % WIDTH] = Kind::word(from.at(r, next, INNER), second);
+            const int place = item % words ^ (r % 2 ? turned : 0);
+            ((unsigned*)weights)[r * width + place] = Kind::word(from.at(r, next, INNER), second);
         }
     }
-    // What a block has of some columns. What registers hold comes by way of shared memory.
+    // What a block has of some columns: see Product.
     template <class From>
     static __device__ void load(Held& held, real* weights, const Columns<From>& from) {
-#pragma unroll
+#pragma unroll 1
         for (int turn = 0; turn < HELD; ++turn) {
-            fill(weights, from, turn * TURN);
+            fill(weights, from, turn * TURN, TURN_WORDS, TURN_WIDTH, 0);
             __syncthreads();
+            const real* here = weights + 16 * piece() + 4 * (threadIdx.x % 4);
 #pragma unroll
-            for (int half = 0; half < 2 * TALL; ++half)
-                if (8 * half < ROWS && from.has(8 * half + threadIdx.x % 32 / 4))
-                    held.of[turn][half] = in_shared(weights + 16 * (threadIdx.x / 32) + 4 * (threadIdx.x % 4), half);
+            for (int to = 0; to < HELD; ++to)
+#pragma unroll
+                for (int half = 0; half < 2 * TALL; ++half)
+                    if (some(half) && to == turn && from.has(row_of_lane(half)))
+                        take(held.of[to][half], here + row_of_lane(half) * TURN_WIDTH);
             __syncthreads();
         }
-        fill(weights, from, INSIDE);
+        if (INSIDE < INNER) fill(weights, from, INSIDE, WIDTH, WIDTH, TURNED);
     }
-    // What a lane takes of the half of a tile.
+    // What a lane takes of the half of a tile. Where there is no row, any will do.
     static __device__ Words in_shared(const real* here, int half) {
-        const int row = Slice<ROWS>::within(8 * half + threadIdx.x % 32 / 4, 8 * half + 8);
-        return *(const Words*)(here + row * WIDTH);
+        if (!some(half)) return {};
+        const int row = row_of_lane(half);
+        const bool whole = (half / 2 + 1) * APART <= ROWS;
+        return *(const Words*)(here + (whole || row < ROWS ? row : ROWS - 1) * WIDTH);
     }
     template <class Left>
     static __device__ void read(
@@ -2873,7 +2948,7 @@ struct MatrixProduct : Slice<ROWS> {
     template <class Left>
     static __device__ void multiply(
         real* partial, const Held& held, const real* weights, const Left* left, long long stride, int rows) {
-        const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+        const int warp = piece(), g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
         const bool aligned = aligned_rows(left, stride, 16);
         const Left* first = left + g * stride;
         float sum[TALL][WIDE][4] = {};
@@ -2891,7 +2966,7 @@ struct MatrixProduct : Slice<ROWS> {
             read(next[turn % DEEP], first, stride, rows - g, k, aligned);
 #pragma unroll
             for (int r = 0; r < TALL; ++r)
-                add(sum[r], held.of[turn][2 * r], 16 * r + 8 < ROWS ? held.of[turn][2 * r + 1] : Words{}, v);
+                add(sum[r], held.of[turn][2 * r], some(2 * r + 1) ? held.of[turn][2 * r + 1] : Words{}, v);
         }
 #pragma unroll 1
         for (int start = warp * PIECE + INSIDE; start < INNER; start += DEEP * TURN)
@@ -2903,10 +2978,10 @@ struct MatrixProduct : Slice<ROWS> {
 #pragma unroll
                 for (int s = 0; s < WIDE; ++s) v[s] = next[now][s].template words<Kind>();
                 read(next[now], first, stride, rows - g, k + DEEP * TURN, aligned);
-                const real* here = weights + (k - INSIDE) / Kind::NUMBERS;
+                const real* here = weights + ((k - INSIDE) / Kind::NUMBERS ^ (g % 2 ? TURNED : 0));
 #pragma unroll
                 for (int r = 0; r < TALL; ++r)
-                    add(sum[r], in_shared(here, 2 * r), 16 * r + 8 < ROWS ? in_shared(here, 2 * r + 1) : Words{}, v);
+                    add(sum[r], in_shared(here, 2 * r), in_shared(here, 2 * r + 1), v);
             }
 #pragma unroll
         for (int r = 0; r < TALL; ++r)
@@ -2914,13 +2989,25 @@ struct MatrixProduct : Slice<ROWS> {
             for (int s = 0; s < WIDE; ++s)
 #pragma unroll
                 for (int j = 0; j < 4; ++j) {
-                    const int row = 16 * r + g + j / 2 * 8;
+                    const int row = row_of_lane(2 * r + j / 2);
                     if (row < ROWS) partial[(warp * AT_ONCE + 8 * s + 2 * t + j % 2) * ROWS + row] = sum[r][s][j];
                 }
     }
 };
 """
 """What they call besides where products run on matrix units."""
+THREAD = r"""
+// Where weights leave few registers, a thread asks for its number whenever it is needed: what follows from it would
+// stay in registers all along.
+#ifdef __CUDA_ARCH__
+struct Thread {
+    unsigned x;
+    __device__ Thread() { asm volatile("mov.u32 %0, %%tid.x;" : "=r"(x)); }
+};
+#define threadIdx Thread()
+#endif
+"""
+"""What is before all that where weights leave few registers."""
 STEPS = {
     "forward_steps": r"""
 extern "C" __global__ void BOUNDS forward_steps(
@@ -2932,30 +3019,30 @@ extern "C" __global__ void BOUNDS forward_steps(
     const long long batch,
     const long long H,
     const long long K,
-    real* S,
-    stored* q_k,
     stored* S_k,
     const long long keep_tape,
+    real* S,
+    stored* q_k,
     stored* v,
     stored* alpha,
-    real* e,
     stored* beta,
+    stored* o,
+    stored* other_S_k,
     real* other_S,
     stored* other_q_k,
-    stored* other_S_k,
     stored* other_v,
     stored* other_alpha,
-    real* other_e,
-    stored* other_beta) {
+    stored* other_beta,
+    stored* other_o) {
     if (SWEEPS > 1 && blockIdx.z) {  // the other of two sweeps
         meeting += 32 * gridDim.x;
+        S_k = other_S_k;
         S = other_S;
         q_k = other_q_k;
-        S_k = other_S_k;
         v = other_v;
         alpha = other_alpha;
-        e = other_e;
         beta = other_beta;
+        o = other_o;
     }
     GRANTED(blockDim.x == THREADS);
     GRANTED(H == SIZE_1);
@@ -2972,14 +3059,14 @@ extern "C" __global__ void BOUNDS forward_steps(
         const long long last = me.end_of(sequence.count(t)), following = me.end_of(sequence.count(next));
         {
             const long long first = me.first, rows = last - first;
-            auto* const S_t1 = S + (sequence.whole(1, t) + first)*H*K;
-            auto* const q_k_t = q_k + (sequence.whole(0, t) + first)*2*K;
             auto* const S_k_t = S_k + (sequence.kept(0, t, keep_tape) + first)*H;
+            auto* const S_t1 = S + (sequence.kept(1, t, keep_tape) + first)*H*K;
+            auto* const q_k_t = q_k + (sequence.whole(0, t) + first)*2*K;
             auto* const v_t = v + (sequence.whole(0, t) + first)*H;
             auto* const alpha_t = alpha + (sequence.whole(0, t) + first)*1;
-            auto* const e_t = e + first*H;
             auto* const beta_t = beta + (sequence.whole(0, t) + first)*1;
-            auto* const S_t = S + (sequence.whole(1, t + 1) + first)*H*K;
+            auto* const S_t = S + (sequence.kept(1, t + 1, keep_tape) + first)*H*K;
+            auto* const o_t = o + (sequence.whole(0, t) + first)*H;
             auto* const q_k_t_ahead = q_k + (sequence.whole(0, next) + first)*2*K;
             auto* const v_t_ahead = v + (sequence.whole(0, next) + first)*H;
             auto* const alpha_t_ahead = alpha + (sequence.whole(0, next) + first)*1;
@@ -3001,13 +3088,13 @@ extern "C" __global__ void BOUNDS forward_steps(
                 __syncthreads();
             }
             for (int row = me.number; row < rows; row += PARTS)
-                forward_2_row(0, H, K, row_of<ROOM_1>(shared, S_t1, row, H*K, 0), row_of<ROOM_2>(shared, q_k_t, row,
-                    2*K, t % 2), S_k_t + row*H, row_of<ROOM_3>(shared, v_t, row, H, t % 2), row_of<ROOM_4>(shared,
-                    alpha_t, row, 1, t % 2), row_of<ROOM_6>(shared, e_t, row, H, 0), row_of<ROOM_5>(shared, beta_t, row,
-                    1, t % 2), row_of<ROOM_1>(shared, S_t, row, H*K, 0));
+                forward_2_row(0, H, K, S_k_t + row*H, row_of<ROOM_1>(shared, S_t1, row, H*K, 0), row_of<ROOM_2>(shared,
+                    q_k_t, row, 2*K, t % 2), row_of<ROOM_3>(shared, v_t, row, H, t % 2), row_of<ROOM_4>(shared, alpha_t,
+                    row, 1, t % 2), row_of<ROOM_5>(shared, beta_t, row, 1, t % 2), row_of<ROOM_1>(shared, S_t, row, H*K,
+                    0), o_t + row*H);
             __syncthreads();
             if (ROOMS) {
-                leave<ROOM_1>(shared, S_t, me, 0, rows, H*K, 0);
+                leave<ROOM_1>(shared, S_t, me, keep_tape ? 0 : ahead, rows, H*K, 0);
                 __syncthreads();
             }
         }
@@ -3035,13 +3122,19 @@ extern "C" __global__ void BOUNDS backward_steps(
     stored* sqrt_a_q_sqrt_a_k,
     real* q_k_2,
     stored* b,
+    stored* sigmoid_W_v_x,
+    stored* S_k,
+    stored* e,
     stored* do_,
     real* dS_via,
-    stored* dS,
+    real* dS,
+    real* S,
     stored* de_along,
     stored* beta,
     stored* de,
     stored* dS_k,
+    stored* dalpha_sum,
+    stored* dk_along,
     stored* other_a_alpha,
     stored* other_softplus_a_alpha,
     real* other_exp_a_log,
@@ -3052,13 +3145,19 @@ extern "C" __global__ void BOUNDS backward_steps(
     stored* other_sqrt_a_q_sqrt_a_k,
     real* other_q_k_2,
     stored* other_b,
+    stored* other_sigmoid_W_v_x,
+    stored* other_S_k,
+    stored* other_e,
     stored* other_do_,
     real* other_dS_via,
-    stored* other_dS,
+    real* other_dS,
+    real* other_S,
     stored* other_de_along,
     stored* other_beta,
     stored* other_de,
-    stored* other_dS_k) {
+    stored* other_dS_k,
+    stored* other_dalpha_sum,
+    stored* other_dk_along) {
     if (SWEEPS > 1 && blockIdx.z) {  // the other of two sweeps
         meeting += 32 * gridDim.x;
         a_alpha = other_a_alpha;
@@ -3071,13 +3170,19 @@ extern "C" __global__ void BOUNDS backward_steps(
         sqrt_a_q_sqrt_a_k = other_sqrt_a_q_sqrt_a_k;
         q_k_2 = other_q_k_2;
         b = other_b;
+        sigmoid_W_v_x = other_sigmoid_W_v_x;
+        S_k = other_S_k;
+        e = other_e;
         do_ = other_do_;
         dS_via = other_dS_via;
         dS = other_dS;
+        S = other_S;
         de_along = other_de_along;
         beta = other_beta;
         de = other_de;
         dS_k = other_dS_k;
+        dalpha_sum = other_dalpha_sum;
+        dk_along = other_dk_along;
     }
     GRANTED(blockDim.x == THREADS);
     GRANTED(H == SIZE_1);
@@ -3103,19 +3208,27 @@ extern "C" __global__ void BOUNDS backward_steps(
             auto* const sqrt_a_q_sqrt_a_k_t = sqrt_a_q_sqrt_a_k + (sequence.whole(0, t) + first)*2;
             auto* const q_k_2_t = q_k_2 + first*2*K;
             auto* const b_t = b + (sequence.whole(0, t) + first)*K;
+            auto* const sigmoid_W_v_x_t = sigmoid_W_v_x + (sequence.whole(0, t) + first)*H;
+            auto* const S_k_t = S_k + (sequence.whole(0, t) + first)*H;
+            auto* const e_t = e + (sequence.whole(0, t) + first)*H;
             auto* const do_t = do_ + (sequence.whole(0, t) + first)*H;
             auto* const dS_via_next = dS_via + (sequence.ring(1, t + 1) + first)*H*K;
-            auto* const dS_t = dS + (sequence.whole(0, t) + first)*H*K;
+            auto* const dS_t = dS + first*H*K;
+            auto* const S_t1 = S + (sequence.whole(1, t) + first)*H*K;
             auto* const de_along_t = de_along + (sequence.whole(0, t) + first)*H;
             auto* const beta_t = beta + (sequence.whole(0, t) + first)*1;
             auto* const de_t = de + (sequence.whole(0, t) + first)*H;
             auto* const dS_k_t = dS_k + (sequence.whole(0, t) + first)*H;
             auto* const dS_via_t = dS_via + (sequence.ring(1, t) + first)*H*K;
+            auto* const dalpha_sum_t = dalpha_sum + (sequence.whole(0, t) + first)*1;
+            auto* const dk_along_t = dk_along + (sequence.whole(0, t) + first)*K;
             auto* const a_alpha_t_ahead = a_alpha + (sequence.whole(0, next) + first)*1;
             auto* const W_g_x_to_W_v_x_t_ahead = W_g_x_to_W_v_x + (sequence.whole(0, next) + first)*(2*H + 2*K + 2);
             auto* const a_t_ahead = a + (sequence.whole(0, next) + first)*K;
             auto* const sqrt_a_q_sqrt_a_k_t_ahead = sqrt_a_q_sqrt_a_k + (sequence.whole(0, next) + first)*2;
+            auto* const S_k_t_ahead = S_k + (sequence.whole(0, next) + first)*H;
             auto* const do_t_ahead = do_ + (sequence.whole(0, next) + first)*H;
+            auto* const S_t1_ahead = S + (sequence.whole(1, next) + first)*H*K;
             auto* const beta_t_ahead = beta + (sequence.whole(0, next) + first)*1;
             const long long ahead = next == t ? 0 : following - first;  // rows of the step to come
             if (ROOMS) {
@@ -3124,15 +3237,19 @@ extern "C" __global__ void BOUNDS backward_steps(
                 bring<ROOM_3>(shared, W_g_x_to_W_v_x_t, me, before ? rows : 0, rows, (2*H + 2*K + 2), t % 2, 3);
                 bring<ROOM_4>(shared, a_t, me, before ? rows : 0, rows, K, t % 2, 4);
                 bring<ROOM_5>(shared, sqrt_a_q_sqrt_a_k_t, me, before ? rows : 0, rows, 2, t % 2, 5);
-                bring<ROOM_6>(shared, do_t, me, before ? rows : 0, rows, H, t % 2, 6);
-                bring<ROOM_7>(shared, beta_t, me, before ? rows : 0, rows, 1, t % 2, 7);
+                bring<ROOM_6>(shared, S_k_t, me, before ? rows : 0, rows, H, t % 2, 6);
+                bring<ROOM_7>(shared, do_t, me, before ? rows : 0, rows, H, t % 2, 7);
+                bring<ROOM_8>(shared, S_t1, me, before ? rows : 0, rows, H*K, t % 2, 8);
+                bring<ROOM_9>(shared, beta_t, me, before ? rows : 0, rows, 1, t % 2, 9);
                 commit();
                 bring<ROOM_2>(shared, a_alpha_t_ahead, me, 0, ahead, 1, next % 2, 2);
                 bring<ROOM_3>(shared, W_g_x_to_W_v_x_t_ahead, me, 0, ahead, (2*H + 2*K + 2), next % 2, 3);
                 bring<ROOM_4>(shared, a_t_ahead, me, 0, ahead, K, next % 2, 4);
                 bring<ROOM_5>(shared, sqrt_a_q_sqrt_a_k_t_ahead, me, 0, ahead, 2, next % 2, 5);
-                bring<ROOM_6>(shared, do_t_ahead, me, 0, ahead, H, next % 2, 6);
-                bring<ROOM_7>(shared, beta_t_ahead, me, 0, ahead, 1, next % 2, 7);
+                bring<ROOM_6>(shared, S_k_t_ahead, me, 0, ahead, H, next % 2, 6);
+                bring<ROOM_7>(shared, do_t_ahead, me, 0, ahead, H, next % 2, 7);
+                bring<ROOM_8>(shared, S_t1_ahead, me, 0, ahead, H*K, next % 2, 8);
+                bring<ROOM_9>(shared, beta_t_ahead, me, 0, ahead, 1, next % 2, 9);
                 commit();
                 arrived();
                 __syncthreads();
@@ -3141,16 +3258,16 @@ extern "C" __global__ void BOUNDS backward_steps(
                 backward_2_row(0, H, K, row_of<ROOM_2>(shared, a_alpha_t, row, 1, t % 2), softplus_a_alpha_t + row,
                     exp_a_log, alpha_t + row, row_of<ROOM_3>(shared, W_g_x_to_W_v_x_t, row, (2*H + 2*K + 2), t % 2),
                     sigmoid_W_k_x_t + row*K, row_of<ROOM_4>(shared, a_t, row, K, t % 2), row_of<ROOM_5>(shared,
-                    sqrt_a_q_sqrt_a_k_t, row, 2, t % 2), row_of<ROOM_8>(shared, q_k_2_t, row, 2*K, 0), b_t + row*K,
-                    row_of<ROOM_6>(shared, do_t, row, H, t % 2), row_of<ROOM_1>(shared, dS_via_next, row, H*K, 0),
-                    row_of<ROOM_9>(shared, dS_t, row, H*K, 0), de_along_t + row*H, row_of<ROOM_7>(shared, beta_t, row,
-                    1, t % 2), de_t + row*H, row_of<ROOM_10>(shared, dS_k_t, row, H, 0), row_of<ROOM_1>(shared,
-                    dS_via_t, row, H*K, 0));
+                    sqrt_a_q_sqrt_a_k_t, row, 2, t % 2), row_of<ROOM_10>(shared, q_k_2_t, row, 2*K, 0), b_t + row*K,
+                    sigmoid_W_v_x_t + row*H, row_of<ROOM_6>(shared, S_k_t, row, H, t % 2), row_of<ROOM_11>(shared, e_t,
+                    row, H, 0), row_of<ROOM_7>(shared, do_t, row, H, t % 2), row_of<ROOM_1>(shared, dS_via_next, row,
+                    H*K, 0), row_of<ROOM_12>(shared, dS_t, row, H*K, 0), row_of<ROOM_8>(shared, S_t1, row, H*K, t % 2),
+                    de_along_t + row*H, row_of<ROOM_9>(shared, beta_t, row, 1, t % 2), de_t + row*H, dS_k_t + row*H,
+                    row_of<ROOM_1>(shared, dS_via_t, row, H*K, 0), dalpha_sum_t + row, dk_along_t + row*K);
             __syncthreads();
             if (ROOMS) {
                 leave<ROOM_1>(shared, dS_via_t, me, ahead, rows, H*K, 0);
-                leave<ROOM_9>(shared, dS_t, me, 0, rows, H*K, 0);
-                leave<ROOM_10>(shared, dS_k_t, me, 0, rows, H, 0);
+                leave<ROOM_11>(shared, e_t, me, 0, rows, H, 0);
                 __syncthreads();
             }
         }
@@ -3167,18 +3284,27 @@ UNITS = {"Tf32": 1, "F16": 2, "Bf16": 2}
 """What matrix units take numbers as, and how many of these a word has."""
 ITEMSIZES = {"float16": (4, 2), "bfloat16": (4, 2), "float32": (4, 4), "float64": (8, 8)}
 """By type: bytes of a number as it is computed with, and as it is stored."""
-REGISTERS = {"matrix": 138, "float": 150, "double": 130}
+REGISTERS = {"matrix": 198, "float": 210, "double": 184}
 """Of a thread's 255 registers those that may hold weights and what multiplying takes, on matrix units and without them:
-so many that the compiler spills none, as a rule."""
+so many that the compiler spills none, as a rule, of any architecture's."""
+HELD_REGISTERS = {"matrix": (156, 108), "float": (148, 108), "double": (120, 72)}
+"""Of these that may hold weights: of kernels whose units are by themselves, and where some work on whole rows, too."""
+SPARE_REGISTERS = {"": 138, "Tf32": 112, "F16": 138, "Bf16": 138}
+"""As REGISTERS, where weights may lie in shared memory as well, by what matrix units take numbers as."""
+MOST_SUMS = {4: 64, 8: 24}
+"""Sums of a lane at most, by the bytes of one."""
 MOST_HELD = 20
 """Turns of a product in registers: each is code of its own, which takes the compiler time."""
+MOST_TOGETHER = 128
+"""Rows of a matrix that all warps of a block share at most, each with some of their numbers, on matrix units: of more,
+partial sums would take much of its shared memory."""
 
 
 class Slice(NamedTuple):
     """What a block has of a product: so many ``rows`` of the matrix, of ``inner`` numbers each. ``unit``: what matrix
     units take numbers as, one of UNITS, or none (empty). Of a row the numbers of ``held`` turns lie in registers, the
-    others in shared memory. ``lanes``: of matrix units, the turns that are read ahead; else, how many lanes of a warp
-    share a row, and the samples, and the samples of each."""
+    others in shared memory. ``lanes``: of matrix units, the turns that are read ahead, and how many warps share a row;
+    else, how many lanes of a warp share a row, and the samples, and the samples of each."""
 
     unit: str
     rows: int
@@ -3193,26 +3319,49 @@ class Slice(NamedTuple):
         return f"MatrixProduct<{self.unit}, {numbers}>" if self.unit else f"Product<{numbers}>"
 
     @property
+    def split(self) -> int:
+        """The warps that share a row; others of the block have other rows."""
+        return self.lanes[1] if self.unit else THREADS // 32
+
+    @property
     def turn(self) -> int:
-        """Numbers of a row that a block's warps take at once."""
-        return THREADS // 32 * (16 * UNITS[self.unit] if self.unit else 4 * self.lanes[0])
+        """Numbers of a row that its warps take at once."""
+        return self.split * (16 * UNITS[self.unit] if self.unit else 4 * self.lanes[0])
 
     @property
     def tall(self) -> int:
         """Rows of a lane; on matrix units, tiles of 16."""
-        return -(-self.rows // (16 if self.unit else 32 // (self.lanes[0] * self.lanes[1])))
+        if self.unit:
+            return -(-self.rows // (16 * (THREADS // 32 // self.split)))
+        return -(-self.rows // (32 // (self.lanes[0] * self.lanes[1])))
+
+    @property
+    def halves(self) -> int:
+        """Of matrix units: halves of a lane's tiles that have rows."""
+        return min(2 * self.tall, -(-self.rows // 8))
 
     @property
     def left(self) -> int:
         """Numbers of a row that lie in shared memory."""
-        return self.inner - self.held * self.turn
+        return max(0, self.inner - self.held * self.turn)
+
+    @property
+    def may_hold_more(self) -> bool:
+        """Whether another turn may lie in registers; without matrix units, the last stays in shared memory."""
+        return self.left >= (1 if self.unit else self.turn) and self.held < MOST_HELD
 
     @property
     def weights(self) -> int:
         """Numbers (``real``) that the matrix takes of shared memory."""
         if self.unit:
-            return self.rows * (-(-self.left // (16 * UNITS[self.unit])) | 1) * 16
+            return self.rows * max(1, -(-self.left // (16 * UNITS[self.unit]))) * 16
         return self.rows * (-(-self.left // 32) * 32 + (4 * self.lanes[0] if self.lanes[0] < 8 else 0))
+
+    @property
+    def passing(self) -> int:
+        """Numbers that what registers hold takes of shared memory, on its way to them."""
+        wide = self.turn // UNITS[self.unit] + 16 if self.unit else self.turn + 4 * self.lanes[0]
+        return self.rows * wide if self.held else 0
 
     def sums(self, at_once: int) -> int:
         """Numbers that a lane sums up."""
@@ -3222,9 +3371,13 @@ class Slice(NamedTuple):
         """Registers of a thread: those that hold of the matrix; those that multiplying takes besides."""
         if self.unit:
             read = max(2, self.lanes[0]) + 1  # two: one of numbers that are rounded when they are there
-            return 4 * -(-self.rows // 8) * self.held, self.sums(at_once) + at_once // 2 * read
+            return 4 * self.halves * self.held, self.sums(at_once) + at_once // 2 * read
         each, ahead = self.lanes[2], max(1, min(4 // self.lanes[2], -(-self.inner // self.turn)))
-        return self.tall * self.held * itemsize, (self.sums(at_once) + 4 * each * (ahead + 1)) * itemsize // 4
+        return self.tall * self.held * itemsize, (self.sums(at_once) + 4 * each * (ahead + 2)) * itemsize // 4
+
+    def reading(self, itemsize: int) -> int:
+        """Registers for what comes from shared memory, of all of a lane's rows."""
+        return 8 * self.tall if self.unit else self.tall * itemsize
 
 
 def _layout(products: tuple[Slice, ...], at_once: int, itemsize: int) -> tuple[list[int], list[int], int]:
@@ -3234,8 +3387,9 @@ def _layout(products: tuple[Slice, ...], at_once: int, itemsize: int) -> tuple[l
     for product in products:
         weights.append(stop)
         partial.append(stop + -(-product.weights // 4) * 4)
-        stop = partial[-1] + -(-THREADS // 32 * at_once * product.rows // 4) * 4
-    return weights, partial, stop * itemsize
+        stop = partial[-1] + -(-product.split * at_once * product.rows // 4) * 4
+    passing = [start + product.passing for start, product in zip(weights, products)]  # what is behind is not there yet
+    return weights, partial, max([stop, *passing]) * itemsize
 
 
 def _unit(dtype: str, tf32: bool, capability: int) -> str:
@@ -3246,33 +3400,41 @@ def _unit(dtype: str, tf32: bool, capability: int) -> str:
 
 
 def _tiles(
-    rows: list[int], inner: list[int], samples: int, unit: str, itemsize: int, room: int
+    rows: list[int], inner: list[int], samples: int, unit: str, itemsize: int, room: int | None,
+    limits: tuple[bool, bool],
 ) -> Iterator[tuple[int, tuple[Slice, ...]]]:
     """How many samples a block works on at once, and what it has of its products: the usual way, with all weights in
-    shared memory; or, with ``room`` there, those in which registers hold what has none. A lane's sums must fit its
-    registers: 256 bytes of them do."""
-    for at_once, tries in _lanes(samples, unit, bool(room)):
+    shared memory (``room`` None); or, with ``room`` bytes there, those in which registers hold what has none. A lane's
+    sums must fit its registers: MOST_SUMS do. ``limits``: see ``_in_registers``."""
+    hold, many = room is not None, max(rows, default=0) > MOST_TOGETHER
+    for at_once, tries in _lanes(samples, unit, hold, limits[1], many):
         for lanes in tries:
             sliced = [_slice(unit, tall, length, lanes, at_once, itemsize) for tall, length in zip(rows, inner)]
             made = tuple(product for product in sliced if product is not None)
             if len(made) < len(rows):
                 continue
-            products = _in_registers(made, at_once, itemsize, room) if room else made
+            products = made if room is None else _in_registers(made, at_once, itemsize, room, *limits)
             yield at_once, products
-            if not room:
+            if room is None:
                 return
             if _layout(products, at_once, itemsize)[2] <= room:
                 break
 
 
-def _lanes(samples: int, unit: str, hold: bool) -> Iterator[tuple[int, Iterable[list[tuple[int, ...]]]]]:
+def _lanes(
+    samples: int, unit: str, hold: bool, must: bool, many: bool
+) -> Iterator[tuple[int, Iterable[list[tuple[int, ...]]]]]:
     """Samples that a block works on at once, and the lanes of slices with so many: several tries, each of which names
-    them in the order in which a product takes the first that does. ``hold``: registers are to hold weights."""
+    them in the order in which a product takes the first that does. ``hold``: registers are to hold weights; ``must``:
+    there is no other room, and less is read ahead, which takes registers and the compiler time; ``many``: these have
+    more rows than all warps of a block should share."""
+    warps = THREADS // 32
     if unit:
         for wide in (4, 2, 1):
             if wide == 1 or 8 * wide < samples + 8:
-                ahead = min(8, 16 // wide)
-                yield 8 * wide, [[(n,)] for n in ((ahead, ahead // 2, ahead // 4) if hold else (ahead,))]
+                ahead = min(4 if must else 8, 16 // wide)
+                yield 8 * wide, [[(n, split)] for split in ((warps, warps // 2, warps // 4, 1) if many else (warps,))
+                                 for n in ((ahead, ahead // 2, ahead // 4) if hold else (ahead,)) if n]
         return
     shapes = [(1, 1), (1, 2), (1, 4), (2, 4), (4, 4)]
     usual = next(k for k, (lanes, each) in enumerate(shapes) if lanes * each >= min(samples, 16))
@@ -3289,21 +3451,27 @@ def _slice(
     for lane in lanes:
         made = Slice(unit, rows, inner, 0, lane)
         if unit:
-            made = made._replace(lanes=(min(lane[0], -(-inner // made.turn)),))
-        if made.sums(at_once) <= 256 // itemsize:
+            made = made._replace(lanes=(min(lane[0], -(-inner // made.turn)), lane[1]))
+        if made.sums(at_once) <= MOST_SUMS[itemsize]:
             return made
     return None
 
 
-def _in_registers(products: tuple[Slice, ...], at_once: int, itemsize: int, room: int) -> tuple[Slice, ...]:
+def _in_registers(
+    products: tuple[Slice, ...], at_once: int, itemsize: int, room: int, by_rows: bool, must: bool
+) -> tuple[Slice, ...]:
     """The products with as much of each in registers as leaves the others' ``room`` bytes of shared memory, or as
-    registers have room for."""
-    most = REGISTERS["matrix" if products and products[0].unit else "float" if itemsize == 4 else "double"]
+    registers have room for. ``by_rows``: whether some kernel works on whole rows; ``must``: whether there is no other
+    room."""
+    kind = "matrix" if products and products[0].unit else "float" if itemsize == 4 else "double"
+    most = REGISTERS[kind] if must else SPARE_REGISTERS[products[0].unit if products else ""]
     while products and _layout(products, at_once, itemsize)[2] > room:
-        longest = max(products, key=lambda product: product.weights if product.left >= 2 * product.turn else 0)
+        longest = max(products, key=lambda product: product.left * product.rows if product.may_hold_more else 0)
         more = tuple(p._replace(held=p.held + 1) if p is longest else p for p in products)
         held, needed = zip(*(product.registers(at_once, itemsize) for product in more))
-        if longest.left < 2 * longest.turn or longest.held == MOST_HELD or sum(held) + max(needed) > most:
+        needed = [besides + must * p.reading(itemsize) for p, besides in zip(more, needed)]
+        full = must and sum(held) > HELD_REGISTERS[kind][by_rows]
+        if full or not longest.may_hold_more or sum(held) + max(needed) > most:
             break
         products = more
     return products
@@ -3311,13 +3479,16 @@ def _in_registers(products: tuple[Slice, ...], at_once: int, itemsize: int, room
 
 MEETING = {"": 0.05, "cluster": 0.4, "grid": 1.15}
 PASS, PHASE, PRODUCT = 0.3, 1.4, 1.45
-MULTIPLIED, MATRIX_RATE, CACHE, CLUSTERED, UNMEASURED = 110e3, 3.5, 6.5e6, 0.93, 1.25
-"""What a step costs on an H100, fitted to steps of five cells there, of 1 to 256 samples with 128 to 1024 units. In
-microseconds: a meeting, by how blocks wait; threads once over their units; a phase of a row, for its sums; a product,
-whatever its size. In a microsecond: numbers that a multiprocessor multiplies
-(on matrix units so many times as many), and bytes that all read of the cache. And
-the share of multiprocessors that clusters of more than two blocks use. Not fitted: how many times as long a step is
-taken to be whose products have weights in registers, without matrix units."""
+MULTIPLIED, CACHE, CLUSTERED = 110e3, 6.5e6, 0.93
+"""What a step costs on an H100, fitted to steps of five cells there, of 1 to 256 samples with 128 to 1024 units, in
+float32. In microseconds: a meeting, by how blocks wait; threads once over their units; a phase of a row, for its sums;
+a product, whatever its size. In a microsecond: numbers that a multiprocessor multiplies, and bytes that all read of the
+cache. And the share of multiprocessors that clusters of more than two blocks use."""
+UNIT_PRODUCT, UNIT_CACHE, UNIT_RATE, UNMEASURED = 1.17, 9.6e6, 3.5, 1.25
+"""The same of matrix units, which no step was measured with. A product: what one of a single sample costs in float32,
+as it reads its operand in one round, too, and has as few sums; bytes read of the cache: as many as all blocks read of
+64 KB there; and how many times as many numbers of TF32 (of 16 bits, twice that) are multiplied, a fifth of what the
+units can. Then, how many times as long a step is taken to be whose products have weights in registers without them."""
 HOST, NODE, OPERATIONS, BYTES, HALVES = 21, 5, 18e6, 1.7e6, 8
 """The same of launches: microseconds of one, of the host's and of the device's; what a product over all samples
 computes in float32 and reads in a microsecond. Assumed, not measured: how many times as much it computes in 16 bits
@@ -3364,6 +3535,12 @@ class Shares(NamedTuple):
         """Where things of products lie in shared memory: see ``_layout``."""
         return _layout(self.products, self.at_once, itemsize)
 
+    def crowded(self, itemsize: int) -> bool:
+        """Whether weights leave so few registers that threads should keep nothing else there."""
+        held, besides = zip((0, 0), *(p.registers(self.at_once, itemsize) for p in self.products))
+        unit = self.products[0].unit if self.products else ""
+        return sum(held) > 0 and sum(held) + max(besides) > SPARE_REGISTERS[unit]
+
     def places(self, itemsize: int) -> tuple[list[int], int]:
         """Where in shared memory each value that has room there begins, behind the products (-1: it has none); how many
         bytes there are."""
@@ -3406,12 +3583,12 @@ def _shares(
     clusters = (2, 4, 8) if capability >= 90 and not DEBUG else ()
     found: list[Shares] = []
     fitting: list[Shares] = []
-    for hold in (False, True):
-        # without matrix units registers hold weights only where they must
-        if not hold or unit or not fitting:
-            left = room if hold else 0
+    for left in (None, room, 0) if unit else (None, room):
+        must = left is not None and not fitting
+        # without matrix units registers hold weights only where they must, and with them all that have room
+        if left is None or unit or not fitting:
             for parts in range(2 if strategy == "persistent" else 1, most + 1):
-                found += _shared_by(parts, processors, parts in clusters, unit, step, batch, (real, stored), left)
+                found += _shared_by(parts, processors, parts in clusters, unit, step, batch, (real, stored), left, must)
             fitting = [shares for shares in found if shares.layout(real)[2] <= room]
     best = min(fitting, key=lambda shares: shares.expected, default=None)
     plain = sweeps * _plain(step, batch, stored, limits["MultiProcessorCount"])
@@ -3461,35 +3638,50 @@ def _with_rooms(shares: Shares, step: Step, batch: int, sizes: tuple[int, int], 
 
 
 def _shared_by(
-    parts: int, processors: int, cluster: bool, unit: str, step: Step, batch: int, sizes: tuple[int, int], room: int
+    parts: int, processors: int, cluster: bool, unit: str, step: Step, batch: int, sizes: tuple[int, int],
+    room: int | None, must: bool = False,
 ) -> Iterator[Shares]:
     """What so many blocks to a group make of a step: in the usual way, or with weights in registers where ``room``
-    bytes of shared memory are not enough. ``sizes``: bytes of a number as it is computed with, and as it is stored.
-
-    What 16 bits cost is assumed, not measured: matrix units take twice as many numbers as of TF32 in the same time, and
-    reading takes what so many bytes take in float32. So is it that what registers hold costs what it does in shared
-    memory, and without matrix units, where samples have fewer lanes, a step UNMEASURED times as much.
-    """
-    real, stored = sizes
+    bytes of shared memory are not enough; ``must``: whether these never are. ``sizes``: bytes of a number as it is
+    computed with, and as it is stored."""
     usable = int(processors * CLUSTERED) if cluster and parts > 2 else processors
     groups = max(1, min(usable // parts, batch))
     samples = -(-batch // groups)
     groups = -(-batch // samples)
     rows = [sum(count * -(-width // parts) for count, width in results) for _, results in step.products]
     waits = "" if parts == 1 or not step.meetings else "cluster" if cluster else "grid"
-    for at_once, products in _tiles(rows, [inner for inner, _ in step.products], samples, unit, real, room):
-        pieces = -(-samples // at_once)
-        spans = sum(-(-min(at_once, samples) * -(-first // parts) * across // THREADS) for first, across in step.units)
-        expected = step.meetings * MEETING[waits] + pieces * spans * PASS + -(-samples // parts) * _phases(step)
-        for product in products:
-            turns = at_once / (MATRIX_RATE * UNITS[unit]) if unit else at_once
-            read = stored if unit else real
-            numbers = product.rows * product.inner * read / 4
-            multiplied = numbers * (turns + 1) / MULTIPLIED  # and once to read the matrix
-            expected += pieces * (PRODUCT + multiplied) + batch * parts * product.inner * stored / CACHE
-        if not unit and any(product.held for product in products):
-            expected *= UNMEASURED
-        yield Shares(groups, parts, at_once, pieces == 1, waits, products, expected)
+    inner, limits = [length for length, _ in step.products], (bool(step.rows), must)
+    for at_once, products in _tiles(rows, inner, samples, unit, sizes[0], room, limits):
+        made = Shares(groups, parts, at_once, at_once >= samples, waits, products, 0, samples=samples)
+        yield made._replace(expected=_expected(made, step, batch, unit, sizes))
+
+
+def _expected(shares: Shares, step: Step, batch: int, unit: str, sizes: tuple[int, int]) -> float:
+    """The microseconds of a step.
+
+    What matrix units cost is assumed, not measured: they take twice as many numbers of 16 bits as of TF32 in the same
+    time, and read weights that registers hold in no time. So is it that without them, where what registers hold leaves
+    samples fewer lanes, a step costs UNMEASURED times as much.
+    """
+    real, stored = sizes
+    at_once, parts, samples = shares.at_once, shares.parts, shares.samples
+    pieces = -(-samples // at_once)
+    spans = sum(-(-min(at_once, samples) * -(-first // parts) * across // THREADS) for first, across in step.units)
+    expected = step.meetings * MEETING[shares.waits] + pieces * spans * PASS + -(-samples // parts) * _phases(step)
+    for product in shares.products:
+        expected += pieces * _multiplied(product, at_once, stored if unit else real)
+        expected += batch * parts * product.inner * stored / (UNIT_CACHE if unit else CACHE)
+    doubtful = not unit and any(product.held for product in shares.products)
+    return expected * UNMEASURED if doubtful else expected
+
+
+def _multiplied(product: Slice, at_once: int, itemsize: int) -> float:
+    """The microseconds of a block's part of a product with so many samples; a weight has ``itemsize`` bytes there."""
+    row = product.rows * itemsize / 4
+    if not product.unit:
+        return PRODUCT + row * product.inner * (at_once + 1) / MULTIPLIED  # and once to read the matrix
+    turns = at_once / (UNIT_RATE * UNITS[product.unit])
+    return UNIT_PRODUCT + row * (product.inner * turns + product.left) / MULTIPLIED
 
 
 def _phases(step: Step) -> float:
@@ -3515,15 +3707,14 @@ def _work(name: str, sizes: Mapping[str, int]) -> Step:
             meetings=0,
             products=(),
             units=(),
-            rows=((sizes["H"], 1), (sizes["H"], sizes["K"])),
+            rows=((sizes["H"], sizes["K"]),),
             launches=1,
             rooms=(
                 ("rows", sizes["H"]*sizes["K"], 1, False),
                 ("rows", 2*sizes["K"], 2, True),
                 ("rows", sizes["H"], 2, True),
                 ("rows", 1, 2, True),
-                ("rows", 1, 2, True),
-                ("rows", sizes["H"], 1, False)
+                ("rows", 1, 2, True)
             ),
             sizes=(sizes["H"], sizes["K"])
         ),
@@ -3531,7 +3722,7 @@ def _work(name: str, sizes: Mapping[str, int]) -> Step:
             meetings=0,
             products=(),
             units=(),
-            rows=((sizes["K"], 1), (sizes["H"], sizes["K"]), (sizes["H"], 1), (sizes["H"], sizes["K"])),
+            rows=((sizes["K"], 1), (sizes["H"], 1), (sizes["H"], 2*sizes["K"]), (sizes["K"], 1)),
             launches=1,
             rooms=(
                 ("rows", sizes["H"]*sizes["K"], 1, False),
@@ -3540,10 +3731,12 @@ def _work(name: str, sizes: Mapping[str, int]) -> Step:
                 ("rows", sizes["K"], 2, True),
                 ("rows", 2, 2, True),
                 ("rows", sizes["H"], 2, True),
+                ("rows", sizes["H"], 2, True),
+                ("rows", sizes["H"]*sizes["K"], 2, False),
                 ("rows", 1, 2, True),
                 ("rows", 2*sizes["K"], 1, False),
-                ("rows", sizes["H"]*sizes["K"], 1, True),
-                ("rows", sizes["H"], 1, True)
+                ("rows", sizes["H"], 1, True),
+                ("rows", sizes["H"]*sizes["K"], 1, False)
             ),
             sizes=(sizes["H"], sizes["K"])
         ),
@@ -3642,11 +3835,15 @@ def _steps_code(
     given |= {f"SIZE_{k}": size for k, size in enumerate(shares.sizes, 1)} | more
     for k, product in enumerate(shares.products):
         number = FIRST_PRODUCT[name] + k
-        given |= {f"PRODUCT_{number}": product.code, f"WEIGHTS_{number}": weights[k], f"PARTIAL_{number}": partial[k]}
+        rounds = ITEMSIZES[dtype][1] == 2 and number in ROUNDED_PRODUCTS
+        code = f"RoundedProduct<{product.code}>" if rounds else product.code
+        given |= {f"PRODUCT_{number}": code, f"WEIGHTS_{number}": weights[k], f"PARTIAL_{number}": partial[k]}
     given |= {"DEBUG": 1, "PATIENCE": PATIENCE} if DEBUG else {}
     head = "\n".join(f"#define {key} {value}" for key, value in given.items())
     steps = source.replace("BOUNDS", f"__launch_bounds__({THREADS}, 1){cluster}")
     units = MATRIX_UNITS if any(product.unit for product in shares.products) else ""
+    units += ROUNDED_PRODUCT if "RoundedProduct<" in head else ""
+    head += f"\n{THREAD}" if shares.crowded(ITEMSIZES[dtype][0]) else ""
     return f"{NUMBERS[dtype]}\n{head}\n{CUDA}\n{SHARING}\n{units}\n{steps}"
 
 
@@ -3714,7 +3911,7 @@ class Replay(NamedTuple):
 
 REPLAYS = {
     "forward_steps": Replay(launches=1, more=0, words=15),
-    "backward_steps": Replay(launches=1, more=0, words=24),
+    "backward_steps": Replay(launches=1, more=0, words=30),
 }
 GRAPHS = {
     "forward_steps": r"""
@@ -3726,14 +3923,14 @@ struct forward_steps_call {
     long long steps, batch;
     long long H;
     long long K;
-    real* S;
-    stored* q_k;
     stored* S_k;
     long long keep_tape;
+    real* S;
+    stored* q_k;
     stored* v;
     stored* alpha;
-    real* e;
     stored* beta;
+    stored* o;
 };
 static_assert(sizeof(forward_steps_call) == 8 * 15, "a word for each");
 
@@ -3745,17 +3942,17 @@ extern "C" __global__ void BOUNDS forward_steps_begin(
     const long long batch,
     const long long H,
     const long long K,
-    real* S,
-    stored* q_k,
     stored* S_k,
     const long long keep_tape,
+    real* S,
+    stored* q_k,
     stored* v,
     stored* alpha,
-    real* e,
-    stored* beta) {
+    stored* beta,
+    stored* o) {
     const Part me(batch);
     if (threadIdx.x == 0 && me.number == 0)
-        *call = {0, packed, offsets, steps, batch, H, K, S, q_k, S_k, keep_tape, v, alpha, e, beta};
+        *call = {0, packed, offsets, steps, batch, H, K, S_k, keep_tape, S, q_k, v, alpha, beta, o};
 }
 
 // Step ``done`` + ``turn`` from where blocks meet to where they meet next.
@@ -3768,14 +3965,14 @@ extern "C" __global__ void BOUNDS forward_steps_leg_1(
     const Part me(batch);
     long long const H = call->H;
     long long const K = call->K;
-    real* const S = call->S;
-    stored* const q_k = call->q_k;
     stored* const S_k = call->S_k;
     long long const keep_tape = call->keep_tape;
+    real* const S = call->S;
+    stored* const q_k = call->q_k;
     stored* const v = call->v;
     stored* const alpha = call->alpha;
-    real* const e = call->e;
     stored* const beta = call->beta;
+    stored* const o = call->o;
     GRANTED(blockDim.x == THREADS);
     GRANTED(H == SIZE_1);
     GRANTED(K == SIZE_2);
@@ -3784,23 +3981,23 @@ extern "C" __global__ void BOUNDS forward_steps_leg_1(
     const long long last = me.end_of(sequence.count(t)), following = me.end_of(sequence.count(next));
     {
         const long long first = me.first, rows = last - first;
-        auto* const S_t1 = S + (sequence.whole(1, t) + first)*H*K;
-        auto* const q_k_t = q_k + (sequence.whole(0, t) + first)*2*K;
         auto* const S_k_t = S_k + (sequence.kept(0, t, keep_tape) + first)*H;
+        auto* const S_t1 = S + (sequence.kept(1, t, keep_tape) + first)*H*K;
+        auto* const q_k_t = q_k + (sequence.whole(0, t) + first)*2*K;
         auto* const v_t = v + (sequence.whole(0, t) + first)*H;
         auto* const alpha_t = alpha + (sequence.whole(0, t) + first)*1;
-        auto* const e_t = e + first*H;
         auto* const beta_t = beta + (sequence.whole(0, t) + first)*1;
-        auto* const S_t = S + (sequence.whole(1, t + 1) + first)*H*K;
+        auto* const S_t = S + (sequence.kept(1, t + 1, keep_tape) + first)*H*K;
+        auto* const o_t = o + (sequence.whole(0, t) + first)*H;
         auto* const q_k_t_ahead = q_k + (sequence.whole(0, next) + first)*2*K;
         auto* const v_t_ahead = v + (sequence.whole(0, next) + first)*H;
         auto* const alpha_t_ahead = alpha + (sequence.whole(0, next) + first)*1;
         auto* const beta_t_ahead = beta + (sequence.whole(0, next) + first)*1;
         for (int row = me.number; row < rows; row += PARTS)
-            forward_2_row(0, H, K, row_of<ROOM_1>(shared, S_t1, row, H*K, 0), row_of<ROOM_2>(shared, q_k_t, row, 2*K, t
-                % 2), S_k_t + row*H, row_of<ROOM_3>(shared, v_t, row, H, t % 2), row_of<ROOM_4>(shared, alpha_t, row, 1,
-                t % 2), row_of<ROOM_6>(shared, e_t, row, H, 0), row_of<ROOM_5>(shared, beta_t, row, 1, t % 2),
-                row_of<ROOM_1>(shared, S_t, row, H*K, 0));
+            forward_2_row(0, H, K, S_k_t + row*H, row_of<ROOM_1>(shared, S_t1, row, H*K, 0), row_of<ROOM_2>(shared,
+                q_k_t, row, 2*K, t % 2), row_of<ROOM_3>(shared, v_t, row, H, t % 2), row_of<ROOM_4>(shared, alpha_t,
+                row, 1, t % 2), row_of<ROOM_5>(shared, beta_t, row, 1, t % 2), row_of<ROOM_1>(shared, S_t, row, H*K, 0),
+                o_t + row*H);
         __syncthreads();
     }
 }
@@ -3826,15 +4023,21 @@ struct backward_steps_call {
     stored* sqrt_a_q_sqrt_a_k;
     real* q_k_2;
     stored* b;
+    stored* sigmoid_W_v_x;
+    stored* S_k;
+    stored* e;
     stored* do_;
     real* dS_via;
-    stored* dS;
+    real* dS;
+    real* S;
     stored* de_along;
     stored* beta;
     stored* de;
     stored* dS_k;
+    stored* dalpha_sum;
+    stored* dk_along;
 };
-static_assert(sizeof(backward_steps_call) == 8 * 24, "a word for each");
+static_assert(sizeof(backward_steps_call) == 8 * 30, "a word for each");
 
 extern "C" __global__ void BOUNDS backward_steps_begin(
     backward_steps_call* call,
@@ -3854,17 +4057,24 @@ extern "C" __global__ void BOUNDS backward_steps_begin(
     stored* sqrt_a_q_sqrt_a_k,
     real* q_k_2,
     stored* b,
+    stored* sigmoid_W_v_x,
+    stored* S_k,
+    stored* e,
     stored* do_,
     real* dS_via,
-    stored* dS,
+    real* dS,
+    real* S,
     stored* de_along,
     stored* beta,
     stored* de,
-    stored* dS_k) {
+    stored* dS_k,
+    stored* dalpha_sum,
+    stored* dk_along) {
     const Part me(batch);
     if (threadIdx.x == 0 && me.number == 0)
         *call = {0, packed, offsets, steps, batch, H, K, a_alpha, softplus_a_alpha, exp_a_log, alpha, W_g_x_to_W_v_x,
-            sigmoid_W_k_x, a, sqrt_a_q_sqrt_a_k, q_k_2, b, do_, dS_via, dS, de_along, beta, de, dS_k};
+            sigmoid_W_k_x, a, sqrt_a_q_sqrt_a_k, q_k_2, b, sigmoid_W_v_x, S_k, e, do_, dS_via, dS, S, de_along, beta,
+            de, dS_k, dalpha_sum, dk_along};
 }
 
 // Step ``done`` + ``turn`` from where blocks meet to where they meet next.
@@ -3887,13 +4097,19 @@ extern "C" __global__ void BOUNDS backward_steps_leg_1(
     stored* const sqrt_a_q_sqrt_a_k = call->sqrt_a_q_sqrt_a_k;
     real* const q_k_2 = call->q_k_2;
     stored* const b = call->b;
+    stored* const sigmoid_W_v_x = call->sigmoid_W_v_x;
+    stored* const S_k = call->S_k;
+    stored* const e = call->e;
     stored* const do_ = call->do_;
     real* const dS_via = call->dS_via;
-    stored* const dS = call->dS;
+    real* const dS = call->dS;
+    real* const S = call->S;
     stored* const de_along = call->de_along;
     stored* const beta = call->beta;
     stored* const de = call->de;
     stored* const dS_k = call->dS_k;
+    stored* const dalpha_sum = call->dalpha_sum;
+    stored* const dk_along = call->dk_along;
     GRANTED(blockDim.x == THREADS);
     GRANTED(H == SIZE_1);
     GRANTED(K == SIZE_2);
@@ -3911,29 +4127,38 @@ extern "C" __global__ void BOUNDS backward_steps_leg_1(
         auto* const sqrt_a_q_sqrt_a_k_t = sqrt_a_q_sqrt_a_k + (sequence.whole(0, t) + first)*2;
         auto* const q_k_2_t = q_k_2 + first*2*K;
         auto* const b_t = b + (sequence.whole(0, t) + first)*K;
+        auto* const sigmoid_W_v_x_t = sigmoid_W_v_x + (sequence.whole(0, t) + first)*H;
+        auto* const S_k_t = S_k + (sequence.whole(0, t) + first)*H;
+        auto* const e_t = e + (sequence.whole(0, t) + first)*H;
         auto* const do_t = do_ + (sequence.whole(0, t) + first)*H;
         auto* const dS_via_next = dS_via + (sequence.ring(1, t + 1) + first)*H*K;
-        auto* const dS_t = dS + (sequence.whole(0, t) + first)*H*K;
+        auto* const dS_t = dS + first*H*K;
+        auto* const S_t1 = S + (sequence.whole(1, t) + first)*H*K;
         auto* const de_along_t = de_along + (sequence.whole(0, t) + first)*H;
         auto* const beta_t = beta + (sequence.whole(0, t) + first)*1;
         auto* const de_t = de + (sequence.whole(0, t) + first)*H;
         auto* const dS_k_t = dS_k + (sequence.whole(0, t) + first)*H;
         auto* const dS_via_t = dS_via + (sequence.ring(1, t) + first)*H*K;
+        auto* const dalpha_sum_t = dalpha_sum + (sequence.whole(0, t) + first)*1;
+        auto* const dk_along_t = dk_along + (sequence.whole(0, t) + first)*K;
         auto* const a_alpha_t_ahead = a_alpha + (sequence.whole(0, next) + first)*1;
         auto* const W_g_x_to_W_v_x_t_ahead = W_g_x_to_W_v_x + (sequence.whole(0, next) + first)*(2*H + 2*K + 2);
         auto* const a_t_ahead = a + (sequence.whole(0, next) + first)*K;
         auto* const sqrt_a_q_sqrt_a_k_t_ahead = sqrt_a_q_sqrt_a_k + (sequence.whole(0, next) + first)*2;
+        auto* const S_k_t_ahead = S_k + (sequence.whole(0, next) + first)*H;
         auto* const do_t_ahead = do_ + (sequence.whole(0, next) + first)*H;
+        auto* const S_t1_ahead = S + (sequence.whole(1, next) + first)*H*K;
         auto* const beta_t_ahead = beta + (sequence.whole(0, next) + first)*1;
         for (int row = me.number; row < rows; row += PARTS)
             backward_2_row(0, H, K, row_of<ROOM_2>(shared, a_alpha_t, row, 1, t % 2), softplus_a_alpha_t + row,
                 exp_a_log, alpha_t + row, row_of<ROOM_3>(shared, W_g_x_to_W_v_x_t, row, (2*H + 2*K + 2), t % 2),
                 sigmoid_W_k_x_t + row*K, row_of<ROOM_4>(shared, a_t, row, K, t % 2), row_of<ROOM_5>(shared,
-                sqrt_a_q_sqrt_a_k_t, row, 2, t % 2), row_of<ROOM_8>(shared, q_k_2_t, row, 2*K, 0), b_t + row*K,
-                row_of<ROOM_6>(shared, do_t, row, H, t % 2), row_of<ROOM_1>(shared, dS_via_next, row, H*K, 0),
-                row_of<ROOM_9>(shared, dS_t, row, H*K, 0), de_along_t + row*H, row_of<ROOM_7>(shared, beta_t, row, 1, t
-                % 2), de_t + row*H, row_of<ROOM_10>(shared, dS_k_t, row, H, 0), row_of<ROOM_1>(shared, dS_via_t, row,
-                H*K, 0));
+                sqrt_a_q_sqrt_a_k_t, row, 2, t % 2), row_of<ROOM_10>(shared, q_k_2_t, row, 2*K, 0), b_t + row*K,
+                sigmoid_W_v_x_t + row*H, row_of<ROOM_6>(shared, S_k_t, row, H, t % 2), row_of<ROOM_11>(shared, e_t, row,
+                H, 0), row_of<ROOM_7>(shared, do_t, row, H, t % 2), row_of<ROOM_1>(shared, dS_via_next, row, H*K, 0),
+                row_of<ROOM_12>(shared, dS_t, row, H*K, 0), row_of<ROOM_8>(shared, S_t1, row, H*K, t % 2), de_along_t +
+                row*H, row_of<ROOM_9>(shared, beta_t, row, 1, t % 2), de_t + row*H, dS_k_t + row*H,
+                row_of<ROOM_1>(shared, dS_via_t, row, H*K, 0), dalpha_sum_t + row, dk_along_t + row*K);
         __syncthreads();
     }
 }
@@ -4052,10 +4277,10 @@ def _by_nodes(
     has more of them than NEAR.
     """
     processors = limits["MultiProcessorCount"]
-    found = next(_shared_by(parts, processors, False, unit, step, batch, sizes, 0), None)
+    found = next(_shared_by(parts, processors, False, unit, step, batch, sizes, None), None)
     if found is None:
         return None
-    left = sum(inner for inner, _ in step.products) * batch * parts * sizes[1] / CACHE
+    left = sum(inner for inner, _ in step.products) * batch * parts * sizes[1] / (UNIT_CACHE if unit else CACHE)
     turns = -(-found.groups * parts // processors)
     blocks = turns * (found.expected - step.meetings * MEETING[found.waits] - left) + left
     numbers = sum(inner * count * width for inner, results in step.products for count, width in results)
@@ -4063,6 +4288,6 @@ def _by_nodes(
     pieces = -(-batch // (found.groups * found.at_once)) if weights > NEAR * parts else 1
     read = found.groups * pieces * weights / (CACHE if 2 * weights <= limits["L2CacheSize"] else BYTES)
     return found._replace(
-        waits="graph", rooms=(0,) * len(step.rooms), sizes=step.sizes,
+        waits="graph", samples=1, rooms=(0,) * len(step.rooms), sizes=step.sizes,
         expected=max(1, step.meetings) * LAUNCH + blocks + read,
     )

@@ -74,7 +74,7 @@ EQUATIONS = (
     "b_alpha: 1 = -3\n"
     "gain: H = 1\n"
 )
-STAMP = "4ee222ac73ac92b9"
+STAMP = "8e297695db053a4f"
 
 
 class Params(Mapping[str, Any]):
@@ -413,8 +413,8 @@ def _forward_sweep(
     H = params.sizes["H"]
     at_0 = pack.slots(0, 0, True)
     kept_0 = pack.slots(0, 0, keep_tape)
-    at_1_0 = pack.slots(1, 0, True)
-    at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
 
     x_rows = _as(pack.rows(inputs["x"]), real)
     W_g_x_to_W_v_x = np.empty((pack.size, 2*H + 2*K + 2), real)
@@ -431,7 +431,7 @@ def _forward_sweep(
     rms_o = np.empty((pack.size, 1), real)
     y = np.empty((pack.size, H), real)
     S_k = np.empty((pack.size if keep_tape else batch, H), real)
-    S = np.empty((pack.size + batch, H*K), real)
+    S = np.empty((pack.size + batch if keep_tape else 2 * batch, H*K), real)
     o = np.empty((pack.size, H), real)
     exp_a_log = np.empty((1,), real)
     work1 = np.empty((batch, H*K), real)
@@ -440,6 +440,7 @@ def _forward_sweep(
     gain = params.stack("gain", "gain")
     S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
     W_g_to_W_v_T = params.stack("W_g", "W_v").T
+    narrow = dtype.itemsize == 2
     eps = 1e-06
     S_k_Hx1 = S_k.reshape(-1, H, 1)
     S_HxK = S.reshape(-1, H, K)
@@ -447,6 +448,8 @@ def _forward_sweep(
     alpha_1x1 = alpha.reshape(-1, 1, 1)
     beta_1x1 = W_g_x_to_W_v_x[:, H + 1 : H + 2].reshape(-1, 1, 1)
     k_1xK = q_k[:, K :].reshape(-1, 1, K)
+    o_Hx1 = o.reshape(-1, H, 1)
+    q_Kx1 = q_k[:, : K].reshape(-1, K, 1)
 
     # exp_a_log = exp(a_log) (31)
     np.exp(a_log, out=exp_a_log)
@@ -457,6 +460,8 @@ def _forward_sweep(
     # W_k_x[t] = W_k @ x[t] (23)
     # W_v_x[t] = W_v @ x[t] (29)
     np.matmul(x_rows, W_g_to_W_v_T, out=W_g_x_to_W_v_x)
+    if narrow:
+        _round(W_g_x_to_W_v_x, dtype)
     # sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
     W_v_x = W_g_x_to_W_v_x[:, H + 2*K + 2 :]
     sigmoid_W_v_x = v
@@ -471,6 +476,8 @@ def _forward_sweep(
     np.exp(beta, out=beta)
     np.add(beta, 1, out=beta)
     np.divide(1, beta, out=beta)
+    if narrow:
+        _round(beta, dtype)
     # a_alpha[t] = w_alpha_x[t] + b_alpha (31)
     w_alpha_x = W_g_x_to_W_v_x[:, H : H + 1]
     a_alpha = w_alpha_x
@@ -481,12 +488,18 @@ def _forward_sweep(
     np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
     np.add(sigmoid_W_g_x, 1, out=sigmoid_W_g_x)
     np.divide(1, sigmoid_W_g_x, out=sigmoid_W_g_x)
+    if narrow:
+        _round(sigmoid_W_g_x, dtype)
     # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
     v_ = sigmoid_W_v_x
     np.multiply(W_v_x, sigmoid_W_v_x, out=v_)
+    if narrow:
+        _round(v_, dtype)
     # softplus_a_alpha[t] = softplus(a_alpha[t]) (31)
     softplus_a_alpha = alpha
     _in_parts(_softplus, a_alpha, softplus_a_alpha)
+    if narrow:
+        _round(a_alpha, dtype)
     # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t] (31)
     exp_in_alpha = softplus_a_alpha
     np.multiply(exp_a_log, softplus_a_alpha, out=exp_in_alpha)
@@ -494,6 +507,8 @@ def _forward_sweep(
     # alpha[t] = exp(exp_in_alpha[t]) (decay) (31)
     alpha_ = softplus_a_alpha
     np.exp(exp_in_alpha, out=alpha_)
+    if narrow:
+        _round(alpha_, dtype)
     # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (21)
     # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (23)
     W_q_x_to_W_k_x = W_g_x_to_W_v_x[:, H + 2 : H + 2*K + 2]
@@ -510,6 +525,8 @@ def _forward_sweep(
     # product_b[t] = b[t]**2 (27)
     product_a_to_product_b = product_a_product_b
     np.square(a_to_b, out=product_a_to_product_b)
+    if narrow:
+        _round(a_to_b, dtype)
     # dot_a[t] = sum(product_a[t]) (25)
     # dot_b[t] = sum(product_b[t]) (27)
     dot_a_to_dot_b = sqrt_a_q_sqrt_a_k
@@ -529,6 +546,10 @@ def _forward_sweep(
     sqrt_a_q_to_sqrt_a_k_ = sqrt_a_q_sqrt_a_k.reshape(-1, 2, 1)
     q_to_k = q_k.reshape(-1, 2, K)
     np.divide(a_to_b_, sqrt_a_q_to_sqrt_a_k_, out=q_to_k)
+    if narrow:
+        q_to_k_ = q_k
+        _round(q_to_k_, dtype)
+        _round(sqrt_a_q_to_sqrt_a_k, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -539,7 +560,7 @@ def _forward_sweep(
             work1_t = work1[:n].reshape(-1, H, K)
         # S_k[t] = S[t-1] @ k[t] (12)
         S_k_t = S_k_Hx1[kept_0[t]]
-        S_t1 = S_HxK[at_1_0[t]]
+        S_t1 = S_HxK[kept_1_0[t]]
         k_t = k_Kx1[at_0[t]]
         np.matmul(S_t1, k_t, out=S_k_t)
         # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
@@ -548,21 +569,25 @@ def _forward_sweep(
         S_k_t_ = S_k[kept_0[t]]
         np.multiply(alpha_t, S_k_t_, out=e_t)
         np.subtract(v_t, e_t, out=e_t)
+        if narrow:
+            _round(S_k_t_, dtype)
         # S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (13)
         alpha_t_ = alpha_1x1[at_0[t]]
         beta_t = beta_1x1[at_0[t]]
         k_t_ = k_1xK[at_0[t]]
-        S_t = S_HxK[at_1[t]]
+        S_t = S_HxK[kept_1[t]]
         np.multiply(alpha_t_, S_t1, out=S_t)
         np.multiply(beta_t, e_t_, out=work1_t)
         np.multiply(work1_t, k_t_, out=work1_t)
         np.add(S_t, work1_t, out=S_t)
+        # o[t] = S[t] @ q[t] (recalled value) (14)
+        o_t = o_Hx1[at_0[t]]
+        q_t = q_Kx1[at_0[t]]
+        np.matmul(S_t, q_t, out=o_t)
+        if narrow:
+            o_t_ = o[at_0[t]]
+            _round(o_t_, dtype)
 
-    # o[t] = S[t] @ q[t] (recalled value) (14)
-    o_ = o.reshape(-1, H, 1)
-    S_ = S[batch :].reshape(-1, H, K)
-    q = q_k[:, : K].reshape(-1, K, 1)
-    np.matmul(S_, q, out=o_)
     # square_o[t] = o[t]**2 (34)
     np.square(o, out=square_o)
     # sum_square_o[t] = sum(square_o[t]) (34)
@@ -581,8 +606,11 @@ def _forward_sweep(
     np.multiply(gain, y, out=y)
     np.multiply(W_g_x_, y, out=y)
     np.divide(y, rms_o_, out=y)
+    if narrow:
+        _round(rms_o_, dtype)
+        _round(y, dtype)
 
-    S_last = S[pack.last(1, 1, True)]
+    S_last = S[pack.last(1, 1, keep_tape)]
 
     last = {
         "S": pack.unsort(S_last).reshape(batch, H, K),
@@ -670,6 +698,7 @@ def _backward_sweep(
     at_0 = pack.slots(0, 0, True)
     ring_1_0 = pack.slots(1, 0, False)
     ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
 
     dy_rows = _as(pack.rows(dy), real)
     S = tape.arrays["S"]
@@ -680,53 +709,56 @@ def _backward_sweep(
     sqrt_a_q_sqrt_a_k = _as(tape.arrays["sqrt_a_q_sqrt_a_k"], real)
     x_ = _as(tape.arrays["x_rows"], real)
     dW_g_x_to_dW_v_x = np.empty((pack.size, 2*H + 2*K + 2), real)
-    memory = np.empty(max(pack.size * K, pack.size * H*K, pack.size), real)
+    memory = np.empty(max(pack.size * K, pack.size * 2*H, pack.size), real)
     sigmoid_W_q_x = memory[: pack.size * K].reshape(pack.size, K)
-    memory_ = np.empty(max(pack.size * H, pack.size * K, pack.size * H*K, pack.size * 2*H, pack.size), real)
+    memory_ = np.empty(max(pack.size * H, pack.size * K), real)
     sigmoid_W_g_x = memory_[: pack.size * H].reshape(pack.size, H)
-    memory_2 = np.empty(max(pack.size * K, pack.size * H), real)
+    memory_2 = np.empty(max(pack.size * K, pack.size * 2), real)
     a = memory_2[: pack.size * K].reshape(pack.size, K)
     dsqrt_a_q_each = memory_[: pack.size * K].reshape(pack.size, K)
-    drms_o_each = np.empty((pack.size, H), real)
-    memory_3 = np.empty(max(pack.size * H, pack.size * K), real)
-    dgain_each = memory_3[: pack.size * H].reshape(pack.size, H)
-    memory_4 = np.empty(max(pack.size, pack.size * K), real)
+    memory_3 = np.empty(max(pack.size * H, pack.size), real)
+    drms_o_each = memory_3[: pack.size * H].reshape(pack.size, H)
+    dgain_each = np.empty((pack.size, H), real)
+    memory_4 = np.empty(max(pack.size, pack.size * H, pack.size * K), real)
     dsum_square_o = memory_4[: pack.size].reshape(pack.size, 1)
-    do = drms_o_each
+    do = memory_3[: pack.size * H].reshape(pack.size, H)
     memory_5 = np.empty(max(pack.size, pack.size * K), real)
     da_q = memory_5[: pack.size].reshape(pack.size, 1)
     da = memory_[: pack.size * K].reshape(pack.size, K)
-    sigmoid_W_k_x = memory_4[: pack.size * K].reshape(pack.size, K)
+    sigmoid_W_k_x = memory_[: pack.size * K].reshape(pack.size, K)
     q_k_2 = np.empty((batch, 2*K), real)
+    sigmoid_W_v_x = memory_4[: pack.size * H].reshape(pack.size, H)
     softplus_a_alpha = np.empty((pack.size, 1), real)
     b = memory_5[: pack.size * K].reshape(pack.size, K)
-    dS = memory[: pack.size * H*K].reshape(pack.size, H*K)
+    dS = np.empty((batch, H*K), real)
     alpha = np.empty((pack.size, 1), real)
-    memory_6 = np.empty(max(pack.size * H, pack.size, pack.size * K), real)
-    de = memory_6[: pack.size * H].reshape(pack.size, H)
+    memory_6 = np.empty(max(batch * H*K, batch * H), real)
+    dalpha_each = memory_6[: batch * H*K].reshape(batch, H*K)
+    memory_7 = np.empty(max(pack.size * H, pack.size, pack.size * K), real)
+    e = memory_7[: pack.size * H].reshape(pack.size, H)
+    dalpha_sum = np.empty((pack.size, 1), real)
+    de = np.empty((pack.size, H), real)
     dS_k = np.empty((pack.size, H), real)
-    sigmoid_W_v_x = memory_2[: pack.size * H].reshape(pack.size, H)
-    dalpha_each = memory_[: pack.size * H*K].reshape(pack.size, H*K)
-    dalpha_each_2_dbeta_each = memory_[: pack.size * 2*H].reshape(pack.size, 2*H)
-    dalpha_sum_to_dbeta_sum = np.empty((pack.size, 3), real)
-    e = drms_o_each
+    dalpha_each_2_dbeta_each = memory[: pack.size * 2*H].reshape(pack.size, 2*H)
+    dalpha_sum_2_dbeta_sum = memory_2[: pack.size * 2].reshape(pack.size, 2)
+    dk = memory[: pack.size * K].reshape(pack.size, K)
+    dsqrt_a_k_each = memory_2[: pack.size * K].reshape(pack.size, K)
     dexp_in_alpha = memory[: pack.size].reshape(pack.size, 1)
     dexp_a_log_each = memory[: pack.size].reshape(pack.size, 1)
-    dk = memory_2[: pack.size * K].reshape(pack.size, K)
-    dsqrt_a_k_each = memory[: pack.size * K].reshape(pack.size, K)
-    da_k = memory_[: pack.size].reshape(pack.size, 1)
+    da_k = memory_3[: pack.size].reshape(pack.size, 1)
     db = memory[: pack.size * K].reshape(pack.size, K)
     de_along = np.empty((pack.size, H), real)
-    dk_back = memory_3[: pack.size * K].reshape(pack.size, K)
+    dk_along = np.empty((pack.size, K), real)
     dq = memory_4[: pack.size * K].reshape(pack.size, K)
     dx_ = np.empty((pack.size, D), real)
     dS_via = np.zeros((2 * batch, H*K), real)
     exp_a_log = np.empty((1,), real)
     dexp_a_log_total = np.empty((1,), real)
-    work1 = np.empty((pack.size, H), real)
-    work1_ = memory_6[: pack.size].reshape(pack.size, 1)
-    work1_2 = memory_6[: pack.size * K].reshape(pack.size, K)
-    work1_3 = np.empty((batch, H*K), real)
+    work1 = memory_7[: pack.size * H].reshape(pack.size, H)
+    work1_ = memory_7[: pack.size].reshape(pack.size, 1)
+    work1_2 = memory_7[: pack.size * K].reshape(pack.size, K)
+    work1_3 = memory_6[: batch * H].reshape(batch, H)
+    work1_4 = memory_6[: batch * H*K].reshape(batch, H*K)
     a_log = params.stack("a_log", "a_log")
     gain = params.stack("gain", "gain")
     dgain = grads.stack("gain", "gain")
@@ -735,15 +767,18 @@ def _backward_sweep(
     W_g_to_W_v = params.stack("W_g", "W_v")
     dW_g_to_dW_v = grads.stack("W_g", "W_v")
     dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
+    narrow = dtype.itemsize == 2
     W_k_x = W_g_x_to_W_v_x[:, H + K + 2 : H + 2*K + 2]
     sqrt_a_q_ = sqrt_a_q_sqrt_a_k[:, : 1]
+    W_v_x = W_g_x_to_W_v_x[:, H + 2*K + 2 :]
     a_alpha = W_g_x_to_W_v_x[:, H : H + 1]
     do_Hx1 = do.reshape(-1, H, 1)
     dS_via_HxK = dS_via.reshape(-1, H, K)
-    dS_HxK = dS.reshape(-1, H, K)
     sqrt_a_k = sqrt_a_q_sqrt_a_k[:, 1 :]
     de_along_Hx1 = de_along.reshape(-1, H, 1)
     beta = W_g_x_to_W_v_x[:, H + 1 : H + 2]
+    dk_along_Kx1 = dk_along.reshape(-1, K, 1)
+    e_Hx1 = e.reshape(-1, H, 1)
     dS_k_Hx1 = dS_k.reshape(-1, H, 1)
     alpha_1x1 = alpha.reshape(-1, 1, 1)
     ones = np.ones((1, pack.size), real)
@@ -766,6 +801,9 @@ def _backward_sweep(
     np.divide(1, sigmoid_W_q_x, out=sigmoid_W_q_x)
     # a[t] = W_q_x[t]*sigmoid_W_q_x[t] (features of the query) (21)
     np.multiply(W_q_x, sigmoid_W_q_x, out=a)
+    if narrow:
+        _round(a, dtype)
+        _round(sigmoid_W_q_x, dtype)
     # sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (34)
     np.subtract(0, W_g_x, out=sigmoid_W_g_x)
     np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
@@ -776,6 +814,8 @@ def _backward_sweep(
     np.multiply(dgain_each, W_g_x, out=dgain_each)
     np.multiply(dgain_each, sigmoid_W_g_x, out=dgain_each)
     np.divide(dgain_each, rms_o, out=dgain_each)
+    if narrow:
+        _round(dgain_each, dtype)
     # dW_g_x[t] = dsigmoid_W_g_x[t]*sigmoid_W_g_x[t]*(1 - sigmoid_W_g_x[t]) + dy[t]*sigmoid_W_g_x[t]*o[t]*gain/rms_o[t]
     #     (89)
     dW_g_x = dsigmoid_W_g_x
@@ -787,11 +827,15 @@ def _backward_sweep(
     np.multiply(work1, gain, out=work1)
     np.divide(work1, rms_o, out=work1)
     np.add(dW_g_x, work1, out=dW_g_x)
+    if narrow:
+        _round(dW_g_x, dtype)
     # drms_o_each[t] = dy[t]*o[t]*gain*W_g_x[t]*sigmoid_W_g_x[t] (72)
     np.multiply(dy_rows, o, out=drms_o_each)
     np.multiply(drms_o_each, gain, out=drms_o_each)
     np.multiply(drms_o_each, W_g_x, out=drms_o_each)
     np.multiply(drms_o_each, sigmoid_W_g_x, out=drms_o_each)
+    if narrow:
+        _round(sigmoid_W_g_x, dtype)
     # drms_o_sum[t] = sum(drms_o_each[t]) (72)
     drms_o_sum = dsum_square_o
     np.add.reduce(drms_o_each, axis=1, keepdims=True, out=drms_o_sum)
@@ -815,6 +859,8 @@ def _backward_sweep(
     np.multiply(2, dsum_square_o_, out=work1)
     np.multiply(work1, o, out=work1)
     np.add(work1, do, out=do)
+    if narrow:
+        _round(do, dtype)
     # dq[t] = S[t].T @ do[t] (83)
     dq_ = dq.reshape(-1, K, 1)
     S_ = S[batch :].reshape(-1, H, K)
@@ -822,6 +868,8 @@ def _backward_sweep(
     np.matmul(S_.transpose(0, 2, 1), do_, out=dq_)
     # dsqrt_a_q_each[t] = dq[t]*a[t] (87)
     np.multiply(dq, a, out=dsqrt_a_q_each)
+    if narrow:
+        _round(dq, dtype)
     # dsqrt_a_q_sum[t] = sum(dsqrt_a_q_each[t]) (87)
     dsqrt_a_q_sum = da_q
     np.add.reduce(dsqrt_a_q_each, axis=1, keepdims=True, out=dsqrt_a_q_sum)
@@ -850,6 +898,8 @@ def _backward_sweep(
     np.multiply(dW_q_x, work1_2, out=dW_q_x)
     np.multiply(da, sigmoid_W_q_x, out=work1_2)
     np.add(dW_q_x, work1_2, out=dW_q_x)
+    if narrow:
+        _round(dW_q_x, dtype)
 
     samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
@@ -857,10 +907,14 @@ def _backward_sweep(
             samples = n
             q_t = q_k_2[:n, : K]
             q_t_ = q_k_2[:n, : K].reshape(-1, 1, K)
+            dS_t = dS[:n].reshape(-1, H, K)
             k_t = q_k_2[:n, K :]
+            dS_t_ = dS[:n]
+            dalpha_each_t = dalpha_each[:n]
             k_t_ = q_k_2[:n, K :].reshape(-1, K, 1)
+            work1_t = work1_3[:n]
             k_t_2 = q_k_2[:n, K :].reshape(-1, 1, K)
-            work1_t = work1_3[:n].reshape(-1, H, K)
+            work1_t_ = work1_4[:n].reshape(-1, H, K)
         # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (23)
         W_k_x_t = W_k_x[at_0[t]]
         sigmoid_W_k_x_t = sigmoid_W_k_x[at_0[t]]
@@ -872,6 +926,13 @@ def _backward_sweep(
         a_t = a[at_0[t]]
         sqrt_a_q_t = sqrt_a_q_[at_0[t]]
         np.divide(a_t, sqrt_a_q_t, out=q_t)
+        # sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
+        W_v_x_t = W_v_x[at_0[t]]
+        sigmoid_W_v_x_t = sigmoid_W_v_x[at_0[t]]
+        np.subtract(0, W_v_x_t, out=sigmoid_W_v_x_t)
+        np.exp(sigmoid_W_v_x_t, out=sigmoid_W_v_x_t)
+        np.add(sigmoid_W_v_x_t, 1, out=sigmoid_W_v_x_t)
+        np.divide(1, sigmoid_W_v_x_t, out=sigmoid_W_v_x_t)
         # softplus_a_alpha[t] = softplus(a_alpha[t]) (31)
         a_alpha_t = a_alpha[at_0[t]]
         softplus_a_alpha_t = softplus_a_alpha[at_0[t]]
@@ -879,71 +940,98 @@ def _backward_sweep(
         # b[t] = W_k_x[t]*sigmoid_W_k_x[t] (features of the key) (23)
         b_t = b[at_0[t]]
         np.multiply(W_k_x_t, sigmoid_W_k_x_t, out=b_t)
+        if narrow:
+            _round(sigmoid_W_k_x_t, dtype)
         # dS[t] = do[t][:,None]*q[t][None,:] + dS_via[t+1] (74)
         do_t = do_Hx1[at_0[t]]
         dS_via_next = dS_via_HxK[ring_1[t]]
-        dS_t = dS_HxK[at_0[t]]
         np.multiply(do_t, q_t_, out=dS_t)
         np.add(dS_t, dS_via_next, out=dS_t)
+        # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
+        v_t = e[at_0[t]]
+        np.multiply(W_v_x_t, sigmoid_W_v_x_t, out=v_t)
+        if narrow:
+            _round(sigmoid_W_v_x_t, dtype)
         # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t] (31)
         exp_in_alpha_t = alpha[at_0[t]]
         np.multiply(exp_a_log, softplus_a_alpha_t, out=exp_in_alpha_t)
         np.multiply(exp_in_alpha_t, -1, out=exp_in_alpha_t)
+        if narrow:
+            _round(softplus_a_alpha_t, dtype)
         # k[t] = b[t]/sqrt_a_k[t] (key) (27)
         sqrt_a_k_t = sqrt_a_k[at_0[t]]
         np.divide(b_t, sqrt_a_k_t, out=k_t)
+        if narrow:
+            _round(b_t, dtype)
+        # dalpha_each[t] = dS[t]*S[t-1] (76)
+        S_t1 = S[at_1_0[t]]
+        np.multiply(dS_t_, S_t1, out=dalpha_each_t)
         # alpha[t] = exp(exp_in_alpha[t]) (decay) (31)
         alpha_t = exp_in_alpha_t
         np.exp(exp_in_alpha_t, out=alpha_t)
         # de_along[t] = dS[t] @ k[t] (75)
         de_along_t = de_along_Hx1[at_0[t]]
         np.matmul(dS_t, k_t_, out=de_along_t)
+        # dalpha_sum[t] = sum(dalpha_each[t]) (76)
+        dalpha_sum_t = dalpha_sum[at_0[t]]
+        np.add.reduce(dalpha_each_t, axis=1, keepdims=True, out=dalpha_sum_t)
+        if narrow:
+            _round(dalpha_sum_t, dtype)
+        # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
+        S_k_t = S_k[at_0[t]]
+        e_t = v_t
+        np.multiply(alpha_t, S_k_t, out=work1_t)
+        np.subtract(v_t, work1_t, out=e_t)
+        if narrow:
+            _round(e_t, dtype)
         # de[t] = de_along[t]*beta[t] (75)
         de_along_t_ = de_along[at_0[t]]
         beta_t = beta[at_0[t]]
         de_t = de[at_0[t]]
         np.multiply(de_along_t_, beta_t, out=de_t)
+        if narrow:
+            _round(de_along_t_, dtype)
+        # dk_along[t] = dS[t].T @ e[t] (81)
+        dk_along_t = dk_along_Kx1[at_0[t]]
+        e_t_ = e_Hx1[at_0[t]]
+        np.matmul(dS_t.transpose(0, 2, 1), e_t_, out=dk_along_t)
+        if narrow:
+            dk_along_t_ = dk_along[at_0[t]]
+            _round(dk_along_t_, dtype)
         # dS_k[t] = -de[t]*alpha[t] (74)
         dS_k_t = dS_k[at_0[t]]
         np.multiply(de_t, alpha_t, out=dS_k_t)
         np.multiply(dS_k_t, -1, out=dS_k_t)
+        if narrow:
+            _round(dS_k_t, dtype)
+            _round(de_t, dtype)
         # dS_via[t] = dS_k[t][:,None]*k[t][None,:] + dS[t]*alpha[t] (74)
         dS_k_t_ = dS_k_Hx1[at_0[t]]
         alpha_t_ = alpha_1x1[at_0[t]]
         dS_via_t = dS_via_HxK[ring_1_0[t]]
         np.multiply(dS_k_t_, k_t_2, out=dS_via_t)
-        np.multiply(dS_t, alpha_t_, out=work1_t)
-        np.add(dS_via_t, work1_t, out=dS_via_t)
-
-    _round(sigmoid_W_k_x, dtype)
-    _round(softplus_a_alpha, dtype)
-    _round(b, dtype)
-    _round(dS, dtype)
-    _round(alpha, dtype)
-    _round(de, dtype)
-    _round(dS_k, dtype)
-    _round(de_along, dtype)
+        np.multiply(dS_t, alpha_t_, out=work1_t_)
+        np.add(dS_via_t, work1_t_, out=dS_via_t)
+        if narrow:
+            _round(alpha_t, dtype)
 
     # dgain = sum of dgain_each[t] (104)
     np.matmul(ones, _rounded(dgain_each, dtype), out=dgain.reshape(1, -1))
-    # sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
-    W_v_x = W_g_x_to_W_v_x[:, H + 2*K + 2 :]
-    np.subtract(0, W_v_x, out=sigmoid_W_v_x)
-    np.exp(sigmoid_W_v_x, out=sigmoid_W_v_x)
-    np.add(sigmoid_W_v_x, 1, out=sigmoid_W_v_x)
-    np.divide(1, sigmoid_W_v_x, out=sigmoid_W_v_x)
-    # dalpha_each[t] = dS[t]*S[t-1] (76)
-    S_t1 = S[pack.past(1, 0)]
-    np.multiply(dS, S_t1, out=dalpha_each)
-    # dalpha_sum[t] = sum(dalpha_each[t]) (76)
-    dalpha_sum = dalpha_sum_to_dbeta_sum[:, : 1]
-    np.add.reduce(dalpha_each, axis=1, keepdims=True, out=dalpha_sum)
     # dalpha_each_2[t] = de[t]*S_k[t] (76)
     dalpha_each_2 = dalpha_each_2_dbeta_each[:, : H]
     np.multiply(de, S_k, out=dalpha_each_2)
+    # dbeta_each[t] = de_along[t]*e[t] (78)
+    dbeta_each = dalpha_each_2_dbeta_each[:, H :]
+    np.multiply(de_along, e, out=dbeta_each)
+    # dalpha_sum_2[t] = sum(dalpha_each_2[t]) (76)
+    # dbeta_sum[t] = sum(dbeta_each[t]) (78)
+    dalpha_sum_2_to_dbeta_sum = dalpha_sum_2_dbeta_sum
+    dalpha_each_2_to_dbeta_each = dalpha_each_2_dbeta_each.reshape(-1, 2, H)
+    np.add.reduce(dalpha_each_2_to_dbeta_each, axis=2, out=dalpha_sum_2_to_dbeta_sum)
     # dsigmoid_W_v_x[t] = de[t]*W_v_x[t] (89)
+    W_v_x_ = W_g_x_to_W_v_x[:, H + 2*K + 2 :]
     dsigmoid_W_v_x = dW_g_x_to_dW_v_x[:, H + 2*K + 2 :]
-    np.multiply(de, W_v_x, out=dsigmoid_W_v_x)
+    np.multiply(de, W_v_x_, out=dsigmoid_W_v_x)
     # dW_v_x[t] = dsigmoid_W_v_x[t]*sigmoid_W_v_x[t]*(1 - sigmoid_W_v_x[t]) + de[t]*sigmoid_W_v_x[t] (89)
     dW_v_x = dsigmoid_W_v_x
     np.multiply(dsigmoid_W_v_x, sigmoid_W_v_x, out=dW_v_x)
@@ -951,45 +1039,19 @@ def _backward_sweep(
     np.multiply(dW_v_x, work1, out=dW_v_x)
     np.multiply(de, sigmoid_W_v_x, out=work1)
     np.add(dW_v_x, work1, out=dW_v_x)
-    # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
-    v = e
-    np.multiply(W_v_x, sigmoid_W_v_x, out=v)
-    # dk_back[t] = S[t-1].T @ dS_k[t] (81)
-    dk_back_ = dk_back.reshape(-1, K, 1)
-    S_t1_ = S_t1.reshape(-1, H, K)
-    dS_k_ = dS_k.reshape(-1, H, 1)
-    np.matmul(S_t1_.transpose(0, 2, 1), dS_k_, out=dk_back_)
-    # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
-    e_ = v
-    np.multiply(alpha, S_k, out=work1)
-    np.subtract(v, work1, out=e_)
-    # dk_along[t] = dS[t].T @ e[t] (81)
-    dk_along = dk.reshape(-1, K, 1)
-    dS_ = dS.reshape(-1, H, K)
-    e_2 = e.reshape(-1, H, 1)
-    np.matmul(dS_.transpose(0, 2, 1), e_2, out=dk_along)
-    # dbeta_each[t] = de_along[t]*e[t] (78)
-    dbeta_each = dalpha_each_2_dbeta_each[:, H :]
-    np.multiply(de_along, e_, out=dbeta_each)
-    # dalpha_sum_2[t] = sum(dalpha_each_2[t]) (76)
-    # dbeta_sum[t] = sum(dbeta_each[t]) (78)
-    dalpha_sum_2_to_dbeta_sum = dalpha_sum_to_dbeta_sum[:, 1 :]
-    dalpha_each_2_to_dbeta_each = dalpha_each_2_dbeta_each.reshape(-1, 2, H)
-    np.add.reduce(dalpha_each_2_to_dbeta_each, axis=2, out=dalpha_sum_2_to_dbeta_sum)
-    # dk[t] = dk_along[t]*beta[t] + dk_back[t] (81)
-    dk_along_ = dk
-    beta_ = W_g_x_to_W_v_x[:, H + 1 : H + 2]
-    dk_ = dk_along_
-    np.multiply(dk_along_, beta_, out=dk_)
-    np.add(dk_, dk_back, out=dk_)
+    if narrow:
+        _round(dW_v_x, dtype)
     # dw_beta_x[t] = dbeta_sum[t]*beta[t]*(1 - beta[t]) (89)
-    dbeta_sum = dalpha_sum_to_dbeta_sum[:, 2 :]
+    dbeta_sum = dalpha_sum_2_dbeta_sum[:, 1 :]
+    beta_ = W_g_x_to_W_v_x[:, H + 1 : H + 2]
     dw_beta_x = dW_g_x_to_dW_v_x[:, H + 1 : H + 2]
     np.multiply(dbeta_sum, beta_, out=dw_beta_x)
     np.subtract(1, beta_, out=work1_)
     np.multiply(dw_beta_x, work1_, out=dw_beta_x)
+    if narrow:
+        _round(dw_beta_x, dtype)
     # dalpha[t] = dalpha_sum[t] - dalpha_sum_2[t] (76)
-    dalpha_sum_2 = dalpha_sum_to_dbeta_sum[:, 1 : 2]
+    dalpha_sum_2 = dalpha_sum_2_dbeta_sum[:, : 1]
     dalpha = dexp_in_alpha
     np.subtract(dalpha_sum, dalpha_sum_2, out=dalpha)
     # dexp_in_alpha[t] = dalpha[t]*alpha[t] (89)
@@ -1002,6 +1064,8 @@ def _backward_sweep(
     # dexp_a_log_each[t] = -dexp_in_alpha[t]*softplus_a_alpha[t] (100)
     np.multiply(dexp_in_alpha_, softplus_a_alpha, out=dexp_a_log_each)
     np.multiply(dexp_a_log_each, -1, out=dexp_a_log_each)
+    if narrow:
+        _round(dexp_a_log_each, dtype)
     # dexp_a_log_total = sum of dexp_a_log_each[t] (100)
     np.matmul(ones, _rounded(dexp_a_log_each, dtype), out=dexp_a_log_total.reshape(1, -1))
     # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (89)
@@ -1012,12 +1076,27 @@ def _backward_sweep(
     np.add(work1_, 1, out=work1_)
     np.divide(1, work1_, out=work1_)
     np.multiply(dsoftplus_a_alpha, work1_, out=da_alpha)
+    if narrow:
+        _round(da_alpha, dtype)
     # db_alpha = sum of da_alpha[t] (102)
     np.matmul(ones, _rounded(da_alpha, dtype), out=db_alpha.reshape(1, -1))
     # da_log = dexp_a_log_total*exp_a_log (100)
     np.multiply(dexp_a_log_total, exp_a_log, out=da_log)
+    # dk_back[t] = S[t-1].T @ dS_k[t] (81)
+    dk_back = dk.reshape(-1, K, 1)
+    S_t1_ = S[pack.past(1, 0)]
+    S_t1_2 = S_t1_.reshape(-1, H, K)
+    dS_k_ = dS_k.reshape(-1, H, 1)
+    np.matmul(S_t1_2.transpose(0, 2, 1), dS_k_, out=dk_back)
+    # dk[t] = dk_along[t]*beta[t] + dk_back[t] (81)
+    dk_back_ = dk
+    dk_ = dk_back_
+    np.multiply(dk_along, beta_, out=work1_2)
+    np.add(work1_2, dk_back_, out=dk_)
     # dsqrt_a_k_each[t] = dk[t]*b[t] (85)
     np.multiply(dk_, b, out=dsqrt_a_k_each)
+    if narrow:
+        _round(dk_, dtype)
     # dsqrt_a_k_sum[t] = sum(dsqrt_a_k_each[t]) (85)
     dsqrt_a_k_sum = da_k
     np.add.reduce(dsqrt_a_k_each, axis=1, keepdims=True, out=dsqrt_a_k_sum)
@@ -1047,10 +1126,14 @@ def _backward_sweep(
     np.multiply(dW_k_x, work1_2, out=dW_k_x)
     np.multiply(db, sigmoid_W_k_x, out=work1_2)
     np.add(dW_k_x, work1_2, out=dW_k_x)
+    if narrow:
+        _round(dW_k_x, dtype)
     if need_x:
         # dx[t] = W_q.T @ dW_q_x[t] + W_k.T @ dW_k_x[t] + W_v.T @ dW_v_x[t] + w_beta.T @ dw_beta_x[t] + w_alpha.T @
         #     da_alpha[t] + W_g.T @ dW_g_x[t] (89)
         matmul(dW_g_x_to_dW_v_x, W_g_to_W_v, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_g = sum of outer(dW_g_x[t], x[t]) (103)
     # dw_alpha = sum of outer(da_alpha[t], x[t]) (101)
     # dw_beta = sum of outer(dw_beta_x[t], x[t]) (99)
@@ -1159,6 +1242,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     gain = params.stack("gain", "gain")
     S_before = np.empty((1, batch, H*K), real)
     W_g_to_W_v_T = params.stack("W_g", "W_v").T
+    narrow = dtype.itemsize == 2
     eps = 1e-06
     S_t1 = S_before[0]
 
@@ -1173,6 +1257,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_k_x[t] = W_k @ x[t] (23)
         # W_v_x[t] = W_v @ x[t] (29)
         np.matmul(x_t_, W_g_to_W_v_T, out=W_g_x_to_W_v_x)
+        if narrow:
+            _round(W_g_x_to_W_v_x, dtype)
         # sigmoid_W_v_x[t] = sigmoid(W_v_x[t]) (29)
         W_v_x_t = W_g_x_to_W_v_x[:, H + 2*K + 2 :]
         sigmoid_W_v_x_t = v
@@ -1187,6 +1273,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.exp(beta_t, out=beta_t)
         np.add(beta_t, 1, out=beta_t)
         np.divide(1, beta_t, out=beta_t)
+        if narrow:
+            _round(beta_t, dtype)
         # a_alpha[t] = w_alpha_x[t] + b_alpha (31)
         w_alpha_x_t = W_g_x_to_W_v_x[:, H : H + 1]
         a_alpha_t = w_alpha_x_t
@@ -1197,12 +1285,18 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
         np.add(sigmoid_W_g_x, 1, out=sigmoid_W_g_x)
         np.divide(1, sigmoid_W_g_x, out=sigmoid_W_g_x)
+        if narrow:
+            _round(sigmoid_W_g_x, dtype)
         # v[t] = W_v_x[t]*sigmoid_W_v_x[t] (value) (29)
         v_t = sigmoid_W_v_x_t
         np.multiply(W_v_x_t, sigmoid_W_v_x_t, out=v_t)
+        if narrow:
+            _round(v_t, dtype)
         # softplus_a_alpha[t] = softplus(a_alpha[t]) (31)
         softplus_a_alpha_t = alpha
         _in_parts(_softplus, a_alpha_t, softplus_a_alpha_t)
+        if narrow:
+            _round(a_alpha_t, dtype)
         # exp_in_alpha[t] = -exp_a_log*softplus_a_alpha[t] (31)
         exp_in_alpha_t = softplus_a_alpha_t
         np.multiply(exp_a_log, softplus_a_alpha_t, out=exp_in_alpha_t)
@@ -1210,6 +1304,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # alpha[t] = exp(exp_in_alpha[t]) (decay) (31)
         alpha_t = softplus_a_alpha_t
         np.exp(exp_in_alpha_t, out=alpha_t)
+        if narrow:
+            _round(alpha_t, dtype)
         # sigmoid_W_q_x[t] = sigmoid(W_q_x[t]) (21)
         # sigmoid_W_k_x[t] = sigmoid(W_k_x[t]) (23)
         W_q_x_to_W_k_x_t = W_g_x_to_W_v_x[:, H + 2 : H + 2*K + 2]
@@ -1226,6 +1322,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # product_b[t] = b[t]**2 (27)
         product_a_to_product_b_t = product_a_product_b
         np.square(a_to_b_t, out=product_a_to_product_b_t)
+        if narrow:
+            _round(a_to_b_t, dtype)
         # dot_a[t] = sum(product_a[t]) (25)
         # dot_b[t] = sum(product_b[t]) (27)
         dot_a_to_dot_b_t = sqrt_a_q_sqrt_a_k
@@ -1245,6 +1343,10 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         sqrt_a_q_to_sqrt_a_k_t_ = sqrt_a_q_sqrt_a_k.reshape(-1, 2, 1)
         q_to_k_t = q_k.reshape(-1, 2, K)
         np.divide(a_to_b_t_, sqrt_a_q_to_sqrt_a_k_t_, out=q_to_k_t)
+        if narrow:
+            q_to_k_t_ = q_k
+            _round(q_to_k_t_, dtype)
+            _round(sqrt_a_q_to_sqrt_a_k_t, dtype)
         # S_k[t] = S[t-1] @ k[t] (12)
         S_k_t = S_k.reshape(-1, H, 1)
         S_t1_ = S_t1.reshape(-1, H, K)
@@ -1253,6 +1355,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # e[t] = v[t] - alpha[t]*S_k[t] (error of the recalled value) (12)
         np.multiply(alpha_t, S_k, out=e)
         np.subtract(v_t, e, out=e)
+        if narrow:
+            _round(S_k, dtype)
         # S[t] = alpha[t]*S[t-1] + beta[t]*e[t][:,None]*k[t][None,:] (memory) (13)
         alpha_t_ = alpha.reshape(-1, 1, 1)
         beta_t_ = W_g_x_to_W_v_x[:, H + 1 : H + 2].reshape(-1, 1, 1)
@@ -1268,6 +1372,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         o_t = o.reshape(-1, H, 1)
         q_t = q_k[:, : K].reshape(-1, K, 1)
         np.matmul(S_t, q_t, out=o_t)
+        if narrow:
+            _round(o, dtype)
         # square_o[t] = o[t]**2 (34)
         np.square(o, out=square_o)
         # sum_square_o[t] = sum(square_o[t]) (34)
@@ -1285,6 +1391,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(gain, y, out=y)
         np.multiply(W_g_x_t, y, out=y)
         np.divide(y, rms_o_t, out=y)
+        if narrow:
+            _round(rms_o_t, dtype)
+            _round(y, dtype)
 
         state = {
             "S": S.reshape(batch, H, K).copy(),
@@ -1475,27 +1584,28 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     K = sizes["K"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = real * (rows * (5*H + H*K + 4*K + 6) + batch * (2*H + 2*H*K)) + 488 * steps
+    untaped = real * (rows * (5*H + 4*K + 6) + batch * (2*H + 3*H*K)) + 488 * steps
     untaped += real * (1)
     untaped += real * rows * max(2*K, H)
     taped = real * (rows * (6*H + H*K + 4*K + 6) + batch * (H + 2*H*K)) + 488 * steps
     taped += real * (1)
     taped += real * rows * max(2*K, H)
-    back = item * (rows * (4*H + 2*K + 5)) + 744 * steps
-    back += real * (rows * (6*H + 2*H*K + 4*K + 8) + batch * (4*H*K + 2*K))
+    back = item * (rows * (4*H + 2*K + 5)) + 880 * steps
+    back += real * (rows * (7*H + H*K + 4*K + 6) + batch * (5*H*K + 2*K))
     back += real * (2)
-    back += real * rows * max(H*K, 2*H)
-    back += real * rows * max(K, H)
-    back += 2 * real * rows * max(H, K)
+    back += real * rows * max(K, 2*H)
+    back += 3 * real * rows * max(H, K)
+    back += real * rows * max(K, 2)
     if item < 4:
+        untaped += item * (rows * (2*H + 2*K + 2))
         untaped += real * (rows * (D + H))
         untaped += real * (2*D + 2*D*H + 2*D*K + H + 2)
-        taped += item * (rows * (D + 4*H + 2*K + 5))
+        taped += item * (rows * (D + 6*H + 4*K + 7))
         taped += real * (rows * (D + H))
         taped += real * (2*D + 2*D*H + 2*D*K + H + 2)
-        back += real * (rows * (2*D + 5*H + 2*K + 5))
+        back += real * (rows * (2*D + 9*H + 6*K + 9))
         back += real * (4*D + 4*D*H + 4*D*K + 2*H + 4)
-        back += real * rows * max(2*H*K, 4*H + 4*K + 4)
+        back += item * rows * max(K, H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * (D + H) + 8)

@@ -85,7 +85,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "1ea95f2b77f2233c"
+STAMP = "4da11e54ed5598e7"
 
 
 class Params(Mapping[str, Any]):
@@ -551,9 +551,10 @@ def _backward_sweep(
     dbias_each = np.empty((stretch * batch, H), real)
     dcentred_o = np.empty((stretch * batch, H), real)
     do = np.empty((stretch * batch, H), real)
-    dS = np.empty((stretch * batch, H*K), real)
+    dS = np.empty((batch, H*K), real)
+    dalpha_each = np.empty((batch, H*K), real)
     alpha = np.empty((stretch * batch, K), real)
-    dalpha_each = np.empty((stretch * batch, H*K), real)
+    dalpha_along = np.empty((stretch * batch, K), real)
     dW_2_W_1_x = np.empty((stretch * batch, K), real)
     da_y = np.empty((stretch * batch, H), real)
     dx_ = np.empty((pack.size, D), real)
@@ -564,27 +565,26 @@ def _backward_sweep(
     W_o_ = grads.stack("W_o", "W_o")
     gain_ = grads.stack("gain", "gain")
     bias_ = grads.stack("bias", "bias")
-    W_2 = params.stack("W_2", "W_2")
+    W_2 = grads.stack("W_2", "W_2")
+    b_alpha = grads.stack("b_alpha", "b_alpha")
+    W_2_ = params.stack("W_2", "W_2")
     W_r = params.stack("W_r", "W_r")
     W_r_ = grads.stack("W_r", "W_r")
     b_r = grads.stack("b_r", "b_r")
-    W_2_ = grads.stack("W_2", "W_2")
-    b_alpha = grads.stack("b_alpha", "b_alpha")
     dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
     counts = np.array(pack.counts, np.int64)
     starts_0 = np.array(pack.starts(0, True), np.int64)
     ring_1 = np.array(pack.starts(1, False), np.int64)
     starts_1 = np.array(pack.starts(1, True), np.int64)
 
-    # in C: sigmoid_a_r … db_alpha (45)
+    # in C: sigmoid_a_r … db_r (45)
     _Call(
         _compiled(dtype).run_backward,
         [
             pack.size, H, K, a_r_W_1_x_k_q_v, sigmoid_a_r, r, centred_o, D, gain, std_o, bias, a_y, W_o, da_y,
             dy_rows, dgain_each, dbias_each, da_r_to_dv_along, dcentred_o, do, batch, S, len(pack.counts),
-            counts, starts_0, a_alpha, alpha, ring_1, dS_via, dS, W_o_, gain_, bias_, starts_1, dalpha_each,
-            dW_2_W_1_x, W_2, W_r, dx_, x_, W_r_, b_r, W_2_, b_alpha, int(pack.order is None), stretch,
-            int(need_x),
+            counts, starts_0, a_alpha, alpha, ring_1, dS_via, dS, starts_1, dalpha_each, dalpha_along, W_o_,
+            gain_, bias_, dW_2_W_1_x, W_2, b_alpha, W_2_, W_r, dx_, x_, W_r_, b_r, stretch, int(need_x),
         ],
         pack.size * (64*D + 12*D*H + 8*D*K + 44*H + 4*H*K + 115*K + 10),
     )()
@@ -893,8 +893,8 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     untaped += real * (47*D + 3*D*H + 2*D*K + 31*H + 16*K + 496)
     taped = real * (rows * (3*H + H*K + 3*K + 17) + batch * H*K + some * (3*H + K)) + 488 * steps
     taped += real * (47*D + 3*D*H + 2*D*K + 31*H + 16*K + 496)
-    back = item * (rows * (3*H + 3*K + 17)) + 744 * steps
-    back += real * (rows * H*K + batch * 3*H*K + some * (10*H + 2*H*K + 4*K + 16))
+    back = item * (rows * (3*H + 3*K + 17)) + 880 * steps
+    back += real * (rows * H*K + batch * 5*H*K + some * (10*H + 5*K + 16))
     back += real * (47*D + 3*D*H + 2*D*K + 62*H + 109*K + 496)
     back += real * max(256*D, 512*H + 512*K + 4096)
     if item < 4:
@@ -905,13 +905,12 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += real * (rows * 2*D)
         taped += real * (16*D + 3*D*H + 2*D*K + 3*H + 17*K)
         taped += real * rows * max(32, 2*H)
-        back += real * (rows * (3*D + 3*H + 3*K + 17))
+        back += real * (rows * (3*D + 7*H + 7*K + 49))
         back += real * (32*D + 6*D*H + 4*D*K + 6*H + 34*K)
-        back += real * rows * max(2*H*K, 4*H + 4*K + 32)
     if uneven:
         untaped += rows * (real * 2*D + 8)
         taped += rows * (real * 2*D + 8)
-        back += rows * (real * (3*D + H*K) + 16)
+        back += rows * (real * 3*D + 8)
     return untaped, taped, back
 
 
@@ -1292,18 +1291,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2016,8 +2038,8 @@ static void forward_1(
             const real sigmoid_a_r_t = sigmoid(a_r_t);
             // r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
             const real r_t = a_r_t * sigmoid_a_r_t;
-            a_r_W_1_x_k_q_v_t_row[unit] = a_r_t;
-            r_t_row[unit] = r_t;
+            a_r_W_1_x_k_q_v_t_row[unit] = number_as_stored(a_r_t);
+            r_t_row[unit] = number_as_stored(r_t);
         }
     }
 }
@@ -2042,8 +2064,8 @@ static void forward_2(
             const real exp_in_alpha_t = -softplus_a_alpha_t / 16;
             // alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
             const real alpha_t = exp(exp_in_alpha_t);
-            a_alpha_t_row[unit] = a_alpha_t;
-            alpha_t_row[unit] = alpha_t;
+            a_alpha_t_row[unit] = number_as_stored(a_alpha_t);
+            alpha_t_row[unit] = number_as_stored(alpha_t);
         }
     }
 }
@@ -2104,7 +2126,7 @@ static void forward_4(
             real o_t = 0;
             for (int k = 0; k < K; ++k) o_t += S_t_row[k*H + unit] * a_r_W_1_x_k_q_v_t_row[H + K + 16 + k];
             partial_sum_o += o_t;
-            o_t_row[unit] = o_t;
+            o_t_row[unit] = number_as_stored(o_t);
         }
         // sum_o[t] = sum(o[t]) (21)
         const real sum_o_t = partial_sum_o;
@@ -2117,7 +2139,7 @@ static void forward_4(
             // square_o[t] = centred_o[t]**2 (21)
             const real square_o_t = centred_o_t * centred_o_t;
             partial_sum_square_o += square_o_t;
-            centred_o_t_row[unit] = centred_o_t;
+            centred_o_t_row[unit] = number_as_stored(centred_o_t);
         }
         // sum_square_o[t] = sum(square_o[t]) (21)
         const real sum_square_o_t = partial_sum_square_o;
@@ -2125,14 +2147,14 @@ static void forward_4(
         const real std_squared_o_t = sum_square_o_t / (real)H + (real)1e-05;
         // std_o[t] = sqrt(std_squared_o[t]) (21)
         const real std_o_t = sqrt(std_squared_o_t);
-        std_o_t_row[0] = std_o_t;
+        std_o_t_row[0] = number_as_stored(std_o_t);
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real r_t = r_t_row[unit];
             const real centred_o_t = centred_o_t_row[unit];
             // a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
             const real a_y_t = r_t * (centred_o_t * gain[unit] / std_o_t + bias[unit]);
-            a_y_t_row[unit] = a_y_t;
+            a_y_t_row[unit] = number_as_stored(a_y_t);
         }
     }
 }
@@ -2167,9 +2189,9 @@ static void backward_1(
             const real r_t = a_r_t * sigmoid_a_r_t;
             // a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
             const real a_y_t = r_t * (centred_o_t * gain[unit] / std_o_t + bias[unit]);
-            sigmoid_a_r_t_row[unit] = sigmoid_a_r_t;
-            r_t_row[unit] = r_t;
-            a_y_t_row[unit] = a_y_t;
+            sigmoid_a_r_t_row[unit] = number_as_stored(sigmoid_a_r_t);
+            r_t_row[unit] = number_as_stored(r_t);
+            a_y_t_row[unit] = number_as_stored(a_y_t);
         }
     }
 }
@@ -2227,9 +2249,9 @@ static void backward_2(
             // da_r[t] = dsigmoid_a_r[t]*sigmoid_a_r[t]*(1 - sigmoid_a_r[t]) + dr[t]*sigmoid_a_r[t] (57)
             const real da_r_t = dsigmoid_a_r_t * sigmoid_a_r_t * (1 - sigmoid_a_r_t) + dr_t * sigmoid_a_r_t;
             partial_dstd_o_sum += dstd_o_each_t;
-            dgain_each_t_row[unit] = dgain_each_t;
-            dbias_each_t_row[unit] = dbias_each_t;
-            da_r_to_dv_along_t_row[unit] = da_r_t;
+            dgain_each_t_row[unit] = number_as_stored(dgain_each_t);
+            dbias_each_t_row[unit] = number_as_stored(dbias_each_t);
+            da_r_to_dv_along_t_row[unit] = number_as_stored(da_r_t);
         }
         // dstd_o_sum[t] = sum(dstd_o_each[t]) (49)
         const real dstd_o_sum_t = partial_dstd_o_sum;
@@ -2248,7 +2270,7 @@ static void backward_2(
             // dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*r[t]*gain/std_o[t] (49)
             const real dcentred_o_t = 2 * dsum_square_o_t * centred_o_t + da_y_t * r_t * gain[unit] / std_o_t;
             partial_dsum_o_sum += dcentred_o_t;
-            dcentred_o_t_row[unit] = dcentred_o_t;
+            dcentred_o_t_row[unit] = number_as_stored(dcentred_o_t);
         }
         // dsum_o_sum[t] = sum(dcentred_o[t]) (49)
         const real dsum_o_sum_t = partial_dsum_o_sum;
@@ -2259,14 +2281,14 @@ static void backward_2(
             const real dcentred_o_t = dcentred_o_t_row[unit];
             // do[t] = dsum_o[t] + dcentred_o[t] (49)
             const real do_t = dsum_o_t + dcentred_o_t;
-            do_t_row[unit] = do_t;
+            do_t_row[unit] = number_as_stored(do_t);
         }
         for (long long unit = 0; unit < K; ++unit) {
             // dq[t] = S[t] @ do[t] (56)
             real dq_t = 0;
             _Pragma("omp simd reduction(+: dq_t)") for (int k =
                 0; k < H; ++k) dq_t += S_t_row[unit*H + k] * do_t_row[k];
-            da_r_to_dv_along_t_row[H + K + 16 + unit] = dq_t;
+            da_r_to_dv_along_t_row[H + K + 16 + unit] = number_as_stored(dq_t);
         }
     }
 }
@@ -2281,6 +2303,10 @@ static void backward_3(
     const real *restrict do_t_rows,
     const real *dS_via_next_rows,
     real *dS_t_rows,
+    const real *restrict S_t1_rows,
+    real *dalpha_each_t_rows,
+    real *restrict da_r_to_dv_along_t_rows,
+    real *restrict dalpha_along_t_rows,
     real *dS_via_t_rows) {
     for (long long row = 0; row < rows; ++row) {
         const real* a_alpha_t_row = a_alpha_t_rows + row * K;
@@ -2289,6 +2315,10 @@ static void backward_3(
         const real* do_t_row = do_t_rows + row * H;
         const real* dS_via_next_row = dS_via_next_rows + row * (H*K);
         real* dS_t_row = dS_t_rows + row * (H*K);
+        const real* S_t1_row = S_t1_rows + row * (H*K);
+        real* dalpha_each_t_row = dalpha_each_t_rows + row * (H*K);
+        real* da_r_to_dv_along_t_row = da_r_to_dv_along_t_rows + row * (2*H + 2*K + 16);
+        real* dalpha_along_t_row = dalpha_along_t_rows + row * K;
         real* dS_via_t_row = dS_via_t_rows + row * (H*K);
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
@@ -2299,7 +2329,7 @@ static void backward_3(
             const real exp_in_alpha_t = -softplus_a_alpha_t / 16;
             // alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
             const real alpha_t = exp(exp_in_alpha_t);
-            alpha_t_row[unit] = alpha_t;
+            alpha_t_row[unit] = number_as_stored(alpha_t);
         }
         for (long long i = 0; i < K; ++i)
         #pragma omp simd
@@ -2308,9 +2338,32 @@ static void backward_3(
             const real q_t_i = a_r_W_1_x_k_q_v_t_row[H + K + 16 + i];
             const real do_t_j = do_t_row[j];
             const real dS_via_next = dS_via_next_row[unit];
+            const real S_t1 = S_t1_row[unit];
             // dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1] (51)
             const real dS_t = q_t_i * do_t_j + dS_via_next;
+            // dalpha_each[t] = dS[t]*S[t-1] (52)
+            const real dalpha_each_t = dS_t * S_t1;
             dS_t_row[unit] = dS_t;
+            dalpha_each_t_row[unit] = dalpha_each_t;
+        }
+        #pragma omp simd
+        for (long long unit = 0; unit < H; ++unit) {
+            // dv_along[t] = dS[t].T @ k[t] (54)
+            real dv_along_t = 0;
+            for (int k = 0; k < K; ++k) dv_along_t += dS_t_row[k*H + unit] * a_r_W_1_x_k_q_v_t_row[H + 16 + k];
+            da_r_to_dv_along_t_row[H + 2*K + 16 + unit] = number_as_stored(dv_along_t);
+        }
+        for (long long unit = 0; unit < K; ++unit) {
+            // dk_along[t] = dS[t] @ v[t] (55)
+            real dk_along_t = 0;
+            _Pragma("omp simd reduction(+: dk_along_t)") for (int k =
+                0; k < H; ++k) dk_along_t += dS_t_row[unit*H + k] * a_r_W_1_x_k_q_v_t_row[H + 2*K + 16 + k];
+            // dalpha_along[t] = sum(dalpha_each[t], axis=1) (52)
+            real dalpha_along_t = 0;
+            _Pragma("omp simd reduction(+: dalpha_along_t)") for (int k =
+                0; k < H; ++k) dalpha_along_t += dalpha_each_t_row[unit*H + k];
+            da_r_to_dv_along_t_row[H + 16 + unit] = number_as_stored(dk_along_t);
+            dalpha_along_t_row[unit] = number_as_stored(dalpha_along_t);
         }
         for (long long i = 0; i < K; ++i)
         #pragma omp simd
@@ -2327,54 +2380,21 @@ static void backward_3(
 
 static void backward_4(
     const long long rows,
-    const long long H,
     const long long K,
-    const real *restrict dS_t_rows,
-    const real *restrict S_t1_rows,
-    real *dalpha_each_t_rows,
-    const real *restrict a_r_W_1_x_k_q_v_t_rows,
-    real *restrict da_r_to_dv_along_t_rows,
+    const real *restrict dalpha_along_t_rows,
     const real *restrict alpha_t_rows,
     const real *restrict a_alpha_t_rows,
     real *restrict dW_2_W_1_x_t_rows) {
     for (long long row = 0; row < rows; ++row) {
-        const real* dS_t_row = dS_t_rows + row * (H*K);
-        const real* S_t1_row = S_t1_rows + row * (H*K);
-        real* dalpha_each_t_row = dalpha_each_t_rows + row * (H*K);
-        const real* a_r_W_1_x_k_q_v_t_row = a_r_W_1_x_k_q_v_t_rows + row * (2*H + 2*K + 16);
-        real* da_r_to_dv_along_t_row = da_r_to_dv_along_t_rows + row * (2*H + 2*K + 16);
+        const real* dalpha_along_t_row = dalpha_along_t_rows + row * K;
         const real* alpha_t_row = alpha_t_rows + row * K;
         const real* a_alpha_t_row = a_alpha_t_rows + row * K;
         real* dW_2_W_1_x_t_row = dW_2_W_1_x_t_rows + row * K;
         #pragma omp simd
-        for (long long unit = 0; unit < (H*K); ++unit) {
-            const real dS_t = dS_t_row[unit];
-            const real S_t1 = S_t1_row[unit];
-            // dalpha_each[t] = dS[t]*S[t-1] (52)
-            const real dalpha_each_t = dS_t * S_t1;
-            dalpha_each_t_row[unit] = dalpha_each_t;
-        }
-        #pragma omp simd
-        for (long long unit = 0; unit < H; ++unit) {
-            // dv_along[t] = dS[t].T @ k[t] (54)
-            real dv_along_t = 0;
-            for (int k = 0; k < K; ++k) dv_along_t += dS_t_row[k*H + unit] * a_r_W_1_x_k_q_v_t_row[H + 16 + k];
-            da_r_to_dv_along_t_row[H + 2*K + 16 + unit] = dv_along_t;
-        }
         for (long long unit = 0; unit < K; ++unit) {
-            // dk_along[t] = dS[t] @ v[t] (55)
-            real dk_along_t = 0;
-            _Pragma("omp simd reduction(+: dk_along_t)") for (int k =
-                0; k < H; ++k) dk_along_t += dS_t_row[unit*H + k] * a_r_W_1_x_k_q_v_t_row[H + 2*K + 16 + k];
-            da_r_to_dv_along_t_row[H + 16 + unit] = dk_along_t;
-        }
-        for (long long unit = 0; unit < K; ++unit) {
+            const real dalpha_along_t = dalpha_along_t_row[unit];
             const real alpha_t = alpha_t_row[unit];
             const real a_alpha_t = a_alpha_t_row[unit];
-            // dalpha_along[t] = sum(dalpha_each[t], axis=1) (52)
-            real dalpha_along_t = 0;
-            _Pragma("omp simd reduction(+: dalpha_along_t)") for (int k =
-                0; k < H; ++k) dalpha_along_t += dalpha_each_t_row[unit*H + k];
             // dexp_in_alpha[t] = dalpha_along[t]*alpha[t] (69)
             const real dexp_in_alpha_t = dalpha_along_t * alpha_t;
             // dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16 (69)
@@ -2383,7 +2403,7 @@ static void backward_4(
             const real da_alpha_t = dsoftplus_a_alpha_t * sigmoid(a_alpha_t);
             // dW_2_W_1_x[t] = -da_alpha[t] (69)
             const real dW_2_W_1_x_t = -da_alpha_t;
-            dW_2_W_1_x_t_row[unit] = dW_2_W_1_x_t;
+            dW_2_W_1_x_t_row[unit] = number_as_stored(dW_2_W_1_x_t);
         }
     }
 }
@@ -2457,6 +2477,9 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16), 2*a->H + 2*a->K + 16, a->x + first*a->D, a->D,
                 call->packed_W_r_to_W_v, rows, a->D, 2*a->H + 2*a->K + 16, 0);
+            round_rows(
+                a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16), 2*a->H + 2*a->K + 16, rows,
+                2*a->H + 2*a->K + 16);
             forward_1(
                 rows, a->H, a->K, a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16), a->b_r,
                 a->r + (first - base)*a->H);
@@ -2464,6 +2487,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_alpha + first*a->K, a->K, a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16) + a->H,
                 2*a->H + 2*a->K + 16, call->packed_W_2, rows, 16, a->K, 0);
+            round_rows(a->a_alpha + first*a->K, a->K, rows, a->K);
             forward_2(rows, a->K, a->a_alpha + first*a->K, a->b_alpha, a->alpha + (first - base)*a->K);
         }
         meet(me);
@@ -2494,6 +2518,7 @@ static void run_forward_part(void *given, struct member *me) {
             // y[t] = W_o @ a_y[t] (output) (21)
             multiply(
                 a->y + first*a->D, a->D, a->a_y + (first - base)*a->H, a->H, call->packed_W_o, rows, a->H, a->D, 0);
+            round_rows(a->y + first*a->D, a->D, rows, a->D);
         }
     }
 }
@@ -2548,21 +2573,21 @@ struct run_backward {
     const long long *ring_1;
     real *dS_via;
     real *dS;
+    const long long *starts_1;
+    real *dalpha_each;
+    real *dalpha_along;
     real *W_o_;
     real *gain_;
     real *bias_;
-    const long long *starts_1;
-    real *dalpha_each;
     real *dW_2_W_1_x;
     real *vW_2;
+    real *b_alpha;
+    real *vW_2_;
     real *W_r;
     real *dx;
     real *x;
     real *W_r_;
     real *b_r;
-    real *vW_2_;
-    real *b_alpha;
-    long long uniform;
     long long stretch;
     long long need_x;
 };
@@ -2581,16 +2606,16 @@ static void run_backward_part(void *given, struct member *me) {
     long long numbers = 0;
     share(a->D, me, &lo, &hi);
     numbers = larger(numbers, gradient_scratch(hi - lo, a->H));
-    share(2*a->H + 2*a->K + 16, me, &lo, &hi);
-    numbers = larger(numbers, gradient_scratch(hi - lo, a->D));
     share(a->K, me, &lo, &hi);
     numbers = larger(numbers, gradient_scratch(hi - lo, 16));
+    share(2*a->H + 2*a->K + 16, me, &lo, &hi);
+    numbers = larger(numbers, gradient_scratch(hi - lo, a->D));
     real *const scratch = room(numbers);
     if (!scratch) fail(me);
     share(panels(a->H), me, &lo, &hi);
     pack(call->packed_W_o, a->W_o, a->H, 1, a->D, a->H, lo, hi);
     share(panels(16), me, &lo, &hi);
-    pack(call->packed_W_2, a->vW_2, 16, 1, a->K, 16, lo, hi);
+    pack(call->packed_W_2, a->vW_2_, 16, 1, a->K, 16, lo, hi);
     share(panels(a->D), me, &lo, &hi);
     if (a->need_x) pack(call->packed_W_r_to_W_v, a->W_r, a->D, 1, 2*a->H + 2*a->K + 16, a->D, lo, hi);
     meet(me);
@@ -2614,6 +2639,7 @@ static void run_backward_part(void *given, struct member *me) {
             multiply(
                 a->da_y + (first - base)*a->H, a->H, a->dy + first*a->D, a->D, call->packed_W_o, rows, a->D, a->H,
                 0);
+            round_rows(a->da_y + (first - base)*a->H, a->H, rows, a->H);
             backward_2(
                 rows, a->H, a->K, a->da_y + (first - base)*a->H, a->r + (first - base)*a->H,
                 a->centred_o + first*a->H, a->gain, a->std_o + first*1, a->bias,
@@ -2634,9 +2660,11 @@ static void run_backward_part(void *given, struct member *me) {
                     a->alpha + (a->starts_0[t] - base + first)*a->K,
                     a->a_r_W_1_x_k_q_v + (a->starts_0[t] + first)*(2*a->H + 2*a->K + 16),
                     a->do_ + (a->starts_0[t] - base + first)*a->H, a->dS_via + (a->ring_1[t + 1] + first)*a->H*a->K,
-                    a->dS + (a->starts_0[t] - base + first)*a->H*a->K, a->dS_via + (a->ring_1[t] + first)*a->H*a->K);
-                round_row(a->alpha + (a->starts_0[t] - base + first)*a->K, rows*a->K);
-                round_row(a->dS + (a->starts_0[t] - base + first)*a->H*a->K, rows*a->H*a->K);
+                    a->dS + first*a->H*a->K, a->S + (a->starts_1[t] + first)*a->H*a->K,
+                    a->dalpha_each + first*a->H*a->K,
+                    a->da_r_to_dv_along + (a->starts_0[t] - base + first)*(2*a->H + 2*a->K + 16),
+                    a->dalpha_along + (a->starts_0[t] - base + first)*a->K,
+                    a->dS_via + (a->ring_1[t] + first)*a->H*a->K);
             }
         }
         share(a->D, me, &lo, &hi);
@@ -2656,24 +2684,41 @@ static void run_backward_part(void *given, struct member *me) {
         share(total, me, &lo, &hi);
         lo += base;
         hi += base;
-        for (long long first = lo, t = start, rows; first < hi; first += rows) {
-            rows = piece(a->uniform, a->starts_0, &t, first, hi);
+        for (long long first = lo, rows; first < hi; first += rows) {
+            rows = smaller(PIECE, hi - first);
             backward_4(
-                rows, a->H, a->K, a->dS + (first - base)*a->H*a->K,
-                a->S + (a->starts_1[t] - a->starts_0[t] + first)*a->H*a->K,
-                a->dalpha_each + (first - base)*a->H*a->K, a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16),
-                a->da_r_to_dv_along + (first - base)*(2*a->H + 2*a->K + 16), a->alpha + (first - base)*a->K,
+                rows, a->K, a->dalpha_along + (first - base)*a->K, a->alpha + (first - base)*a->K,
                 a->a_alpha + first*a->K, a->dW_2_W_1_x + (first - base)*a->K);
+        }
+        meet(me);
+        share(a->K, me, &lo, &hi);
+        if (scratch) {
+            // dW_2 = sum of outer(dW_2_W_1_x[t], W_1_x[t]) (67)
+            gradient(
+                a->vW_2, 16, a->dW_2_W_1_x, a->K, NULL, 0, a->a_r_W_1_x_k_q_v + a->H, 2*a->H + 2*a->K + 16, NULL,
+                base, total, lo, hi, number > 0, 16, scratch);
+        }
+        share(a->K, me, &lo, &hi);
+        // db_alpha = sum of dW_2_W_1_x[t] (69)
+        sums(a->b_alpha, a->dW_2_W_1_x, a->K, NULL, 0, total, lo, hi, number > 0);
+        share(total, me, &lo, &hi);
+        lo += base;
+        hi += base;
+        for (long long first = lo, rows; first < hi; first += rows) {
+            rows = smaller(PIECE, hi - first);
             // dW_1_x[t] = W_2.T @ dW_2_W_1_x[t] (57)
             multiply(
                 a->da_r_to_dv_along + (first - base)*(2*a->H + 2*a->K + 16) + a->H, 2*a->H + 2*a->K + 16,
                 a->dW_2_W_1_x + (first - base)*a->K, a->K, call->packed_W_2, rows, a->K, 16, 0);
+            round_rows(
+                a->da_r_to_dv_along + (first - base)*(2*a->H + 2*a->K + 16) + a->H, 2*a->H + 2*a->K + 16, rows, 16);
             if (a->need_x) {
                 // dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_1.T @ dW_1_x[t] + W_r.T @
                 //     da_r[t] (57)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_r_to_dv_along + (first - base)*(2*a->H + 2*a->K + 16),
                     2*a->H + 2*a->K + 16, call->packed_W_r_to_W_v, rows, 2*a->H + 2*a->K + 16, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         meet(me);
@@ -2691,16 +2736,6 @@ static void run_backward_part(void *given, struct member *me) {
         share(a->H, me, &lo, &hi);
         // db_r = sum of da_r[t] (71)
         sums(a->b_r, a->da_r_to_dv_along, 2*a->H + 2*a->K + 16, NULL, 0, total, lo, hi, number > 0);
-        share(a->K, me, &lo, &hi);
-        if (scratch) {
-            // dW_2 = sum of outer(dW_2_W_1_x[t], W_1_x[t]) (67)
-            gradient(
-                a->vW_2_, 16, a->dW_2_W_1_x, a->K, NULL, 0, a->a_r_W_1_x_k_q_v + a->H, 2*a->H + 2*a->K + 16, NULL,
-                base, total, lo, hi, number > 0, 16, scratch);
-        }
-        share(a->K, me, &lo, &hi);
-        // db_alpha = sum of dW_2_W_1_x[t] (69)
-        sums(a->b_alpha, a->dW_2_W_1_x, a->K, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
 }
@@ -2769,12 +2804,16 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16), 2*a->H + 2*a->K + 16, a->x + first*a->D, a->D,
             a->W_r, 1, a->D, rows, a->D, 2*a->H + 2*a->K + 16, 0);
+        round_rows(
+            a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16), 2*a->H + 2*a->K + 16, rows,
+            2*a->H + 2*a->K + 16);
         forward_1(
             rows, a->H, a->K, a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16), a->b_r, a->r + first*a->H);
         // W_2_W_1_x[t] = W_2 @ W_1_x[t] (17)
         multiply_plain(
             a->a_alpha + first*a->K, a->K, a->a_r_W_1_x_k_q_v + first*(2*a->H + 2*a->K + 16) + a->H,
             2*a->H + 2*a->K + 16, a->vW_2, 1, 16, rows, 16, a->K, 0);
+        round_rows(a->a_alpha + first*a->K, a->K, rows, a->K);
         forward_2(rows, a->K, a->a_alpha + first*a->K, a->b_alpha, a->alpha + first*a->K);
     }
     meet(me);
@@ -2796,6 +2835,7 @@ static void run_step_part(void *given, struct member *me) {
         // y[t] = W_o @ a_y[t] (output) (21)
         multiply_plain(
             a->y + first*a->D, a->D, a->a_y + first*a->H, a->H, a->W_o, 1, a->H, rows, a->H, a->D, 0);
+        round_rows(a->y + first*a->D, a->D, rows, a->D);
     }
 }
 

@@ -71,7 +71,7 @@ EQUATIONS = (
     "gain: H = 1\n"
     "bias: H = 0\n"
 )
-STAMP = "79a65dc6ba05af68"
+STAMP = "07f7b10b253c5944"
 
 
 class Params(Mapping[str, Any]):
@@ -301,13 +301,6 @@ class Packing:
         """By step t, its rows in slot t + ``shift`` of such a buffer."""
         return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
 
-    def past(self, depth: int, shift: int) -> Any:
-        """The same rows of all steps, of a buffer that holds the whole, as an index."""
-        if self.order is None:
-            return slice(shift * self.batch, shift * self.batch + self.size)
-        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
-        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-
     def rows(self, x: Any) -> Any:
         """(T, B, *shape) as rows, padding left out; what is packed as it is."""
         flat = x.reshape(math.prod(self.lead), math.prod(x.shape[len(self.lead) :]))
@@ -434,6 +427,7 @@ def _forward_sweep(
     bias = params.stack("bias", "bias")
     S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
     W_r_to_W_v_T = params.stack("W_r", "W_v").T
+    narrow = dtype.itemsize == 2
     W_2_T = params.stack("W_2", "W_2").T
     matmul = _products(dtype)
     alpha_Kx1 = alpha.reshape(-1, K, 1)
@@ -449,6 +443,8 @@ def _forward_sweep(
     # v[t] = W_v @ x[t] (value) (7)
     W_r_x_to_v = a_r_W_1_x_k_q_v
     np.matmul(x_rows, W_r_to_W_v_T, out=W_r_x_to_v)
+    if narrow:
+        _round(W_r_x_to_v, dtype)
     # a_r[t] = W_r_x[t] + b_r (19)
     W_r_x = a_r_W_1_x_k_q_v[:, : H]
     a_r = W_r_x
@@ -462,10 +458,15 @@ def _forward_sweep(
     # r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
     r_ = sigmoid_a_r
     np.multiply(a_r, sigmoid_a_r, out=r_)
+    if narrow:
+        _round(a_r, dtype)
+        _round(r_, dtype)
     # W_2_W_1_x[t] = W_2 @ W_1_x[t] (17)
     W_1_x = a_r_W_1_x_k_q_v[:, H : H + 16]
     W_2_W_1_x = a_alpha
     matmul(W_1_x, W_2_T, out=W_2_W_1_x)
+    if narrow:
+        _round(W_2_W_1_x, dtype)
     # a_alpha[t] = -W_2_W_1_x[t] - b_alpha (17)
     a_alpha_ = W_2_W_1_x
     np.add(W_2_W_1_x, b_alpha, out=a_alpha_)
@@ -473,12 +474,16 @@ def _forward_sweep(
     # softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
     softplus_a_alpha = alpha
     _in_parts(_softplus, a_alpha_, softplus_a_alpha)
+    if narrow:
+        _round(a_alpha_, dtype)
     # exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
     exp_in_alpha = softplus_a_alpha
     np.divide(softplus_a_alpha, -16, out=exp_in_alpha)
     # alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
     alpha_ = softplus_a_alpha
     np.exp(exp_in_alpha, out=alpha_)
+    if narrow:
+        _round(alpha_, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -502,11 +507,15 @@ def _forward_sweep(
     np.matmul(S_.transpose(0, 2, 1), q, out=o_)
     # sum_o[t] = sum(o[t]) (21)
     np.add.reduce(o, axis=1, keepdims=True, out=sum_o)
+    if narrow:
+        _round(o, dtype)
     # centred_o[t] = o[t] - sum_o[t]/H (21)
     np.divide(sum_o, H, out=centred_o)
     np.subtract(o, centred_o, out=centred_o)
     # square_o[t] = centred_o[t]**2 (21)
     np.square(centred_o, out=square_o)
+    if narrow:
+        _round(centred_o, dtype)
     # sum_square_o[t] = sum(square_o[t]) (21)
     sum_square_o = std_o
     np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o)
@@ -522,8 +531,13 @@ def _forward_sweep(
     np.divide(a_y, std_o_, out=a_y)
     np.add(a_y, bias, out=a_y)
     np.multiply(r, a_y, out=a_y)
+    if narrow:
+        _round(a_y, dtype)
+        _round(std_o_, dtype)
     # y[t] = W_o @ a_y[t] (output) (21)
     matmul(a_y, W_o_T, out=y)
+    if narrow:
+        _round(y, dtype)
 
     S_last = S[pack.last(1, 1, True)]
 
@@ -612,6 +626,7 @@ def _backward_sweep(
     at_0 = pack.slots(0, 0, True)
     ring_1_0 = pack.slots(1, 0, False)
     ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
 
     dy_rows = _as(pack.rows(dy), real)
     S = tape.arrays["S"]
@@ -620,31 +635,32 @@ def _backward_sweep(
     centred_o = _as(tape.arrays["centred_o"], real)
     std_o = _as(tape.arrays["std_o"], real)
     x_ = _as(tape.arrays["x_rows"], real)
-    memory = np.empty(max(pack.size * (2*H + 2*K + 16), pack.size * H, pack.size), real)
+    memory = np.empty(max(pack.size * (2*H + 2*K + 16), pack.size * H), real)
     da_r_to_dv_along = memory[: pack.size * (2*H + 2*K + 16)].reshape(pack.size, 2*H + 2*K + 16)
-    memory_ = np.empty(max(pack.size * H, pack.size, pack.size * H*K), real)
+    memory_ = np.empty(max(pack.size * H, pack.size * K), real)
     sigmoid_a_r = memory_[: pack.size * H].reshape(pack.size, H)
-    memory_2 = np.empty(max(pack.size * H, pack.size * H*K, pack.size * K), real)
-    r = memory_2[: pack.size * H].reshape(pack.size, H)
-    memory_3 = np.empty(max(pack.size * H, pack.size * K), real)
-    a_y = memory_3[: pack.size * H].reshape(pack.size, H)
-    dstd_o_each = memory[: pack.size * H].reshape(pack.size, H)
-    dr = memory_2[: pack.size * H].reshape(pack.size, H)
+    r = memory[: pack.size * H].reshape(pack.size, H)
+    memory_2 = np.empty(max(pack.size * H, pack.size * K), real)
+    a_y = memory_2[: pack.size * H].reshape(pack.size, H)
+    memory_3 = np.empty(max(pack.size * H, pack.size, pack.size * K), real)
+    dstd_o_each = memory_3[: pack.size * H].reshape(pack.size, H)
+    dr = memory_3[: pack.size * H].reshape(pack.size, H)
     dgain_each = np.empty((pack.size, H), real)
     dbias_each = np.empty((pack.size, H), real)
     dsum_square_o = np.empty((pack.size, 1), real)
     memory_4 = np.empty(max(pack.size * H, pack.size * K), real)
     dcentred_o = memory_4[: pack.size * H].reshape(pack.size, H)
-    dsum_o = memory_[: pack.size].reshape(pack.size, 1)
-    do = memory_2[: pack.size * H].reshape(pack.size, H)
-    dS = memory_[: pack.size * H*K].reshape(pack.size, H*K)
-    alpha = memory_4[: pack.size * K].reshape(pack.size, K)
-    dalpha_each = memory_2[: pack.size * H*K].reshape(pack.size, H*K)
-    dW_2_W_1_x = memory_3[: pack.size * K].reshape(pack.size, K)
+    dsum_o = memory_3[: pack.size].reshape(pack.size, 1)
+    do = memory_[: pack.size * H].reshape(pack.size, H)
+    dS = np.empty((batch, H*K), real)
+    dalpha_each = np.empty((batch, H*K), real)
+    alpha = memory_3[: pack.size * K].reshape(pack.size, K)
+    dalpha_along = memory_4[: pack.size * K].reshape(pack.size, K)
+    dW_2_W_1_x = memory_[: pack.size * K].reshape(pack.size, K)
     da_y = np.empty((pack.size, H), real)
     dx_ = np.empty((pack.size, D), real)
     dS_via = np.zeros((2 * batch, H*K), real)
-    work1 = memory[: pack.size].reshape(pack.size, 1)
+    work1 = memory_3[: pack.size].reshape(pack.size, 1)
     work1_ = np.empty((pack.size, H), real)
     work1_2 = memory_2[: pack.size * K].reshape(pack.size, K)
     gain = params.stack("gain", "gain")
@@ -660,10 +676,16 @@ def _backward_sweep(
     dW_r_to_dW_v = grads.stack("W_r", "W_v")
     db_r = grads.stack("b_r", "b_r")
     dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
+    narrow = dtype.itemsize == 2
     q_Kx1 = a_r_W_1_x_k_q_v[:, H + K + 16 : H + 2*K + 16].reshape(-1, K, 1)
     do_1xH = do.reshape(-1, 1, H)
     dS_via_KxH = dS_via.reshape(-1, K, H)
-    dS_KxH = dS.reshape(-1, K, H)
+    dv_along_Hx1 = da_r_to_dv_along[:, H + 2*K + 16 :].reshape(-1, H, 1)
+    k_Kx1 = a_r_W_1_x_k_q_v[:, H + 16 : H + K + 16].reshape(-1, K, 1)
+    dv_along = da_r_to_dv_along[:, H + 2*K + 16 :]
+    dk_along_Kx1 = da_r_to_dv_along[:, H + 16 : H + K + 16].reshape(-1, K, 1)
+    v_Hx1 = a_r_W_1_x_k_q_v[:, H + 2*K + 16 :].reshape(-1, H, 1)
+    dk_along = da_r_to_dv_along[:, H + 16 : H + K + 16]
     alpha_Kx1 = alpha.reshape(-1, K, 1)
     ones = np.ones((1, pack.size), real)
     matmul = _products(dtype)
@@ -676,19 +698,30 @@ def _backward_sweep(
     np.divide(1, sigmoid_a_r, out=sigmoid_a_r)
     # r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
     np.multiply(a_r, sigmoid_a_r, out=r)
+    if narrow:
+        _round(sigmoid_a_r, dtype)
     # a_y[t] = r[t]*(centred_o[t]*gain/std_o[t] + bias) (21)
     np.multiply(centred_o, gain, out=a_y)
     np.divide(a_y, std_o, out=a_y)
     np.add(a_y, bias, out=a_y)
     np.multiply(r, a_y, out=a_y)
+    if narrow:
+        _round(a_y, dtype)
+        _round(r, dtype)
     # da_y[t] = W_o.T @ dy[t] (47)
     np.matmul(dy_rows, W_o, out=da_y)
+    if narrow:
+        _round(da_y, dtype)
     # dgain_each[t] = da_y[t]*r[t]*centred_o[t]/std_o[t] (73)
     np.multiply(da_y, r, out=dgain_each)
     np.multiply(dgain_each, centred_o, out=dgain_each)
     np.divide(dgain_each, std_o, out=dgain_each)
+    if narrow:
+        _round(dgain_each, dtype)
     # dbias_each[t] = da_y[t]*r[t] (74)
     np.multiply(da_y, r, out=dbias_each)
+    if narrow:
+        _round(dbias_each, dtype)
     # dstd_o_each[t] = da_y[t]*r[t]*centred_o[t]*gain (49)
     np.multiply(da_y, r, out=dstd_o_each)
     np.multiply(dstd_o_each, centred_o, out=dstd_o_each)
@@ -730,22 +763,38 @@ def _backward_sweep(
     np.multiply(da_r, work1_, out=da_r)
     np.multiply(dr, sigmoid_a_r, out=work1_)
     np.add(da_r, work1_, out=da_r)
+    if narrow:
+        _round(da_r, dtype)
     # dsum_o_sum[t] = sum(dcentred_o[t]) (49)
     dsum_o_sum = dsum_o
     np.add.reduce(dcentred_o, axis=1, keepdims=True, out=dsum_o_sum)
+    if narrow:
+        _round(dcentred_o, dtype)
     # dsum_o[t] = -dsum_o_sum[t]/H (49)
     dsum_o_ = dsum_o_sum
     np.divide(dsum_o_sum, H, out=dsum_o_)
     np.multiply(dsum_o_, -1, out=dsum_o_)
     # do[t] = dsum_o[t] + dcentred_o[t] (49)
     np.add(dsum_o_, dcentred_o, out=do)
+    if narrow:
+        _round(do, dtype)
     # dq[t] = S[t] @ do[t] (56)
     dq = da_r_to_dv_along[:, H + K + 16 : H + 2*K + 16].reshape(-1, K, 1)
     S_ = S[batch :].reshape(-1, K, H)
     do_ = do.reshape(-1, H, 1)
     np.matmul(S_, do_, out=dq)
+    if narrow:
+        dq_ = da_r_to_dv_along[:, H + K + 16 : H + 2*K + 16]
+        _round(dq_, dtype)
 
-    for t in reversed(range(len(pack.counts))):
+    samples = -1
+    for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            dS_t = dS[:n].reshape(-1, K, H)
+            dS_t_ = dS[:n]
+            dalpha_each_t = dalpha_each[:n]
+            dalpha_each_t_ = dalpha_each[:n].reshape(-1, K, H)
         # softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
         a_alpha_t = a_alpha[at_0[t]]
         softplus_a_alpha_t = alpha[at_0[t]]
@@ -754,22 +803,42 @@ def _backward_sweep(
         q_t = q_Kx1[at_0[t]]
         do_t = do_1xH[at_0[t]]
         dS_via_next = dS_via_KxH[ring_1[t]]
-        dS_t = dS_KxH[at_0[t]]
         np.multiply(q_t, do_t, out=dS_t)
         np.add(dS_t, dS_via_next, out=dS_t)
         # exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
         exp_in_alpha_t = softplus_a_alpha_t
         np.divide(softplus_a_alpha_t, -16, out=exp_in_alpha_t)
+        # dalpha_each[t] = dS[t]*S[t-1] (52)
+        S_t1 = S[at_1_0[t]]
+        np.multiply(dS_t_, S_t1, out=dalpha_each_t)
+        # dv_along[t] = dS[t].T @ k[t] (54)
+        dv_along_t = dv_along_Hx1[at_0[t]]
+        k_t = k_Kx1[at_0[t]]
+        np.matmul(dS_t.transpose(0, 2, 1), k_t, out=dv_along_t)
+        if narrow:
+            dv_along_t_ = dv_along[at_0[t]]
+            _round(dv_along_t_, dtype)
+        # dk_along[t] = dS[t] @ v[t] (55)
+        dk_along_t = dk_along_Kx1[at_0[t]]
+        v_t = v_Hx1[at_0[t]]
+        np.matmul(dS_t, v_t, out=dk_along_t)
+        if narrow:
+            dk_along_t_ = dk_along[at_0[t]]
+            _round(dk_along_t_, dtype)
         # alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
         alpha_t = softplus_a_alpha_t
         np.exp(exp_in_alpha_t, out=alpha_t)
+        if narrow:
+            _round(alpha_t, dtype)
+        # dalpha_along[t] = sum(dalpha_each[t], axis=1) (52)
+        dalpha_along_t = dalpha_along[at_0[t]]
+        np.add.reduce(dalpha_each_t_, axis=2, out=dalpha_along_t)
+        if narrow:
+            _round(dalpha_along_t, dtype)
         # dS_via[t] = dS[t]*alpha[t][:,None] (51)
         alpha_t_ = alpha_Kx1[at_0[t]]
         dS_via_t = dS_via_KxH[ring_1_0[t]]
         np.multiply(dS_t, alpha_t_, out=dS_via_t)
-
-    _round(dS, dtype)
-    _round(alpha, dtype)
 
     # dW_o = sum of outer(dy[t], a_y[t]) (72)
     np.matmul(dy_rows.T, _rounded(a_y, dtype), out=dW_o)
@@ -777,49 +846,39 @@ def _backward_sweep(
     np.matmul(ones, _rounded(dgain_each, dtype), out=dgain.reshape(1, -1))
     # dbias = sum of dbias_each[t] (74)
     np.matmul(ones, _rounded(dbias_each, dtype), out=dbias.reshape(1, -1))
-    # dalpha_each[t] = dS[t]*S[t-1] (52)
-    S_t1 = S[pack.past(1, 0)]
-    np.multiply(dS, S_t1, out=dalpha_each)
-    # dalpha_along[t] = sum(dalpha_each[t], axis=1) (52)
-    dalpha_along = dW_2_W_1_x
-    dalpha_each_ = dalpha_each.reshape(-1, K, H)
-    np.add.reduce(dalpha_each_, axis=2, out=dalpha_along)
     # dexp_in_alpha[t] = dalpha_along[t]*alpha[t] (69)
-    dexp_in_alpha = dalpha_along
+    dexp_in_alpha = dW_2_W_1_x
     np.multiply(dalpha_along, alpha, out=dexp_in_alpha)
     # dsoftplus_a_alpha[t] = -dexp_in_alpha[t]/16 (69)
-    dsoftplus_a_alpha = dalpha_along
+    dsoftplus_a_alpha = dexp_in_alpha
     np.divide(dexp_in_alpha, -16, out=dsoftplus_a_alpha)
     # da_alpha[t] = dsoftplus_a_alpha[t]*sigmoid(a_alpha[t]) (69)
-    da_alpha = dalpha_along
+    da_alpha = dexp_in_alpha
     np.subtract(0, a_alpha, out=work1_2)
     np.exp(work1_2, out=work1_2)
     np.add(work1_2, 1, out=work1_2)
     np.divide(1, work1_2, out=work1_2)
     np.multiply(dsoftplus_a_alpha, work1_2, out=da_alpha)
     # dW_2_W_1_x[t] = -da_alpha[t] (69)
-    dW_2_W_1_x_ = dalpha_along
+    dW_2_W_1_x_ = dexp_in_alpha
     np.multiply(da_alpha, -1, out=dW_2_W_1_x_)
+    if narrow:
+        _round(dW_2_W_1_x_, dtype)
     # dW_2 = sum of outer(dW_2_W_1_x[t], W_1_x[t]) (67)
     W_1_x = a_r_W_1_x_k_q_v[:, H : H + 16]
     matmul(dW_2_W_1_x_.T, W_1_x, out=dW_2)
     # db_alpha = sum of dW_2_W_1_x[t] (69)
     np.matmul(ones, _rounded(dW_2_W_1_x_, dtype), out=db_alpha.reshape(1, -1))
-    # dv_along[t] = dS[t].T @ k[t] (54)
-    dv_along = da_r_to_dv_along[:, H + 2*K + 16 :].reshape(-1, H, 1)
-    dS_ = dS.reshape(-1, K, H)
-    k = a_r_W_1_x_k_q_v[:, H + 16 : H + K + 16].reshape(-1, K, 1)
-    np.matmul(dS_.transpose(0, 2, 1), k, out=dv_along)
-    # dk_along[t] = dS[t] @ v[t] (55)
-    dk_along = da_r_to_dv_along[:, H + 16 : H + K + 16].reshape(-1, K, 1)
-    v = a_r_W_1_x_k_q_v[:, H + 2*K + 16 :].reshape(-1, H, 1)
-    np.matmul(dS_, v, out=dk_along)
     # dW_1_x[t] = W_2.T @ dW_2_W_1_x[t] (57)
     dW_1_x = da_r_to_dv_along[:, H : H + 16]
     matmul(dW_2_W_1_x_, W_2, out=dW_1_x)
+    if narrow:
+        _round(dW_1_x, dtype)
     if need_x:
         # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_1.T @ dW_1_x[t] + W_r.T @ da_r[t] (57)
         matmul(da_r_to_dv_along, W_r_to_W_v, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_r = sum of outer(da_r[t], x[t]) (70)
     # dW_1 = sum of outer(dW_1_x[t], x[t]) (68)
     # dW_k = sum of outer(dk_along[t], x[t]) (65)
@@ -927,6 +986,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     bias = params.stack("bias", "bias")
     S_before = np.empty((1, batch, H*K), real)
     W_r_to_W_v_T = params.stack("W_r", "W_v").T
+    narrow = dtype.itemsize == 2
     W_2_T = params.stack("W_2", "W_2").T
     matmul = _products(dtype)
     S_t1 = S_before[0]
@@ -941,6 +1001,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # v[t] = W_v @ x[t] (value) (7)
         W_r_x_to_v_t = a_r_W_1_x_k_q_v
         np.matmul(x_t_, W_r_to_W_v_T, out=W_r_x_to_v_t)
+        if narrow:
+            _round(W_r_x_to_v_t, dtype)
         # a_r[t] = W_r_x[t] + b_r (19)
         W_r_x_t = a_r_W_1_x_k_q_v[:, : H]
         a_r_t = W_r_x_t
@@ -954,10 +1016,15 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # r[t] = a_r[t]*sigmoid_a_r[t] (output gate) (19)
         r_t = sigmoid_a_r_t
         np.multiply(a_r_t, sigmoid_a_r_t, out=r_t)
+        if narrow:
+            _round(a_r_t, dtype)
+            _round(r_t, dtype)
         # W_2_W_1_x[t] = W_2 @ W_1_x[t] (17)
         W_1_x_t = a_r_W_1_x_k_q_v[:, H : H + 16]
         W_2_W_1_x_t = a_alpha
         matmul(W_1_x_t, W_2_T, out=W_2_W_1_x_t)
+        if narrow:
+            _round(W_2_W_1_x_t, dtype)
         # a_alpha[t] = -W_2_W_1_x[t] - b_alpha (17)
         a_alpha_t = W_2_W_1_x_t
         np.add(W_2_W_1_x_t, b_alpha, out=a_alpha_t)
@@ -965,12 +1032,16 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # softplus_a_alpha[t] = softplus(a_alpha[t]) (17)
         softplus_a_alpha_t = alpha
         _in_parts(_softplus, a_alpha_t, softplus_a_alpha_t)
+        if narrow:
+            _round(a_alpha_t, dtype)
         # exp_in_alpha[t] = -softplus_a_alpha[t]/16 (17)
         exp_in_alpha_t = softplus_a_alpha_t
         np.divide(softplus_a_alpha_t, -16, out=exp_in_alpha_t)
         # alpha[t] = exp(exp_in_alpha[t]) (forget gate) (17)
         alpha_t = softplus_a_alpha_t
         np.exp(exp_in_alpha_t, out=alpha_t)
+        if narrow:
+            _round(alpha_t, dtype)
         # S[t] = alpha[t][:,None]*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (9)
         alpha_t_ = alpha.reshape(-1, K, 1)
         S_t1_ = S_t1.reshape(-1, K, H)
@@ -987,11 +1058,15 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.matmul(S_t.transpose(0, 2, 1), q_t, out=o_t)
         # sum_o[t] = sum(o[t]) (21)
         np.add.reduce(o, axis=1, keepdims=True, out=sum_o)
+        if narrow:
+            _round(o, dtype)
         # centred_o[t] = o[t] - sum_o[t]/H (21)
         np.divide(sum_o, H, out=centred_o)
         np.subtract(o, centred_o, out=centred_o)
         # square_o[t] = centred_o[t]**2 (21)
         np.square(centred_o, out=square_o)
+        if narrow:
+            _round(centred_o, dtype)
         # sum_square_o[t] = sum(square_o[t]) (21)
         sum_square_o_t = std_o
         np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o_t)
@@ -1007,8 +1082,13 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.divide(a_y, std_o_t, out=a_y)
         np.add(a_y, bias, out=a_y)
         np.multiply(r_t, a_y, out=a_y)
+        if narrow:
+            _round(a_y, dtype)
+            _round(std_o_t, dtype)
         # y[t] = W_o @ a_y[t] (output) (21)
         matmul(a_y, W_o_T, out=y)
+        if narrow:
+            _round(y, dtype)
 
         state = {
             "S": S.reshape(batch, K, H).copy(),
@@ -1203,24 +1283,26 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     untaped += real * rows * max(K, H)
     taped = real * (rows * (4*H + H*K + 3*K + 18) + batch * 2*H*K) + 488 * steps
     taped += real * rows * max(K, H)
-    back = item * (rows * (3*H + 3*K + 17)) + 744 * steps
-    back += real * (rows * (6*H + 3*H*K + 2*K + 18) + batch * 3*H*K)
-    back += 2 * real * rows * max(H, K)
+    back = item * (rows * (3*H + 3*K + 17)) + 880 * steps
+    back += real * (rows * (6*H + H*K + 2*K + 18) + batch * 5*H*K)
+    back += 4 * real * rows * max(H, K)
     if item < 4:
         untaped += real * (rows * 2*D)
         untaped += real * (16*D + 3*D*H + 2*D*K + 3*H + 17*K)
         untaped += real * rows * max(32, 2*H)
+        untaped += item * rows * max(2*H + 2*K + 16, D)
         taped += item * (rows * (D + 3*H + 3*K + 17))
         taped += real * (rows * 2*D)
         taped += real * (16*D + 3*D*H + 2*D*K + 3*H + 17*K)
         taped += real * rows * max(32, 2*H)
-        back += real * (rows * (3*D + 3*H + 3*K + 17))
+        taped += item * rows * max(2*H + 2*K + 16, D)
+        back += real * (rows * (3*D + 7*H + 7*K + 49))
         back += real * (32*D + 6*D*H + 4*D*K + 6*H + 34*K)
-        back += real * rows * max(2*H*K, 4*H + 4*K + 32)
+        back += item * rows * max(H, K, 16, D)
     if uneven:
         untaped += rows * (real * 2*D + 8)
         taped += rows * (real * 2*D + 8)
-        back += rows * (real * (3*D + H*K) + 16)
+        back += rows * (real * 3*D + 8)
     return untaped, taped, back
 
 

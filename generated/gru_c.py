@@ -70,7 +70,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "cfd782d9352399f4"
+STAMP = "6ff46ef633e1782f"
 
 
 class Params(Mapping[str, Any]):
@@ -855,7 +855,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 4*H))
         taped += real * (rows * D)
         taped += real * (3*D*H + 4*H + 3*H*H)
-        back += real * (rows * (2*D + 13*H))
+        back += real * (rows * (2*D + 7*H))
         back += real * (6*D*H + 8*H + 6*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
@@ -1246,18 +1246,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1970,9 +1993,9 @@ static void forward_1(
             const real a_z_in_t = W_z_x_t + b_z[unit];
             // a_n_in[t] = W_n_x[t] + b_n (16)
             const real a_n_in_t = W_n_x_t + b_n[unit];
-            a_r_in_a_z_in_a_n_in_t_row[unit] = a_r_in_t;
-            a_r_in_a_z_in_a_n_in_t_row[H + unit] = a_z_in_t;
-            a_r_in_a_z_in_a_n_in_t_row[2*H + unit] = a_n_in_t;
+            a_r_in_a_z_in_a_n_in_t_row[unit] = number_as_stored(a_r_in_t);
+            a_r_in_a_z_in_a_n_in_t_row[H + unit] = number_as_stored(a_z_in_t);
+            a_r_in_a_z_in_a_n_in_t_row[2*H + unit] = number_as_stored(a_n_in_t);
         }
     }
 }
@@ -2015,9 +2038,9 @@ static void forward_2(
             const real n_t = tanh(a_n_t);
             // h[t] = (1 - z[t])*n[t] + z[t]*h[t-1] (hidden state) (8)
             const real h_t = (1 - z_t) * n_t + z_t * h_t1;
-            U_n_h_r_z_t_row[H + unit] = r_t;
-            U_n_h_r_z_t_row[2*H + unit] = z_t;
-            n_t_row[unit] = n_t;
+            U_n_h_r_z_t_row[H + unit] = number_as_stored(r_t);
+            U_n_h_r_z_t_row[2*H + unit] = number_as_stored(z_t);
+            n_t_row[unit] = number_as_stored(n_t);
             h_t_row[unit] = h_t;
         }
     }
@@ -2073,10 +2096,10 @@ static void backward_1(
             // da_r[t] = dr[t]*r[t]*(1 - r[t]) (42)
             const real da_r_t = dr_t * r_t * (1 - r_t);
             dh_via_t_row[unit] = dh_via_t;
-            dU_n_h_da_r_da_z_da_n_t_row[3*H + unit] = da_n_t;
-            dU_n_h_da_r_da_z_da_n_t_row[2*H + unit] = da_z_t;
-            dU_n_h_da_r_da_z_da_n_t_row[unit] = dU_n_h_t;
-            dU_n_h_da_r_da_z_da_n_t_row[H + unit] = da_r_t;
+            dU_n_h_da_r_da_z_da_n_t_row[3*H + unit] = number_as_stored(da_n_t);
+            dU_n_h_da_r_da_z_da_n_t_row[2*H + unit] = number_as_stored(da_z_t);
+            dU_n_h_da_r_da_z_da_n_t_row[unit] = number_as_stored(dU_n_h_t);
+            dU_n_h_da_r_da_z_da_n_t_row[H + unit] = number_as_stored(da_r_t);
         }
     }
 }
@@ -2137,6 +2160,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_r_in_a_z_in_a_n_in + (first - base)*3*a->H, 3*a->H, a->x + first*a->D, a->D,
                 call->packed_W_r_to_W_n, rows, a->D, 3*a->H, 0);
+            round_rows(a->a_r_in_a_z_in_a_n_in + (first - base)*3*a->H, 3*a->H, rows, 3*a->H);
             forward_1(rows, a->H, a->a_r_in_a_z_in_a_n_in + (first - base)*3*a->H, a->b_r, a->b_z, a->b_n);
         }
         meet(me);
@@ -2152,6 +2176,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->U_n_h_r_z + (a->kept_0[t] + first)*3*a->H, 3*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_n_to_U_z, rows, a->H, 3*a->H, 0);
+                round_rows(a->U_n_h_r_z + (a->kept_0[t] + first)*3*a->H, 3*a->H, rows, 3*a->H);
                 forward_2(
                     rows, a->H, a->U_n_h_r_z + (a->kept_0[t] + first)*3*a->H,
                     a->a_r_in_a_z_in_a_n_in + (a->starts_0[t] - base + first)*3*a->H, a->c_n,
@@ -2268,6 +2293,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dU_n_h_da_r_da_z_da_n + (first - base)*4*a->H + a->H, 4*a->H,
                     call->packed_W_r_to_W_n, rows, 3*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(3*a->H, me, &lo, &hi);
@@ -2351,6 +2377,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->a_r_in_a_z_in_a_n_in + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, a->W_r, 1, a->D, rows,
             a->D, 3*a->H, 0);
+        round_rows(a->a_r_in_a_z_in_a_n_in + first*3*a->H, 3*a->H, rows, 3*a->H);
         forward_1(rows, a->H, a->a_r_in_a_z_in_a_n_in + first*3*a->H, a->b_r, a->b_z, a->b_n);
     }
     meet(me);
@@ -2363,6 +2390,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->U_n_h_r_z + first*3*a->H, 3*a->H, a->h_1 + first*a->H, a->H, a->U_n, 1, a->H, rows, a->H,
             3*a->H, 0);
+        round_rows(a->U_n_h_r_z + first*3*a->H, 3*a->H, rows, 3*a->H);
         forward_2(
             rows, a->H, a->U_n_h_r_z + first*3*a->H, a->a_r_in_a_z_in_a_n_in + first*3*a->H, a->c_n,
             a->n + first*a->H, a->h_1 + first*a->H, a->h + first*a->H);

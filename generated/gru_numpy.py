@@ -56,7 +56,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + b_n + r[t] * (U_n @ h[t-1] + c_n))     # candidate\n"
     "h[t] = (1 - z[t]) * n[t] + z[t] * h[t-1]                        # hidden state\n"
 )
-STAMP = "483d328e99d4a887"
+STAMP = "d9d414d678a064c5"
 
 
 class Params(Mapping[str, Any]):
@@ -405,6 +405,7 @@ def _forward_sweep(
     c_n = params.stack("c_n", "c_n")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_r_to_W_n_T = params.stack("W_r", "W_n").T
+    narrow = dtype.itemsize == 2
     U_n_to_U_z_T = params.stack("U_n", "U_z").T
     matmul = _products(dtype)
     r_to_z = U_n_h_r_z[:, H :]
@@ -419,11 +420,15 @@ def _forward_sweep(
     # W_n_x[t] = W_n @ x[t] (16)
     W_r_x_to_W_n_x = a_r_in_a_z_in_a_n_in
     np.matmul(x_rows, W_r_to_W_n_T, out=W_r_x_to_W_n_x)
+    if narrow:
+        _round(W_r_x_to_W_n_x, dtype)
     # a_r_in[t] = W_r_x[t] + b_r (12)
     # a_z_in[t] = W_z_x[t] + b_z (14)
     # a_n_in[t] = W_n_x[t] + b_n (16)
     a_r_in_to_a_n_in = W_r_x_to_W_n_x
     np.add(W_r_x_to_W_n_x, b_r_to_b_n, out=a_r_in_to_a_n_in)
+    if narrow:
+        _round(a_r_in_to_a_n_in, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -436,6 +441,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_n_h_to_U_z_h_t = U_n_h_r_z[kept_0[t]]
         matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
+        if narrow:
+            _round(U_n_h_to_U_z_h_t, dtype)
         # a_r[t] = U_r_h[t] + a_r_in[t] (12)
         # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         U_r_h_to_U_z_h_t = r_to_z[kept_0[t]]
@@ -457,6 +464,8 @@ def _forward_sweep(
         np.add(U_n_h_t, c_n, out=a_n_t)
         np.multiply(r_t, a_n_t, out=a_n_t)
         np.add(a_n_t, a_n_in_t, out=a_n_t)
+        if narrow:
+            _round(r_t, dtype)
         # n[t] = tanh(a_n[t]) (candidate) (17)
         n_t = a_n_t
         np.tanh(a_n_t, out=n_t)
@@ -467,6 +476,9 @@ def _forward_sweep(
         np.multiply(h_t, n_t, out=h_t)
         np.multiply(z_t, h_t1, out=work1_t)
         np.add(h_t, work1_t, out=h_t)
+        if narrow:
+            _round(z_t, dtype)
+            _round(n_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     h_ = h[batch :]
@@ -581,6 +593,7 @@ def _backward_sweep(
     da_z = dU_n_h_da_r_da_z_da_n[:, 2*H : 3*H]
     r = U_n_h_r_z[:, H : 2*H]
     dU_n_h = dU_n_h_da_r_da_z_da_n[:, : H]
+    narrow = dtype.itemsize == 2
     U_n_h = U_n_h_r_z[:, : H]
     da_r = dU_n_h_da_r_da_z_da_n[:, H : 2*H]
     da_r_to_da_z = dU_n_h_da_r_da_z_da_n[:, H : 3*H]
@@ -625,11 +638,15 @@ def _backward_sweep(
         r_t = r[at_0[t]]
         dU_n_h_t = dU_n_h[at_0[t]]
         np.multiply(da_n_t, r_t, out=dU_n_h_t)
+        if narrow:
+            _round(dU_n_h_t, dtype)
         # dr[t] = da_n[t]*(U_n_h[t] + c_n) (41)
         U_n_h_t = U_n_h[at_0[t]]
         dr_t = da_r[at_0[t]]
         np.add(U_n_h_t, c_n, out=dr_t)
         np.multiply(da_n_t, dr_t, out=dr_t)
+        if narrow:
+            _round(da_n_t, dtype)
         # da_r[t] = dr[t]*r[t]*(1 - r[t]) (42)
         # da_z[t] = dz[t]*z[t]*(1 - z[t]) (40)
         dr_to_dz_t = da_r_to_da_z[at_0[t]]
@@ -638,17 +655,19 @@ def _backward_sweep(
         np.multiply(dr_to_dz_t, r_to_z_t, out=da_r_to_da_z_t)
         np.subtract(1, r_to_z_t, out=work1_t_)
         np.multiply(da_r_to_da_z_t, work1_t_, out=da_r_to_da_z_t)
+        if narrow:
+            _round(da_r_to_da_z_t, dtype)
         # dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] + U_n.T @ dU_n_h[t] (36)
         dU_n_h_to_da_z_t = dU_n_h_to_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(dU_n_h_to_da_z_t, U_n_to_U_z, out=dh_back_t)
 
-    _round(dU_n_h_da_r_da_z_da_n, dtype)
-
     if need_x:
         # dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ da_n[t] (43)
         da_r_to_da_n = dU_n_h_da_r_da_z_da_n[:, H :]
         np.matmul(da_r_to_da_n, W_r_to_W_n, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_r = sum of outer(da_r[t], x[t]) (50)
     # dW_z = sum of outer(da_z[t], x[t]) (53)
     # dW_n = sum of outer(da_n[t], x[t]) (56)
@@ -756,6 +775,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     c_n = params.stack("c_n", "c_n")
     h_before = np.empty((1, batch, H), real)
     W_r_to_W_n_T = params.stack("W_r", "W_n").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_n_to_U_z_T = params.stack("U_n", "U_z").T
     matmul = _products(dtype)
@@ -767,16 +787,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_n_x[t] = W_n @ x[t] (16)
         W_r_x_to_W_n_x_t = a_r_in_a_z_in_a_n_in
         np.matmul(x_t_, W_r_to_W_n_T, out=W_r_x_to_W_n_x_t)
+        if narrow:
+            _round(W_r_x_to_W_n_x_t, dtype)
         # a_r_in[t] = W_r_x[t] + b_r (12)
         # a_z_in[t] = W_z_x[t] + b_z (14)
         # a_n_in[t] = W_n_x[t] + b_n (16)
         a_r_in_to_a_n_in_t = W_r_x_to_W_n_x_t
         np.add(W_r_x_to_W_n_x_t, b_r_to_b_n, out=a_r_in_to_a_n_in_t)
+        if narrow:
+            _round(a_r_in_to_a_n_in_t, dtype)
         # U_n_h[t] = U_n @ h[t-1] (16)
         # U_r_h[t] = U_r @ h[t-1] (12)
         # U_z_h[t] = U_z @ h[t-1] (14)
         U_n_h_to_U_z_h_t = U_n_h_r_z
         matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
+        if narrow:
+            _round(U_n_h_to_U_z_h_t, dtype)
         # a_r[t] = U_r_h[t] + a_r_in[t] (12)
         # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         U_r_h_to_U_z_h_t = U_n_h_r_z[:, H :]
@@ -798,6 +824,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.add(U_n_h_t, c_n, out=a_n_t)
         np.multiply(r_t, a_n_t, out=a_n_t)
         np.add(a_n_t, a_n_in_t, out=a_n_t)
+        if narrow:
+            _round(r_t, dtype)
         # n[t] = tanh(a_n[t]) (candidate) (17)
         n_t = a_n_t
         np.tanh(a_n_t, out=n_t)
@@ -807,6 +835,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(h, n_t, out=h)
         np.multiply(z_t, h_t1, out=work1)
         np.add(h, work1, out=h)
+        if narrow:
+            _round(z_t, dtype)
+            _round(n_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -1001,12 +1032,14 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 4*H) + 880 * steps
     back += real * (rows * (5*H + 1) + batch * 7*H)
     if item < 4:
+        untaped += item * (rows * 3*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (3*D*H + 4*H + 3*H*H)
-        taped += item * (rows * (D + 4*H))
+        taped += item * (rows * (D + 7*H))
         taped += real * (rows * D)
         taped += real * (3*D*H + 4*H + 3*H*H)
-        back += real * (rows * (2*D + 13*H))
+        back += item * (rows * D)
+        back += real * (rows * (2*D + 7*H))
         back += real * (6*D*H + 8*H + 6*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)

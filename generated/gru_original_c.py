@@ -69,7 +69,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "c8129a49a9204824"
+STAMP = "0e01d4c74d40f718"
 
 
 class Params(Mapping[str, Any]):
@@ -859,7 +859,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 3*H))
         taped += real * (rows * D)
         taped += real * (3*D*H + 3*H + 3*H*H)
-        back += real * (rows * (2*D + 10*H))
+        back += real * (rows * (2*D + 6*H))
         back += real * (6*D*H + 6*H + 6*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
@@ -1250,18 +1250,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1974,9 +1997,9 @@ static void forward_1(
             const real a_z_in_t = W_z_x_t + b_z[unit];
             // tanh_in_n_in[t] = W_n_x[t] + b_n (16)
             const real tanh_in_n_in_t = W_n_x_t + b_n[unit];
-            tanh_in_n_in_to_a_z_in_t_row[H + unit] = a_r_in_t;
-            tanh_in_n_in_to_a_z_in_t_row[2*H + unit] = a_z_in_t;
-            tanh_in_n_in_to_a_z_in_t_row[unit] = tanh_in_n_in_t;
+            tanh_in_n_in_to_a_z_in_t_row[H + unit] = number_as_stored(a_r_in_t);
+            tanh_in_n_in_to_a_z_in_t_row[2*H + unit] = number_as_stored(a_z_in_t);
+            tanh_in_n_in_to_a_z_in_t_row[unit] = number_as_stored(tanh_in_n_in_t);
         }
     }
 }
@@ -2010,8 +2033,8 @@ static void forward_2(
             const real z_t = sigmoid(a_z_t);
             // a_n[t] = r[t]*h[t-1] (16)
             const real a_n_t = r_t * h_t1;
-            r_z_t_row[unit] = r_t;
-            r_z_t_row[H + unit] = z_t;
+            r_z_t_row[unit] = number_as_stored(r_t);
+            r_z_t_row[H + unit] = number_as_stored(z_t);
             a_n_t_row[unit] = a_n_t;
         }
     }
@@ -2043,7 +2066,7 @@ static void forward_3(
             const real n_t = tanh(tanh_in_n_t);
             // h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (8)
             const real h_t = z_t * h_t1 + (1 - z_t) * n_t;
-            n_t_row[unit] = n_t;
+            n_t_row[unit] = number_as_stored(n_t);
             h_t_row[unit] = h_t;
         }
     }
@@ -2088,8 +2111,8 @@ static void backward_1(
             // da_z[t] = dz[t]*z[t]*(1 - z[t]) (40)
             const real da_z_t = dz_t * z_t * (1 - z_t);
             dh_t_row[unit] = dh_t;
-            dtanh_in_n_da_r_da_z_t_row[unit] = dtanh_in_n_t;
-            dtanh_in_n_da_r_da_z_t_row[2*H + unit] = da_z_t;
+            dtanh_in_n_da_r_da_z_t_row[unit] = number_as_stored(dtanh_in_n_t);
+            dtanh_in_n_da_r_da_z_t_row[2*H + unit] = number_as_stored(da_z_t);
         }
     }
 }
@@ -2124,7 +2147,7 @@ static void backward_2(
             // da_r[t] = dr[t]*r[t]*(1 - r[t]) (42)
             const real da_r_t = dr_t * r_t * (1 - r_t);
             dh_via_t_row[unit] = dh_via_t;
-            dtanh_in_n_da_r_da_z_t_row[H + unit] = da_r_t;
+            dtanh_in_n_da_r_da_z_t_row[H + unit] = number_as_stored(da_r_t);
         }
     }
 }
@@ -2145,7 +2168,7 @@ static void backward_3(
             const real h_t1 = h_t1_row[unit];
             // a_n[t] = r[t]*h[t-1] (16)
             const real a_n_t = r_t * h_t1;
-            a_n_t_row[unit] = a_n_t;
+            a_n_t_row[unit] = number_as_stored(a_n_t);
         }
     }
 }
@@ -2210,6 +2233,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->tanh_in_n_in_to_a_z_in + (first - base)*3*a->H, 3*a->H, a->x + first*a->D, a->D,
                 call->packed_W_n_to_W_z, rows, a->D, 3*a->H, 0);
+            round_rows(a->tanh_in_n_in_to_a_z_in + (first - base)*3*a->H, 3*a->H, rows, 3*a->H);
             forward_1(rows, a->H, a->tanh_in_n_in_to_a_z_in + (first - base)*3*a->H, a->b_r, a->b_z, a->b_n);
         }
         meet(me);
@@ -2224,6 +2248,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->r_z + (a->kept_0[t] + first)*2*a->H, 2*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_r_to_U_z, rows, a->H, 2*a->H, 0);
+                round_rows(a->r_z + (a->kept_0[t] + first)*2*a->H, 2*a->H, rows, 2*a->H);
                 forward_2(
                     rows, a->H, a->r_z + (a->kept_0[t] + first)*2*a->H,
                     a->tanh_in_n_in_to_a_z_in + (a->starts_0[t] - base + first)*3*a->H,
@@ -2232,6 +2257,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->n + (a->kept_0[t] + first)*a->H, a->H, a->a_n + first*a->H, a->H, call->packed_U_n, rows, a->H,
                     a->H, 0);
+                round_rows(a->n + (a->kept_0[t] + first)*a->H, a->H, rows, a->H);
                 forward_3(
                     rows, a->H, a->n + (a->kept_0[t] + first)*a->H,
                     a->tanh_in_n_in_to_a_z_in + (a->starts_0[t] - base + first)*3*a->H,
@@ -2372,6 +2398,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dtanh_in_n_da_r_da_z + (first - base)*3*a->H, 3*a->H,
                     call->packed_W_n_to_W_z, rows, 3*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         meet(me);
@@ -2463,6 +2490,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->tanh_in_n_in_to_a_z_in + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, a->W_n, 1, a->D, rows,
             a->D, 3*a->H, 0);
+        round_rows(a->tanh_in_n_in_to_a_z_in + first*3*a->H, 3*a->H, rows, 3*a->H);
         forward_1(rows, a->H, a->tanh_in_n_in_to_a_z_in + first*3*a->H, a->b_r, a->b_z, a->b_n);
     }
     meet(me);
@@ -2473,12 +2501,14 @@ static void run_step_part(void *given, struct member *me) {
         // U_z_h[t] = U_z @ h[t-1] (14)
         multiply_plain(
             a->r_z + first*2*a->H, 2*a->H, a->h_1 + first*a->H, a->H, a->U_r, 1, a->H, rows, a->H, 2*a->H, 0);
+        round_rows(a->r_z + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_2(
             rows, a->H, a->r_z + first*2*a->H, a->tanh_in_n_in_to_a_z_in + first*3*a->H, a->h_1 + first*a->H,
             a->a_n + first*a->H);
         // U_n_a_n[t] = U_n @ a_n[t] (16)
         multiply_plain(
             a->n + first*a->H, a->H, a->a_n + first*a->H, a->H, a->U_n, 1, a->H, rows, a->H, a->H, 0);
+        round_rows(a->n + first*a->H, a->H, rows, a->H);
         forward_3(
             rows, a->H, a->n + first*a->H, a->tanh_in_n_in_to_a_z_in + first*3*a->H, a->r_z + first*2*a->H,
             a->h_1 + first*a->H, a->h + first*a->H);

@@ -55,7 +55,7 @@ EQUATIONS = (
     "n[t] = tanh(W_n @ x[t] + U_n @ (r[t] * h[t-1]) + b_n)           # candidate\n"
     "h[t] = z[t] * h[t-1] + (1 - z[t]) * n[t]                        # hidden state\n"
 )
-STAMP = "818c82b94be866b2"
+STAMP = "e2d99ece4f9fa4a8"
 
 
 class Params(Mapping[str, Any]):
@@ -404,24 +404,29 @@ def _forward_sweep(
     b_n_to_b_z = params.stack("b_n", "b_z")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_n_to_W_z_T = params.stack("W_n", "W_z").T
+    narrow = dtype.itemsize == 2
     U_r_to_U_z_T = params.stack("U_r", "U_z").T
     matmul = _products(dtype)
     a_r_in_to_a_z_in = tanh_in_n_in_to_a_z_in[:, H :]
+    z = r_z[:, H :]
     r = r_z[:, : H]
     U_n_T = params.stack("U_n", "U_n").T
     tanh_in_n_in = tanh_in_n_in_to_a_z_in[:, : H]
-    z = r_z[:, H :]
 
     # W_n_x[t] = W_n @ x[t] (16)
     # W_r_x[t] = W_r @ x[t] (12)
     # W_z_x[t] = W_z @ x[t] (14)
     W_n_x_to_W_z_x = tanh_in_n_in_to_a_z_in
     np.matmul(x_rows, W_n_to_W_z_T, out=W_n_x_to_W_z_x)
+    if narrow:
+        _round(W_n_x_to_W_z_x, dtype)
     # tanh_in_n_in[t] = W_n_x[t] + b_n (16)
     # a_r_in[t] = W_r_x[t] + b_r (12)
     # a_z_in[t] = W_z_x[t] + b_z (14)
     tanh_in_n_in_to_a_z_in_ = W_n_x_to_W_z_x
     np.add(W_n_x_to_W_z_x, b_n_to_b_z, out=tanh_in_n_in_to_a_z_in_)
+    if narrow:
+        _round(tanh_in_n_in_to_a_z_in_, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -434,6 +439,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_r_h_to_U_z_h_t = r_z[kept_0[t]]
         matmul(h_t1, U_r_to_U_z_T, out=U_r_h_to_U_z_h_t)
+        if narrow:
+            _round(U_r_h_to_U_z_h_t, dtype)
         # a_r[t] = U_r_h[t] + a_r_in[t] (12)
         # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         a_r_in_to_a_z_in_t = a_r_in_to_a_z_in[at_0[t]]
@@ -446,12 +453,19 @@ def _forward_sweep(
         np.exp(r_to_z_t, out=r_to_z_t)
         np.add(r_to_z_t, 1, out=r_to_z_t)
         np.divide(1, r_to_z_t, out=r_to_z_t)
+        if narrow:
+            z_t = z[kept_0[t]]
+            _round(z_t, dtype)
         # a_n[t] = r[t]*h[t-1] (16)
         r_t = r[kept_0[t]]
         np.multiply(r_t, h_t1, out=a_n_t)
+        if narrow:
+            _round(r_t, dtype)
         # U_n_a_n[t] = U_n @ a_n[t] (16)
         U_n_a_n_t = n_[kept_0[t]]
         matmul(a_n_t, U_n_T, out=U_n_a_n_t)
+        if narrow:
+            _round(U_n_a_n_t, dtype)
         # tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t] (16)
         tanh_in_n_in_t = tanh_in_n_in[at_0[t]]
         tanh_in_n_t = U_n_a_n_t
@@ -460,12 +474,14 @@ def _forward_sweep(
         n_t = U_n_a_n_t
         np.tanh(tanh_in_n_t, out=n_t)
         # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (8)
-        z_t = z[kept_0[t]]
+        z_t_ = z[kept_0[t]]
         h_t = h[at_1[t]]
-        np.multiply(z_t, h_t1, out=h_t)
-        np.subtract(1, z_t, out=work1_t)
+        np.multiply(z_t_, h_t1, out=h_t)
+        np.subtract(1, z_t_, out=work1_t)
         np.multiply(work1_t, n_t, out=work1_t)
         np.add(h_t, work1_t, out=h_t)
+        if narrow:
+            _round(n_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     h_ = h[batch :]
@@ -578,6 +594,7 @@ def _backward_sweep(
     z = r_z[:, H :]
     dtanh_in_n = dtanh_in_n_da_r_da_z[:, : H]
     da_z = dtanh_in_n_da_r_da_z[:, 2*H :]
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     da_r = dtanh_in_n_da_r_da_z[:, H : 2*H]
     r = r_z[:, : H]
@@ -613,11 +630,15 @@ def _backward_sweep(
         np.square(n_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dn_t, work1_t, out=dtanh_in_n_t)
+        if narrow:
+            _round(dtanh_in_n_t, dtype)
         # da_z[t] = dz[t]*z[t]*(1 - z[t]) (40)
         da_z_t = dz_t
         np.multiply(dz_t, z_t, out=da_z_t)
         np.subtract(1, z_t, out=work1_t)
         np.multiply(da_z_t, work1_t, out=da_z_t)
+        if narrow:
+            _round(da_z_t, dtype)
         # da_n[t] = U_n.T @ dtanh_in_n[t] (41)
         matmul(dtanh_in_n_t, U_n, out=da_n_t)
         # dr[t] = da_n[t]*h[t-1] (41)
@@ -634,21 +655,25 @@ def _backward_sweep(
         np.multiply(dr_t, r_t, out=da_r_t)
         np.subtract(1, r_t, out=work1_t)
         np.multiply(da_r_t, work1_t, out=da_r_t)
+        if narrow:
+            _round(da_r_t, dtype)
         # dh_back[t] = U_r.T @ da_r[t] + U_z.T @ da_z[t] (36)
         da_r_to_da_z_t = da_r_to_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_r_to_da_z_t, U_r_to_U_z, out=dh_back_t)
 
-    _round(dtanh_in_n_da_r_da_z, dtype)
-
     # a_n[t] = r[t]*h[t-1] (16)
     r_ = r_z[:, : H]
     h_t1_ = h[pack.past(1, 0)]
     np.multiply(r_, h_t1_, out=a_n)
+    if narrow:
+        _round(a_n, dtype)
     if need_x:
         # dx[t] = W_r.T @ da_r[t] + W_z.T @ da_z[t] + W_n.T @ dtanh_in_n[t] (43)
         dtanh_in_n_to_da_z = dtanh_in_n_da_r_da_z
         np.matmul(dtanh_in_n_to_da_z, W_n_to_W_z, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dU_n = sum of outer(dtanh_in_n[t], a_n[t]) (57)
     dtanh_in_n_ = dtanh_in_n_da_r_da_z[:, : H]
     np.matmul(dtanh_in_n_.T, _rounded(a_n, dtype), out=dU_n)
@@ -754,6 +779,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b_n_to_b_z = params.stack("b_n", "b_z")
     h_before = np.empty((1, batch, H), real)
     W_n_to_W_z_T = params.stack("W_n", "W_z").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_r_to_U_z_T = params.stack("U_r", "U_z").T
     matmul = _products(dtype)
@@ -766,15 +792,21 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_z_x[t] = W_z @ x[t] (14)
         W_n_x_to_W_z_x_t = tanh_in_n_in_to_a_z_in
         np.matmul(x_t_, W_n_to_W_z_T, out=W_n_x_to_W_z_x_t)
+        if narrow:
+            _round(W_n_x_to_W_z_x_t, dtype)
         # tanh_in_n_in[t] = W_n_x[t] + b_n (16)
         # a_r_in[t] = W_r_x[t] + b_r (12)
         # a_z_in[t] = W_z_x[t] + b_z (14)
         tanh_in_n_in_to_a_z_in_t = W_n_x_to_W_z_x_t
         np.add(W_n_x_to_W_z_x_t, b_n_to_b_z, out=tanh_in_n_in_to_a_z_in_t)
+        if narrow:
+            _round(tanh_in_n_in_to_a_z_in_t, dtype)
         # U_r_h[t] = U_r @ h[t-1] (12)
         # U_z_h[t] = U_z @ h[t-1] (14)
         U_r_h_to_U_z_h_t = r_z
         matmul(h_t1, U_r_to_U_z_T, out=U_r_h_to_U_z_h_t)
+        if narrow:
+            _round(U_r_h_to_U_z_h_t, dtype)
         # a_r[t] = U_r_h[t] + a_r_in[t] (12)
         # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         a_r_in_to_a_z_in_t = tanh_in_n_in_to_a_z_in[:, H :]
@@ -787,12 +819,19 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.exp(r_to_z_t, out=r_to_z_t)
         np.add(r_to_z_t, 1, out=r_to_z_t)
         np.divide(1, r_to_z_t, out=r_to_z_t)
+        if narrow:
+            z_t = r_z[:, H :]
+            _round(z_t, dtype)
         # a_n[t] = r[t]*h[t-1] (16)
         r_t = r_z[:, : H]
         np.multiply(r_t, h_t1, out=a_n)
+        if narrow:
+            _round(r_t, dtype)
         # U_n_a_n[t] = U_n @ a_n[t] (16)
         U_n_a_n_t = n_
         matmul(a_n, U_n_T, out=U_n_a_n_t)
+        if narrow:
+            _round(U_n_a_n_t, dtype)
         # tanh_in_n[t] = U_n_a_n[t] + tanh_in_n_in[t] (16)
         tanh_in_n_in_t = tanh_in_n_in_to_a_z_in[:, : H]
         tanh_in_n_t = U_n_a_n_t
@@ -801,11 +840,13 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         n_t = U_n_a_n_t
         np.tanh(tanh_in_n_t, out=n_t)
         # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (8)
-        z_t = r_z[:, H :]
-        np.multiply(z_t, h_t1, out=h)
-        np.subtract(1, z_t, out=work1)
+        z_t_ = r_z[:, H :]
+        np.multiply(z_t_, h_t1, out=h)
+        np.subtract(1, z_t_, out=work1)
         np.multiply(work1, n_t, out=work1)
         np.add(h, work1, out=h)
+        if narrow:
+            _round(n_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -1000,13 +1041,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 3*H) + 880 * steps
     back += real * (rows * (5*H + 1) + batch * 8*H)
     if item < 4:
+        untaped += item * (rows * 3*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (3*D*H + 3*H + 3*H*H)
-        taped += item * (rows * (D + 3*H))
+        taped += item * (rows * (D + 6*H))
         taped += real * (rows * D)
         taped += real * (3*D*H + 3*H + 3*H*H)
-        back += real * (rows * (2*D + 10*H))
+        back += real * (rows * (2*D + 6*H))
         back += real * (6*D*H + 6*H + 6*H*H)
+        back += item * rows * max(H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * D + 8)

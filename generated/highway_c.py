@@ -89,7 +89,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "705937a0ce0a1227"
+STAMP = "1f0dca9ba6a06f77"
 
 
 class Params(Mapping[str, Any]):
@@ -905,7 +905,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 6*H))
         taped += real * (rows * D)
         taped += real * (2*D*H + 6*H + 6*H*H)
-        back += real * (rows * (2*D + 11*H))
+        back += real * (rows * (2*D + 9*H))
         back += real * (4*D*H + 12*H + 12*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
@@ -1296,18 +1296,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2016,8 +2039,8 @@ static void forward_1(
             const real a_a1_in_t = W_a_x_t + b_a1[unit];
             // a_g1_in[t] = W_g_x[t] + b_g1 (20)
             const real a_g1_in_t = W_g_x_t + b_g1[unit];
-            a_g1_in_a_a1_in_t_row[H + unit] = a_a1_in_t;
-            a_g1_in_a_a1_in_t_row[unit] = a_g1_in_t;
+            a_g1_in_a_a1_in_t_row[H + unit] = number_as_stored(a_a1_in_t);
+            a_g1_in_a_a1_in_t_row[unit] = number_as_stored(a_g1_in_t);
         }
     }
 }
@@ -2051,8 +2074,8 @@ static void forward_2(
             const real g1_t = sigmoid(a_g1_t);
             // s1[t] = a1[t]*g1[t] + (1 - g1[t])*h[t-1] (first layer) (7)
             const real s1_t = a1_t * g1_t + (1 - g1_t) * h_t1;
-            g1_a1_t_row[H + unit] = a1_t;
-            g1_a1_t_row[unit] = g1_t;
+            g1_a1_t_row[H + unit] = number_as_stored(a1_t);
+            g1_a1_t_row[unit] = number_as_stored(g1_t);
             s1_t_row[unit] = s1_t;
         }
     }
@@ -2085,8 +2108,8 @@ static void forward_3(
             const real g2_t = sigmoid(a_g2_t);
             // s2[t] = a2[t]*g2[t] + (1 - g2[t])*s1[t] (second layer) (10)
             const real s2_t = a2_t * g2_t + (1 - g2_t) * s1_t;
-            g2_a2_t_row[H + unit] = a2_t;
-            g2_a2_t_row[unit] = g2_t;
+            g2_a2_t_row[H + unit] = number_as_stored(a2_t);
+            g2_a2_t_row[unit] = number_as_stored(g2_t);
             s2_t_row[unit] = s2_t;
         }
     }
@@ -2121,8 +2144,8 @@ static void forward_4(
             const real s3_t = a3_t * g3_t + (1 - g3_t) * s2_t;
             // h[t] = s3[t] (hidden state) (14)
             const real h_t = s3_t;
-            g3_a3_t_row[H + unit] = a3_t;
-            g3_a3_t_row[unit] = g3_t;
+            g3_a3_t_row[H + unit] = number_as_stored(a3_t);
+            g3_a3_t_row[unit] = number_as_stored(g3_t);
             h_t_row[unit] = h_t;
         }
     }
@@ -2180,11 +2203,11 @@ static void backward_1(
             const real da_a3_t = da3_t * (1 - a3_t * a3_t);
             // da_g3[t] = dg3[t]*g3[t]*(1 - g3[t]) (62)
             const real da_g3_t = dg3_t * g3_t * (1 - g3_t);
-            s1_t_row[unit] = s1_t;
+            s1_t_row[unit] = number_as_stored(s1_t);
             dh_t_row[unit] = dh_t;
-            s2_t_row[unit] = s2_t;
-            da_g3_da_a3_t_row[H + unit] = da_a3_t;
-            da_g3_da_a3_t_row[unit] = da_g3_t;
+            s2_t_row[unit] = number_as_stored(s2_t);
+            da_g3_da_a3_t_row[H + unit] = number_as_stored(da_a3_t);
+            da_g3_da_a3_t_row[unit] = number_as_stored(da_g3_t);
         }
     }
 }
@@ -2224,8 +2247,8 @@ static void backward_2(
             // da_a2[t] = da2[t]*(1 - a2[t]**2) (69)
             const real da_a2_t = da2_t * (1 - a2_t * a2_t);
             ds2_t_row[unit] = ds2_t;
-            da_g2_da_a2_t_row[unit] = da_g2_t;
-            da_g2_da_a2_t_row[H + unit] = da_a2_t;
+            da_g2_da_a2_t_row[unit] = number_as_stored(da_g2_t);
+            da_g2_da_a2_t_row[H + unit] = number_as_stored(da_a2_t);
         }
     }
 }
@@ -2269,8 +2292,8 @@ static void backward_3(
             // da_a1[t] = da1[t]*(1 - a1[t]**2) (74)
             const real da_a1_t = da1_t * (1 - a1_t * a1_t);
             dh_via_t_row[unit] = dh_via_t;
-            da_g1_da_a1_t_row[unit] = da_g1_t;
-            da_g1_da_a1_t_row[H + unit] = da_a1_t;
+            da_g1_da_a1_t_row[unit] = number_as_stored(da_g1_t);
+            da_g1_da_a1_t_row[H + unit] = number_as_stored(da_a1_t);
         }
     }
 }
@@ -2343,6 +2366,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_g1_in_a_a1_in + (first - base)*2*a->H, 2*a->H, a->x + first*a->D, a->D,
                 call->packed_W_g_to_W_a, rows, a->D, 2*a->H, 0);
+            round_rows(a->a_g1_in_a_a1_in + (first - base)*2*a->H, 2*a->H, rows, 2*a->H);
             forward_1(rows, a->H, a->a_g1_in_a_a1_in + (first - base)*2*a->H, a->b_a1, a->b_g1);
         }
         meet(me);
@@ -2357,6 +2381,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->g1_a1 + (a->kept_0[t] + first)*2*a->H, 2*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_R_g1_to_R_a1, rows, a->H, 2*a->H, 0);
+                round_rows(a->g1_a1 + (a->kept_0[t] + first)*2*a->H, 2*a->H, rows, 2*a->H);
                 forward_2(
                     rows, a->H, a->g1_a1 + (a->kept_0[t] + first)*2*a->H,
                     a->a_g1_in_a_a1_in + (a->starts_0[t] - base + first)*2*a->H, a->h + (a->starts_1[t] + first)*a->H,
@@ -2366,6 +2391,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->g2_a2 + (a->kept_0[t] + first)*2*a->H, 2*a->H, a->s1 + first*a->H, a->H,
                     call->packed_R_g2_to_R_a2, rows, a->H, 2*a->H, 0);
+                round_rows(a->g2_a2 + (a->kept_0[t] + first)*2*a->H, 2*a->H, rows, 2*a->H);
                 forward_3(
                     rows, a->H, a->g2_a2 + (a->kept_0[t] + first)*2*a->H, a->b_a2, a->b_g2, a->s1 + first*a->H,
                     a->s2 + first*a->H);
@@ -2374,6 +2400,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->g3_a3 + (a->kept_0[t] + first)*2*a->H, 2*a->H, a->s2 + first*a->H, a->H,
                     call->packed_R_g3_to_R_a3, rows, a->H, 2*a->H, 0);
+                round_rows(a->g3_a3 + (a->kept_0[t] + first)*2*a->H, 2*a->H, rows, 2*a->H);
                 forward_4(
                     rows, a->H, a->g3_a3 + (a->kept_0[t] + first)*2*a->H, a->b_a3, a->b_g3, a->s2 + first*a->H,
                     a->h + (a->starts_1[t + 1] + first)*a->H);
@@ -2529,6 +2556,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->da_g1_da_a1 + (first - base)*2*a->H, 2*a->H, call->packed_W_g_to_W_a,
                     rows, 2*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(2*a->H, me, &lo, &hi);
@@ -2642,6 +2670,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->a_g1_in_a_a1_in + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, a->W_g, 1, a->D, rows, a->D,
             2*a->H, 0);
+        round_rows(a->a_g1_in_a_a1_in + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_1(rows, a->H, a->a_g1_in_a_a1_in + first*2*a->H, a->b_a1, a->b_g1);
     }
     meet(me);
@@ -2653,6 +2682,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->g1_a1 + first*2*a->H, 2*a->H, a->h_1 + first*a->H, a->H, a->R_g1, 1, a->H, rows, a->H, 2*a->H,
             0);
+        round_rows(a->g1_a1 + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_2(
             rows, a->H, a->g1_a1 + first*2*a->H, a->a_g1_in_a_a1_in + first*2*a->H, a->h_1 + first*a->H,
             a->s1 + first*a->H);
@@ -2660,12 +2690,14 @@ static void run_step_part(void *given, struct member *me) {
         // R_a2_s1[t] = R_a2 @ s1[t] (22)
         multiply_plain(
             a->g2_a2 + first*2*a->H, 2*a->H, a->s1 + first*a->H, a->H, a->R_g2, 1, a->H, rows, a->H, 2*a->H, 0);
+        round_rows(a->g2_a2 + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_3(
             rows, a->H, a->g2_a2 + first*2*a->H, a->b_a2, a->b_g2, a->s1 + first*a->H, a->s2 + first*a->H);
         // R_g3_s2[t] = R_g3 @ s2[t] (28)
         // R_a3_s2[t] = R_a3 @ s2[t] (26)
         multiply_plain(
             a->g3_a3 + first*2*a->H, 2*a->H, a->s2 + first*a->H, a->H, a->R_g3, 1, a->H, rows, a->H, 2*a->H, 0);
+        round_rows(a->g3_a3 + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_4(
             rows, a->H, a->g3_a3 + first*2*a->H, a->b_a3, a->b_g3, a->s2 + first*a->H, a->h + first*a->H);
     }

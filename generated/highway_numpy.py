@@ -75,7 +75,7 @@ EQUATIONS = (
     "b_g2: H = -2\n"
     "b_g3: H = -2\n"
 )
-STAMP = "e0f93062399a1b71"
+STAMP = "67dc07452b4719c7"
 
 
 class Params(Mapping[str, Any]):
@@ -430,6 +430,7 @@ def _forward_sweep(
     b_g3_to_b_a3 = params.stack("b_g3", "b_a3")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_g_to_W_a_T = params.stack("W_g", "W_a").T
+    narrow = dtype.itemsize == 2
     R_g1_to_R_a1_T = params.stack("R_g1", "R_a1").T
     matmul = _products(dtype)
     a1 = g1_a1[:, H :]
@@ -445,10 +446,14 @@ def _forward_sweep(
     # W_a_x[t] = W_a @ x[t] (18)
     W_g_x_to_W_a_x = a_g1_in_a_a1_in
     np.matmul(x_rows, W_g_to_W_a_T, out=W_g_x_to_W_a_x)
+    if narrow:
+        _round(W_g_x_to_W_a_x, dtype)
     # a_g1_in[t] = W_g_x[t] + b_g1 (20)
     # a_a1_in[t] = W_a_x[t] + b_a1 (18)
     a_g1_in_to_a_a1_in = W_g_x_to_W_a_x
     np.add(W_g_x_to_W_a_x, b_g1_to_b_a1, out=a_g1_in_to_a_a1_in)
+    if narrow:
+        _round(a_g1_in_to_a_a1_in, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -462,6 +467,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         R_g1_h_to_R_a1_h_t = g1_a1[kept_0[t]]
         matmul(h_t1, R_g1_to_R_a1_T, out=R_g1_h_to_R_a1_h_t)
+        if narrow:
+            _round(R_g1_h_to_R_a1_h_t, dtype)
         # a_g1[t] = R_g1_h[t] + a_g1_in[t] (20)
         # a_a1[t] = R_a1_h[t] + a_a1_in[t] (18)
         a_g1_in_to_a_a1_in_t = a_g1_in_a_a1_in[at_0[t]]
@@ -483,10 +490,15 @@ def _forward_sweep(
         np.subtract(1, g1_t, out=work1_t)
         np.multiply(work1_t, h_t1, out=work1_t)
         np.add(s1_t, work1_t, out=s1_t)
+        if narrow:
+            g1_to_a1_t = R_g1_h_to_R_a1_h_t
+            _round(g1_to_a1_t, dtype)
         # R_g2_s1[t] = R_g2 @ s1[t] (24)
         # R_a2_s1[t] = R_a2 @ s1[t] (22)
         R_g2_s1_to_R_a2_s1_t = g2_a2[kept_0[t]]
         matmul(s1_t, R_g2_to_R_a2_T, out=R_g2_s1_to_R_a2_s1_t)
+        if narrow:
+            _round(R_g2_s1_to_R_a2_s1_t, dtype)
         # a_g2[t] = R_g2_s1[t] + b_g2 (24)
         # a_a2[t] = R_a2_s1[t] + b_a2 (22)
         a_g2_to_a_a2_t = R_g2_s1_to_R_a2_s1_t
@@ -507,10 +519,15 @@ def _forward_sweep(
         np.subtract(1, g2_t, out=work1_t)
         np.multiply(work1_t, s1_t, out=work1_t)
         np.add(s2_t, work1_t, out=s2_t)
+        if narrow:
+            g2_to_a2_t = R_g2_s1_to_R_a2_s1_t
+            _round(g2_to_a2_t, dtype)
         # R_g3_s2[t] = R_g3 @ s2[t] (28)
         # R_a3_s2[t] = R_a3 @ s2[t] (26)
         R_g3_s2_to_R_a3_s2_t = g3_a3[kept_0[t]]
         matmul(s2_t, R_g3_to_R_a3_T, out=R_g3_s2_to_R_a3_s2_t)
+        if narrow:
+            _round(R_g3_s2_to_R_a3_s2_t, dtype)
         # a_g3[t] = R_g3_s2[t] + b_g3 (28)
         # a_a3[t] = R_a3_s2[t] + b_a3 (26)
         a_g3_to_a_a3_t = R_g3_s2_to_R_a3_s2_t
@@ -532,6 +549,9 @@ def _forward_sweep(
         np.subtract(1, g3_t, out=work1_t)
         np.multiply(work1_t, s2_t, out=work1_t)
         np.add(s3_t, work1_t, out=s3_t)
+        if narrow:
+            g3_to_a3_t = R_g3_s2_to_R_a3_s2_t
+            _round(g3_to_a3_t, dtype)
         # h[t] = s3[t] (hidden state) (14)
         h_t = s3_t
         np.copyto(h_t, s3_t)
@@ -658,6 +678,7 @@ def _backward_sweep(
     g1 = g1_a1[:, : H]
     a2 = g2_a2[:, H :]
     g2 = g2_a2[:, : H]
+    narrow = dtype.itemsize == 2
     g3 = g3_a3[:, : H]
     da_a3 = da_g3_da_a3[:, H :]
     a3 = g3_a3[:, H :]
@@ -702,6 +723,8 @@ def _backward_sweep(
         np.subtract(1, g2_t, out=work1_t)
         np.multiply(work1_t, s1_t, out=work1_t)
         np.add(s2_t, work1_t, out=s2_t)
+        if narrow:
+            _round(s1_t, dtype)
         # da3[t] = dh[t]*g3[t] (63)
         g3_t = g3[at_0[t]]
         da3_t = da_a3[at_0[t]]
@@ -711,16 +734,22 @@ def _backward_sweep(
         dg3_t = da_g3[at_0[t]]
         np.subtract(a3_t, s2_t, out=dg3_t)
         np.multiply(dh_t, dg3_t, out=dg3_t)
+        if narrow:
+            _round(s2_t, dtype)
         # da_a3[t] = da3[t]*(1 - a3[t]**2) (64)
         da_a3_t = da3_t
         np.square(a3_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(da3_t, work1_t, out=da_a3_t)
+        if narrow:
+            _round(da_a3_t, dtype)
         # da_g3[t] = dg3[t]*g3[t]*(1 - g3[t]) (62)
         da_g3_t = dg3_t
         np.multiply(dg3_t, g3_t, out=da_g3_t)
         np.subtract(1, g3_t, out=work1_t)
         np.multiply(da_g3_t, work1_t, out=da_g3_t)
+        if narrow:
+            _round(da_g3_t, dtype)
         # ds2_back[t] = R_a3.T @ da_a3[t] + R_g3.T @ da_g3[t] (65)
         da_g3_to_da_a3_t = da_g3_da_a3[at_0[t]]
         matmul(da_g3_to_da_a3_t, R_g3_to_R_a3, out=ds2_back_t)
@@ -740,11 +769,15 @@ def _backward_sweep(
         np.multiply(dg2_t, g2_t, out=da_g2_t)
         np.subtract(1, g2_t, out=work1_t)
         np.multiply(da_g2_t, work1_t, out=da_g2_t)
+        if narrow:
+            _round(da_g2_t, dtype)
         # da_a2[t] = da2[t]*(1 - a2[t]**2) (69)
         da_a2_t = da2_t
         np.square(a2_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(da2_t, work1_t, out=da_a2_t)
+        if narrow:
+            _round(da_a2_t, dtype)
         # ds1_back[t] = R_a2.T @ da_a2[t] + R_g2.T @ da_g2[t] (70)
         da_g2_to_da_a2_t = da_g2_da_a2[at_0[t]]
         matmul(da_g2_to_da_a2_t, R_g2_to_R_a2, out=ds1_back_t)
@@ -768,26 +801,26 @@ def _backward_sweep(
         np.multiply(dg1_t, g1_t, out=da_g1_t)
         np.subtract(1, g1_t, out=work1_t)
         np.multiply(da_g1_t, work1_t, out=da_g1_t)
+        if narrow:
+            _round(da_g1_t, dtype)
         # da_a1[t] = da1[t]*(1 - a1[t]**2) (74)
         da_a1_t = da1_t
         np.square(a1_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(da1_t, work1_t, out=da_a1_t)
+        if narrow:
+            _round(da_a1_t, dtype)
         # dh_back[t] = R_a1.T @ da_a1[t] + R_g1.T @ da_g1[t] (59)
         da_g1_to_da_a1_t = da_g1_da_a1[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_g1_to_da_a1_t, R_g1_to_R_a1, out=dh_back_t)
 
-    _round(da_g1_da_a1, dtype)
-    _round(da_g2_da_a2, dtype)
-    _round(da_g3_da_a3, dtype)
-    _round(s1, dtype)
-    _round(s2, dtype)
-
     if need_x:
         # dx[t] = W_a.T @ da_a1[t] + W_g.T @ da_g1[t] (75)
         da_g1_to_da_a1 = da_g1_da_a1
         np.matmul(da_g1_to_da_a1, W_g_to_W_a, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_g = sum of outer(da_g1[t], x[t]) (85)
     # dW_a = sum of outer(da_a1[t], x[t]) (82)
     da_g1_to_da_a1_ = da_g1_da_a1
@@ -906,6 +939,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b_g3_to_b_a3 = params.stack("b_g3", "b_a3")
     h_before = np.empty((1, batch, H), real)
     W_g_to_W_a_T = params.stack("W_g", "W_a").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     R_g1_to_R_a1_T = params.stack("R_g1", "R_a1").T
     matmul = _products(dtype)
@@ -918,14 +952,20 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_a_x[t] = W_a @ x[t] (18)
         W_g_x_to_W_a_x_t = a_g1_in_a_a1_in
         np.matmul(x_t_, W_g_to_W_a_T, out=W_g_x_to_W_a_x_t)
+        if narrow:
+            _round(W_g_x_to_W_a_x_t, dtype)
         # a_g1_in[t] = W_g_x[t] + b_g1 (20)
         # a_a1_in[t] = W_a_x[t] + b_a1 (18)
         a_g1_in_to_a_a1_in_t = W_g_x_to_W_a_x_t
         np.add(W_g_x_to_W_a_x_t, b_g1_to_b_a1, out=a_g1_in_to_a_a1_in_t)
+        if narrow:
+            _round(a_g1_in_to_a_a1_in_t, dtype)
         # R_g1_h[t] = R_g1 @ h[t-1] (20)
         # R_a1_h[t] = R_a1 @ h[t-1] (18)
         R_g1_h_to_R_a1_h_t = g1_a1
         matmul(h_t1, R_g1_to_R_a1_T, out=R_g1_h_to_R_a1_h_t)
+        if narrow:
+            _round(R_g1_h_to_R_a1_h_t, dtype)
         # a_g1[t] = R_g1_h[t] + a_g1_in[t] (20)
         # a_a1[t] = R_a1_h[t] + a_a1_in[t] (18)
         a_g1_to_a_a1_t = R_g1_h_to_R_a1_h_t
@@ -946,10 +986,15 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.subtract(1, g1_t, out=work1)
         np.multiply(work1, h_t1, out=work1)
         np.add(s1, work1, out=s1)
+        if narrow:
+            g1_to_a1_t = R_g1_h_to_R_a1_h_t
+            _round(g1_to_a1_t, dtype)
         # R_g2_s1[t] = R_g2 @ s1[t] (24)
         # R_a2_s1[t] = R_a2 @ s1[t] (22)
         R_g2_s1_to_R_a2_s1_t = g2_a2
         matmul(s1, R_g2_to_R_a2_T, out=R_g2_s1_to_R_a2_s1_t)
+        if narrow:
+            _round(R_g2_s1_to_R_a2_s1_t, dtype)
         # a_g2[t] = R_g2_s1[t] + b_g2 (24)
         # a_a2[t] = R_a2_s1[t] + b_a2 (22)
         a_g2_to_a_a2_t = R_g2_s1_to_R_a2_s1_t
@@ -970,10 +1015,15 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.subtract(1, g2_t, out=work1)
         np.multiply(work1, s1, out=work1)
         np.add(s2, work1, out=s2)
+        if narrow:
+            g2_to_a2_t = R_g2_s1_to_R_a2_s1_t
+            _round(g2_to_a2_t, dtype)
         # R_g3_s2[t] = R_g3 @ s2[t] (28)
         # R_a3_s2[t] = R_a3 @ s2[t] (26)
         R_g3_s2_to_R_a3_s2_t = g3_a3
         matmul(s2, R_g3_to_R_a3_T, out=R_g3_s2_to_R_a3_s2_t)
+        if narrow:
+            _round(R_g3_s2_to_R_a3_s2_t, dtype)
         # a_g3[t] = R_g3_s2[t] + b_g3 (28)
         # a_a3[t] = R_a3_s2[t] + b_a3 (26)
         a_g3_to_a_a3_t = R_g3_s2_to_R_a3_s2_t
@@ -995,6 +1045,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.subtract(1, g3_t, out=work1)
         np.multiply(work1, s2, out=work1)
         np.add(s3_t, work1, out=s3_t)
+        if narrow:
+            g3_to_a3_t = R_g3_s2_to_R_a3_s2_t
+            _round(g3_to_a3_t, dtype)
         # h[t] = s3[t] (hidden state) (14)
         h_t = s3_t
         np.copyto(h_t, s3_t)
@@ -1192,12 +1245,14 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 6*H) + 880 * steps
     back += real * (rows * (9*H + 1) + batch * 8*H)
     if item < 4:
+        untaped += item * (rows * 2*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (2*D*H + 6*H + 6*H*H)
-        taped += item * (rows * (D + 6*H))
+        taped += item * (rows * (D + 8*H))
         taped += real * (rows * D)
         taped += real * (2*D*H + 6*H + 6*H*H)
-        back += real * (rows * (2*D + 11*H))
+        back += item * (rows * D)
+        back += real * (rows * (2*D + 9*H))
         back += real * (4*D*H + 12*H + 12*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)

@@ -50,7 +50,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "c2870c13432a9635"
+STAMP = "964f64c005d3fe8e"
 
 
 class Params(Mapping[str, Any]):
@@ -1199,18 +1199,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1807,7 +1830,7 @@ static void forward_1(
             const real W_x_t = a_h_in_t_row[unit];
             // a_h_in[t] = W_x[t] + b (8)
             const real a_h_in_t = W_x_t + b[unit];
-            a_h_in_t_row[unit] = a_h_in_t;
+            a_h_in_t_row[unit] = number_as_stored(a_h_in_t);
         }
     }
 }
@@ -1833,7 +1856,7 @@ static void forward_2(
             const real a_h_t = u[unit] * h_t1 + a_h_in_t;
             // h[t] = relu(a_h[t]) (hidden state) (9)
             const real h_t = relu(a_h_t);
-            a_h_t_row[unit] = a_h_t;
+            a_h_t_row[unit] = number_as_stored(a_h_t);
             h_t_row[unit] = h_t;
         }
     }
@@ -1865,7 +1888,7 @@ static void backward_1(
             const real da_h_t = dh_t * (real)(a_h_t > 0);
             // dh_via[t] = da_h[t]*u (17)
             const real dh_via_t = da_h_t * u[unit];
-            da_h_t_row[unit] = da_h_t;
+            da_h_t_row[unit] = number_as_stored(da_h_t);
             dh_via_t_row[unit] = dh_via_t;
         }
     }
@@ -1887,7 +1910,7 @@ static void backward_2(
             const real h_t1 = h_t1_row[unit];
             // du_each[t] = da_h[t]*h[t-1] (27)
             const real du_each_t = da_h_t * h_t1;
-            du_each_t_row[unit] = du_each_t;
+            du_each_t_row[unit] = number_as_stored(du_each_t);
         }
     }
 }
@@ -1939,6 +1962,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_h_in + (first - base)*a->H, a->H, a->x + first*a->D, a->D, call->packed_W, rows, a->D, a->H,
                 0);
+            round_rows(a->a_h_in + (first - base)*a->H, a->H, rows, a->H);
             forward_1(rows, a->H, a->a_h_in + (first - base)*a->H, a->b);
         }
         meet(me);
@@ -2031,7 +2055,6 @@ static void run_backward_part(void *given, struct member *me) {
                     rows, a->H, a->dy + (a->starts_0[t] + first)*a->H, a->dh_via + (a->ring_1[t + 1] + first)*a->H,
                     a->a_h + (a->starts_0[t] + first)*a->H, a->da_h + (a->starts_0[t] - base + first)*a->H, a->u,
                     a->dh_via + (a->ring_1[t] + first)*a->H);
-                round_row(a->da_h + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         meet(me);
@@ -2057,6 +2080,7 @@ static void run_backward_part(void *given, struct member *me) {
                 // dx[t] = W.T @ da_h[t] (19)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_h + (first - base)*a->H, a->H, call->packed_W, rows, a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(a->H, me, &lo, &hi);
@@ -2114,6 +2138,7 @@ static void run_step_part(void *given, struct member *me) {
         // W_x[t] = W @ x[t] (8)
         multiply_plain(
             a->a_h_in + first*a->H, a->H, a->x + first*a->D, a->D, a->W, 1, a->D, rows, a->D, a->H, 0);
+        round_rows(a->a_h_in + first*a->H, a->H, rows, a->H);
         forward_1(rows, a->H, a->a_h_in + first*a->H, a->b);
     }
     meet(me);

@@ -36,7 +36,7 @@ EQUATIONS = (
     "u: H = uniform\n"
     "b: H = 0\n"
 )
-STAMP = "73f876c710d0370a"
+STAMP = "abeeffaae57223db"
 
 
 class Params(Mapping[str, Any]):
@@ -385,13 +385,18 @@ def _forward_sweep(
     u = params.stack("u", "u")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_T = params.stack("W", "W").T
+    narrow = dtype.itemsize == 2
 
     # W_x[t] = W @ x[t] (8)
     W_x = a_h_in
     np.matmul(x_rows, W_T, out=W_x)
+    if narrow:
+        _round(W_x, dtype)
     # a_h_in[t] = W_x[t] + b (8)
     a_h_in_ = W_x
     np.add(W_x, b, out=a_h_in_)
+    if narrow:
+        _round(a_h_in_, dtype)
 
     for t in range(len(pack.counts)):
         # a_h[t] = u*h[t-1] + a_h_in[t] (8)
@@ -403,6 +408,8 @@ def _forward_sweep(
         # h[t] = relu(a_h[t]) (hidden state) (9)
         h_t = h[at_1[t]]
         np.maximum(a_h_t, 0, out=h_t)
+        if narrow:
+            _round(a_h_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     h_ = h[batch :]
@@ -504,6 +511,7 @@ def _backward_sweep(
     dW = grads.stack("W", "W")
     db = grads.stack("b", "b")
     dh_via[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    narrow = dtype.itemsize == 2
     ones = np.ones((1, pack.size), real)
 
     samples = -1
@@ -524,17 +532,21 @@ def _backward_sweep(
         # dh_via[t] = da_h[t]*u (17)
         dh_via_t = dh_via[ring_1_0[t]]
         np.multiply(da_h_t, u, out=dh_via_t)
-
-    _round(da_h, dtype)
+        if narrow:
+            _round(da_h_t, dtype)
 
     # du_each[t] = da_h[t]*h[t-1] (27)
     h_t1 = h[pack.past(1, 0)]
     np.multiply(da_h, h_t1, out=du_each)
+    if narrow:
+        _round(du_each, dtype)
     # du = sum of du_each[t] (27)
     np.matmul(ones, _rounded(du_each, dtype), out=du.reshape(1, -1))
     if need_x:
         # dx[t] = W.T @ da_h[t] (19)
         np.matmul(da_h, W, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW = sum of outer(da_h[t], x[t]) (26)
     np.matmul(da_h.T, x_, out=dW)
     # db = sum of da_h[t] (28)
@@ -624,6 +636,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     u = params.stack("u", "u")
     h_before = np.empty((1, batch, H), real)
     W_T = params.stack("W", "W").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
 
     @np.errstate(all="ignore")
@@ -631,14 +644,20 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_x[t] = W @ x[t] (8)
         W_x_t = a_h_in
         np.matmul(x_t_, W_T, out=W_x_t)
+        if narrow:
+            _round(W_x_t, dtype)
         # a_h_in[t] = W_x[t] + b (8)
         a_h_in_t = W_x_t
         np.add(W_x_t, b, out=a_h_in_t)
+        if narrow:
+            _round(a_h_in_t, dtype)
         # a_h[t] = u*h[t-1] + a_h_in[t] (8)
         np.multiply(u, h_t1, out=a_h)
         np.add(a_h, a_h_in_t, out=a_h)
         # h[t] = relu(a_h[t]) (hidden state) (9)
         np.maximum(a_h, 0, out=h)
+        if narrow:
+            _round(a_h, dtype)
 
         state = {
             "h": h.copy(),
@@ -833,13 +852,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * H) + 744 * steps
     back += real * (rows * (3*H + 1) + batch * 4*H)
     if item < 4:
+        untaped += item * (rows * H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (D*H + 2*H)
-        taped += item * (rows * (D + H))
+        taped += item * (rows * (D + 2*H))
         taped += real * (rows * D)
         taped += real * (D*H + 2*H)
         back += real * (rows * (2*D + 4*H))
         back += real * (2*D*H + 4*H)
+        back += item * rows * max(H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * D + 8)

@@ -114,7 +114,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "75273f0dd671eaa8"
+STAMP = "2e8ca03c20ca044e"
 
 
 class Params(Mapping[str, Any]):
@@ -1389,18 +1389,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2167,10 +2190,10 @@ static void forward_1(
             partial_sum_square_W_f_x += square_W_f_x_t;
             partial_sum_square_W_g_x += square_W_g_x_t;
             partial_sum_square_W_o_x += square_W_o_x_t;
-            centred_W_i_x_to_centred_W_o_x_t_row[unit] = centred_W_i_x_t;
-            centred_W_i_x_to_centred_W_o_x_t_row[H + unit] = centred_W_f_x_t;
-            centred_W_i_x_to_centred_W_o_x_t_row[2*H + unit] = centred_W_g_x_t;
-            centred_W_i_x_to_centred_W_o_x_t_row[3*H + unit] = centred_W_o_x_t;
+            centred_W_i_x_to_centred_W_o_x_t_row[unit] = number_as_stored(centred_W_i_x_t);
+            centred_W_i_x_to_centred_W_o_x_t_row[H + unit] = number_as_stored(centred_W_f_x_t);
+            centred_W_i_x_to_centred_W_o_x_t_row[2*H + unit] = number_as_stored(centred_W_g_x_t);
+            centred_W_i_x_to_centred_W_o_x_t_row[3*H + unit] = number_as_stored(centred_W_o_x_t);
         }
         // sum_square_W_i_x[t] = sum(square_W_i_x[t]) (21)
         const real sum_square_W_i_x_t = partial_sum_square_W_i_x;
@@ -2196,10 +2219,10 @@ static void forward_1(
         const real std_W_g_x_t = sqrt(std_squared_W_g_x_t);
         // std_W_o_x[t] = sqrt(std_squared_W_o_x[t]) (39)
         const real std_W_o_x_t = sqrt(std_squared_W_o_x_t);
-        std_W_i_x_to_std_W_o_x_t_row[0] = std_W_i_x_t;
-        std_W_i_x_to_std_W_o_x_t_row[1] = std_W_f_x_t;
-        std_W_i_x_to_std_W_o_x_t_row[2] = std_W_g_x_t;
-        std_W_i_x_to_std_W_o_x_t_row[3] = std_W_o_x_t;
+        std_W_i_x_to_std_W_o_x_t_row[0] = number_as_stored(std_W_i_x_t);
+        std_W_i_x_to_std_W_o_x_t_row[1] = number_as_stored(std_W_f_x_t);
+        std_W_i_x_to_std_W_o_x_t_row[2] = number_as_stored(std_W_g_x_t);
+        std_W_i_x_to_std_W_o_x_t_row[3] = number_as_stored(std_W_o_x_t);
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real centred_W_i_x_t = centred_W_i_x_to_centred_W_o_x_t_row[unit];
@@ -2214,10 +2237,10 @@ static void forward_1(
             const real tanh_in_g_in_t = centred_W_g_x_t * a_g[unit] / std_W_g_x_t + b_g[unit];
             // sigmoid_in_o_in[t] = centred_W_o_x[t]*a_o/std_W_o_x[t] + b_o (39)
             const real sigmoid_in_o_in_t = centred_W_o_x_t * a_o[unit] / std_W_o_x_t + b_o[unit];
-            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[unit] = sigmoid_in_i_in_t;
-            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[H + unit] = sigmoid_in_f_in_t;
-            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[2*H + unit] = tanh_in_g_in_t;
-            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[3*H + unit] = sigmoid_in_o_in_t;
+            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[unit] = number_as_stored(sigmoid_in_i_in_t);
+            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[H + unit] = number_as_stored(sigmoid_in_f_in_t);
+            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[2*H + unit] = number_as_stored(tanh_in_g_in_t);
+            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[3*H + unit] = number_as_stored(sigmoid_in_o_in_t);
         }
     }
 }
@@ -2306,10 +2329,10 @@ static void forward_2(
             partial_sum_square_U_f_h += square_U_f_h_t;
             partial_sum_square_U_g_h += square_U_g_h_t;
             partial_sum_square_U_o_h += square_U_o_h_t;
-            centred_U_i_h_to_centred_U_o_h_t_row[unit] = centred_U_i_h_t;
-            centred_U_i_h_to_centred_U_o_h_t_row[H + unit] = centred_U_f_h_t;
-            centred_U_i_h_to_centred_U_o_h_t_row[2*H + unit] = centred_U_g_h_t;
-            centred_U_i_h_to_centred_U_o_h_t_row[3*H + unit] = centred_U_o_h_t;
+            centred_U_i_h_to_centred_U_o_h_t_row[unit] = number_as_stored(centred_U_i_h_t);
+            centred_U_i_h_to_centred_U_o_h_t_row[H + unit] = number_as_stored(centred_U_f_h_t);
+            centred_U_i_h_to_centred_U_o_h_t_row[2*H + unit] = number_as_stored(centred_U_g_h_t);
+            centred_U_i_h_to_centred_U_o_h_t_row[3*H + unit] = number_as_stored(centred_U_o_h_t);
         }
         // sum_square_U_i_h[t] = sum(square_U_i_h[t]) (21)
         const real sum_square_U_i_h_t = partial_sum_square_U_i_h;
@@ -2335,10 +2358,10 @@ static void forward_2(
         const real std_U_g_h_t = sqrt(std_squared_U_g_h_t);
         // std_U_o_h[t] = sqrt(std_squared_U_o_h[t]) (39)
         const real std_U_o_h_t = sqrt(std_squared_U_o_h_t);
-        std_U_i_h_to_std_U_o_h_t_row[0] = std_U_i_h_t;
-        std_U_i_h_to_std_U_o_h_t_row[1] = std_U_f_h_t;
-        std_U_i_h_to_std_U_o_h_t_row[2] = std_U_g_h_t;
-        std_U_i_h_to_std_U_o_h_t_row[3] = std_U_o_h_t;
+        std_U_i_h_to_std_U_o_h_t_row[0] = number_as_stored(std_U_i_h_t);
+        std_U_i_h_to_std_U_o_h_t_row[1] = number_as_stored(std_U_f_h_t);
+        std_U_i_h_to_std_U_o_h_t_row[2] = number_as_stored(std_U_g_h_t);
+        std_U_i_h_to_std_U_o_h_t_row[3] = number_as_stored(std_U_o_h_t);
         real partial_sum_c = 0;
         #pragma omp simd reduction(+: partial_sum_c)
         for (long long unit = 0; unit < H; ++unit) {
@@ -2370,12 +2393,12 @@ static void forward_2(
             // c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
             const real c_t = f_t * c_t1 + i_t * g_t;
             partial_sum_c += c_t;
-            h_t_row[unit] = o_t;
+            h_t_row[unit] = number_as_stored(o_t);
             c_t_row[unit] = c_t;
         }
         // sum_c[t] = sum(c[t]) (42)
         const real sum_c_t = partial_sum_c;
-        sum_c_t_row[0] = sum_c_t;
+        sum_c_t_row[0] = number_as_stored(sum_c_t);
         real partial_sum_square_c = 0;
         #pragma omp simd reduction(+: partial_sum_square_c)
         for (long long unit = 0; unit < H; ++unit) {
@@ -2393,7 +2416,7 @@ static void forward_2(
         const real std_squared_c_t = sum_square_c_t / (real)H + (real)1e-05;
         // std_c[t] = sqrt(std_squared_c[t]) (42)
         const real std_c_t = sqrt(std_squared_c_t);
-        std_c_t_row[0] = std_c_t;
+        std_c_t_row[0] = number_as_stored(std_c_t);
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real centred_c_t = centred_c_t_row[unit];
@@ -2404,7 +2427,7 @@ static void forward_2(
             const real tanh_a_h_t = tanh(a_h_t);
             // h[t] = o[t]*tanh_a_h[t] (hidden state) (42)
             const real h_t = o_t * tanh_a_h_t;
-            h_t_row[unit] = h_t;
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -2536,12 +2559,12 @@ static void backward_1(
             const real dstd_U_o_h_each_t = dsigmoid_in_o_t * centred_U_o_h_t * d_o[unit];
             partial_dstd_c_sum += dstd_c_each_t;
             partial_dstd_U_o_h_sum += dstd_U_o_h_each_t;
-            centred_c_t_row[unit] = centred_c_t;
+            centred_c_t_row[unit] = number_as_stored(centred_c_t);
             i_f_t_row[unit] = i_t;
             i_f_t_row[H + unit] = f_t;
             g_t_row[unit] = g_t;
-            da_h_t_row[unit] = da_h_t;
-            dsigmoid_in_i_to_dsigmoid_in_o_t_row[2*H + unit] = dsigmoid_in_o_t;
+            da_h_t_row[unit] = number_as_stored(da_h_t);
+            dsigmoid_in_i_to_dsigmoid_in_o_t_row[2*H + unit] = number_as_stored(dsigmoid_in_o_t);
         }
         // dstd_c_sum[t] = sum(dstd_c_each[t]) (94)
         const real dstd_c_sum_t = partial_dstd_c_sum;
@@ -2627,11 +2650,11 @@ static void backward_1(
             partial_dstd_U_g_h_sum += dstd_U_g_h_each_t;
             partial_dstd_U_f_h_sum += dstd_U_f_h_each_t;
             partial_dstd_U_i_h_sum += dstd_U_i_h_each_t;
-            dU_i_h_to_dU_o_h_t_row[3*H + unit] = dU_o_h_t;
+            dU_i_h_to_dU_o_h_t_row[3*H + unit] = number_as_stored(dU_o_h_t);
             dc_via_t_row[unit] = dc_via_t;
-            dtanh_in_g_t_row[unit] = dtanh_in_g_t;
-            dsigmoid_in_i_to_dsigmoid_in_o_t_row[H + unit] = dsigmoid_in_f_t;
-            dsigmoid_in_i_to_dsigmoid_in_o_t_row[unit] = dsigmoid_in_i_t;
+            dtanh_in_g_t_row[unit] = number_as_stored(dtanh_in_g_t);
+            dsigmoid_in_i_to_dsigmoid_in_o_t_row[H + unit] = number_as_stored(dsigmoid_in_f_t);
+            dsigmoid_in_i_to_dsigmoid_in_o_t_row[unit] = number_as_stored(dsigmoid_in_i_t);
         }
         // dstd_U_g_h_sum[t] = sum(dstd_U_g_h_each[t]) (90)
         const real dstd_U_g_h_sum_t = partial_dstd_U_g_h_sum;
@@ -2707,9 +2730,9 @@ static void backward_1(
             const real dU_f_h_t = dsum_U_f_h_t + dcentred_U_f_h_t;
             // dU_i_h[t] = dsum_U_i_h[t] + dcentred_U_i_h[t] (90)
             const real dU_i_h_t = dsum_U_i_h_t + dcentred_U_i_h_t;
-            dU_i_h_to_dU_o_h_t_row[2*H + unit] = dU_g_h_t;
-            dU_i_h_to_dU_o_h_t_row[H + unit] = dU_f_h_t;
-            dU_i_h_to_dU_o_h_t_row[unit] = dU_i_h_t;
+            dU_i_h_to_dU_o_h_t_row[2*H + unit] = number_as_stored(dU_g_h_t);
+            dU_i_h_to_dU_o_h_t_row[H + unit] = number_as_stored(dU_f_h_t);
+            dU_i_h_to_dU_o_h_t_row[unit] = number_as_stored(dU_i_h_t);
         }
     }
 }
@@ -2810,15 +2833,15 @@ static void backward_2(
             partial_dstd_W_g_x_sum += dstd_W_g_x_each_t;
             partial_dstd_W_f_x_sum += dstd_W_f_x_each_t;
             partial_dstd_W_i_x_sum += dstd_W_i_x_each_t;
-            da_i_each_to_da_o_each_t_row[unit] = da_i_each_t;
-            dd_i_each_to_dd_o_each_t_row[unit] = dd_i_each_t;
-            da_i_each_to_da_o_each_t_row[H + unit] = da_f_each_t;
-            dd_i_each_to_dd_o_each_t_row[H + unit] = dd_f_each_t;
-            da_i_each_to_da_o_each_t_row[2*H + unit] = da_g_each_t;
-            dd_i_each_to_dd_o_each_t_row[2*H + unit] = dd_g_each_t;
-            da_i_each_to_da_o_each_t_row[3*H + unit] = da_o_each_t;
-            dd_i_each_to_dd_o_each_t_row[3*H + unit] = dd_o_each_t;
-            da_c_each_t_row[unit] = da_c_each_t;
+            da_i_each_to_da_o_each_t_row[unit] = number_as_stored(da_i_each_t);
+            dd_i_each_to_dd_o_each_t_row[unit] = number_as_stored(dd_i_each_t);
+            da_i_each_to_da_o_each_t_row[H + unit] = number_as_stored(da_f_each_t);
+            dd_i_each_to_dd_o_each_t_row[H + unit] = number_as_stored(dd_f_each_t);
+            da_i_each_to_da_o_each_t_row[2*H + unit] = number_as_stored(da_g_each_t);
+            dd_i_each_to_dd_o_each_t_row[2*H + unit] = number_as_stored(dd_g_each_t);
+            da_i_each_to_da_o_each_t_row[3*H + unit] = number_as_stored(da_o_each_t);
+            dd_i_each_to_dd_o_each_t_row[3*H + unit] = number_as_stored(dd_o_each_t);
+            da_c_each_t_row[unit] = number_as_stored(da_c_each_t);
         }
         // dstd_W_o_x_sum[t] = sum(dstd_W_o_x_each[t]) (119)
         const real dstd_W_o_x_sum_t = partial_dstd_W_o_x_sum;
@@ -2883,10 +2906,10 @@ static void backward_2(
             partial_dsum_W_g_x_sum += dcentred_W_g_x_t;
             partial_dsum_W_f_x_sum += dcentred_W_f_x_t;
             partial_dsum_W_i_x_sum += dcentred_W_i_x_t;
-            dcentred_W_i_x_to_dcentred_W_o_x_t_row[3*H + unit] = dcentred_W_o_x_t;
-            dcentred_W_i_x_to_dcentred_W_o_x_t_row[2*H + unit] = dcentred_W_g_x_t;
-            dcentred_W_i_x_to_dcentred_W_o_x_t_row[H + unit] = dcentred_W_f_x_t;
-            dcentred_W_i_x_to_dcentred_W_o_x_t_row[unit] = dcentred_W_i_x_t;
+            dcentred_W_i_x_to_dcentred_W_o_x_t_row[3*H + unit] = number_as_stored(dcentred_W_o_x_t);
+            dcentred_W_i_x_to_dcentred_W_o_x_t_row[2*H + unit] = number_as_stored(dcentred_W_g_x_t);
+            dcentred_W_i_x_to_dcentred_W_o_x_t_row[H + unit] = number_as_stored(dcentred_W_f_x_t);
+            dcentred_W_i_x_to_dcentred_W_o_x_t_row[unit] = number_as_stored(dcentred_W_i_x_t);
         }
         // dsum_W_o_x_sum[t] = sum(dcentred_W_o_x[t]) (119)
         const real dsum_W_o_x_sum_t = partial_dsum_W_o_x_sum;
@@ -2918,10 +2941,10 @@ static void backward_2(
             const real dW_f_x_t = dsum_W_f_x_t + dcentred_W_f_x_t;
             // dW_i_x[t] = dsum_W_i_x[t] + dcentred_W_i_x[t] (119)
             const real dW_i_x_t = dsum_W_i_x_t + dcentred_W_i_x_t;
-            dW_i_x_to_dW_o_x_t_row[3*H + unit] = dW_o_x_t;
-            dW_i_x_to_dW_o_x_t_row[2*H + unit] = dW_g_x_t;
-            dW_i_x_to_dW_o_x_t_row[H + unit] = dW_f_x_t;
-            dW_i_x_to_dW_o_x_t_row[unit] = dW_i_x_t;
+            dW_i_x_to_dW_o_x_t_row[3*H + unit] = number_as_stored(dW_o_x_t);
+            dW_i_x_to_dW_o_x_t_row[2*H + unit] = number_as_stored(dW_g_x_t);
+            dW_i_x_to_dW_o_x_t_row[H + unit] = number_as_stored(dW_f_x_t);
+            dW_i_x_to_dW_o_x_t_row[unit] = number_as_stored(dW_i_x_t);
         }
     }
 }
@@ -3002,6 +3025,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->W_i_x_W_f_x_W_g_x_W_o_x + (first - base)*4*a->H, 4*a->H, a->x + first*a->D, a->D,
                 call->packed_W_i_to_W_o, rows, a->D, 4*a->H, 0);
+            round_rows(a->W_i_x_W_f_x_W_g_x_W_o_x + (first - base)*4*a->H, 4*a->H, rows, 4*a->H);
             forward_1(
                 rows, a->H, a->W_i_x_W_f_x_W_g_x_W_o_x + (first - base)*4*a->H,
                 a->centred_W_i_x_to_centred_W_o_x + first*4*a->H, a->std_W_i_x_to_std_W_o_x + first*4, a->a_i,
@@ -3173,10 +3197,6 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->dU_i_h_to_dU_o_h + (a->starts_0[t] - base + first)*4*a->H, 4*a->H, call->packed_U_i_to_U_o,
                     rows, 4*a->H, a->H, 0);
-                round_row(a->centred_c + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->da_h + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->dsigmoid_in_i_to_dsigmoid_in_o + (a->starts_0[t] - base + first)*3*a->H, rows*3*a->H);
-                round_row(a->dtanh_in_g + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         meet(me);
@@ -3238,6 +3258,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dW_i_x_to_dW_o_x + (first - base)*4*a->H, 4*a->H,
                     call->packed_W_i_to_W_o, rows, 4*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(4*a->H, me, &lo, &hi);
@@ -3333,6 +3354,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->W_i_x_W_f_x_W_g_x_W_o_x + first*4*a->H, 4*a->H, a->x + first*a->D, a->D, a->W_i, 1, a->D, rows,
             a->D, 4*a->H, 0);
+        round_rows(a->W_i_x_W_f_x_W_g_x_W_o_x + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_1(
             rows, a->H, a->W_i_x_W_f_x_W_g_x_W_o_x + first*4*a->H,
             a->centred_W_i_x_to_centred_W_o_x + first*4*a->H, a->std_W_i_x_to_std_W_o_x + first*4, a->a_i,

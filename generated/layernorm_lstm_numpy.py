@@ -100,7 +100,7 @@ EQUATIONS = (
     "b_o: H = 0\n"
     "b_c: H = 0\n"
 )
-STAMP = "a5fa6552f52198d6"
+STAMP = "700608f1fedbd3c9"
 
 
 class Params(Mapping[str, Any]):
@@ -478,6 +478,7 @@ def _forward_sweep(
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
     W_i_to_W_o_T = params.stack("W_i", "W_o").T
+    narrow = dtype.itemsize == 2
     U_i_to_U_o_T = params.stack("U_i", "U_o").T
     matmul = _products(dtype)
     centred_U_i_h_to_centred_U_o_h_4xH = centred_U_i_h_to_centred_U_o_h.reshape(-1, 4, H)
@@ -500,6 +501,8 @@ def _forward_sweep(
     # W_o_x[t] = W_o @ x[t] (39)
     W_i_x_to_W_o_x = W_i_x_W_f_x_W_g_x_W_o_x
     np.matmul(x_rows, W_i_to_W_o_T, out=W_i_x_to_W_o_x)
+    if narrow:
+        _round(W_i_x_to_W_o_x, dtype)
     # sum_W_i_x[t] = sum(W_i_x[t]) (21)
     # sum_W_f_x[t] = sum(W_f_x[t]) (27)
     # sum_W_g_x[t] = sum(W_g_x[t]) (33)
@@ -519,6 +522,8 @@ def _forward_sweep(
     # square_W_g_x[t] = centred_W_g_x[t]**2 (33)
     # square_W_o_x[t] = centred_W_o_x[t]**2 (39)
     np.square(centred_W_i_x_to_centred_W_o_x, out=square_W_i_x_to_square_W_o_x)
+    if narrow:
+        _round(centred_W_i_x_to_centred_W_o_x, dtype)
     # sum_square_W_i_x[t] = sum(square_W_i_x[t]) (21)
     # sum_square_W_f_x[t] = sum(square_W_f_x[t]) (27)
     # sum_square_W_g_x[t] = sum(square_W_g_x[t]) (33)
@@ -548,6 +553,9 @@ def _forward_sweep(
     np.multiply(centred_W_i_x_to_centred_W_o_x_, a_i_to_a_o.reshape(4, H), out=sigmoid_in_i_in_to_sigmoid_in_o_in_)
     np.divide(sigmoid_in_i_in_to_sigmoid_in_o_in_, std_W_i_x_to_std_W_o_x_2, out=sigmoid_in_i_in_to_sigmoid_in_o_in_)
     np.add(sigmoid_in_i_in_to_sigmoid_in_o_in_, b_i_to_b_o.reshape(4, H), out=sigmoid_in_i_in_to_sigmoid_in_o_in_)
+    if narrow:
+        _round(sigmoid_in_i_in_to_sigmoid_in_o_in, dtype)
+        _round(std_W_i_x_to_std_W_o_x_, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -592,6 +600,8 @@ def _forward_sweep(
         # square_U_o_h[t] = centred_U_o_h[t]**2 (39)
         centred_U_i_h_to_centred_U_o_h_t_ = centred_U_i_h_to_centred_U_o_h[kept_0[t]]
         np.square(centred_U_i_h_to_centred_U_o_h_t_, out=square_U_i_h_to_square_U_o_h_t)
+        if narrow:
+            _round(centred_U_i_h_to_centred_U_o_h_t_, dtype)
         # sum_square_U_i_h[t] = sum(square_U_i_h[t]) (21)
         # sum_square_U_f_h[t] = sum(square_U_f_h[t]) (27)
         # sum_square_U_g_h[t] = sum(square_U_g_h[t]) (33)
@@ -618,6 +628,8 @@ def _forward_sweep(
         np.multiply(centred_U_i_h_t, d_i, out=sigmoid_in_i_t)
         np.divide(sigmoid_in_i_t, std_U_i_h_t, out=sigmoid_in_i_t)
         np.add(sigmoid_in_i_t, sigmoid_in_i_in_t, out=sigmoid_in_i_t)
+        if narrow:
+            _round(std_U_i_h_t, dtype)
         # sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t] (27)
         centred_U_f_h_t = centred_U_f_h[kept_0[t]]
         std_U_f_h_t = std_U_f_h[kept_0[t]]
@@ -626,6 +638,8 @@ def _forward_sweep(
         np.multiply(centred_U_f_h_t, d_f, out=sigmoid_in_f_t)
         np.divide(sigmoid_in_f_t, std_U_f_h_t, out=sigmoid_in_f_t)
         np.add(sigmoid_in_f_t, sigmoid_in_f_in_t, out=sigmoid_in_f_t)
+        if narrow:
+            _round(std_U_f_h_t, dtype)
         # tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t] (33)
         centred_U_g_h_t = centred_U_g_h[kept_0[t]]
         std_U_g_h_t = std_U_g_h[kept_0[t]]
@@ -633,6 +647,8 @@ def _forward_sweep(
         np.multiply(centred_U_g_h_t, d_g, out=tanh_in_g_t)
         np.divide(tanh_in_g_t, std_U_g_h_t, out=tanh_in_g_t)
         np.add(tanh_in_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
+        if narrow:
+            _round(std_U_g_h_t, dtype)
         # sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t] (39)
         centred_U_o_h_t = centred_U_o_h[kept_0[t]]
         std_U_o_h_t = std_U_o_h[kept_0[t]]
@@ -641,6 +657,8 @@ def _forward_sweep(
         np.multiply(centred_U_o_h_t, d_o, out=sigmoid_in_o_t)
         np.divide(sigmoid_in_o_t, std_U_o_h_t, out=sigmoid_in_o_t)
         np.add(sigmoid_in_o_t, sigmoid_in_o_in_t, out=sigmoid_in_o_t)
+        if narrow:
+            _round(std_U_o_h_t, dtype)
         # i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (21)
         np.subtract(0, sigmoid_in_i_t, out=i_t)
         np.exp(i_t, out=i_t)
@@ -660,6 +678,9 @@ def _forward_sweep(
         np.exp(o_t, out=o_t)
         np.add(o_t, 1, out=o_t)
         np.divide(1, o_t, out=o_t)
+        if narrow:
+            h_t = sigmoid_in_o_t
+            _round(h_t, dtype)
         # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
         c_t1 = c[kept_1_0[t]]
         c_t = sigmoid_in_f_t
@@ -672,6 +693,8 @@ def _forward_sweep(
         # centred_c[t] = c[t] - sum_c[t]/H (42)
         np.divide(sum_c_t, H, out=centred_c_t)
         np.subtract(c_t, centred_c_t, out=centred_c_t)
+        if narrow:
+            _round(sum_c_t, dtype)
         # square_c[t] = centred_c[t]**2 (42)
         np.square(centred_c_t, out=square_c_t)
         # sum_square_c[t] = sum(square_c[t]) (42)
@@ -688,11 +711,15 @@ def _forward_sweep(
         np.multiply(centred_c_t, a_c, out=a_h_t)
         np.divide(a_h_t, std_c_t, out=a_h_t)
         np.add(a_h_t, b_c, out=a_h_t)
+        if narrow:
+            _round(std_c_t, dtype)
         # tanh_a_h[t] = tanh(a_h[t]) (42)
         np.tanh(a_h_t, out=tanh_a_h_t)
         # h[t] = o[t]*tanh_a_h[t] (hidden state) (42)
-        h_t = sigmoid_in_o_t
-        np.multiply(o_t, tanh_a_h_t, out=h_t)
+        h_t_ = sigmoid_in_o_t
+        np.multiply(o_t, tanh_a_h_t, out=h_t_)
+        if narrow:
+            _round(h_t_, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     c_last = c[pack.last(1, 1, keep_tape)]
@@ -886,6 +913,7 @@ def _backward_sweep(
     centred_U_o_h = centred_U_i_h_to_centred_U_o_h[:, 3*H :]
     std_U_o_h = std_U_i_h_to_std_U_o_h[:, 3 :]
     dsigmoid_in_o = dsigmoid_in_i_to_dsigmoid_in_o[:, 2*H :]
+    narrow = dtype.itemsize == 2
     dU_o_h = dU_i_h_to_dU_o_h[:, 3*H :]
     dsigmoid_in_f = dsigmoid_in_i_to_dsigmoid_in_o[:, H : 2*H]
     dsigmoid_in_i = dsigmoid_in_i_to_dsigmoid_in_o[:, : H]
@@ -896,6 +924,7 @@ def _backward_sweep(
     centred_U_i_h_to_centred_U_f_h_2xH = centred_U_i_h_to_centred_U_o_h[:, : 2*H].reshape(-1, 2, H)
     std_U_i_h_to_std_U_f_h_2x1 = std_U_i_h_to_std_U_o_h[:, : 2].reshape(-1, 2, 1)
     dU_i_h_to_dU_g_h_3xH = dU_i_h_to_dU_o_h[:, : 3*H].reshape(-1, 3, H)
+    dU_i_h_to_dU_g_h = dU_i_h_to_dU_o_h[:, : 3*H]
     matmul = _products(dtype)
     ones = np.ones((1, pack.size), real)
 
@@ -1042,6 +1071,9 @@ def _backward_sweep(
         # dstd_c_each[t] = da_h[t]*centred_c[t]*a_c (94)
         np.multiply(da_h_t, centred_c_t, out=dstd_c_each_t)
         np.multiply(dstd_c_each_t, a_c, out=dstd_c_each_t)
+        if narrow:
+            _round(centred_c_t, dtype)
+            _round(da_h_t, dtype)
         # dsigmoid_in_o[t] = do[t]*o[t]*(1 - o[t]) (146)
         dsigmoid_in_o_t = do_t
         np.multiply(do_t, o_t, out=dsigmoid_in_o_t)
@@ -1050,6 +1082,8 @@ def _backward_sweep(
         # dstd_U_o_h_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]*d_o (90)
         np.multiply(dsigmoid_in_o_t, centred_U_o_h_t, out=dstd_U_o_h_each_t)
         np.multiply(dstd_U_o_h_each_t, d_o, out=dstd_U_o_h_each_t)
+        if narrow:
+            _round(dsigmoid_in_o_t, dtype)
         # dstd_c_sum[t] = sum(dstd_c_each[t]) (94)
         # dstd_U_o_h_sum[t] = sum(dstd_U_o_h_each[t]) (90)
         np.add.reduce(dstd_c_each_to_dstd_U_o_h_each_t, axis=2, out=dstd_c_sum_to_dstd_U_o_h_sum_t)
@@ -1096,6 +1130,8 @@ def _backward_sweep(
         # dU_o_h[t] = dsum_U_o_h[t] + dcentred_U_o_h[t] (90)
         dU_o_h_t = dU_o_h[at_0[t]]
         np.add(dsum_U_o_h_t, dcentred_U_o_h_t, out=dU_o_h_t)
+        if narrow:
+            _round(dU_o_h_t, dtype)
         # dg[t] = dc[t]*i[t] (101)
         dg_t = dtanh_in_g[at_0[t]]
         np.multiply(dc_t, i_t, out=dg_t)
@@ -1127,6 +1163,8 @@ def _backward_sweep(
         # dstd_U_g_h_each[t] = dtanh_in_g[t]*centred_U_g_h[t]*d_g (90)
         np.multiply(dtanh_in_g_t, centred_U_g_h_t, out=dstd_U_g_h_each_t)
         np.multiply(dstd_U_g_h_each_t, d_g, out=dstd_U_g_h_each_t)
+        if narrow:
+            _round(dtanh_in_g_t, dtype)
         # dstd_U_i_h_each[t] = dsigmoid_in_i[t]*centred_U_i_h[t]*d_i (90)
         # dstd_U_f_h_each[t] = dsigmoid_in_f[t]*centred_U_f_h[t]*d_f (90)
         dsigmoid_in_i_to_dsigmoid_in_f_t = dsigmoid_in_i_to_dsigmoid_in_f[at_0[t]]
@@ -1137,6 +1175,8 @@ def _backward_sweep(
             out=dstd_U_i_h_each_to_dstd_U_f_h_each_t
         )
         np.multiply(dstd_U_i_h_each_to_dstd_U_f_h_each_t, d_i_to_d_f, out=dstd_U_i_h_each_to_dstd_U_f_h_each_t)
+        if narrow:
+            _round(dsigmoid_in_i_to_dsigmoid_in_f_t, dtype)
         # dstd_U_i_h_sum[t] = sum(dstd_U_i_h_each[t]) (90)
         # dstd_U_f_h_sum[t] = sum(dstd_U_f_h_each[t]) (90)
         # dstd_U_g_h_sum[t] = sum(dstd_U_g_h_each[t]) (90)
@@ -1191,16 +1231,13 @@ def _backward_sweep(
         # dU_g_h[t] = dsum_U_g_h[t] + dcentred_U_g_h[t] (90)
         dU_i_h_to_dU_g_h_t = dU_i_h_to_dU_g_h_3xH[at_0[t]]
         np.add(dsum_U_i_h_to_dsum_U_g_h_t_, dcentred_U_i_h_to_dcentred_U_g_h_t, out=dU_i_h_to_dU_g_h_t)
+        if narrow:
+            dU_i_h_to_dU_g_h_t_ = dU_i_h_to_dU_g_h[at_0[t]]
+            _round(dU_i_h_to_dU_g_h_t_, dtype)
         # dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t] (90)
         dU_i_h_to_dU_o_h_t = dU_i_h_to_dU_o_h[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(dU_i_h_to_dU_o_h_t, U_i_to_U_o, out=dh_back_t)
-
-    _round(dU_i_h_to_dU_o_h, dtype)
-    _round(centred_c, dtype)
-    _round(da_h, dtype)
-    _round(dsigmoid_in_i_to_dsigmoid_in_o, dtype)
-    _round(dtanh_in_g, dtype)
 
     # dU_i = sum of outer(dU_i_h[t], h[t-1]) (128)
     # dU_f = sum of outer(dU_f_h[t], h[t-1]) (133)
@@ -1269,16 +1306,23 @@ def _backward_sweep(
     da_i_each_to_da_f_each = da_i_each_to_da_o_each[:, : 2*H].reshape(-1, 2, H)
     np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_2, centred_W_i_x_to_centred_W_f_x_, out=da_i_each_to_da_f_each)
     np.divide(da_i_each_to_da_f_each, std_W_i_x_to_std_W_f_x, out=da_i_each_to_da_f_each)
+    if narrow:
+        da_i_each_to_da_f_each_ = da_i_each_to_da_o_each[:, : 2*H]
+        _round(da_i_each_to_da_f_each_, dtype)
     # da_g_each[t] = dtanh_in_g[t]*centred_W_g_x[t]/std_W_g_x[t] (139)
     std_W_g_x_ = std_W_i_x_to_std_W_o_x[:, 2 : 3]
     da_g_each = da_i_each_to_da_o_each[:, 2*H : 3*H]
     np.multiply(dtanh_in_g, centred_W_g_x_, out=da_g_each)
     np.divide(da_g_each, std_W_g_x_, out=da_g_each)
+    if narrow:
+        _round(da_g_each, dtype)
     # da_o_each[t] = dsigmoid_in_o[t]*centred_W_o_x[t]/std_W_o_x[t] (144)
     std_W_o_x_ = std_W_i_x_to_std_W_o_x[:, 3 :]
     da_o_each = da_i_each_to_da_o_each[:, 3*H :]
     np.multiply(dsigmoid_in_o_, centred_W_o_x_, out=da_o_each)
     np.divide(da_o_each, std_W_o_x_, out=da_o_each)
+    if narrow:
+        _round(da_o_each, dtype)
     # da_i = sum of da_i_each[t] (129)
     # da_f = sum of da_f_each[t] (134)
     # da_g = sum of da_g_each[t] (139)
@@ -1291,18 +1335,25 @@ def _backward_sweep(
     dd_i_each_to_dd_f_each = dd_i_each_to_dd_o_each[:, : 2*H].reshape(-1, 2, H)
     np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_2, centred_U_i_h_to_centred_U_f_h_, out=dd_i_each_to_dd_f_each)
     np.divide(dd_i_each_to_dd_f_each, std_U_i_h_to_std_U_f_h, out=dd_i_each_to_dd_f_each)
+    if narrow:
+        dd_i_each_to_dd_f_each_ = dd_i_each_to_dd_o_each[:, : 2*H]
+        _round(dd_i_each_to_dd_f_each_, dtype)
     # dd_g_each[t] = dtanh_in_g[t]*centred_U_g_h[t]/std_U_g_h[t] (140)
     centred_U_g_h_ = centred_U_i_h_to_centred_U_o_h[:, 2*H : 3*H]
     std_U_g_h_ = std_U_i_h_to_std_U_o_h[:, 2 : 3]
     dd_g_each = dd_i_each_to_dd_o_each[:, 2*H : 3*H]
     np.multiply(dtanh_in_g, centred_U_g_h_, out=dd_g_each)
     np.divide(dd_g_each, std_U_g_h_, out=dd_g_each)
+    if narrow:
+        _round(dd_g_each, dtype)
     # dd_o_each[t] = dsigmoid_in_o[t]*centred_U_o_h[t]/std_U_o_h[t] (145)
     centred_U_o_h_ = centred_U_i_h_to_centred_U_o_h[:, 3*H :]
     std_U_o_h_ = std_U_i_h_to_std_U_o_h[:, 3 :]
     dd_o_each = dd_i_each_to_dd_o_each[:, 3*H :]
     np.multiply(dsigmoid_in_o_, centred_U_o_h_, out=dd_o_each)
     np.divide(dd_o_each, std_U_o_h_, out=dd_o_each)
+    if narrow:
+        _round(dd_o_each, dtype)
     # dd_i = sum of dd_i_each[t] (130)
     # dd_f = sum of dd_f_each[t] (135)
     # dd_g = sum of dd_g_each[t] (140)
@@ -1311,6 +1362,8 @@ def _backward_sweep(
     # da_c_each[t] = da_h[t]*centred_c[t]/std_c[t] (147)
     np.multiply(da_h, centred_c, out=da_c_each)
     np.divide(da_c_each, std_c, out=da_c_each)
+    if narrow:
+        _round(da_c_each, dtype)
     # da_c = sum of da_c_each[t] (147)
     np.matmul(ones, _rounded(da_c_each, dtype), out=da_c.reshape(1, -1))
     # db_c = sum of da_h[t] (148)
@@ -1348,6 +1401,8 @@ def _backward_sweep(
     dsum_W_i_x_sum_to_dsum_W_o_x_sum = dsum_W_i_x_to_dsum_W_o_x
     dcentred_W_i_x_to_dcentred_W_o_x_ = dcentred_W_i_x_to_dcentred_W_o_x.reshape(-1, 4, H)
     np.add.reduce(dcentred_W_i_x_to_dcentred_W_o_x_, axis=2, out=dsum_W_i_x_sum_to_dsum_W_o_x_sum)
+    if narrow:
+        _round(dcentred_W_i_x_to_dcentred_W_o_x, dtype)
     # dsum_W_i_x[t] = -dsum_W_i_x_sum[t]/H (119)
     # dsum_W_f_x[t] = -dsum_W_f_x_sum[t]/H (119)
     # dsum_W_g_x[t] = -dsum_W_g_x_sum[t]/H (119)
@@ -1362,9 +1417,13 @@ def _backward_sweep(
     dsum_W_i_x_to_dsum_W_o_x_2 = dsum_W_i_x_to_dsum_W_o_x.reshape(-1, 4, 1)
     dW_i_x_to_dW_o_x_ = dW_i_x_to_dW_o_x.reshape(-1, 4, H)
     np.add(dsum_W_i_x_to_dsum_W_o_x_2, dcentred_W_i_x_to_dcentred_W_o_x_, out=dW_i_x_to_dW_o_x_)
+    if narrow:
+        _round(dW_i_x_to_dW_o_x, dtype)
     if need_x:
         # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t] (119)
         matmul(dW_i_x_to_dW_o_x, W_i_to_W_o, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_i = sum of outer(dW_i_x[t], x[t]) (127)
     # dW_f = sum of outer(dW_f_x[t], x[t]) (132)
     # dW_g = sum of outer(dW_g_x[t], x[t]) (137)
@@ -1482,6 +1541,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     h_before = np.empty((1, batch, H), real)
     c_before = np.empty((1, batch, H), real)
     W_i_to_W_o_T = params.stack("W_i", "W_o").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_i_to_U_o_T = params.stack("U_i", "U_o").T
     matmul = _products(dtype)
@@ -1495,6 +1555,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_o_x[t] = W_o @ x[t] (39)
         W_i_x_to_W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x
         np.matmul(x_t_, W_i_to_W_o_T, out=W_i_x_to_W_o_x_t)
+        if narrow:
+            _round(W_i_x_to_W_o_x_t, dtype)
         # sum_W_i_x[t] = sum(W_i_x[t]) (21)
         # sum_W_f_x[t] = sum(W_f_x[t]) (27)
         # sum_W_g_x[t] = sum(W_g_x[t]) (33)
@@ -1514,6 +1576,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # square_W_g_x[t] = centred_W_g_x[t]**2 (33)
         # square_W_o_x[t] = centred_W_o_x[t]**2 (39)
         np.square(centred_W_i_x_to_centred_W_o_x, out=square_W_i_x_to_square_W_o_x)
+        if narrow:
+            _round(centred_W_i_x_to_centred_W_o_x, dtype)
         # sum_square_W_i_x[t] = sum(square_W_i_x[t]) (21)
         # sum_square_W_f_x[t] = sum(square_W_f_x[t]) (27)
         # sum_square_W_g_x[t] = sum(square_W_g_x[t]) (33)
@@ -1551,6 +1615,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
             out=sigmoid_in_i_in_to_sigmoid_in_o_in_t
         )
         np.add(sigmoid_in_i_in_to_sigmoid_in_o_in_t, b_i_to_b_o.reshape(4, H), out=sigmoid_in_i_in_to_sigmoid_in_o_in_t)
+        if narrow:
+            _round(sigmoid_in_i_in_to_sigmoid_in_o_in, dtype)
+            _round(std_W_i_x_to_std_W_o_x_t, dtype)
         # U_i_h[t] = U_i @ h[t-1] (21)
         # U_f_h[t] = U_f @ h[t-1] (27)
         # U_g_h[t] = U_g @ h[t-1] (33)
@@ -1576,6 +1643,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # square_U_g_h[t] = centred_U_g_h[t]**2 (33)
         # square_U_o_h[t] = centred_U_o_h[t]**2 (39)
         np.square(centred_U_i_h_to_centred_U_o_h, out=square_U_i_h_to_square_U_o_h)
+        if narrow:
+            _round(centred_U_i_h_to_centred_U_o_h, dtype)
         # sum_square_U_i_h[t] = sum(square_U_i_h[t]) (21)
         # sum_square_U_f_h[t] = sum(square_U_f_h[t]) (27)
         # sum_square_U_g_h[t] = sum(square_U_g_h[t]) (33)
@@ -1604,6 +1673,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(centred_U_i_h_t, d_i, out=sigmoid_in_i_t)
         np.divide(sigmoid_in_i_t, std_U_i_h_t, out=sigmoid_in_i_t)
         np.add(sigmoid_in_i_t, sigmoid_in_i_in_t, out=sigmoid_in_i_t)
+        if narrow:
+            _round(std_U_i_h_t, dtype)
         # sigmoid_in_f[t] = centred_U_f_h[t]*d_f/std_U_f_h[t] + sigmoid_in_f_in[t] (27)
         centred_U_f_h_t = centred_U_i_h_to_centred_U_o_h[:, H : 2*H]
         std_U_f_h_t = std_U_i_h_to_std_U_o_h[:, 1 : 2]
@@ -1612,6 +1683,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(centred_U_f_h_t, d_f, out=sigmoid_in_f_t)
         np.divide(sigmoid_in_f_t, std_U_f_h_t, out=sigmoid_in_f_t)
         np.add(sigmoid_in_f_t, sigmoid_in_f_in_t, out=sigmoid_in_f_t)
+        if narrow:
+            _round(std_U_f_h_t, dtype)
         # tanh_in_g[t] = centred_U_g_h[t]*d_g/std_U_g_h[t] + tanh_in_g_in[t] (33)
         centred_U_g_h_t = centred_U_i_h_to_centred_U_o_h[:, 2*H : 3*H]
         std_U_g_h_t = std_U_i_h_to_std_U_o_h[:, 2 : 3]
@@ -1620,6 +1693,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(centred_U_g_h_t, d_g, out=tanh_in_g_t)
         np.divide(tanh_in_g_t, std_U_g_h_t, out=tanh_in_g_t)
         np.add(tanh_in_g_t, tanh_in_g_in_t, out=tanh_in_g_t)
+        if narrow:
+            _round(std_U_g_h_t, dtype)
         # sigmoid_in_o[t] = centred_U_o_h[t]*d_o/std_U_o_h[t] + sigmoid_in_o_in[t] (39)
         centred_U_o_h_t = centred_U_i_h_to_centred_U_o_h[:, 3*H :]
         std_U_o_h_t = std_U_i_h_to_std_U_o_h[:, 3 :]
@@ -1628,6 +1703,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(centred_U_o_h_t, d_o, out=sigmoid_in_o_t)
         np.divide(sigmoid_in_o_t, std_U_o_h_t, out=sigmoid_in_o_t)
         np.add(sigmoid_in_o_t, sigmoid_in_o_in_t, out=sigmoid_in_o_t)
+        if narrow:
+            _round(std_U_o_h_t, dtype)
         # i[t] = sigmoid(sigmoid_in_i[t]) (input gate) (21)
         i_t = sigmoid_in_i_t
         np.subtract(0, sigmoid_in_i_t, out=i_t)
@@ -1649,6 +1726,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.exp(o_t, out=o_t)
         np.add(o_t, 1, out=o_t)
         np.divide(1, o_t, out=o_t)
+        if narrow:
+            h_t = sigmoid_in_o_t
+            _round(h_t, dtype)
         # c[t] = f[t]*c[t-1] + i[t]*g[t] (cell state) (10)
         c_t = sigmoid_in_f_t
         np.multiply(f_t, c_t1, out=c_t)
@@ -1659,6 +1739,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # centred_c[t] = c[t] - sum_c[t]/H (42)
         np.divide(sum_c, H, out=centred_c)
         np.subtract(c_t, centred_c, out=centred_c)
+        if narrow:
+            _round(sum_c, dtype)
         # square_c[t] = centred_c[t]**2 (42)
         np.square(centred_c, out=square_c)
         # sum_square_c[t] = sum(square_c[t]) (42)
@@ -1676,18 +1758,22 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(centred_c, a_c, out=a_h_t)
         np.divide(a_h_t, std_c_t, out=a_h_t)
         np.add(a_h_t, b_c, out=a_h_t)
+        if narrow:
+            _round(std_c_t, dtype)
         # tanh_a_h[t] = tanh(a_h[t]) (42)
         tanh_a_h_t = a_h_t
         np.tanh(a_h_t, out=tanh_a_h_t)
         # h[t] = o[t]*tanh_a_h[t] (hidden state) (42)
-        h_t = sigmoid_in_o_t
-        np.multiply(o_t, tanh_a_h_t, out=h_t)
+        h_t_ = sigmoid_in_o_t
+        np.multiply(o_t, tanh_a_h_t, out=h_t_)
+        if narrow:
+            _round(h_t_, dtype)
 
         state = {
             "h": h.copy(),
             "c": c.copy(),
         }
-        return h_t.copy(), state
+        return h_t_.copy(), state
 
     inputs = [
         ("x", x_t_),
@@ -1882,13 +1968,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back += 2 * real * batch * max(2*H, 3)
     back += real * rows * max(3*H, 4)
     if item < 4:
+        untaped += item * (rows * 4*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (4*D*H + 14*H + 4*H*H)
-        taped += item * (rows * (D + 9*H + 10) + batch * H)
+        taped += item * (rows * (D + 13*H + 10) + batch * H)
         taped += real * (rows * D)
         taped += real * (4*D*H + 14*H + 4*H*H)
         back += real * (rows * (2*D + 18*H + 10) + batch * H)
         back += real * (8*D*H + 28*H + 8*H*H)
+        back += item * rows * max(4*H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * D + 8)

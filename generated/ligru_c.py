@@ -74,7 +74,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "a1d3d8a5ad4edd18"
+STAMP = "d431da29387e8835"
 
 
 class Params(Mapping[str, Any]):
@@ -1269,18 +1269,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1993,8 +2016,8 @@ static void forward_1(
             const real square_W_n_x_t = centred_W_n_x_t * centred_W_n_x_t;
             partial_sum_square_W_z_x += square_W_z_x_t;
             partial_sum_square_W_n_x += square_W_n_x_t;
-            centred_W_n_x_to_centred_W_z_x_t_row[H + unit] = centred_W_z_x_t;
-            centred_W_n_x_to_centred_W_z_x_t_row[unit] = centred_W_n_x_t;
+            centred_W_n_x_to_centred_W_z_x_t_row[H + unit] = number_as_stored(centred_W_z_x_t);
+            centred_W_n_x_to_centred_W_z_x_t_row[unit] = number_as_stored(centred_W_n_x_t);
         }
         // sum_square_W_z_x[t] = sum(square_W_z_x[t]) (14)
         const real sum_square_W_z_x_t = partial_sum_square_W_z_x;
@@ -2008,8 +2031,8 @@ static void forward_1(
         const real std_W_z_x_t = sqrt(std_squared_W_z_x_t);
         // std_W_n_x[t] = sqrt(std_squared_W_n_x[t]) (18)
         const real std_W_n_x_t = sqrt(std_squared_W_n_x_t);
-        std_W_n_x_std_W_z_x_t_row[1] = std_W_z_x_t;
-        std_W_n_x_std_W_z_x_t_row[0] = std_W_n_x_t;
+        std_W_n_x_std_W_z_x_t_row[1] = number_as_stored(std_W_z_x_t);
+        std_W_n_x_std_W_z_x_t_row[0] = number_as_stored(std_W_n_x_t);
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real centred_W_z_x_t = centred_W_n_x_to_centred_W_z_x_t_row[H + unit];
@@ -2018,8 +2041,8 @@ static void forward_1(
             const real a_z_in_t = centred_W_z_x_t * g_z[unit] / std_W_z_x_t + b_z[unit];
             // a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n (18)
             const real a_n_in_t = centred_W_n_x_t * g_n[unit] / std_W_n_x_t + b_n[unit];
-            a_n_in_a_z_in_t_row[H + unit] = a_z_in_t;
-            a_n_in_a_z_in_t_row[unit] = a_n_in_t;
+            a_n_in_a_z_in_t_row[H + unit] = number_as_stored(a_z_in_t);
+            a_n_in_a_z_in_t_row[unit] = number_as_stored(a_n_in_t);
         }
     }
 }
@@ -2053,8 +2076,8 @@ static void forward_2(
             const real n_t = relu(a_n_t);
             // h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (7)
             const real h_t = z_t * h_t1 + (1 - z_t) * n_t;
-            a_n_z_t_row[unit] = a_n_t;
-            a_n_z_t_row[H + unit] = z_t;
+            a_n_z_t_row[unit] = number_as_stored(a_n_t);
+            a_n_z_t_row[H + unit] = number_as_stored(z_t);
             h_t_row[unit] = h_t;
         }
     }
@@ -2101,8 +2124,8 @@ static void backward_1(
             // da_z[t] = dz[t]*z[t]*(1 - z[t]) (61)
             const real da_z_t = dz_t * z_t * (1 - z_t);
             dh_via_t_row[unit] = dh_via_t;
-            da_n_da_z_t_row[unit] = da_n_t;
-            da_n_da_z_t_row[H + unit] = da_z_t;
+            da_n_da_z_t_row[unit] = number_as_stored(da_n_t);
+            da_n_da_z_t_row[H + unit] = number_as_stored(da_z_t);
         }
     }
 }
@@ -2145,8 +2168,8 @@ static void backward_2(
             const real dg_n_each_t = da_n_t * centred_W_n_x_t / std_W_n_x_t;
             partial_dstd_W_n_x_sum += dstd_W_n_x_each_t;
             partial_dstd_W_z_x_sum += dstd_W_z_x_each_t;
-            dg_z_each_dg_n_each_t_row[unit] = dg_z_each_t;
-            dg_z_each_dg_n_each_t_row[H + unit] = dg_n_each_t;
+            dg_z_each_dg_n_each_t_row[unit] = number_as_stored(dg_z_each_t);
+            dg_z_each_dg_n_each_t_row[H + unit] = number_as_stored(dg_n_each_t);
         }
         // dstd_W_n_x_sum[t] = sum(dstd_W_n_x_each[t]) (52)
         const real dstd_W_n_x_sum_t = partial_dstd_W_n_x_sum;
@@ -2178,8 +2201,8 @@ static void backward_2(
             const real dcentred_W_z_x_t = 2 * dsum_square_W_z_x_t * centred_W_z_x_t + da_z_t * g_z[unit] / std_W_z_x_t;
             partial_dsum_W_n_x_sum += dcentred_W_n_x_t;
             partial_dsum_W_z_x_sum += dcentred_W_z_x_t;
-            dcentred_W_z_x_to_dcentred_W_n_x_t_row[H + unit] = dcentred_W_n_x_t;
-            dcentred_W_z_x_to_dcentred_W_n_x_t_row[unit] = dcentred_W_z_x_t;
+            dcentred_W_z_x_to_dcentred_W_n_x_t_row[H + unit] = number_as_stored(dcentred_W_n_x_t);
+            dcentred_W_z_x_to_dcentred_W_n_x_t_row[unit] = number_as_stored(dcentred_W_z_x_t);
         }
         // dsum_W_n_x_sum[t] = sum(dcentred_W_n_x[t]) (52)
         const real dsum_W_n_x_sum_t = partial_dsum_W_n_x_sum;
@@ -2197,8 +2220,8 @@ static void backward_2(
             const real dW_n_x_t = dsum_W_n_x_t + dcentred_W_n_x_t;
             // dW_z_x[t] = dsum_W_z_x[t] + dcentred_W_z_x[t] (52)
             const real dW_z_x_t = dsum_W_z_x_t + dcentred_W_z_x_t;
-            dW_z_x_dW_n_x_t_row[H + unit] = dW_n_x_t;
-            dW_z_x_dW_n_x_t_row[unit] = dW_z_x_t;
+            dW_z_x_dW_n_x_t_row[H + unit] = number_as_stored(dW_n_x_t);
+            dW_z_x_dW_n_x_t_row[unit] = number_as_stored(dW_z_x_t);
         }
     }
 }
@@ -2260,6 +2283,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->W_z_x_W_n_x + (first - base)*2*a->H, 2*a->H, a->x + first*a->D, a->D, call->packed_W_z_to_W_n,
                 rows, a->D, 2*a->H, 0);
+            round_rows(a->W_z_x_W_n_x + (first - base)*2*a->H, 2*a->H, rows, 2*a->H);
             forward_1(
                 rows, a->H, a->W_z_x_W_n_x + (first - base)*2*a->H,
                 a->centred_W_n_x_to_centred_W_z_x + first*2*a->H, a->std_W_n_x_std_W_z_x + first*2, a->g_z, a->b_z,
@@ -2277,6 +2301,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->a_n_z + (a->kept_0[t] + first)*2*a->H, 2*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_n_to_U_z, rows, a->H, 2*a->H, 0);
+                round_rows(a->a_n_z + (a->kept_0[t] + first)*2*a->H, 2*a->H, rows, 2*a->H);
                 forward_2(
                     rows, a->H, a->a_n_z + (a->kept_0[t] + first)*2*a->H,
                     a->a_n_in_a_z_in + (a->starts_0[t] - base + first)*2*a->H, a->h + (a->starts_1[t] + first)*a->H,
@@ -2383,7 +2408,6 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->da_n_da_z + (a->starts_0[t] - base + first)*2*a->H, 2*a->H, call->packed_U_n_to_U_z, rows,
                     2*a->H, a->H, 0);
-                round_row(a->da_n_da_z + (a->starts_0[t] - base + first)*2*a->H, rows*2*a->H);
             }
         }
         meet(me);
@@ -2413,6 +2437,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dW_z_x_dW_n_x + (first - base)*2*a->H, 2*a->H,
                     call->packed_W_z_to_W_n, rows, 2*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(2*a->H, me, &lo, &hi);
@@ -2491,6 +2516,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->W_z_x_W_n_x + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, a->W_z, 1, a->D, rows, a->D,
             2*a->H, 0);
+        round_rows(a->W_z_x_W_n_x + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_1(
             rows, a->H, a->W_z_x_W_n_x + first*2*a->H, a->centred_W_n_x_to_centred_W_z_x + first*2*a->H,
             a->std_W_n_x_std_W_z_x + first*2, a->g_z, a->b_z, a->a_n_in_a_z_in + first*2*a->H, a->g_n, a->b_n);
@@ -2503,6 +2529,7 @@ static void run_step_part(void *given, struct member *me) {
         // U_z_h[t] = U_z @ h[t-1] (14)
         multiply_plain(
             a->a_n_z + first*2*a->H, 2*a->H, a->h_1 + first*a->H, a->H, a->U_n, 1, a->H, rows, a->H, 2*a->H, 0);
+        round_rows(a->a_n_z + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_2(
             rows, a->H, a->a_n_z + first*2*a->H, a->a_n_in_a_z_in + first*2*a->H, a->h_1 + first*a->H,
             a->h + first*a->H);

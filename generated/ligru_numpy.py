@@ -60,7 +60,7 @@ EQUATIONS = (
     "g_n: H = 1\n"
     "b_n: H = 0\n"
 )
-STAMP = "a9c977b2452a666b"
+STAMP = "f7f91e04fcff8c2d"
 
 
 class Params(Mapping[str, Any]):
@@ -421,6 +421,7 @@ def _forward_sweep(
     b_n = params.stack("b_n", "b_n")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_z_to_W_n_T = params.stack("W_z", "W_n").T
+    narrow = dtype.itemsize == 2
     U_n_to_U_z_T = params.stack("U_n", "U_z").T
     matmul = _products(dtype)
     z = a_n_z[:, H :]
@@ -430,6 +431,8 @@ def _forward_sweep(
     # W_n_x[t] = W_n @ x[t] (18)
     W_z_x_to_W_n_x = W_z_x_W_n_x
     np.matmul(x_rows, W_z_to_W_n_T, out=W_z_x_to_W_n_x)
+    if narrow:
+        _round(W_z_x_to_W_n_x, dtype)
     # sum_W_z_x[t] = sum(W_z_x[t]) (14)
     sum_W_z_x = sum_W_n_x_sum_W_z_x[:, 1 :]
     W_z_x = W_z_x_W_n_x[:, : H]
@@ -449,6 +452,8 @@ def _forward_sweep(
     # square_W_n_x[t] = centred_W_n_x[t]**2 (18)
     # square_W_z_x[t] = centred_W_z_x[t]**2 (14)
     np.square(centred_W_n_x_to_centred_W_z_x, out=square_W_n_x_to_square_W_z_x)
+    if narrow:
+        _round(centred_W_n_x_to_centred_W_z_x, dtype)
     # sum_square_W_n_x[t] = sum(square_W_n_x[t]) (18)
     # sum_square_W_z_x[t] = sum(square_W_z_x[t]) (14)
     sum_square_W_n_x_to_sum_square_W_z_x = std_W_n_x_std_W_z_x
@@ -469,12 +474,18 @@ def _forward_sweep(
     np.multiply(centred_W_z_x, g_z, out=a_z_in)
     np.divide(a_z_in, std_W_z_x, out=a_z_in)
     np.add(a_z_in, b_z, out=a_z_in)
+    if narrow:
+        _round(a_z_in, dtype)
+        _round(std_W_z_x, dtype)
     # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n (18)
     std_W_n_x = std_W_n_x_std_W_z_x[:, : 1]
     a_n_in = a_n_in_a_z_in[:, : H]
     np.multiply(centred_W_n_x, g_n, out=a_n_in)
     np.divide(a_n_in, std_W_n_x, out=a_n_in)
     np.add(a_n_in, b_n, out=a_n_in)
+    if narrow:
+        _round(a_n_in, dtype)
+        _round(std_W_n_x, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -486,6 +497,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_n_h_to_U_z_h_t = a_n_z[kept_0[t]]
         matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
+        if narrow:
+            _round(U_n_h_to_U_z_h_t, dtype)
         # a_n[t] = U_n_h[t] + a_n_in[t] (18)
         # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         a_n_in_to_a_z_in_t = a_n_in_a_z_in[at_0[t]]
@@ -502,12 +515,16 @@ def _forward_sweep(
         a_n_t = a_n[kept_0[t]]
         n_t = h[at_1[t]]
         np.maximum(a_n_t, 0, out=n_t)
+        if narrow:
+            _round(a_n_t, dtype)
         # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (7)
         h_t = n_t
         np.subtract(1, z_t, out=work1_t)
         np.multiply(work1_t, n_t, out=h_t)
         np.multiply(z_t, h_t1, out=work1_t)
         np.add(work1_t, h_t, out=h_t)
+        if narrow:
+            _round(z_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     h_ = h[batch :]
@@ -632,6 +649,7 @@ def _backward_sweep(
     da_z = da_n_da_z[:, H :]
     z = a_n_z[:, H :]
     da_n = da_n_da_z[:, : H]
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     ones = np.ones((1, pack.size), real)
 
@@ -668,17 +686,19 @@ def _backward_sweep(
         da_n_t = dn_t
         np.greater(a_n_t, 0, out=work1_t)
         np.multiply(dn_t, work1_t, out=da_n_t)
+        if narrow:
+            _round(da_n_t, dtype)
         # da_z[t] = dz[t]*z[t]*(1 - z[t]) (61)
         da_z_t = n_t
         np.multiply(dz_t, z_t, out=da_z_t)
         np.subtract(1, z_t, out=work1_t)
         np.multiply(da_z_t, work1_t, out=da_z_t)
+        if narrow:
+            _round(da_z_t, dtype)
         # dh_back[t] = U_z.T @ da_z[t] + U_n.T @ da_n[t] (43)
         da_n_to_da_z_t = da_n_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_n_to_da_z_t, U_n_to_U_z, out=dh_back_t)
-
-    _round(da_n_da_z, dtype)
 
     # dstd_W_n_x_each[t] = da_n[t]*centred_W_n_x[t]*g_n (52)
     da_n_ = da_n_da_z[:, : H]
@@ -736,10 +756,14 @@ def _backward_sweep(
     dg_z_each = dg_z_each_dg_n_each[:, : H]
     np.multiply(da_z_, centred_W_z_x, out=dg_z_each)
     np.divide(dg_z_each, std_W_z_x, out=dg_z_each)
+    if narrow:
+        _round(dg_z_each, dtype)
     # dg_n_each[t] = da_n[t]*centred_W_n_x[t]/std_W_n_x[t] (64)
     dg_n_each = dg_z_each_dg_n_each[:, H :]
     np.multiply(da_n_, centred_W_n_x, out=dg_n_each)
     np.divide(dg_n_each, std_W_n_x, out=dg_n_each)
+    if narrow:
+        _round(dg_n_each, dtype)
     # dg_z = sum of dg_z_each[t] (60)
     # dg_n = sum of dg_n_each[t] (64)
     dg_z_each_to_dg_n_each = dg_z_each_dg_n_each
@@ -765,6 +789,8 @@ def _backward_sweep(
     dsum_W_z_x_sum_to_dsum_W_n_x_sum = dsum_W_z_x_dsum_W_n_x
     dcentred_W_z_x_to_dcentred_W_n_x_ = dcentred_W_z_x_to_dcentred_W_n_x.reshape(-1, 2, H)
     np.add.reduce(dcentred_W_z_x_to_dcentred_W_n_x_, axis=2, out=dsum_W_z_x_sum_to_dsum_W_n_x_sum)
+    if narrow:
+        _round(dcentred_W_z_x_to_dcentred_W_n_x, dtype)
     # dsum_W_z_x[t] = -dsum_W_z_x_sum[t]/H (52)
     # dsum_W_n_x[t] = -dsum_W_n_x_sum[t]/H (52)
     dsum_W_z_x_to_dsum_W_n_x = dsum_W_z_x_sum_to_dsum_W_n_x_sum
@@ -775,14 +801,19 @@ def _backward_sweep(
     dsum_W_z_x_to_dsum_W_n_x_ = dsum_W_z_x_dsum_W_n_x.reshape(-1, 2, 1)
     dW_z_x_to_dW_n_x = dW_z_x_dW_n_x.reshape(-1, 2, H)
     np.add(dsum_W_z_x_to_dsum_W_n_x_, dcentred_W_z_x_to_dcentred_W_n_x_, out=dW_z_x_to_dW_n_x)
+    if narrow:
+        dW_z_x_to_dW_n_x_ = dW_z_x_dW_n_x
+        _round(dW_z_x_to_dW_n_x_, dtype)
     if need_x:
         # dx[t] = W_z.T @ dW_z_x[t] + W_n.T @ dW_n_x[t] (52)
-        dW_z_x_to_dW_n_x_ = dW_z_x_dW_n_x
-        matmul(dW_z_x_to_dW_n_x_, W_z_to_W_n, out=dx_)
+        dW_z_x_to_dW_n_x_2 = dW_z_x_dW_n_x
+        matmul(dW_z_x_to_dW_n_x_2, W_z_to_W_n, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_z = sum of outer(dW_z_x[t], x[t]) (59)
     # dW_n = sum of outer(dW_n_x[t], x[t]) (63)
-    dW_z_x_to_dW_n_x_2 = dW_z_x_dW_n_x
-    matmul(dW_z_x_to_dW_n_x_2.T, x_, out=dW_z_to_dW_n)
+    dW_z_x_to_dW_n_x_3 = dW_z_x_dW_n_x
+    matmul(dW_z_x_to_dW_n_x_3.T, x_, out=dW_z_to_dW_n)
 
     dh_first = np.zeros((1, batch, H), real)
     dh_first += dh_back[pack.first(1)]
@@ -878,6 +909,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b_n = params.stack("b_n", "b_n")
     h_before = np.empty((1, batch, H), real)
     W_z_to_W_n_T = params.stack("W_z", "W_n").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_n_to_U_z_T = params.stack("U_n", "U_z").T
     matmul = _products(dtype)
@@ -888,6 +920,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_n_x[t] = W_n @ x[t] (18)
         W_z_x_to_W_n_x_t = W_z_x_W_n_x
         np.matmul(x_t_, W_z_to_W_n_T, out=W_z_x_to_W_n_x_t)
+        if narrow:
+            _round(W_z_x_to_W_n_x_t, dtype)
         # sum_W_z_x[t] = sum(W_z_x[t]) (14)
         sum_W_z_x_t = sum_W_n_x_sum_W_z_x[:, 1 :]
         W_z_x_t = W_z_x_W_n_x[:, : H]
@@ -907,6 +941,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # square_W_n_x[t] = centred_W_n_x[t]**2 (18)
         # square_W_z_x[t] = centred_W_z_x[t]**2 (14)
         np.square(centred_W_n_x_to_centred_W_z_x, out=square_W_n_x_to_square_W_z_x)
+        if narrow:
+            _round(centred_W_n_x_to_centred_W_z_x, dtype)
         # sum_square_W_n_x[t] = sum(square_W_n_x[t]) (18)
         # sum_square_W_z_x[t] = sum(square_W_z_x[t]) (14)
         sum_square_W_n_x_to_sum_square_W_z_x_t = std_W_n_x_std_W_z_x
@@ -927,16 +963,24 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(centred_W_z_x_t, g_z, out=a_z_in_t)
         np.divide(a_z_in_t, std_W_z_x_t, out=a_z_in_t)
         np.add(a_z_in_t, b_z, out=a_z_in_t)
+        if narrow:
+            _round(a_z_in_t, dtype)
+            _round(std_W_z_x_t, dtype)
         # a_n_in[t] = centred_W_n_x[t]*g_n/std_W_n_x[t] + b_n (18)
         std_W_n_x_t = std_W_n_x_std_W_z_x[:, : 1]
         a_n_in_t = a_n_in_a_z_in[:, : H]
         np.multiply(centred_W_n_x_t, g_n, out=a_n_in_t)
         np.divide(a_n_in_t, std_W_n_x_t, out=a_n_in_t)
         np.add(a_n_in_t, b_n, out=a_n_in_t)
+        if narrow:
+            _round(a_n_in_t, dtype)
+            _round(std_W_n_x_t, dtype)
         # U_n_h[t] = U_n @ h[t-1] (18)
         # U_z_h[t] = U_z @ h[t-1] (14)
         U_n_h_to_U_z_h_t = a_n_z
         matmul(h_t1, U_n_to_U_z_T, out=U_n_h_to_U_z_h_t)
+        if narrow:
+            _round(U_n_h_to_U_z_h_t, dtype)
         # a_n[t] = U_n_h[t] + a_n_in[t] (18)
         # a_z[t] = U_z_h[t] + a_z_in[t] (14)
         a_n_in_to_a_z_in_t = a_n_in_a_z_in
@@ -953,12 +997,16 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         a_n_t = a_n_z[:, : H]
         n_t = h
         np.maximum(a_n_t, 0, out=n_t)
+        if narrow:
+            _round(a_n_t, dtype)
         # h[t] = z[t]*h[t-1] + (1 - z[t])*n[t] (hidden state) (7)
         h_t = n_t
         np.subtract(1, z_t, out=work1)
         np.multiply(work1, n_t, out=h_t)
         np.multiply(z_t, h_t1, out=work1)
         np.add(work1, h_t, out=h_t)
+        if narrow:
+            _round(z_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -1154,13 +1202,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back += real * (rows * (5*H + 3) + batch * 6*H)
     back += real * rows * max(2, H)
     if item < 4:
+        untaped += item * (rows * 2*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (2*D*H + 4*H + 2*H*H)
-        taped += item * (rows * (D + 4*H + 2))
+        taped += item * (rows * (D + 6*H + 2))
         taped += real * (rows * D)
         taped += real * (2*D*H + 4*H + 2*H*H)
         back += real * (rows * (2*D + 9*H + 2))
         back += real * (4*D*H + 8*H + 4*H*H)
+        back += item * rows * max(2*H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * D + 8)

@@ -75,7 +75,7 @@ EQUATIONS = (
     "W_h: (H, H) = glorot\n"
     "W_m: (H, N) = glorot\n"
 )
-STAMP = "cd516dbc8eeac0dc"
+STAMP = "757e9559d763f407"
 
 
 class Params(Mapping[str, Any]):
@@ -889,7 +889,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + H + N) + batch * (H + N))
         taped += real * (rows * D)
         taped += real * (D + D*H + H + H*H + H*N + 2*N + N*N)
-        back += real * (rows * (2*D + 4*H + N + 2) + batch * (H + N))
+        back += real * (rows * (2*D + 2*H + N) + batch * (H + N))
         back += real * (2*D + 2*D*H + 2*H + 2*H*H + 2*H*N + 3*N + N*N)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
@@ -1280,18 +1280,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2003,7 +2026,7 @@ static void forward_1(
             const real A_m_t = m_t_row[unit];
             // m[t] = A_m[t] + B*u[t] (memory) (7)
             const real m_t = A_m_t + B[unit] * u_t;
-            m_t_row[unit] = m_t;
+            m_t_row[unit] = number_as_stored(m_t);
         }
     }
 }
@@ -2027,7 +2050,7 @@ static void forward_2(
             const real a_h_t = W_x_x_t + W_h_h_t + W_m_m_t;
             // h[t] = tanh(a_h[t]) (hidden state) (13)
             const real h_t = tanh(a_h_t);
-            h_t_row[unit] = h_t;
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -2054,7 +2077,7 @@ static void backward_1(
             const real dh_t = dy_t + dh_back_next;
             // da_h[t] = dh[t]*(1 - h[t]**2) (28)
             const real da_h_t = dh_t * (1 - h_t * h_t);
-            da_h_de_m_m_dm_t_row[unit] = da_h_t;
+            da_h_de_m_m_dm_t_row[unit] = number_as_stored(da_h_t);
         }
     }
 }
@@ -2079,13 +2102,13 @@ static void backward_2(
             // du_each[t] = dm[t]*B (31)
             const real du_each_t = dm_t * B[unit];
             partial_du_sum += du_each_t;
-            da_h_de_m_m_dm_t_row[H + 1 + unit] = dm_t;
+            da_h_de_m_m_dm_t_row[H + 1 + unit] = number_as_stored(dm_t);
         }
         // du_sum[t] = sum(du_each[t]) (31)
         const real du_sum_t = partial_du_sum;
         // de_m_m[t] = du_sum[t] (32)
         const real de_m_m_t = du_sum_t;
-        da_h_de_m_m_dm_t_row[H] = de_m_m_t;
+        da_h_de_m_m_dm_t_row[H] = number_as_stored(de_m_m_t);
     }
 }
 
@@ -2155,6 +2178,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->W_x_x_e_x_x + (first - base)*(a->H + 1), a->H + 1, a->x + first*a->D, a->D,
                 call->packed_W_x_to_e_x, rows, a->D, a->H + 1, 0);
+            round_rows(a->W_x_x_e_x_x + (first - base)*(a->H + 1), a->H + 1, rows, a->H + 1);
         }
         meet(me);
         lo = mine;
@@ -2176,6 +2200,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->m + (a->kept_1[t + 1] + first)*a->N, a->N, a->m + (a->kept_1[t] + first)*a->N, a->N,
                     call->packed_A, rows, a->N, a->N, 0);
+                round_rows(a->m + (a->kept_1[t + 1] + first)*a->N, a->N, rows, a->N);
                 forward_1(
                     rows, a->H, a->N, a->W_x_x_e_x_x + (a->starts_0[t] - base + first)*(a->H + 1),
                     a->W_h_h_e_h_h + first*(a->H + 1), a->e_m_m + first*1, a->m + (a->kept_1[t + 1] + first)*a->N,
@@ -2184,6 +2209,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->h + (a->starts_1[t + 1] + first)*a->H, a->H, a->m + (a->kept_1[t + 1] + first)*a->N, a->N,
                     call->packed_W_m, rows, a->N, a->H, 0);
+                round_rows(a->h + (a->starts_1[t + 1] + first)*a->H, a->H, rows, a->H);
                 forward_2(
                     rows, a->H, a->W_x_x_e_x_x + (a->starts_0[t] - base + first)*(a->H + 1),
                     a->W_h_h_e_h_h + first*(a->H + 1), a->h + (a->starts_1[t + 1] + first)*a->H);
@@ -2309,6 +2335,9 @@ static void run_backward_part(void *given, struct member *me) {
                     a->da_h_de_m_m_dm + (a->starts_0[t] - base + first)*(a->H + a->N + 1) + a->H + 1, a->H + a->N + 1,
                     a->da_h_de_m_m_dm + (a->starts_0[t] - base + first)*(a->H + a->N + 1), a->H + a->N + 1,
                     call->packed_W_m, rows, a->H, a->N, 0);
+                round_rows(
+                    a->da_h_de_m_m_dm + (a->starts_0[t] - base + first)*(a->H + a->N + 1) + a->H + 1, a->H + a->N + 1,
+                    rows, a->N);
                 backward_2(
                     rows, a->H, a->N, a->da_h_de_m_m_dm + (a->starts_0[t] - base + first)*(a->H + a->N + 1),
                     a->dm_back + (a->ring_1[t + 1] + first)*a->N, a->B);
@@ -2340,6 +2369,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->da_h_de_m_m_dm + (first - base)*(a->H + a->N + 1), a->H + a->N + 1,
                     call->packed_W_x_to_e_x, rows, a->H + 1, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(a->H + 1, me, &lo, &hi);
@@ -2438,6 +2468,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->W_x_x_e_x_x + first*(a->H + 1), a->H + 1, a->x + first*a->D, a->D, a->W_x, 1, a->D, rows, a->D,
             a->H + 1, 0);
+        round_rows(a->W_x_x_e_x_x + first*(a->H + 1), a->H + 1, rows, a->H + 1);
     }
     meet(me);
     share(a->total, me, &lo, &hi);
@@ -2453,12 +2484,14 @@ static void run_step_part(void *given, struct member *me) {
         // A_m[t] = A @ m[t-1] (7)
         multiply_plain(
             a->m + first*a->N, a->N, a->m_1 + first*a->N, a->N, a->A, 1, a->N, rows, a->N, a->N, 0);
+        round_rows(a->m + first*a->N, a->N, rows, a->N);
         forward_1(
             rows, a->H, a->N, a->W_x_x_e_x_x + first*(a->H + 1), a->W_h_h_e_h_h + first*(a->H + 1),
             a->e_m_m + first*1, a->m + first*a->N, a->B);
         // W_m_m[t] = W_m @ m[t] (12)
         multiply_plain(
             a->h + first*a->H, a->H, a->m + first*a->N, a->N, a->W_m, 1, a->N, rows, a->N, a->H, 0);
+        round_rows(a->h + first*a->H, a->H, rows, a->H);
         forward_2(
             rows, a->H, a->W_x_x_e_x_x + first*(a->H + 1), a->W_h_h_e_h_h + first*(a->H + 1),
             a->h + first*a->H);

@@ -61,7 +61,7 @@ EQUATIONS = (
     "W_h: (H, H) = glorot\n"
     "W_m: (H, N) = glorot\n"
 )
-STAMP = "5cbd5065479939e9"
+STAMP = "cd8e319079ab3294"
 
 
 class Params(Mapping[str, Any]):
@@ -427,6 +427,7 @@ def _forward_sweep(
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     m[pack.first(1)] = pack.sort(given["m"]) if "m" in given else 0
     W_x_to_e_x_T = params.stack("W_x", "e_x").T
+    narrow = dtype.itemsize == 2
     W_h_to_e_h_T = params.stack("W_h", "e_h").T
     matmul = _products(dtype)
     e_m_T = params.stack("e_m", "e_m").T
@@ -439,6 +440,8 @@ def _forward_sweep(
     # e_x_x[t] = e_x @ x[t] (6)
     W_x_x_to_e_x_x = W_x_x_e_x_x
     np.matmul(x_rows, W_x_to_e_x_T, out=W_x_x_to_e_x_x)
+    if narrow:
+        _round(W_x_x_to_e_x_x, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -460,6 +463,8 @@ def _forward_sweep(
         # A_m[t] = A @ m[t-1] (7)
         A_m_t = m[kept_1[t]]
         matmul(m_t1, A_T, out=A_m_t)
+        if narrow:
+            _round(A_m_t, dtype)
         # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value) (6)
         e_x_x_t = e_x_x[at_0[t]]
         np.add(e_x_x_t, e_m_m_t, out=u_t)
@@ -468,9 +473,13 @@ def _forward_sweep(
         m_t = A_m_t
         np.multiply(B, u_t, out=work1_t)
         np.add(A_m_t, work1_t, out=m_t)
+        if narrow:
+            _round(m_t, dtype)
         # W_m_m[t] = W_m @ m[t] (12)
         W_m_m_t = h[at_1[t]]
         matmul(m_t, W_m_T, out=W_m_m_t)
+        if narrow:
+            _round(W_m_m_t, dtype)
         # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t] (12)
         W_x_x_t = W_x_x[at_0[t]]
         a_h_t = W_m_m_t
@@ -479,6 +488,8 @@ def _forward_sweep(
         # h[t] = tanh(a_h[t]) (hidden state) (13)
         h_t = W_m_m_t
         np.tanh(a_h_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     m_last = m[pack.last(1, 1, keep_tape)]
@@ -595,6 +606,7 @@ def _backward_sweep(
     dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
     dm_back[pack.last(1, 1, False)] = pack.sort(given["m"]) if "m" in given else 0
     da_h = da_h_de_m_m_dm[:, : H]
+    narrow = dtype.itemsize == 2
     dm = da_h_de_m_m_dm[:, H + 1 :]
     matmul = _products(dtype)
     de_m_m = da_h_de_m_m_dm[:, H : H + 1]
@@ -619,20 +631,28 @@ def _backward_sweep(
         np.square(h_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dh_t, work1_t, out=da_h_t)
+        if narrow:
+            _round(da_h_t, dtype)
         # dm_back_2[t] = W_m.T @ da_h[t] (30)
         dm_back_2_t = dm[at_0[t]]
         matmul(da_h_t, W_m, out=dm_back_2_t)
+        if narrow:
+            _round(dm_back_2_t, dtype)
         # dm[t] = dm_back_2[t] + dm_back[t+1] (30)
         dm_back_next = dm_back[ring_1[t]]
         dm_t = dm_back_2_t
         np.add(dm_back_2_t, dm_back_next, out=dm_t)
         # du_each[t] = dm[t]*B (31)
         np.multiply(dm_t, B, out=du_each_t)
+        if narrow:
+            _round(dm_t, dtype)
         # du_sum[t] = sum(du_each[t]) (31)
         np.add.reduce(du_each_t, axis=1, keepdims=True, out=du_sum_t)
         # de_m_m[t] = du_sum[t] (32)
         de_m_m_t = de_m_m[at_0[t]]
         np.copyto(de_m_m_t, du_sum_t)
+        if narrow:
+            _round(de_m_m_t, dtype)
         # dh_back[t] = e_h.T @ de_m_m[t] + W_h.T @ da_h[t] (27)
         da_h_to_de_m_m_t = da_h_to_de_m_m[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
@@ -645,12 +665,12 @@ def _backward_sweep(
         matmul(de_m_m_t_, A, out=partial_t)
         np.add(dm_back_t, partial_t, out=dm_back_t)
 
-    _round(da_h_de_m_m_dm[:, : H + 1], dtype)
-
     if need_x:
         # dx[t] = e_x.T @ de_m_m[t] + W_x.T @ da_h[t] (32)
         da_h_to_de_m_m_ = da_h_de_m_m_dm[:, : H + 1]
         np.matmul(da_h_to_de_m_m_, W_x_to_e_x, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_x = sum of outer(da_h[t], x[t]) (43)
     # de_x = sum of outer(de_m_m[t], x[t]) (40)
     da_h_to_de_m_m_2 = da_h_de_m_m_dm[:, : H + 1]
@@ -758,6 +778,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     h_before = np.empty((1, batch, H), real)
     m_before = np.empty((1, batch, N), real)
     W_x_to_e_x_T = params.stack("W_x", "e_x").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     W_h_to_e_h_T = params.stack("W_h", "e_h").T
     matmul = _products(dtype)
@@ -772,6 +793,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # e_x_x[t] = e_x @ x[t] (6)
         W_x_x_to_e_x_x_t = W_x_x_e_x_x
         np.matmul(x_t_, W_x_to_e_x_T, out=W_x_x_to_e_x_x_t)
+        if narrow:
+            _round(W_x_x_to_e_x_x_t, dtype)
         # W_h_h[t] = W_h @ h[t-1] (12)
         # e_h_h[t] = e_h @ h[t-1] (6)
         W_h_h_to_e_h_h_t = W_h_h_e_h_h
@@ -782,6 +805,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # A_m[t] = A @ m[t-1] (7)
         A_m_t = m
         matmul(m_t1, A_T, out=A_m_t)
+        if narrow:
+            _round(A_m_t, dtype)
         # u[t] = e_x_x[t] + e_h_h[t] + e_m_m[t] (written value) (6)
         e_x_x_t = W_x_x_e_x_x[:, H :]
         e_h_h_t = W_h_h_e_h_h[:, H :]
@@ -792,9 +817,13 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         m_t = A_m_t
         np.multiply(B, u_t, out=work1)
         np.add(A_m_t, work1, out=m_t)
+        if narrow:
+            _round(m_t, dtype)
         # W_m_m[t] = W_m @ m[t] (12)
         W_m_m_t = h
         matmul(m_t, W_m_T, out=W_m_m_t)
+        if narrow:
+            _round(W_m_m_t, dtype)
         # a_h[t] = W_x_x[t] + W_h_h[t] + W_m_m[t] (12)
         W_x_x_t = W_x_x_e_x_x[:, : H]
         W_h_h_t = W_h_h_e_h_h[:, : H]
@@ -804,6 +833,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # h[t] = tanh(a_h[t]) (hidden state) (13)
         h_t = W_m_m_t
         np.tanh(a_h_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -1002,12 +1033,14 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back += real * (rows * (H + N + 1) + batch * (2*H + 2*N + 1))
     back += real * batch * max(N, H)
     if item < 4:
+        untaped += item * (rows * (H + 1))
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (D + D*H + H + H*H + H*N + 2*N + N*N)
-        taped += item * (rows * (D + H + N) + batch * (H + N))
+        taped += item * (rows * (D + 2*H + N + 1) + batch * (H + N))
         taped += real * (rows * D)
         taped += real * (D + D*H + H + H*H + H*N + 2*N + N*N)
-        back += real * (rows * (2*D + 4*H + N + 2) + batch * (H + N))
+        back += item * (rows * D)
+        back += real * (rows * (2*D + 2*H + N) + batch * (H + N))
         back += real * (2*D + 2*D*H + 2*H + 2*H*H + 2*H*N + 3*N + N*N)
     if uneven:
         untaped += rows * (real * (D + H) + 8)

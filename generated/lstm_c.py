@@ -76,7 +76,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "1cc097ffcd49f579"
+STAMP = "9eda4be3cf0a3205"
 
 
 class Params(Mapping[str, Any]):
@@ -868,7 +868,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 5*H) + batch * H)
         taped += real * (rows * D)
         taped += real * (4*D*H + 4*H + 4*H*H)
-        back += real * (rows * (2*D + 14*H) + batch * H)
+        back += real * (rows * (2*D + 6*H) + batch * H)
         back += real * (8*D*H + 8*H + 8*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
@@ -1259,18 +1259,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1987,10 +2010,10 @@ static void forward_1(
             const real a_g_in_t = W_g_x_t + b_g[unit];
             // a_o_in[t] = W_o_x[t] + b_o (22)
             const real a_o_in_t = W_o_x_t + b_o[unit];
-            a_i_in_to_a_g_in_t_row[unit] = a_i_in_t;
-            a_i_in_to_a_g_in_t_row[H + unit] = a_f_in_t;
-            a_i_in_to_a_g_in_t_row[3*H + unit] = a_g_in_t;
-            a_i_in_to_a_g_in_t_row[2*H + unit] = a_o_in_t;
+            a_i_in_to_a_g_in_t_row[unit] = number_as_stored(a_i_in_t);
+            a_i_in_to_a_g_in_t_row[H + unit] = number_as_stored(a_f_in_t);
+            a_i_in_to_a_g_in_t_row[3*H + unit] = number_as_stored(a_g_in_t);
+            a_i_in_to_a_g_in_t_row[2*H + unit] = number_as_stored(a_o_in_t);
         }
     }
 }
@@ -2042,12 +2065,12 @@ static void forward_2(
             const real tanh_c_t = tanh(c_t);
             // h[t] = o[t]*tanh_c[t] (hidden state) (11)
             const real h_t = o_t * tanh_c_t;
-            i_f_o_g_t_row[unit] = i_t;
-            i_f_o_g_t_row[H + unit] = f_t;
-            i_f_o_g_t_row[3*H + unit] = g_t;
-            i_f_o_g_t_row[2*H + unit] = o_t;
+            i_f_o_g_t_row[unit] = number_as_stored(i_t);
+            i_f_o_g_t_row[H + unit] = number_as_stored(f_t);
+            i_f_o_g_t_row[3*H + unit] = number_as_stored(g_t);
+            i_f_o_g_t_row[2*H + unit] = number_as_stored(o_t);
             c_t_row[unit] = c_t;
-            h_t_row[unit] = h_t;
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -2109,11 +2132,11 @@ static void backward_1(
             const real da_f_t = df_t * f_t * (1 - f_t);
             // da_i[t] = di[t]*i[t]*(1 - i[t]) (57)
             const real da_i_t = di_t * i_t * (1 - i_t);
-            da_i_da_f_da_o_da_g_t_row[2*H + unit] = da_o_t;
+            da_i_da_f_da_o_da_g_t_row[2*H + unit] = number_as_stored(da_o_t);
             dc_via_t_row[unit] = dc_via_t;
-            da_i_da_f_da_o_da_g_t_row[3*H + unit] = da_g_t;
-            da_i_da_f_da_o_da_g_t_row[H + unit] = da_f_t;
-            da_i_da_f_da_o_da_g_t_row[unit] = da_i_t;
+            da_i_da_f_da_o_da_g_t_row[3*H + unit] = number_as_stored(da_g_t);
+            da_i_da_f_da_o_da_g_t_row[H + unit] = number_as_stored(da_f_t);
+            da_i_da_f_da_o_da_g_t_row[unit] = number_as_stored(da_i_t);
         }
     }
 }
@@ -2176,6 +2199,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_i_in_to_a_g_in + (first - base)*4*a->H, 4*a->H, a->x + first*a->D, a->D,
                 call->packed_W_i_to_W_g, rows, a->D, 4*a->H, 0);
+            round_rows(a->a_i_in_to_a_g_in + (first - base)*4*a->H, 4*a->H, rows, 4*a->H);
             forward_1(rows, a->H, a->a_i_in_to_a_g_in + (first - base)*4*a->H, a->b_i, a->b_f, a->b_g, a->b_o);
         }
         meet(me);
@@ -2192,6 +2216,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->i_f_o_g + (a->kept_0[t] + first)*4*a->H, 4*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_i_to_U_g, rows, a->H, 4*a->H, 0);
+                round_rows(a->i_f_o_g + (a->kept_0[t] + first)*4*a->H, 4*a->H, rows, 4*a->H);
                 forward_2(
                     rows, a->H, a->i_f_o_g + (a->kept_0[t] + first)*4*a->H,
                     a->a_i_in_to_a_g_in + (a->starts_0[t] - base + first)*4*a->H, a->c + (a->kept_1[t] + first)*a->H,
@@ -2305,6 +2330,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->da_i_da_f_da_o_da_g + (first - base)*4*a->H, 4*a->H,
                     call->packed_W_i_to_W_g, rows, 4*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(4*a->H, me, &lo, &hi);
@@ -2390,6 +2416,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->a_i_in_to_a_g_in + first*4*a->H, 4*a->H, a->x + first*a->D, a->D, a->W_i, 1, a->D, rows, a->D,
             4*a->H, 0);
+        round_rows(a->a_i_in_to_a_g_in + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_1(rows, a->H, a->a_i_in_to_a_g_in + first*4*a->H, a->b_i, a->b_f, a->b_g, a->b_o);
     }
     meet(me);
@@ -2403,6 +2430,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->i_f_o_g + first*4*a->H, 4*a->H, a->h_1 + first*a->H, a->H, a->U_i, 1, a->H, rows, a->H, 4*a->H,
             0);
+        round_rows(a->i_f_o_g + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_2(
             rows, a->H, a->i_f_o_g + first*4*a->H, a->a_i_in_to_a_g_in + first*4*a->H, a->c_1 + first*a->H,
             a->c + first*a->H, a->h + first*a->H);

@@ -62,7 +62,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + i[t] * g[t]                # cell state\n"
     "h[t] = o[t] * tanh(c[t])                          # hidden state\n"
 )
-STAMP = "fc9f4c9a1e711322"
+STAMP = "6317bfc3ef2c1948"
 
 
 class Params(Mapping[str, Any]):
@@ -413,12 +413,14 @@ def _forward_sweep(
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
     W_i_to_W_g_T = params.stack("W_i", "W_g").T
+    narrow = dtype.itemsize == 2
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
     matmul = _products(dtype)
     i_to_o = i_f_o_g[:, : 3*H]
     g = i_f_o_g[:, 3*H :]
     f = i_f_o_g[:, H : 2*H]
     i = i_f_o_g[:, : H]
+    i_to_f = i_f_o_g[:, : 2*H]
     o = i_f_o_g[:, 2*H : 3*H]
 
     # W_i_x[t] = W_i @ x[t] (16)
@@ -427,12 +429,16 @@ def _forward_sweep(
     # W_g_x[t] = W_g @ x[t] (20)
     W_i_x_to_W_g_x = a_i_in_to_a_g_in
     np.matmul(x_rows, W_i_to_W_g_T, out=W_i_x_to_W_g_x)
+    if narrow:
+        _round(W_i_x_to_W_g_x, dtype)
     # a_i_in[t] = W_i_x[t] + b_i (16)
     # a_f_in[t] = W_f_x[t] + b_f (18)
     # a_o_in[t] = W_o_x[t] + b_o (22)
     # a_g_in[t] = W_g_x[t] + b_g (20)
     a_i_in_to_a_g_in_ = W_i_x_to_W_g_x
     np.add(W_i_x_to_W_g_x, b_i_to_b_g, out=a_i_in_to_a_g_in_)
+    if narrow:
+        _round(a_i_in_to_a_g_in_, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -446,6 +452,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_g_h_t = i_f_o_g[kept_0[t]]
         matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
+        if narrow:
+            _round(U_i_h_to_U_g_h_t, dtype)
         # a_i[t] = U_i_h[t] + a_i_in[t] (16)
         # a_f[t] = U_f_h[t] + a_f_in[t] (18)
         # a_o[t] = U_o_h[t] + a_o_in[t] (22)
@@ -474,6 +482,10 @@ def _forward_sweep(
         np.multiply(f_t, c_t1, out=c_t)
         np.multiply(i_t, g_t, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
+        if narrow:
+            i_to_f_t = i_to_f[kept_0[t]]
+            _round(i_to_f_t, dtype)
+            _round(g_t, dtype)
         # tanh_c[t] = tanh(c[t]) (11)
         tanh_c_t = h[at_1[t]]
         np.tanh(c_t, out=tanh_c_t)
@@ -481,6 +493,9 @@ def _forward_sweep(
         o_t = o[kept_0[t]]
         h_t = tanh_c_t
         np.multiply(o_t, tanh_c_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
+            _round(o_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     c_last = c[pack.last(1, 1, keep_tape)]
@@ -602,6 +617,7 @@ def _backward_sweep(
     g = i_f_o_g[:, 3*H :]
     da_i = da_i_da_f_da_o_da_g[:, : H]
     f = i_f_o_g[:, H : 2*H]
+    narrow = dtype.itemsize == 2
     da_i_to_da_o = da_i_da_f_da_o_da_g[:, : 3*H]
     i_to_o = i_f_o_g[:, : 3*H]
     matmul = _products(dtype)
@@ -657,6 +673,8 @@ def _backward_sweep(
         np.square(g_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dg_t, work1_t, out=da_g_t)
+        if narrow:
+            _round(da_g_t, dtype)
         # da_i[t] = di[t]*i[t]*(1 - i[t]) (57)
         # da_f[t] = df[t]*f[t]*(1 - f[t]) (55)
         # da_o[t] = do[t]*o[t]*(1 - o[t]) (51)
@@ -666,17 +684,19 @@ def _backward_sweep(
         np.multiply(di_to_do_t, i_to_o_t, out=da_i_to_da_o_t)
         np.subtract(1, i_to_o_t, out=work1_t_)
         np.multiply(da_i_to_da_o_t, work1_t_, out=da_i_to_da_o_t)
+        if narrow:
+            _round(da_i_to_da_o_t, dtype)
         # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (47)
         da_i_to_da_g_t = da_i_da_f_da_o_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_i_to_da_g_t, U_i_to_U_g, out=dh_back_t)
 
-    _round(da_i_da_f_da_o_da_g, dtype)
-
     if need_x:
         # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (58)
         da_i_to_da_g = da_i_da_f_da_o_da_g
         np.matmul(da_i_to_da_g, W_i_to_W_g, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_i = sum of outer(da_i[t], x[t]) (66)
     # dW_f = sum of outer(da_f[t], x[t]) (69)
     # dW_o = sum of outer(da_o[t], x[t]) (75)
@@ -783,6 +803,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     h_before = np.empty((1, batch, H), real)
     c_before = np.empty((1, batch, H), real)
     W_i_to_W_g_T = params.stack("W_i", "W_g").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
     matmul = _products(dtype)
@@ -796,18 +817,24 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_g_x[t] = W_g @ x[t] (20)
         W_i_x_to_W_g_x_t = a_i_in_to_a_g_in
         np.matmul(x_t_, W_i_to_W_g_T, out=W_i_x_to_W_g_x_t)
+        if narrow:
+            _round(W_i_x_to_W_g_x_t, dtype)
         # a_i_in[t] = W_i_x[t] + b_i (16)
         # a_f_in[t] = W_f_x[t] + b_f (18)
         # a_o_in[t] = W_o_x[t] + b_o (22)
         # a_g_in[t] = W_g_x[t] + b_g (20)
         a_i_in_to_a_g_in_t = W_i_x_to_W_g_x_t
         np.add(W_i_x_to_W_g_x_t, b_i_to_b_g, out=a_i_in_to_a_g_in_t)
+        if narrow:
+            _round(a_i_in_to_a_g_in_t, dtype)
         # U_i_h[t] = U_i @ h[t-1] (16)
         # U_f_h[t] = U_f @ h[t-1] (18)
         # U_o_h[t] = U_o @ h[t-1] (22)
         # U_g_h[t] = U_g @ h[t-1] (20)
         U_i_h_to_U_g_h_t = i_f_o_g
         matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
+        if narrow:
+            _round(U_i_h_to_U_g_h_t, dtype)
         # a_i[t] = U_i_h[t] + a_i_in[t] (16)
         # a_f[t] = U_f_h[t] + a_f_in[t] (18)
         # a_o[t] = U_o_h[t] + a_o_in[t] (22)
@@ -833,6 +860,10 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(f_t, c_t1, out=c)
         np.multiply(i_t, g_t, out=work1)
         np.add(c, work1, out=c)
+        if narrow:
+            i_to_f_t = i_f_o_g[:, : 2*H]
+            _round(i_to_f_t, dtype)
+            _round(g_t, dtype)
         # tanh_c[t] = tanh(c[t]) (11)
         tanh_c_t = h
         np.tanh(c, out=tanh_c_t)
@@ -840,6 +871,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         o_t = i_f_o_g[:, 2*H : 3*H]
         h_t = tanh_c_t
         np.multiply(o_t, tanh_c_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
+            _round(o_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -1036,12 +1070,14 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 5*H + batch * H) + 1016 * steps
     back += real * (rows * (5*H + 1) + batch * 10*H)
     if item < 4:
+        untaped += item * (rows * 4*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (4*D*H + 4*H + 4*H*H)
-        taped += item * (rows * (D + 5*H) + batch * H)
+        taped += item * (rows * (D + 9*H) + batch * H)
         taped += real * (rows * D)
         taped += real * (4*D*H + 4*H + 4*H*H)
-        back += real * (rows * (2*D + 14*H) + batch * H)
+        back += item * (rows * D)
+        back += real * (rows * (2*D + 6*H) + batch * H)
         back += real * (8*D*H + 8*H + 8*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)

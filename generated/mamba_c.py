@@ -88,7 +88,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "debc3b882182fa8d"
+STAMP = "085147f033ec3881"
 
 
 class Params(Mapping[str, Any]):
@@ -555,23 +555,25 @@ def _backward_sweep(
     s = _as(tape.arrays["s"], real)
     x_ = _as(tape.arrays["x_rows"], real)
     stretch = pack.stretch(512)
-    dB_along_dC_dW_dt_u = np.empty((stretch * batch, 2*N + R), real)
-    dW_z_x_dW_u_x = np.empty((stretch * batch, 2*H), real)
-    sigmoid_W_u_x_to_sigmoid_W_z_x = np.empty((stretch * batch, 2*H), real)
-    u = np.empty((stretch * batch, H), real)
+    dB_along_dC_dW_dt_u = np.empty((pack.size, 2*N + R), real)
+    dW_z_x_dW_u_x = np.empty((pack.size, 2*H), real)
+    sigmoid_W_u_x_to_sigmoid_W_z_x = np.empty((pack.size, 2*H), real)
+    u = np.empty((pack.size, H), real)
     a_y = np.empty((stretch * batch, H), real)
-    ds = np.empty((stretch * batch, H), real)
+    ds = np.empty((pack.size, H), real)
     dskip_each = np.empty((stretch * batch, H), real)
-    dt = np.empty((stretch * batch, H), real)
-    dS = np.empty((stretch * batch, H*N), real)
-    exp_a_S = np.empty((stretch * batch, H*N), real)
-    left_in_S = np.empty((stretch * batch, H), real)
-    dexp_A_log_each = np.empty((stretch * batch, H*N), real)
-    ddt_each = np.empty((stretch * batch, H*N), real)
-    da_dt = np.empty((stretch * batch, H), real)
+    dt = np.empty((pack.size, H), real)
+    dS = np.empty((batch, H*N), real)
+    left_in_S = np.empty((batch, H), real)
+    memory = np.empty(max((stretch * batch) * H*N, pack.size * H), real)
+    dexp_A_log_each = memory[: (stretch * batch) * H*N].reshape(stretch * batch, H*N)
+    ddt_each = np.empty((batch, H*N), real)
+    ddt_along = np.empty((pack.size, H), real)
+    da_dt = memory[: pack.size * H].reshape(pack.size, H)
     da_y = np.empty((stretch * batch, H), real)
-    dleft_in_S_along = np.empty((stretch * batch, H), real)
-    du_2 = np.empty((stretch * batch, H), real)
+    dleft_in_S_along = np.empty((pack.size, H), real)
+    da_S_2 = np.empty((batch, H*N), real)
+    du_2 = memory[: pack.size * H].reshape(pack.size, H)
     dx_ = np.empty((pack.size, D), real)
     dS_via = np.zeros((2 * batch, H*N), real)
     exp_A_log = np.empty((H, N), real)
@@ -580,15 +582,15 @@ def _backward_sweep(
     W_y = params.stack("W_y", "W_y")
     W_y_ = grads.stack("W_y", "W_y")
     skip = grads.stack("skip", "skip")
-    V_dt = params.stack("V_dt", "V_dt")
+    dA_log = grads.stack("A_log", "A_log")
+    V_dt = grads.stack("V_dt", "V_dt")
+    b_dt = grads.stack("b_dt", "b_dt")
+    V_dt_ = params.stack("V_dt", "V_dt")
     W_B = grads.stack("W_B", "W_B")
     W_B_ = params.stack("W_B", "W_B")
     skip_ = params.stack("skip", "skip")
     W_z = params.stack("W_z", "W_z")
     W_z_ = grads.stack("W_z", "W_z")
-    V_dt_ = grads.stack("V_dt", "V_dt")
-    b_dt = grads.stack("b_dt", "b_dt")
-    dA_log = grads.stack("A_log", "A_log")
     dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
     counts = np.array(pack.counts, np.int64)
     starts_0 = np.array(pack.starts(0, True), np.int64)
@@ -597,20 +599,29 @@ def _backward_sweep(
 
     # exp_A_log = exp(A_log) (20)
     np.exp(A_log, out=exp_A_log)
-    # in C: sigmoid_W_u_x … db_dt (41)
+    # in C: sigmoid_W_u_x … dexp_A_log (26)
     _Call(
         _compiled(dtype).run_backward,
         [
             pack.size, H, W_z_x_W_u_x, sigmoid_W_u_x_to_sigmoid_W_z_x, u, s, a_y, D, N, R, W_y, da_y, dy_rows,
             ds, dW_z_x_dW_u_x, dskip_each, batch, S, dB_along_dC_dW_dt_u, len(pack.counts), counts, starts_0,
-            a_dt, dt, B_C_W_dt_u, ring_1, dS_via, dS, exp_A_log, exp_a_S, W_y_, skip, left_in_S,
-            dleft_in_S_along, starts_1, dexp_A_log_each, ddt_each, da_dt, dexp_A_log, V_dt, W_B, W_B_, du_2,
-            skip_, W_z, dx_, x_, W_z_, V_dt_, b_dt, int(pack.order is None), stretch, int(need_x),
+            a_dt, dt, left_in_S, B_C_W_dt_u, ring_1, dS_via, dS, starts_1, da_S_2, exp_A_log, dexp_A_log_each,
+            ddt_each, dleft_in_S_along, ddt_along, W_y_, skip, dexp_A_log, stretch,
         ],
-        pack.size * (12*D*H + 84*H + 27*H*N + 8*H*R + 4*N),
+        pack.size * (4*D*H + 60*H + 19*H*N + 4*N),
     )()
     # dA_log = dexp_A_log*exp_A_log (65)
     np.multiply(dexp_A_log, exp_A_log, out=dA_log)
+    # in C: ddt … dW_u (15)
+    _Call(
+        _compiled(dtype).run_backward_2,
+        [
+            pack.size, H, ddt_along, dleft_in_S_along, u, a_dt, da_dt, N, R, B_C_W_dt_u, D, V_dt, b_dt, V_dt_,
+            dB_along_dC_dW_dt_u, W_B, W_B_, du_2, dt, ds, skip_, W_z_x_W_u_x, sigmoid_W_u_x_to_sigmoid_W_z_x,
+            dW_z_x_dW_u_x, W_z, dx_, x_, W_z_, int(need_x),
+        ],
+        pack.size * (8*D*H + 24*H + 8*H*N + 8*H*R),
+    )()
 
     dS_first = dS_via[pack.first(1)]
 
@@ -924,9 +935,10 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     untaped += real * (31*D + 3*D*H + 62*H + 3*H*N + 2*H*R + 31*R)
     taped = real * (rows * (4*H + H*N + 2*N + R) + batch * H*N + some * (5*H + H*N)) + 488 * steps
     taped += real * (31*D + 3*D*H + 62*H + 3*H*N + 2*H*R + 31*R)
-    back = item * (rows * (4*H + 2*N + R)) + 744 * steps
-    back += real * (rows * H*N + batch * 3*H*N + some * (14*H + 4*H*N + 2*N + R))
+    back = item * (rows * (4*H + 2*N + R)) + 880 * steps
+    back += real * (rows * (9*H + H*N + 2*N + R) + batch * (H + 6*H*N) + some * 3*H)
     back += real * (31*D + 3*D*H + 93*H + 4*H*N + 2*H*R + 62*N + 31*R)
+    back += real * max(some * H*N, rows * H)
     back += real * max(256*D, 512*N + 256*R, 512*H)
     if item < 4:
         untaped += real * (rows * 2*D)
@@ -938,11 +950,11 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += real * rows * max(2*H, 2*R)
         back += real * (rows * (3*D + 4*H + 2*N + R))
         back += real * (6*D*H + 4*H + 6*H*N + 4*H*R)
-        back += real * rows * max(2*H*N, 4*N + 2*R, 4*H)
+        back += real * rows * max(4*N + 2*R, 4*H)
     if uneven:
         untaped += rows * (real * 2*D + 8)
         taped += rows * (real * 2*D + 8)
-        back += rows * (real * (3*D + H*N) + 16)
+        back += rows * (real * 3*D + 8)
     return untaped, taped, back
 
 
@@ -1165,7 +1177,7 @@ def _copy(to: np.ndarray, array: np.ndarray) -> None:
         _Call(_compiled(to.dtype).narrow, [to, array, to.size], to.size)()
 
 
-FUNCTIONS = ("run_forward", "run_backward", "run_step")
+FUNCTIONS = ("run_forward", "run_backward", "run_backward_2", "run_step")
 SOURCE_C = r"""
 #include <math.h>
 #include <stdint.h>
@@ -1323,18 +1335,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2048,8 +2083,8 @@ static void forward_1(
             const real sigmoid_W_z_x_t = sigmoid(W_z_x_t);
             // u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
             const real u_t = W_u_x_t * sigmoid_W_u_x_t;
-            sigmoid_W_z_x_t_row[unit] = sigmoid_W_z_x_t;
-            u_t_row[unit] = u_t;
+            sigmoid_W_z_x_t_row[unit] = number_as_stored(sigmoid_W_z_x_t);
+            u_t_row[unit] = number_as_stored(u_t);
         }
     }
 }
@@ -2081,9 +2116,9 @@ static void forward_2(
             const real dt_t = softplus(a_dt_t);
             // left_in_S[t] = dt[t]*u[t] (20)
             const real left_in_S_t = dt_t * u_t;
-            a_dt_t_row[unit] = a_dt_t;
-            dt_t_row[unit] = dt_t;
-            left_in_S_t_row[unit] = left_in_S_t;
+            a_dt_t_row[unit] = number_as_stored(a_dt_t);
+            dt_t_row[unit] = number_as_stored(dt_t);
+            left_in_S_t_row[unit] = number_as_stored(left_in_S_t);
         }
         for (long long i = 0; i < H; ++i)
         #pragma omp simd
@@ -2094,7 +2129,7 @@ static void forward_2(
             const real a_S_t = -dt_t_i * exp_A_log[unit];
             // exp_a_S[t] = exp(a_S[t]) (20)
             const real exp_a_S_t = exp(a_S_t);
-            exp_a_S_t_row[unit] = exp_a_S_t;
+            exp_a_S_t_row[unit] = number_as_stored(exp_a_S_t);
         }
     }
 }
@@ -2163,8 +2198,8 @@ static void forward_4(
             const real s_t = S_C_t + skip[unit] * u_t;
             // a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
             const real a_y_t = s_t * W_z_x_t * sigmoid_W_z_x_t;
-            s_t_row[unit] = s_t;
-            a_y_t_row[unit] = a_y_t;
+            s_t_row[unit] = number_as_stored(s_t);
+            a_y_t_row[unit] = number_as_stored(a_y_t);
         }
     }
 }
@@ -2196,10 +2231,10 @@ static void backward_1(
             const real u_t = W_u_x_t * sigmoid_W_u_x_t;
             // a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
             const real a_y_t = s_t * W_z_x_t * sigmoid_W_z_x_t;
-            sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[unit] = sigmoid_W_u_x_t;
-            sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[H + unit] = sigmoid_W_z_x_t;
-            u_t_row[unit] = u_t;
-            a_y_t_row[unit] = a_y_t;
+            sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[unit] = number_as_stored(sigmoid_W_u_x_t);
+            sigmoid_W_u_x_to_sigmoid_W_z_x_t_row[H + unit] = number_as_stored(sigmoid_W_z_x_t);
+            u_t_row[unit] = number_as_stored(u_t);
+            a_y_t_row[unit] = number_as_stored(a_y_t);
         }
     }
 }
@@ -2247,16 +2282,16 @@ static void backward_2(
                 dsigmoid_W_z_x_t * sigmoid_W_z_x_t * (1 - sigmoid_W_z_x_t) + da_y_t * sigmoid_W_z_x_t * s_t;
             // dskip_each[t] = ds[t]*u[t] (66)
             const real dskip_each_t = ds_t * u_t;
-            ds_t_row[unit] = ds_t;
-            dW_z_x_dW_u_x_t_row[unit] = dW_z_x_t;
-            dskip_each_t_row[unit] = dskip_each_t;
+            ds_t_row[unit] = number_as_stored(ds_t);
+            dW_z_x_dW_u_x_t_row[unit] = number_as_stored(dW_z_x_t);
+            dskip_each_t_row[unit] = number_as_stored(dskip_each_t);
         }
         #pragma omp simd
         for (long long unit = 0; unit < N; ++unit) {
             // dC[t] = S[t].T @ ds[t] (48)
             real dC_t = 0;
             for (int k = 0; k < H; ++k) dC_t += S_t_row[k*N + unit] * ds_t_row[k];
-            dB_along_dC_dW_dt_u_t_row[N + unit] = dC_t;
+            dB_along_dC_dW_dt_u_t_row[N + unit] = number_as_stored(dC_t);
         }
     }
 }
@@ -2268,28 +2303,48 @@ static void backward_3(
     const long long R,
     const real *restrict a_dt_t_rows,
     real *dt_t_rows,
+    const real *restrict u_t_rows,
+    real *left_in_S_t_rows,
     const real *restrict ds_t_rows,
     const real *restrict B_C_W_dt_u_t_rows,
     const real *dS_via_next_rows,
     real *dS_t_rows,
+    const real *restrict S_t1_rows,
+    real *da_S_2_t_rows,
     const real *restrict exp_A_log,
-    real *restrict exp_a_S_t_rows,
-    real *dS_via_t_rows) {
+    real *dS_via_t_rows,
+    real *restrict dexp_A_log_each_t_rows,
+    real *ddt_each_t_rows,
+    real *restrict dleft_in_S_along_t_rows,
+    real *restrict dB_along_dC_dW_dt_u_t_rows,
+    real *restrict ddt_along_t_rows) {
     for (long long row = 0; row < rows; ++row) {
         const real* a_dt_t_row = a_dt_t_rows + row * H;
         real* dt_t_row = dt_t_rows + row * H;
+        const real* u_t_row = u_t_rows + row * H;
+        real* left_in_S_t_row = left_in_S_t_rows + row * H;
         const real* ds_t_row = ds_t_rows + row * H;
         const real* B_C_W_dt_u_t_row = B_C_W_dt_u_t_rows + row * (2*N + R);
         const real* dS_via_next_row = dS_via_next_rows + row * (H*N);
         real* dS_t_row = dS_t_rows + row * (H*N);
-        real* exp_a_S_t_row = exp_a_S_t_rows + row * (H*N);
+        const real* S_t1_row = S_t1_rows + row * (H*N);
+        real* da_S_2_t_row = da_S_2_t_rows + row * (H*N);
         real* dS_via_t_row = dS_via_t_rows + row * (H*N);
+        real* dexp_A_log_each_t_row = dexp_A_log_each_t_rows + row * (H*N);
+        real* ddt_each_t_row = ddt_each_t_rows + row * (H*N);
+        real* dleft_in_S_along_t_row = dleft_in_S_along_t_rows + row * H;
+        real* dB_along_dC_dW_dt_u_t_row = dB_along_dC_dW_dt_u_t_rows + row * (2*N + R);
+        real* ddt_along_t_row = ddt_along_t_rows + row * H;
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real a_dt_t = a_dt_t_row[unit];
+            const real u_t = u_t_row[unit];
             // dt[t] = softplus(a_dt[t]) (step size) (18)
             const real dt_t = softplus(a_dt_t);
-            dt_t_row[unit] = dt_t;
+            // left_in_S[t] = dt[t]*u[t] (20)
+            const real left_in_S_t = dt_t * u_t;
+            dt_t_row[unit] = number_as_stored(dt_t);
+            left_in_S_t_row[unit] = left_in_S_t;
         }
         for (long long i = 0; i < H; ++i)
         #pragma omp simd
@@ -2298,24 +2353,57 @@ static void backward_3(
             const real ds_t_i = ds_t_row[i];
             const real C_t_j = B_C_W_dt_u_t_row[N + j];
             const real dS_via_next = dS_via_next_row[unit];
+            const real S_t1 = S_t1_row[unit];
             // dS[t] = ds[t][:,None]*C[t][None,:] + dS_via[t+1] (44)
             const real dS_t = ds_t_i * C_t_j + dS_via_next;
+            // dexp_a_S[t] = dS[t]*S[t-1] (46)
+            const real dexp_a_S_t = dS_t * S_t1;
             dS_t_row[unit] = dS_t;
+            da_S_2_t_row[unit] = dexp_a_S_t;
         }
         for (long long i = 0; i < H; ++i)
         #pragma omp simd
         for (long long j = 0; j < N; ++j) {
             const long long unit = i*N + j;
             const real dt_t_i = dt_t_row[i];
+            const real dexp_a_S_t = da_S_2_t_row[unit];
             const real dS_t = dS_t_row[unit];
             // a_S[t] = -dt[t][:,None]*exp_A_log (20)
             const real a_S_t = -dt_t_i * exp_A_log[unit];
             // exp_a_S[t] = exp(a_S[t]) (20)
             const real exp_a_S_t = exp(a_S_t);
+            // da_S[t] = dexp_a_S[t]*exp_a_S[t] (46)
+            const real da_S_t = dexp_a_S_t * exp_a_S_t;
             // dS_via[t] = dS[t]*exp_a_S[t] (44)
             const real dS_via_t = dS_t * exp_a_S_t;
-            exp_a_S_t_row[unit] = exp_a_S_t;
+            // dexp_A_log_each[t] = -da_S[t]*dt[t][:,None] (65)
+            const real dexp_A_log_each_t = -da_S_t * dt_t_i;
+            // ddt_each[t] = da_S[t]*exp_A_log (46)
+            const real ddt_each_t = da_S_t * exp_A_log[unit];
             dS_via_t_row[unit] = dS_via_t;
+            dexp_A_log_each_t_row[unit] = number_as_stored(dexp_A_log_each_t);
+            ddt_each_t_row[unit] = ddt_each_t;
+        }
+        for (long long unit = 0; unit < H; ++unit) {
+            // dleft_in_S_along[t] = dS[t] @ B[t] (46)
+            real dleft_in_S_along_t = 0;
+            _Pragma("omp simd reduction(+: dleft_in_S_along_t)") for (int k =
+                0; k < N; ++k) dleft_in_S_along_t += dS_t_row[unit*N + k] * B_C_W_dt_u_t_row[k];
+            dleft_in_S_along_t_row[unit] = number_as_stored(dleft_in_S_along_t);
+        }
+        #pragma omp simd
+        for (long long unit = 0; unit < N; ++unit) {
+            // dB_along[t] = dS[t].T @ left_in_S[t] (49)
+            real dB_along_t = 0;
+            for (int k = 0; k < H; ++k) dB_along_t += dS_t_row[k*N + unit] * left_in_S_t_row[k];
+            dB_along_dC_dW_dt_u_t_row[unit] = number_as_stored(dB_along_t);
+        }
+        for (long long unit = 0; unit < H; ++unit) {
+            // ddt_along[t] = sum(ddt_each[t], axis=1) (46)
+            real ddt_along_t = 0;
+            _Pragma("omp simd reduction(+: ddt_along_t)") for (int k =
+                0; k < N; ++k) ddt_along_t += ddt_each_t_row[unit*N + k];
+            ddt_along_t_row[unit] = number_as_stored(ddt_along_t);
         }
     }
 }
@@ -2323,87 +2411,28 @@ static void backward_3(
 static void backward_4(
     const long long rows,
     const long long H,
-    const long long N,
-    const long long R,
-    const real *restrict dt_t_rows,
+    const real *restrict ddt_along_t_rows,
+    const real *restrict dleft_in_S_along_t_rows,
     const real *restrict u_t_rows,
-    real *left_in_S_t_rows,
-    const real *restrict dS_t_rows,
-    const real *restrict B_C_W_dt_u_t_rows,
-    real *dleft_in_S_along_t_rows,
-    const real *restrict S_t1_rows,
-    const real *restrict exp_a_S_t_rows,
-    real *restrict dexp_A_log_each_t_rows,
-    const real *restrict exp_A_log,
-    real *ddt_each_t_rows,
-    real *restrict dB_along_dC_dW_dt_u_t_rows,
     const real *restrict a_dt_t_rows,
     real *restrict da_dt_t_rows) {
     for (long long row = 0; row < rows; ++row) {
-        const real* dt_t_row = dt_t_rows + row * H;
+        const real* ddt_along_t_row = ddt_along_t_rows + row * H;
+        const real* dleft_in_S_along_t_row = dleft_in_S_along_t_rows + row * H;
         const real* u_t_row = u_t_rows + row * H;
-        real* left_in_S_t_row = left_in_S_t_rows + row * H;
-        const real* dS_t_row = dS_t_rows + row * (H*N);
-        const real* B_C_W_dt_u_t_row = B_C_W_dt_u_t_rows + row * (2*N + R);
-        real* dleft_in_S_along_t_row = dleft_in_S_along_t_rows + row * H;
-        const real* S_t1_row = S_t1_rows + row * (H*N);
-        const real* exp_a_S_t_row = exp_a_S_t_rows + row * (H*N);
-        real* dexp_A_log_each_t_row = dexp_A_log_each_t_rows + row * (H*N);
-        real* ddt_each_t_row = ddt_each_t_rows + row * (H*N);
-        real* dB_along_dC_dW_dt_u_t_row = dB_along_dC_dW_dt_u_t_rows + row * (2*N + R);
         const real* a_dt_t_row = a_dt_t_rows + row * H;
         real* da_dt_t_row = da_dt_t_rows + row * H;
-        for (long long unit = 0; unit < H; ++unit) {
-            const real dt_t = dt_t_row[unit];
-            const real u_t = u_t_row[unit];
-            // left_in_S[t] = dt[t]*u[t] (20)
-            const real left_in_S_t = dt_t * u_t;
-            // dleft_in_S_along[t] = dS[t] @ B[t] (46)
-            real dleft_in_S_along_t = 0;
-            _Pragma("omp simd reduction(+: dleft_in_S_along_t)") for (int k =
-                0; k < N; ++k) dleft_in_S_along_t += dS_t_row[unit*N + k] * B_C_W_dt_u_t_row[k];
-            left_in_S_t_row[unit] = left_in_S_t;
-            dleft_in_S_along_t_row[unit] = dleft_in_S_along_t;
-        }
-        for (long long i = 0; i < H; ++i)
         #pragma omp simd
-        for (long long j = 0; j < N; ++j) {
-            const long long unit = i*N + j;
-            const real dS_t = dS_t_row[unit];
-            const real S_t1 = S_t1_row[unit];
-            const real exp_a_S_t = exp_a_S_t_row[unit];
-            const real dt_t_i = dt_t_row[i];
-            // dexp_a_S[t] = dS[t]*S[t-1] (46)
-            const real dexp_a_S_t = dS_t * S_t1;
-            // da_S[t] = dexp_a_S[t]*exp_a_S[t] (46)
-            const real da_S_t = dexp_a_S_t * exp_a_S_t;
-            // dexp_A_log_each[t] = -da_S[t]*dt[t][:,None] (65)
-            const real dexp_A_log_each_t = -da_S_t * dt_t_i;
-            // ddt_each[t] = da_S[t]*exp_A_log (46)
-            const real ddt_each_t = da_S_t * exp_A_log[unit];
-            dexp_A_log_each_t_row[unit] = dexp_A_log_each_t;
-            ddt_each_t_row[unit] = ddt_each_t;
-        }
-        #pragma omp simd
-        for (long long unit = 0; unit < N; ++unit) {
-            // dB_along[t] = dS[t].T @ left_in_S[t] (49)
-            real dB_along_t = 0;
-            for (int k = 0; k < H; ++k) dB_along_t += dS_t_row[k*N + unit] * left_in_S_t_row[k];
-            dB_along_dC_dW_dt_u_t_row[unit] = dB_along_t;
-        }
         for (long long unit = 0; unit < H; ++unit) {
+            const real ddt_along_t = ddt_along_t_row[unit];
             const real dleft_in_S_along_t = dleft_in_S_along_t_row[unit];
             const real u_t = u_t_row[unit];
             const real a_dt_t = a_dt_t_row[unit];
-            // ddt_along[t] = sum(ddt_each[t], axis=1) (46)
-            real ddt_along_t = 0;
-            _Pragma("omp simd reduction(+: ddt_along_t)") for (int k =
-                0; k < N; ++k) ddt_along_t += ddt_each_t_row[unit*N + k];
             // ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t] (46)
             const real ddt_t = -ddt_along_t + dleft_in_S_along_t * u_t;
             // da_dt[t] = ddt[t]*sigmoid(a_dt[t]) (64)
             const real da_dt_t = ddt_t * sigmoid(a_dt_t);
-            da_dt_t_row[unit] = da_dt_t;
+            da_dt_t_row[unit] = number_as_stored(da_dt_t);
         }
     }
 }
@@ -2441,7 +2470,7 @@ static void backward_5(
             const real dsigmoid_W_u_x_t = du_t * W_u_x_t;
             // dW_u_x[t] = dsigmoid_W_u_x[t]*sigmoid_W_u_x[t]*(1 - sigmoid_W_u_x[t]) + du[t]*sigmoid_W_u_x[t] (52)
             const real dW_u_x_t = dsigmoid_W_u_x_t * sigmoid_W_u_x_t * (1 - sigmoid_W_u_x_t) + du_t * sigmoid_W_u_x_t;
-            dW_z_x_dW_u_x_t_row[H + unit] = dW_u_x_t;
+            dW_z_x_dW_u_x_t_row[H + unit] = number_as_stored(dW_u_x_t);
         }
     }
 }
@@ -2518,6 +2547,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->W_z_x_W_u_x + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, call->packed_W_z_to_W_u, rows,
                 a->D, 2*a->H, 0);
+            round_rows(a->W_z_x_W_u_x + first*2*a->H, 2*a->H, rows, 2*a->H);
             forward_1(
                 rows, a->H, a->W_z_x_W_u_x + first*2*a->H, a->sigmoid_W_z_x + (first - base)*a->H,
                 a->u + (first - base)*a->H);
@@ -2527,10 +2557,12 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->B_C_W_dt_u + first*(2*a->N + a->R), 2*a->N + a->R, a->u + (first - base)*a->H, a->H,
                 call->packed_W_B_to_W_dt, rows, a->H, 2*a->N + a->R, 0);
+            round_rows(a->B_C_W_dt_u + first*(2*a->N + a->R), 2*a->N + a->R, rows, 2*a->N + a->R);
             // V_dt_W_dt_u[t] = V_dt @ W_dt_u[t] (18)
             multiply(
                 a->a_dt + first*a->H, a->H, a->B_C_W_dt_u + first*(2*a->N + a->R) + 2*a->N, 2*a->N + a->R,
                 call->packed_V_dt, rows, a->R, a->H, 0);
+            round_rows(a->a_dt + first*a->H, a->H, rows, a->H);
             forward_2(
                 rows, a->H, a->N, a->a_dt + first*a->H, a->b_dt, a->dt + (first - base)*a->H,
                 a->u + (first - base)*a->H, a->left_in_S + (first - base)*a->H, a->exp_A_log,
@@ -2564,6 +2596,7 @@ static void run_forward_part(void *given, struct member *me) {
             // y[t] = W_y @ a_y[t] (gated output) (22)
             multiply(
                 a->y + first*a->D, a->D, a->a_y + (first - base)*a->H, a->H, call->packed_W_y, rows, a->H, a->D, 0);
+            round_rows(a->y + first*a->D, a->D, rows, a->D);
         }
     }
 }
@@ -2615,43 +2648,27 @@ struct run_backward {
     const long long *starts_0;
     real *a_dt;
     real *dt;
+    real *left_in_S;
     real *B_C_W_dt_u;
     const long long *ring_1;
     real *dS_via;
     real *dS;
-    real *exp_A_log;
-    real *exp_a_S;
-    real *W_y_;
-    real *skip;
-    real *left_in_S;
-    real *dleft_in_S_along;
     const long long *starts_1;
+    real *da_S_2;
+    real *exp_A_log;
     real *dexp_A_log_each;
     real *ddt_each;
-    real *da_dt;
+    real *dleft_in_S_along;
+    real *ddt_along;
+    real *W_y_;
+    real *skip;
     real *dexp_A_log;
-    real *V_dt;
-    real *vW_B;
-    real *vW_B_;
-    real *du_2;
-    real *skip_;
-    real *W_z;
-    real *dx;
-    real *x;
-    real *W_z_;
-    real *V_dt_;
-    real *b_dt;
-    long long uniform;
     long long stretch;
-    long long need_x;
 };
 
 struct run_backward_call {
     const struct run_backward *a;
     real *packed_W_y;
-    real *packed_V_dt;
-    real *packed_W_B_to_W_dt;
-    real *packed_W_z_to_W_u;
 };
 
 static void run_backward_part(void *given, struct member *me) {
@@ -2661,22 +2678,10 @@ static void run_backward_part(void *given, struct member *me) {
     long long numbers = 0;
     share(a->D, me, &lo, &hi);
     numbers = larger(numbers, gradient_scratch(hi - lo, a->H));
-    share(2*a->N + a->R, me, &lo, &hi);
-    numbers = larger(numbers, gradient_scratch(hi - lo, a->H));
-    share(2*a->H, me, &lo, &hi);
-    numbers = larger(numbers, gradient_scratch(hi - lo, a->D));
-    share(a->H, me, &lo, &hi);
-    numbers = larger(numbers, gradient_scratch(hi - lo, a->R));
     real *const scratch = room(numbers);
     if (!scratch) fail(me);
     share(panels(a->H), me, &lo, &hi);
     pack(call->packed_W_y, a->W_y, a->H, 1, a->D, a->H, lo, hi);
-    share(panels(a->R), me, &lo, &hi);
-    pack(call->packed_V_dt, a->V_dt, a->R, 1, a->H, a->R, lo, hi);
-    share(panels(a->H), me, &lo, &hi);
-    pack(call->packed_W_B_to_W_dt, a->vW_B_, a->H, 1, 2*a->N + a->R, a->H, lo, hi);
-    share(panels(a->D), me, &lo, &hi);
-    if (a->need_x) pack(call->packed_W_z_to_W_u, a->W_z, a->D, 1, 2*a->H, a->D, lo, hi);
     meet(me);
     long long mine, others;
     share_samples(a->counts, a->steps, me, &mine, &others);
@@ -2691,19 +2696,19 @@ static void run_backward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             backward_1(
-                rows, a->H, a->W_z_x_W_u_x + first*2*a->H,
-                a->sigmoid_W_u_x_to_sigmoid_W_z_x + (first - base)*2*a->H, a->u + (first - base)*a->H,
-                a->s + first*a->H, a->a_y + (first - base)*a->H);
+                rows, a->H, a->W_z_x_W_u_x + first*2*a->H, a->sigmoid_W_u_x_to_sigmoid_W_z_x + first*2*a->H,
+                a->u + first*a->H, a->s + first*a->H, a->a_y + (first - base)*a->H);
             // da_y[t] = W_y.T @ dy[t] (42)
             multiply(
                 a->da_y + (first - base)*a->H, a->H, a->dy + first*a->D, a->D, call->packed_W_y, rows, a->D, a->H,
                 0);
+            round_rows(a->da_y + (first - base)*a->H, a->H, rows, a->H);
             backward_2(
                 rows, a->H, a->N, a->R, a->da_y + (first - base)*a->H, a->s + first*a->H,
-                a->W_z_x_W_u_x + first*2*a->H, a->sigmoid_W_u_x_to_sigmoid_W_z_x + (first - base)*2*a->H,
-                a->ds + (first - base)*a->H, a->dW_z_x_dW_u_x + (first - base)*2*a->H, a->u + (first - base)*a->H,
+                a->W_z_x_W_u_x + first*2*a->H, a->sigmoid_W_u_x_to_sigmoid_W_z_x + first*2*a->H,
+                a->ds + first*a->H, a->dW_z_x_dW_u_x + first*2*a->H, a->u + first*a->H,
                 a->dskip_each + (first - base)*a->H, a->S + (1*a->batch + first)*a->H*a->N,
-                a->dB_along_dC_dW_dt_u + (first - base)*(2*a->N + a->R));
+                a->dB_along_dC_dW_dt_u + first*(2*a->N + a->R));
         }
         meet(me);
         lo = mine;
@@ -2714,15 +2719,16 @@ static void run_backward_part(void *given, struct member *me) {
                 rows = smaller(PIECE, last - first);
                 backward_3(
                     rows, a->H, a->N, a->R, a->a_dt + (a->starts_0[t] + first)*a->H,
-                    a->dt + (a->starts_0[t] - base + first)*a->H, a->ds + (a->starts_0[t] - base + first)*a->H,
+                    a->dt + (a->starts_0[t] + first)*a->H, a->u + (a->starts_0[t] + first)*a->H,
+                    a->left_in_S + first*a->H, a->ds + (a->starts_0[t] + first)*a->H,
                     a->B_C_W_dt_u + (a->starts_0[t] + first)*(2*a->N + a->R),
-                    a->dS_via + (a->ring_1[t + 1] + first)*a->H*a->N,
-                    a->dS + (a->starts_0[t] - base + first)*a->H*a->N, a->exp_A_log,
-                    a->exp_a_S + (a->starts_0[t] - base + first)*a->H*a->N,
-                    a->dS_via + (a->ring_1[t] + first)*a->H*a->N);
-                round_row(a->dt + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->dS + (a->starts_0[t] - base + first)*a->H*a->N, rows*a->H*a->N);
-                round_row(a->exp_a_S + (a->starts_0[t] - base + first)*a->H*a->N, rows*a->H*a->N);
+                    a->dS_via + (a->ring_1[t + 1] + first)*a->H*a->N, a->dS + first*a->H*a->N,
+                    a->S + (a->starts_1[t] + first)*a->H*a->N, a->da_S_2 + first*a->H*a->N, a->exp_A_log,
+                    a->dS_via + (a->ring_1[t] + first)*a->H*a->N,
+                    a->dexp_A_log_each + (a->starts_0[t] - base + first)*a->H*a->N, a->ddt_each + first*a->H*a->N,
+                    a->dleft_in_S_along + (a->starts_0[t] + first)*a->H,
+                    a->dB_along_dC_dW_dt_u + (a->starts_0[t] + first)*(2*a->N + a->R),
+                    a->ddt_along + (a->starts_0[t] + first)*a->H);
             }
         }
         share(a->D, me, &lo, &hi);
@@ -2736,84 +2742,9 @@ static void run_backward_part(void *given, struct member *me) {
         // dskip = sum of dskip_each[t] (66)
         sums(a->skip, a->dskip_each, a->H, NULL, 0, total, lo, hi, number > 0);
         meet(me);
-        share(total, me, &lo, &hi);
-        lo += base;
-        hi += base;
-        for (long long first = lo, t = start, rows; first < hi; first += rows) {
-            rows = piece(a->uniform, a->starts_0, &t, first, hi);
-            backward_4(
-                rows, a->H, a->N, a->R, a->dt + (first - base)*a->H, a->u + (first - base)*a->H,
-                a->left_in_S + (first - base)*a->H, a->dS + (first - base)*a->H*a->N,
-                a->B_C_W_dt_u + first*(2*a->N + a->R), a->dleft_in_S_along + (first - base)*a->H,
-                a->S + (a->starts_1[t] - a->starts_0[t] + first)*a->H*a->N, a->exp_a_S + (first - base)*a->H*a->N,
-                a->dexp_A_log_each + (first - base)*a->H*a->N, a->exp_A_log,
-                a->ddt_each + (first - base)*a->H*a->N, a->dB_along_dC_dW_dt_u + (first - base)*(2*a->N + a->R),
-                a->a_dt + first*a->H, a->da_dt + (first - base)*a->H);
-        }
-        meet(me);
         share(a->H*a->N, me, &lo, &hi);
         // dexp_A_log = sum of dexp_A_log_each[t] (65)
         sums(a->dexp_A_log, a->dexp_A_log_each, a->H*a->N, NULL, 0, total, lo, hi, number > 0);
-        share(total, me, &lo, &hi);
-        lo += base;
-        hi += base;
-        for (long long first = lo, rows; first < hi; first += rows) {
-            rows = smaller(PIECE, hi - first);
-            // dW_dt_u[t] = V_dt.T @ da_dt[t] (50)
-            multiply(
-                a->dB_along_dC_dW_dt_u + (first - base)*(2*a->N + a->R) + 2*a->N, 2*a->N + a->R,
-                a->da_dt + (first - base)*a->H, a->H, call->packed_V_dt, rows, a->H, a->R, 0);
-        }
-        meet(me);
-        share(2*a->N + a->R, me, &lo, &hi);
-        if (scratch) {
-            // dW_B = sum of outer(dB_along[t], u[t]) (60)
-            // dW_C = sum of outer(dC[t], u[t]) (61)
-            // dW_dt = sum of outer(dW_dt_u[t], u[t]) (63)
-            gradient(
-                a->vW_B, a->H, a->dB_along_dC_dW_dt_u, 2*a->N + a->R, NULL, 0, a->u, a->H, NULL, 0, total, lo, hi,
-                number > 0, a->H, scratch);
-        }
-        share(total, me, &lo, &hi);
-        lo += base;
-        hi += base;
-        for (long long first = lo, rows; first < hi; first += rows) {
-            rows = smaller(PIECE, hi - first);
-            // du_back[t] = W_B.T @ dB_along[t] + W_C.T @ dC[t] + W_dt.T @ dW_dt_u[t] (50)
-            multiply(
-                a->du_2 + (first - base)*a->H, a->H, a->dB_along_dC_dW_dt_u + (first - base)*(2*a->N + a->R),
-                2*a->N + a->R, call->packed_W_B_to_W_dt, rows, 2*a->N + a->R, a->H, 0);
-            backward_5(
-                rows, a->H, a->dleft_in_S_along + (first - base)*a->H, a->dt + (first - base)*a->H,
-                a->ds + (first - base)*a->H, a->skip_, a->du_2 + (first - base)*a->H,
-                a->W_z_x_W_u_x + first*2*a->H, a->sigmoid_W_u_x_to_sigmoid_W_z_x + (first - base)*2*a->H,
-                a->dW_z_x_dW_u_x + (first - base)*2*a->H);
-            if (a->need_x) {
-                // dx[t] = W_u.T @ dW_u_x[t] + W_z.T @ dW_z_x[t] (52)
-                multiply(
-                    a->dx + first*a->D, a->D, a->dW_z_x_dW_u_x + (first - base)*2*a->H, 2*a->H,
-                    call->packed_W_z_to_W_u, rows, 2*a->H, a->D, 0);
-            }
-        }
-        meet(me);
-        share(2*a->H, me, &lo, &hi);
-        if (scratch) {
-            // dW_z = sum of outer(dW_z_x[t], x[t]) (67)
-            // dW_u = sum of outer(dW_u_x[t], x[t]) (59)
-            gradient(
-                a->W_z_, a->D, a->dW_z_x_dW_u_x, 2*a->H, NULL, 0, a->x, a->D, NULL, base, total, lo, hi,
-                number > 0, a->D, scratch);
-        }
-        share(a->H, me, &lo, &hi);
-        if (scratch) {
-            // dV_dt = sum of outer(da_dt[t], W_dt_u[t]) (62)
-            gradient(
-                a->V_dt_, a->R, a->da_dt, a->H, NULL, 0, a->B_C_W_dt_u + 2*a->N, 2*a->N + a->R, NULL, base, total,
-                lo, hi, number > 0, a->R, scratch);
-        }
-        share(a->H, me, &lo, &hi);
-        // db_dt = sum of da_dt[t] (64)
-        sums(a->b_dt, a->da_dt, a->H, NULL, 0, total, lo, hi, number > 0);
     }
     free(scratch);
 }
@@ -2823,19 +2754,157 @@ int run_backward(long long *record, long long threads) {
     struct run_backward_call call = {.a = a};
     long long numbers = 0;
     numbers += rounded(packed_size(a->D, a->H));
+    real *memory = room(numbers), *next = memory;
+    if (!memory) return 1;
+    call.packed_W_y = next;
+    const int failed = run_team(run_backward_part, &call, threads);
+    free(memory);
+    return failed;
+}
+
+struct run_backward_2 {
+    long long total;
+    long long H;
+    real *ddt_along;
+    real *dleft_in_S_along;
+    real *u;
+    real *a_dt;
+    real *da_dt;
+    long long N;
+    long long R;
+    real *B_C_W_dt_u;
+    long long D;
+    real *V_dt;
+    real *b_dt;
+    real *V_dt_;
+    real *dB_along_dC_dW_dt_u;
+    real *vW_B;
+    real *vW_B_;
+    real *du_2;
+    real *dt;
+    real *ds;
+    real *skip;
+    real *W_z_x_W_u_x;
+    real *sigmoid_W_u_x_to_sigmoid_W_z_x;
+    real *dW_z_x_dW_u_x;
+    real *W_z;
+    real *dx;
+    real *x;
+    real *W_z_;
+    long long need_x;
+};
+
+struct run_backward_2_call {
+    const struct run_backward_2 *a;
+    real *packed_V_dt;
+    real *packed_W_B_to_W_dt;
+    real *packed_W_z_to_W_u;
+};
+
+static void run_backward_2_part(void *given, struct member *me) {
+    const struct run_backward_2_call *call = given;
+    const struct run_backward_2 *a = call->a;
+    long long lo, hi;
+    long long numbers = 0;
+    share(a->H, me, &lo, &hi);
+    numbers = larger(numbers, gradient_scratch(hi - lo, a->R));
+    share(2*a->N + a->R, me, &lo, &hi);
+    numbers = larger(numbers, gradient_scratch(hi - lo, a->H));
+    share(2*a->H, me, &lo, &hi);
+    numbers = larger(numbers, gradient_scratch(hi - lo, a->D));
+    real *const scratch = room(numbers);
+    if (!scratch) fail(me);
+    share(panels(a->R), me, &lo, &hi);
+    pack(call->packed_V_dt, a->V_dt_, a->R, 1, a->H, a->R, lo, hi);
+    share(panels(a->H), me, &lo, &hi);
+    pack(call->packed_W_B_to_W_dt, a->vW_B_, a->H, 1, 2*a->N + a->R, a->H, lo, hi);
+    share(panels(a->D), me, &lo, &hi);
+    if (a->need_x) pack(call->packed_W_z_to_W_u, a->W_z, a->D, 1, 2*a->H, a->D, lo, hi);
+    meet(me);
+    share(a->total, me, &lo, &hi);
+    for (long long first = lo, rows; first < hi; first += rows) {
+        rows = smaller(PIECE, hi - first);
+        backward_4(
+            rows, a->H, a->ddt_along + first*a->H, a->dleft_in_S_along + first*a->H, a->u + first*a->H,
+            a->a_dt + first*a->H, a->da_dt + first*a->H);
+    }
+    meet(me);
+    share(a->H, me, &lo, &hi);
+    if (scratch) {
+        // dV_dt = sum of outer(da_dt[t], W_dt_u[t]) (62)
+        gradient(
+            a->V_dt, a->R, a->da_dt, a->H, NULL, 0, a->B_C_W_dt_u + 2*a->N, 2*a->N + a->R, NULL, 0, a->total,
+            lo, hi, 0, a->R, scratch);
+    }
+    share(a->H, me, &lo, &hi);
+    // db_dt = sum of da_dt[t] (64)
+    sums(a->b_dt, a->da_dt, a->H, NULL, 0, a->total, lo, hi, 0);
+    share(a->total, me, &lo, &hi);
+    for (long long first = lo, rows; first < hi; first += rows) {
+        rows = smaller(PIECE, hi - first);
+        // dW_dt_u[t] = V_dt.T @ da_dt[t] (50)
+        multiply(
+            a->dB_along_dC_dW_dt_u + first*(2*a->N + a->R) + 2*a->N, 2*a->N + a->R, a->da_dt + first*a->H,
+            a->H, call->packed_V_dt, rows, a->H, a->R, 0);
+        round_rows(a->dB_along_dC_dW_dt_u + first*(2*a->N + a->R) + 2*a->N, 2*a->N + a->R, rows, a->R);
+    }
+    meet(me);
+    share(2*a->N + a->R, me, &lo, &hi);
+    if (scratch) {
+        // dW_B = sum of outer(dB_along[t], u[t]) (60)
+        // dW_C = sum of outer(dC[t], u[t]) (61)
+        // dW_dt = sum of outer(dW_dt_u[t], u[t]) (63)
+        gradient(
+            a->vW_B, a->H, a->dB_along_dC_dW_dt_u, 2*a->N + a->R, NULL, 0, a->u, a->H, NULL, 0, a->total, lo,
+            hi, 0, a->H, scratch);
+    }
+    share(a->total, me, &lo, &hi);
+    for (long long first = lo, rows; first < hi; first += rows) {
+        rows = smaller(PIECE, hi - first);
+        // du_back[t] = W_B.T @ dB_along[t] + W_C.T @ dC[t] + W_dt.T @ dW_dt_u[t] (50)
+        multiply(
+            a->du_2 + first*a->H, a->H, a->dB_along_dC_dW_dt_u + first*(2*a->N + a->R), 2*a->N + a->R,
+            call->packed_W_B_to_W_dt, rows, 2*a->N + a->R, a->H, 0);
+        round_rows(a->du_2 + first*a->H, a->H, rows, a->H);
+        backward_5(
+            rows, a->H, a->dleft_in_S_along + first*a->H, a->dt + first*a->H, a->ds + first*a->H, a->skip,
+            a->du_2 + first*a->H, a->W_z_x_W_u_x + first*2*a->H,
+            a->sigmoid_W_u_x_to_sigmoid_W_z_x + first*2*a->H, a->dW_z_x_dW_u_x + first*2*a->H);
+        if (a->need_x) {
+            // dx[t] = W_u.T @ dW_u_x[t] + W_z.T @ dW_z_x[t] (52)
+            multiply(
+                a->dx + first*a->D, a->D, a->dW_z_x_dW_u_x + first*2*a->H, 2*a->H, call->packed_W_z_to_W_u, rows,
+                2*a->H, a->D, 0);
+            round_rows(a->dx + first*a->D, a->D, rows, a->D);
+        }
+    }
+    meet(me);
+    share(2*a->H, me, &lo, &hi);
+    if (scratch) {
+        // dW_z = sum of outer(dW_z_x[t], x[t]) (67)
+        // dW_u = sum of outer(dW_u_x[t], x[t]) (59)
+        gradient(
+            a->W_z_, a->D, a->dW_z_x_dW_u_x, 2*a->H, NULL, 0, a->x, a->D, NULL, 0, a->total, lo, hi, 0, a->D,
+            scratch);
+    }
+    free(scratch);
+}
+
+int run_backward_2(long long *record, long long threads) {
+    const struct run_backward_2 *a = (const struct run_backward_2 *)record;
+    struct run_backward_2_call call = {.a = a};
+    long long numbers = 0;
     numbers += rounded(packed_size(a->H, a->R));
     numbers += rounded(packed_size(2*a->N + a->R, a->H));
     numbers += rounded(packed_size(2*a->H, a->D));
     real *memory = room(numbers), *next = memory;
     if (!memory) return 1;
-    call.packed_W_y = next;
-    next += rounded(packed_size(a->D, a->H));
     call.packed_V_dt = next;
     next += rounded(packed_size(a->H, a->R));
     call.packed_W_B_to_W_dt = next;
     next += rounded(packed_size(2*a->N + a->R, a->H));
     call.packed_W_z_to_W_u = next;
-    const int failed = run_team(run_backward_part, &call, threads);
+    const int failed = run_team(run_backward_2_part, &call, threads);
     free(memory);
     return failed;
 }
@@ -2885,6 +2954,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->W_z_x_W_u_x + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, a->W_z, 1, a->D, rows, a->D,
             2*a->H, 0);
+        round_rows(a->W_z_x_W_u_x + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_1(
             rows, a->H, a->W_z_x_W_u_x + first*2*a->H, a->sigmoid_W_z_x + first*a->H, a->u + first*a->H);
         // B[t] = W_B @ u[t] (what enters each state) (6)
@@ -2893,10 +2963,12 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->B_C_W_dt_u + first*(2*a->N + a->R), 2*a->N + a->R, a->u + first*a->H, a->H, a->vW_B, 1, a->H,
             rows, a->H, 2*a->N + a->R, 0);
+        round_rows(a->B_C_W_dt_u + first*(2*a->N + a->R), 2*a->N + a->R, rows, 2*a->N + a->R);
         // V_dt_W_dt_u[t] = V_dt @ W_dt_u[t] (18)
         multiply_plain(
             a->a_dt + first*a->H, a->H, a->B_C_W_dt_u + first*(2*a->N + a->R) + 2*a->N, 2*a->N + a->R, a->V_dt,
             1, a->R, rows, a->R, a->H, 0);
+        round_rows(a->a_dt + first*a->H, a->H, rows, a->H);
         forward_2(
             rows, a->H, a->N, a->a_dt + first*a->H, a->b_dt, a->dt + first*a->H, a->u + first*a->H,
             a->left_in_S + first*a->H, a->exp_A_log, a->exp_a_S + first*a->H*a->N);
@@ -2920,6 +2992,7 @@ static void run_step_part(void *given, struct member *me) {
         // y[t] = W_y @ a_y[t] (gated output) (22)
         multiply_plain(
             a->y + first*a->D, a->D, a->a_y + first*a->H, a->H, a->W_y, 1, a->H, rows, a->H, a->D, 0);
+        round_rows(a->y + first*a->D, a->D, rows, a->D);
     }
 }
 

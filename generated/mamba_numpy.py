@@ -74,7 +74,7 @@ EQUATIONS = (
     "b_dt: H = -4.6\n"
     "skip: H = 1\n"
 )
-STAMP = "f122a22b940af82a"
+STAMP = "3049cff8a6998925"
 
 
 class Params(Mapping[str, Any]):
@@ -306,13 +306,6 @@ class Packing:
         """By step t, its rows in slot t + ``shift`` of such a buffer."""
         return [slice(first, first + n) for first, n in zip(self.starts(depth, whole)[shift:], self.counts)]
 
-    def past(self, depth: int, shift: int) -> Any:
-        """The same rows of all steps, of a buffer that holds the whole, as an index."""
-        if self.order is None:
-            return slice(shift * self.batch, shift * self.batch + self.size)
-        rows = [first + np.arange(n) for first, n in zip(self.starts(depth, True)[shift:], self.counts)]
-        return np.asarray(np.concatenate([np.zeros(0, int), *rows]))
-
     def rows(self, x: Any) -> Any:
         """(T, B, *shape) as rows, padding left out; what is packed as it is."""
         flat = x.reshape(math.prod(self.lead), math.prod(x.shape[len(self.lead) :]))
@@ -426,7 +419,7 @@ def _forward_sweep(
     u = np.empty((pack.size, H), real)
     a_dt = np.empty((pack.size, H), real)
     dt = np.empty((pack.size, H), real)
-    left_in_S = dt
+    left_in_S = np.empty((pack.size, H), real)
     memory = np.empty(max(pack.size * H*N, pack.size * H), real)
     exp_a_S = memory[: pack.size * H*N].reshape(pack.size, H*N)
     s = np.empty((pack.size, H), real)
@@ -441,6 +434,7 @@ def _forward_sweep(
     skip = params.stack("skip", "skip")
     S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
     W_z_to_W_u_T = params.stack("W_z", "W_u").T
+    narrow = dtype.itemsize == 2
     W_B_to_W_dt_T = params.stack("W_B", "W_dt").T
     matmul = _products(dtype)
     V_dt_T = params.stack("V_dt", "V_dt").T
@@ -456,6 +450,8 @@ def _forward_sweep(
     # W_u_x[t] = W_u @ x[t] (16)
     W_z_x_to_W_u_x = W_z_x_W_u_x
     np.matmul(x_rows, W_z_to_W_u_T, out=W_z_x_to_W_u_x)
+    if narrow:
+        _round(W_z_x_to_W_u_x, dtype)
     # sigmoid_W_u_x[t] = sigmoid(W_u_x[t]) (16)
     W_u_x = W_z_x_W_u_x[:, H :]
     sigmoid_W_u_x = u
@@ -469,34 +465,49 @@ def _forward_sweep(
     np.exp(sigmoid_W_z_x, out=sigmoid_W_z_x)
     np.add(sigmoid_W_z_x, 1, out=sigmoid_W_z_x)
     np.divide(1, sigmoid_W_z_x, out=sigmoid_W_z_x)
+    if narrow:
+        _round(sigmoid_W_z_x, dtype)
     # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
     u_ = sigmoid_W_u_x
     np.multiply(W_u_x, sigmoid_W_u_x, out=u_)
+    if narrow:
+        _round(u_, dtype)
     # B[t] = W_B @ u[t] (what enters each state) (6)
     # C[t] = W_C @ u[t] (what is read of each state) (7)
     # W_dt_u[t] = W_dt @ u[t] (18)
     B_to_W_dt_u = B_C_W_dt_u
     matmul(u_, W_B_to_W_dt_T, out=B_to_W_dt_u)
+    if narrow:
+        _round(B_to_W_dt_u, dtype)
     # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t] (18)
     W_dt_u = B_C_W_dt_u[:, 2*N :]
     V_dt_W_dt_u = a_dt
     matmul(W_dt_u, V_dt_T, out=V_dt_W_dt_u)
+    if narrow:
+        _round(V_dt_W_dt_u, dtype)
     # a_dt[t] = V_dt_W_dt_u[t] + b_dt (18)
     a_dt_ = V_dt_W_dt_u
     np.add(V_dt_W_dt_u, b_dt, out=a_dt_)
     # dt[t] = softplus(a_dt[t]) (step size) (18)
     _in_parts(_softplus, a_dt_, dt)
+    if narrow:
+        _round(a_dt_, dtype)
+    # left_in_S[t] = dt[t]*u[t] (20)
+    np.multiply(dt, u_, out=left_in_S)
+    if narrow:
+        _round(dt, dtype)
+        _round(left_in_S, dtype)
     # a_S[t] = -dt[t][:,None]*exp_A_log (20)
     dt_ = dt.reshape(-1, H, 1)
     a_S = exp_a_S.reshape(-1, H, N)
     np.multiply(dt_, exp_A_log.reshape(H, N), out=a_S)
     np.multiply(a_S, -1, out=a_S)
-    # left_in_S[t] = dt[t]*u[t] (20)
-    np.multiply(dt, u_, out=left_in_S)
     # exp_a_S[t] = exp(a_S[t]) (20)
     a_S_ = exp_a_S
     exp_a_S_ = a_S_
     np.exp(a_S_, out=exp_a_S_)
+    if narrow:
+        _round(exp_a_S_, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -527,8 +538,13 @@ def _forward_sweep(
     W_z_x_ = W_z_x_W_u_x[:, : H]
     np.multiply(s_, sigmoid_W_z_x, out=a_y)
     np.multiply(W_z_x_, a_y, out=a_y)
+    if narrow:
+        _round(a_y, dtype)
+        _round(s_, dtype)
     # y[t] = W_y @ a_y[t] (gated output) (22)
     matmul(a_y, W_y_T, out=y)
+    if narrow:
+        _round(y, dtype)
 
     S_last = S[pack.last(1, 1, True)]
 
@@ -618,6 +634,7 @@ def _backward_sweep(
     at_0 = pack.slots(0, 0, True)
     ring_1_0 = pack.slots(1, 0, False)
     ring_1 = pack.slots(1, 1, False)
+    at_1_0 = pack.slots(1, 0, True)
 
     dy_rows = _as(pack.rows(dy), real)
     B_C_W_dt_u = _as(tape.arrays["B_C_W_dt_u"], real)
@@ -630,22 +647,21 @@ def _backward_sweep(
     dW_z_x_dW_u_x = np.empty((pack.size, 2*H), real)
     sigmoid_W_u_x_to_sigmoid_W_z_x = np.empty((pack.size, 2*H), real)
     u = np.empty((pack.size, H), real)
-    memory = np.empty(max(pack.size * H, pack.size * H*N), real)
-    a_y = memory[: pack.size * H].reshape(pack.size, H)
+    a_y = np.empty((pack.size, H), real)
     ds = np.empty((pack.size, H), real)
     dskip_each = np.empty((pack.size, H), real)
     dt = np.empty((pack.size, H), real)
-    memory_ = np.empty(max(pack.size * H*N, pack.size * H), real)
-    dS = memory_[: pack.size * H*N].reshape(pack.size, H*N)
-    memory_2 = np.empty(max(pack.size * H*N, pack.size * H), real)
-    exp_a_S = memory_2[: pack.size * H*N].reshape(pack.size, H*N)
-    left_in_S = dskip_each
-    da_S = memory[: pack.size * H*N].reshape(pack.size, H*N)
-    dexp_A_log_each = memory_[: pack.size * H*N].reshape(pack.size, H*N)
-    ddt_each = memory_[: pack.size * H*N].reshape(pack.size, H*N)
-    da_dt = memory_2[: pack.size * H].reshape(pack.size, H)
-    du = memory_[: pack.size * H].reshape(pack.size, H)
-    da_y = memory_[: pack.size * H].reshape(pack.size, H)
+    dS = np.empty((batch, H*N), real)
+    left_in_S = np.empty((batch, H), real)
+    exp_a_S = np.empty((batch, H*N), real)
+    da_S = np.empty((batch, H*N), real)
+    memory = np.empty(max(pack.size * H*N, pack.size * H), real)
+    dexp_A_log_each = memory[: pack.size * H*N].reshape(pack.size, H*N)
+    ddt_each = dS
+    ddt_along = np.empty((pack.size, H), real)
+    da_dt = memory[: pack.size * H].reshape(pack.size, H)
+    du = memory[: pack.size * H].reshape(pack.size, H)
+    da_y = memory[: pack.size * H].reshape(pack.size, H)
     dleft_in_S_along = np.empty((pack.size, H), real)
     dx_ = np.empty((pack.size, D), real)
     dS_via = np.zeros((2 * batch, H*N), real)
@@ -656,22 +672,26 @@ def _backward_sweep(
     W_y = params.stack("W_y", "W_y")
     dW_y = grads.stack("W_y", "W_y")
     dskip = grads.stack("skip", "skip")
+    dA_log = grads.stack("A_log", "A_log")
+    dV_dt = grads.stack("V_dt", "V_dt")
+    db_dt = grads.stack("b_dt", "b_dt")
     V_dt = params.stack("V_dt", "V_dt")
     dW_B_to_dW_dt = grads.stack("W_B", "W_dt")
     W_B_to_W_dt = params.stack("W_B", "W_dt")
     skip = params.stack("skip", "skip")
-    dV_dt = grads.stack("V_dt", "V_dt")
-    db_dt = grads.stack("b_dt", "b_dt")
-    dA_log = grads.stack("A_log", "A_log")
     W_z_to_W_u = params.stack("W_z", "W_u")
     dW_z_to_dW_u = grads.stack("W_z", "W_u")
     dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
+    narrow = dtype.itemsize == 2
     ds_Hx1 = ds.reshape(-1, H, 1)
     C_1xN = B_C_W_dt_u[:, N : 2*N].reshape(-1, 1, N)
     dS_via_HxN = dS_via.reshape(-1, H, N)
-    dS_HxN = dS.reshape(-1, H, N)
     dt_Hx1 = dt.reshape(-1, H, 1)
-    exp_a_S_HxN = exp_a_S.reshape(-1, H, N)
+    dleft_in_S_along_Hx1 = dleft_in_S_along.reshape(-1, H, 1)
+    B_Nx1 = B_C_W_dt_u[:, : N].reshape(-1, N, 1)
+    dB_along_Nx1 = dB_along_dC_dW_dt_u[:, : N].reshape(-1, N, 1)
+    dB_along = dB_along_dC_dW_dt_u[:, : N]
+    dexp_A_log_each_HxN = dexp_A_log_each.reshape(-1, H, N)
     ones = np.ones((1, pack.size), real)
     matmul = _products(dtype)
 
@@ -693,11 +713,19 @@ def _backward_sweep(
     np.divide(1, sigmoid_W_z_x, out=sigmoid_W_z_x)
     # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
     np.multiply(W_u_x, sigmoid_W_u_x, out=u)
+    if narrow:
+        _round(sigmoid_W_u_x, dtype)
+        _round(u, dtype)
     # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
     np.multiply(s, W_z_x, out=a_y)
     np.multiply(a_y, sigmoid_W_z_x, out=a_y)
+    if narrow:
+        _round(a_y, dtype)
+        _round(sigmoid_W_z_x, dtype)
     # da_y[t] = W_y.T @ dy[t] (42)
     np.matmul(dy_rows, W_y, out=da_y)
+    if narrow:
+        _round(da_y, dtype)
     # dsigmoid_W_z_x[t] = da_y[t]*s[t]*W_z_x[t] (52)
     dsigmoid_W_z_x = dW_z_x_dW_u_x[:, : H]
     np.multiply(da_y, s, out=dsigmoid_W_z_x)
@@ -713,15 +741,38 @@ def _backward_sweep(
     np.multiply(da_y, sigmoid_W_z_x, out=work1)
     np.multiply(work1, s, out=work1)
     np.add(dW_z_x, work1, out=dW_z_x)
+    if narrow:
+        _round(dW_z_x, dtype)
+    # dskip_each[t] = ds[t]*u[t] (66)
+    np.multiply(ds, u, out=dskip_each)
+    if narrow:
+        _round(ds, dtype)
+        _round(dskip_each, dtype)
     # dC[t] = S[t].T @ ds[t] (48)
     dC = dB_along_dC_dW_dt_u[:, N : 2*N].reshape(-1, N, 1)
     S_ = S[batch :].reshape(-1, H, N)
     ds_ = ds.reshape(-1, H, 1)
     np.matmul(S_.transpose(0, 2, 1), ds_, out=dC)
-    # dskip_each[t] = ds[t]*u[t] (66)
-    np.multiply(ds, u, out=dskip_each)
+    if narrow:
+        dC_ = dB_along_dC_dW_dt_u[:, N : 2*N]
+        _round(dC_, dtype)
 
-    for t in reversed(range(len(pack.counts))):
+    samples = -1
+    for t, n in reversed(list(enumerate(pack.counts))):
+        if n != samples:
+            samples = n
+            dS_t = dS[:n].reshape(-1, H, N)
+            left_in_S_t = left_in_S[:n]
+            a_S_t = exp_a_S[:n].reshape(-1, H, N)
+            dS_t_ = dS[:n]
+            dexp_a_S_t = da_S[:n]
+            a_S_t_ = exp_a_S[:n]
+            exp_a_S_t = a_S_t_
+            left_in_S_t_ = left_in_S[:n].reshape(-1, H, 1)
+            da_S_t = dexp_a_S_t
+            da_S_t_ = da_S[:n].reshape(-1, H, N)
+            ddt_each_t = ddt_each[:n]
+            ddt_each_t_ = ddt_each[:n].reshape(-1, H, N)
         # dt[t] = softplus(a_dt[t]) (step size) (18)
         a_dt_t = a_dt[at_0[t]]
         dt_t = dt[at_0[t]]
@@ -730,77 +781,86 @@ def _backward_sweep(
         ds_t = ds_Hx1[at_0[t]]
         C_t = C_1xN[at_0[t]]
         dS_via_next = dS_via_HxN[ring_1[t]]
-        dS_t = dS_HxN[at_0[t]]
         np.multiply(ds_t, C_t, out=dS_t)
         np.add(dS_t, dS_via_next, out=dS_t)
+        # left_in_S[t] = dt[t]*u[t] (20)
+        u_t = u[at_0[t]]
+        np.multiply(dt_t, u_t, out=left_in_S_t)
+        if narrow:
+            _round(dt_t, dtype)
         # a_S[t] = -dt[t][:,None]*exp_A_log (20)
         dt_t_ = dt_Hx1[at_0[t]]
-        a_S_t = exp_a_S_HxN[at_0[t]]
         np.multiply(dt_t_, exp_A_log.reshape(H, N), out=a_S_t)
         np.multiply(a_S_t, -1, out=a_S_t)
+        # dexp_a_S[t] = dS[t]*S[t-1] (46)
+        S_t1 = S[at_1_0[t]]
+        np.multiply(dS_t_, S_t1, out=dexp_a_S_t)
+        # dleft_in_S_along[t] = dS[t] @ B[t] (46)
+        dleft_in_S_along_t = dleft_in_S_along_Hx1[at_0[t]]
+        B_t = B_Nx1[at_0[t]]
+        np.matmul(dS_t, B_t, out=dleft_in_S_along_t)
+        if narrow:
+            dleft_in_S_along_t_ = dleft_in_S_along[at_0[t]]
+            _round(dleft_in_S_along_t_, dtype)
         # exp_a_S[t] = exp(a_S[t]) (20)
-        a_S_t_ = exp_a_S[at_0[t]]
-        exp_a_S_t = a_S_t_
         np.exp(a_S_t_, out=exp_a_S_t)
+        # dB_along[t] = dS[t].T @ left_in_S[t] (49)
+        dB_along_t = dB_along_Nx1[at_0[t]]
+        np.matmul(dS_t.transpose(0, 2, 1), left_in_S_t_, out=dB_along_t)
+        if narrow:
+            dB_along_t_ = dB_along[at_0[t]]
+            _round(dB_along_t_, dtype)
+        # da_S[t] = dexp_a_S[t]*exp_a_S[t] (46)
+        np.multiply(dexp_a_S_t, exp_a_S_t, out=da_S_t)
         # dS_via[t] = dS[t]*exp_a_S[t] (44)
-        dS_t_ = dS[at_0[t]]
         dS_via_t = dS_via[ring_1_0[t]]
         np.multiply(dS_t_, exp_a_S_t, out=dS_via_t)
-
-    _round(dt, dtype)
-    _round(dS, dtype)
-    _round(exp_a_S, dtype)
+        # dexp_A_log_each[t] = -da_S[t]*dt[t][:,None] (65)
+        dexp_A_log_each_t = dexp_A_log_each_HxN[at_0[t]]
+        np.multiply(da_S_t_, dt_t_, out=dexp_A_log_each_t)
+        np.multiply(dexp_A_log_each_t, -1, out=dexp_A_log_each_t)
+        if narrow:
+            dexp_A_log_each_t_ = dexp_A_log_each[at_0[t]]
+            _round(dexp_A_log_each_t_, dtype)
+        # ddt_each[t] = da_S[t]*exp_A_log (46)
+        np.multiply(da_S_t, exp_A_log.reshape(-1), out=ddt_each_t)
+        # ddt_along[t] = sum(ddt_each[t], axis=1) (46)
+        ddt_along_t = ddt_along[at_0[t]]
+        np.add.reduce(ddt_each_t_, axis=2, out=ddt_along_t)
+        if narrow:
+            _round(ddt_along_t, dtype)
 
     # dW_y = sum of outer(dy[t], a_y[t]) (68)
     np.matmul(dy_rows.T, _rounded(a_y, dtype), out=dW_y)
     # dskip = sum of dskip_each[t] (66)
     np.matmul(ones, _rounded(dskip_each, dtype), out=dskip.reshape(1, -1))
-    # left_in_S[t] = dt[t]*u[t] (20)
-    np.multiply(dt, u, out=left_in_S)
-    # dleft_in_S_along[t] = dS[t] @ B[t] (46)
-    dleft_in_S_along_ = dleft_in_S_along.reshape(-1, H, 1)
-    dS_ = dS.reshape(-1, H, N)
-    B = B_C_W_dt_u[:, : N].reshape(-1, N, 1)
-    np.matmul(dS_, B, out=dleft_in_S_along_)
-    # dexp_a_S[t] = dS[t]*S[t-1] (46)
-    S_t1 = S[pack.past(1, 0)]
-    dexp_a_S = da_S
-    np.multiply(dS, S_t1, out=dexp_a_S)
-    # dB_along[t] = dS[t].T @ left_in_S[t] (49)
-    dB_along = dB_along_dC_dW_dt_u[:, : N].reshape(-1, N, 1)
-    left_in_S_ = left_in_S.reshape(-1, H, 1)
-    np.matmul(dS_.transpose(0, 2, 1), left_in_S_, out=dB_along)
-    # da_S[t] = dexp_a_S[t]*exp_a_S[t] (46)
-    da_S_ = dexp_a_S
-    np.multiply(dexp_a_S, exp_a_S, out=da_S_)
-    # dexp_A_log_each[t] = -da_S[t]*dt[t][:,None] (65)
-    da_S_2 = da_S.reshape(-1, H, N)
-    dt_ = dt.reshape(-1, H, 1)
-    dexp_A_log_each_ = dexp_A_log_each.reshape(-1, H, N)
-    np.multiply(da_S_2, dt_, out=dexp_A_log_each_)
-    np.multiply(dexp_A_log_each_, -1, out=dexp_A_log_each_)
     # dexp_A_log = sum of dexp_A_log_each[t] (65)
-    np.matmul(ones, _rounded(dexp_A_log_each, dtype), out=dexp_A_log.reshape(1, -1))
-    # ddt_each[t] = da_S[t]*exp_A_log (46)
-    np.multiply(da_S_, exp_A_log.reshape(-1), out=ddt_each)
-    # ddt_along[t] = sum(ddt_each[t], axis=1) (46)
-    ddt_along = da_dt
-    ddt_each_ = ddt_each.reshape(-1, H, N)
-    np.add.reduce(ddt_each_, axis=2, out=ddt_along)
+    np.matmul(ones, dexp_A_log_each, out=dexp_A_log.reshape(1, -1))
+    # dA_log = dexp_A_log*exp_A_log (65)
+    np.multiply(dexp_A_log, exp_A_log, out=dA_log)
     # ddt[t] = -ddt_along[t] + dleft_in_S_along[t]*u[t] (46)
-    ddt = ddt_along
-    np.multiply(dleft_in_S_along, u, out=work1)
-    np.subtract(work1, ddt_along, out=ddt)
+    ddt = da_dt
+    np.multiply(dleft_in_S_along, u, out=ddt)
+    np.subtract(ddt, ddt_along, out=ddt)
     # da_dt[t] = ddt[t]*sigmoid(a_dt[t]) (64)
-    da_dt_ = ddt_along
+    da_dt_ = ddt
     np.subtract(0, a_dt, out=work1)
     np.exp(work1, out=work1)
     np.add(work1, 1, out=work1)
     np.divide(1, work1, out=work1)
     np.multiply(ddt, work1, out=da_dt_)
+    if narrow:
+        _round(da_dt_, dtype)
+    # dV_dt = sum of outer(da_dt[t], W_dt_u[t]) (62)
+    W_dt_u = B_C_W_dt_u[:, 2*N :]
+    matmul(da_dt_.T, W_dt_u, out=dV_dt)
+    # db_dt = sum of da_dt[t] (64)
+    np.matmul(ones, _rounded(da_dt_, dtype), out=db_dt.reshape(1, -1))
     # dW_dt_u[t] = V_dt.T @ da_dt[t] (50)
     dW_dt_u = dB_along_dC_dW_dt_u[:, 2*N :]
     matmul(da_dt_, V_dt, out=dW_dt_u)
+    if narrow:
+        _round(dW_dt_u, dtype)
     # dW_B = sum of outer(dB_along[t], u[t]) (60)
     # dW_C = sum of outer(dC[t], u[t]) (61)
     # dW_dt = sum of outer(dW_dt_u[t], u[t]) (63)
@@ -809,19 +869,14 @@ def _backward_sweep(
     # du_back[t] = W_B.T @ dB_along[t] + W_C.T @ dC[t] + W_dt.T @ dW_dt_u[t] (50)
     du_back = du
     matmul(dB_along_to_dW_dt_u, W_B_to_W_dt, out=du_back)
+    if narrow:
+        _round(du_back, dtype)
     # du[t] = dleft_in_S_along[t]*dt[t] + ds[t]*skip + du_back[t] (50)
     du_ = du_back
     np.multiply(dleft_in_S_along, dt, out=work1)
     np.add(work1, du_back, out=du_)
     np.multiply(ds, skip, out=work1)
     np.add(work1, du_, out=du_)
-    # dV_dt = sum of outer(da_dt[t], W_dt_u[t]) (62)
-    W_dt_u = B_C_W_dt_u[:, 2*N :]
-    matmul(da_dt_.T, W_dt_u, out=dV_dt)
-    # db_dt = sum of da_dt[t] (64)
-    np.matmul(ones, _rounded(da_dt_, dtype), out=db_dt.reshape(1, -1))
-    # dA_log = dexp_A_log*exp_A_log (65)
-    np.multiply(dexp_A_log, exp_A_log, out=dA_log)
     # dsigmoid_W_u_x[t] = du[t]*W_u_x[t] (52)
     W_u_x_ = W_z_x_W_u_x[:, H :]
     dsigmoid_W_u_x = dW_z_x_dW_u_x[:, H :]
@@ -834,10 +889,14 @@ def _backward_sweep(
     np.multiply(dW_u_x, work1, out=dW_u_x)
     np.multiply(du_, sigmoid_W_u_x_, out=work1)
     np.add(dW_u_x, work1, out=dW_u_x)
+    if narrow:
+        _round(dW_u_x, dtype)
     if need_x:
         # dx[t] = W_u.T @ dW_u_x[t] + W_z.T @ dW_z_x[t] (52)
         dW_z_x_to_dW_u_x = dW_z_x_dW_u_x
         matmul(dW_z_x_to_dW_u_x, W_z_to_W_u, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_z = sum of outer(dW_z_x[t], x[t]) (67)
     # dW_u = sum of outer(dW_u_x[t], x[t]) (59)
     dW_z_x_to_dW_u_x_ = dW_z_x_dW_u_x
@@ -942,6 +1001,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     skip = params.stack("skip", "skip")
     S_before = np.empty((1, batch, H*N), real)
     W_z_to_W_u_T = params.stack("W_z", "W_u").T
+    narrow = dtype.itemsize == 2
     W_B_to_W_dt_T = params.stack("W_B", "W_dt").T
     matmul = _products(dtype)
     V_dt_T = params.stack("V_dt", "V_dt").T
@@ -956,6 +1016,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_u_x[t] = W_u @ x[t] (16)
         W_z_x_to_W_u_x_t = W_z_x_W_u_x
         np.matmul(x_t_, W_z_to_W_u_T, out=W_z_x_to_W_u_x_t)
+        if narrow:
+            _round(W_z_x_to_W_u_x_t, dtype)
         # sigmoid_W_u_x[t] = sigmoid(W_u_x[t]) (16)
         W_u_x_t = W_z_x_W_u_x[:, H :]
         sigmoid_W_u_x_t = u
@@ -969,34 +1031,49 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.exp(sigmoid_W_z_x, out=sigmoid_W_z_x)
         np.add(sigmoid_W_z_x, 1, out=sigmoid_W_z_x)
         np.divide(1, sigmoid_W_z_x, out=sigmoid_W_z_x)
+        if narrow:
+            _round(sigmoid_W_z_x, dtype)
         # u[t] = W_u_x[t]*sigmoid_W_u_x[t] (channels) (16)
         u_t = sigmoid_W_u_x_t
         np.multiply(W_u_x_t, sigmoid_W_u_x_t, out=u_t)
+        if narrow:
+            _round(u_t, dtype)
         # B[t] = W_B @ u[t] (what enters each state) (6)
         # C[t] = W_C @ u[t] (what is read of each state) (7)
         # W_dt_u[t] = W_dt @ u[t] (18)
         B_to_W_dt_u_t = B_C_W_dt_u
         matmul(u_t, W_B_to_W_dt_T, out=B_to_W_dt_u_t)
+        if narrow:
+            _round(B_to_W_dt_u_t, dtype)
         # V_dt_W_dt_u[t] = V_dt @ W_dt_u[t] (18)
         W_dt_u_t = B_C_W_dt_u[:, 2*N :]
         V_dt_W_dt_u_t = a_dt
         matmul(W_dt_u_t, V_dt_T, out=V_dt_W_dt_u_t)
+        if narrow:
+            _round(V_dt_W_dt_u_t, dtype)
         # a_dt[t] = V_dt_W_dt_u[t] + b_dt (18)
         a_dt_t = V_dt_W_dt_u_t
         np.add(V_dt_W_dt_u_t, b_dt, out=a_dt_t)
         # dt[t] = softplus(a_dt[t]) (step size) (18)
         _in_parts(_softplus, a_dt_t, dt)
+        if narrow:
+            _round(a_dt_t, dtype)
+        # left_in_S[t] = dt[t]*u[t] (20)
+        np.multiply(dt, u_t, out=left_in_S)
+        if narrow:
+            _round(dt, dtype)
+            _round(left_in_S, dtype)
         # a_S[t] = -dt[t][:,None]*exp_A_log (20)
         dt_t = dt.reshape(-1, H, 1)
         a_S_t = exp_a_S.reshape(-1, H, N)
         np.multiply(dt_t, exp_A_log.reshape(H, N), out=a_S_t)
         np.multiply(a_S_t, -1, out=a_S_t)
-        # left_in_S[t] = dt[t]*u[t] (20)
-        np.multiply(dt, u_t, out=left_in_S)
         # exp_a_S[t] = exp(a_S[t]) (20)
         a_S_t_ = exp_a_S
         exp_a_S_t = a_S_t_
         np.exp(a_S_t_, out=exp_a_S_t)
+        if narrow:
+            _round(exp_a_S_t, dtype)
         # S[t] = exp_a_S[t]*S[t-1] + left_in_S[t][:,None]*B[t][None,:] (states) (20)
         exp_a_S_t_ = a_S_t
         S_t1_ = S_t1.reshape(-1, H, N)
@@ -1019,8 +1096,13 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # a_y[t] = s[t]*W_z_x[t]*sigmoid_W_z_x[t] (22)
         np.multiply(s_t, sigmoid_W_z_x, out=a_y)
         np.multiply(W_z_x_t, a_y, out=a_y)
+        if narrow:
+            _round(a_y, dtype)
+            _round(s_t, dtype)
         # y[t] = W_y @ a_y[t] (gated output) (22)
         matmul(a_y, W_y_T, out=y)
+        if narrow:
+            _round(y, dtype)
 
         state = {
             "S": S.reshape(batch, H, N).copy(),
@@ -1212,28 +1294,31 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     N = sizes["N"]
     R = sizes["R"]
     rows = steps * batch
-    untaped = real * (rows * (7*H + 2*H*N + 2*N + R) + batch * 2*H*N) + 488 * steps
+    untaped = real * (rows * (8*H + 2*H*N + 2*N + R) + batch * 2*H*N) + 488 * steps
     untaped += real * (H*N)
-    taped = real * (rows * (7*H + 2*H*N + 2*N + R) + batch * 2*H*N) + 488 * steps
+    taped = real * (rows * (8*H + 2*H*N + 2*N + R) + batch * 2*H*N) + 488 * steps
     taped += real * (H*N)
-    back = item * (rows * (4*H + 2*N + R)) + 744 * steps
-    back += real * (rows * (9*H + 4*H*N + 2*N + R + 1) + batch * 3*H*N)
+    back = item * (rows * (4*H + 2*N + R)) + 880 * steps
+    back += real * (rows * (11*H + 2*H*N + 2*N + R + 1) + batch * (H + 6*H*N))
     back += real * (2*H*N)
     if item < 4:
         untaped += real * (rows * 2*D)
         untaped += real * (3*D*H + 2*H + 3*H*N + 2*H*R)
         untaped += real * rows * max(2*H, 2*R)
+        untaped += item * rows * max(2*H, 2*N + R, H*N, D)
         taped += item * (rows * (D + 4*H + 2*N + R))
         taped += real * (rows * 2*D)
         taped += real * (3*D*H + 2*H + 3*H*N + 2*H*R)
         taped += real * rows * max(2*H, 2*R)
+        taped += item * rows * max(2*H, 2*N + R, H*N, D)
         back += real * (rows * (3*D + 4*H + 2*N + R))
         back += real * (6*D*H + 4*H + 6*H*N + 4*H*R)
-        back += real * rows * max(2*H*N, 4*N + 2*R, 4*H)
+        back += real * rows * max(4*N + 2*R, 4*H)
+        back += item * rows * max(H, N, R, D)
     if uneven:
         untaped += rows * (real * 2*D + 8)
         taped += rows * (real * 2*D + 8)
-        back += rows * (real * (3*D + H*N) + 16)
+        back += rows * (real * 3*D + 8)
     return untaped, taped, back
 
 

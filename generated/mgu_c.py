@@ -61,7 +61,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "1856a501ffad923c"
+STAMP = "ab7a05720ada9cdf"
 
 
 class Params(Mapping[str, Any]):
@@ -849,7 +849,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 2*H))
         taped += real * (rows * D)
         taped += real * (2*D*H + 2*H + 2*H*H)
-        back += real * (rows * (2*D + 7*H))
+        back += real * (rows * (2*D + 5*H))
         back += real * (4*D*H + 4*H + 4*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
@@ -1240,18 +1240,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1960,8 +1983,8 @@ static void forward_1(
             const real a_f_in_t = W_f_x_t + b_f[unit];
             // tanh_in_g_in[t] = W_g_x[t] + b_g (13)
             const real tanh_in_g_in_t = W_g_x_t + b_g[unit];
-            tanh_in_g_in_a_f_in_t_row[H + unit] = a_f_in_t;
-            tanh_in_g_in_a_f_in_t_row[unit] = tanh_in_g_in_t;
+            tanh_in_g_in_a_f_in_t_row[H + unit] = number_as_stored(a_f_in_t);
+            tanh_in_g_in_a_f_in_t_row[unit] = number_as_stored(tanh_in_g_in_t);
         }
     }
 }
@@ -1989,7 +2012,7 @@ static void forward_2(
             const real f_t = sigmoid(a_f_t);
             // a_g[t] = f[t]*h[t-1] (13)
             const real a_g_t = f_t * h_t1;
-            f_t_row[unit] = f_t;
+            f_t_row[unit] = number_as_stored(f_t);
             a_g_t_row[unit] = a_g_t;
         }
     }
@@ -2021,7 +2044,7 @@ static void forward_3(
             const real g_t = tanh(tanh_in_g_t);
             // h[t] = (1 - f[t])*h[t-1] + f[t]*g[t] (hidden state) (7)
             const real h_t = (1 - f_t) * h_t1 + f_t * g_t;
-            g_t_row[unit] = g_t;
+            g_t_row[unit] = number_as_stored(g_t);
             h_t_row[unit] = h_t;
         }
     }
@@ -2059,7 +2082,7 @@ static void backward_1(
             // dtanh_in_g[t] = dg[t]*(1 - g[t]**2) (32)
             const real dtanh_in_g_t = dg_t * (1 - g_t * g_t);
             dh_t_row[unit] = dh_t;
-            dtanh_in_g_da_f_t_row[unit] = dtanh_in_g_t;
+            dtanh_in_g_da_f_t_row[unit] = number_as_stored(dtanh_in_g_t);
         }
     }
 }
@@ -2096,7 +2119,7 @@ static void backward_2(
             // da_f[t] = df[t]*f[t]*(1 - f[t]) (34)
             const real da_f_t = df_t * f_t * (1 - f_t);
             dh_via_t_row[unit] = dh_via_t;
-            dtanh_in_g_da_f_t_row[H + unit] = da_f_t;
+            dtanh_in_g_da_f_t_row[H + unit] = number_as_stored(da_f_t);
         }
     }
 }
@@ -2117,7 +2140,7 @@ static void backward_3(
             const real h_t1 = h_t1_row[unit];
             // a_g[t] = f[t]*h[t-1] (13)
             const real a_g_t = f_t * h_t1;
-            a_g_t_row[unit] = a_g_t;
+            a_g_t_row[unit] = number_as_stored(a_g_t);
         }
     }
 }
@@ -2180,6 +2203,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->tanh_in_g_in_a_f_in + (first - base)*2*a->H, 2*a->H, a->x + first*a->D, a->D,
                 call->packed_W_g_to_W_f, rows, a->D, 2*a->H, 0);
+            round_rows(a->tanh_in_g_in_a_f_in + (first - base)*2*a->H, 2*a->H, rows, 2*a->H);
             forward_1(rows, a->H, a->tanh_in_g_in_a_f_in + (first - base)*2*a->H, a->b_f, a->b_g);
         }
         meet(me);
@@ -2193,6 +2217,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->f + (a->kept_0[t] + first)*a->H, a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_f, rows, a->H, a->H, 0);
+                round_rows(a->f + (a->kept_0[t] + first)*a->H, a->H, rows, a->H);
                 forward_2(
                     rows, a->H, a->f + (a->kept_0[t] + first)*a->H,
                     a->tanh_in_g_in_a_f_in + (a->starts_0[t] - base + first)*2*a->H,
@@ -2201,6 +2226,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->g + (a->kept_0[t] + first)*a->H, a->H, a->a_g + first*a->H, a->H, call->packed_U_g, rows, a->H,
                     a->H, 0);
+                round_rows(a->g + (a->kept_0[t] + first)*a->H, a->H, rows, a->H);
                 forward_3(
                     rows, a->H, a->g + (a->kept_0[t] + first)*a->H,
                     a->tanh_in_g_in_a_f_in + (a->starts_0[t] - base + first)*2*a->H,
@@ -2338,6 +2364,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dtanh_in_g_da_f + (first - base)*2*a->H, 2*a->H,
                     call->packed_W_g_to_W_f, rows, 2*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         meet(me);
@@ -2424,6 +2451,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->tanh_in_g_in_a_f_in + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, a->W_g, 1, a->D, rows,
             a->D, 2*a->H, 0);
+        round_rows(a->tanh_in_g_in_a_f_in + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_1(rows, a->H, a->tanh_in_g_in_a_f_in + first*2*a->H, a->b_f, a->b_g);
     }
     meet(me);
@@ -2433,12 +2461,14 @@ static void run_step_part(void *given, struct member *me) {
         // U_f_h[t] = U_f @ h[t-1] (11)
         multiply_plain(
             a->f + first*a->H, a->H, a->h_1 + first*a->H, a->H, a->U_f, 1, a->H, rows, a->H, a->H, 0);
+        round_rows(a->f + first*a->H, a->H, rows, a->H);
         forward_2(
             rows, a->H, a->f + first*a->H, a->tanh_in_g_in_a_f_in + first*2*a->H, a->h_1 + first*a->H,
             a->a_g + first*a->H);
         // U_g_a_g[t] = U_g @ a_g[t] (13)
         multiply_plain(
             a->g + first*a->H, a->H, a->a_g + first*a->H, a->H, a->U_g, 1, a->H, rows, a->H, a->H, 0);
+        round_rows(a->g + first*a->H, a->H, rows, a->H);
         forward_3(
             rows, a->H, a->g + first*a->H, a->tanh_in_g_in_a_f_in + first*2*a->H, a->f + first*a->H,
             a->h_1 + first*a->H, a->h + first*a->H);

@@ -47,7 +47,7 @@ EQUATIONS = (
     "g[t] = tanh(W_g @ x[t] + U_g @ (f[t] * h[t-1]) + b_g)      # candidate\n"
     "h[t] = (1 - f[t]) * h[t-1] + f[t] * g[t]                   # hidden state\n"
 )
-STAMP = "7c255a3c920233cd"
+STAMP = "b240fe96323e98eb"
 
 
 class Params(Mapping[str, Any]):
@@ -396,6 +396,7 @@ def _forward_sweep(
     b_g_to_b_f = params.stack("b_g", "b_f")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_g_to_W_f_T = params.stack("W_g", "W_f").T
+    narrow = dtype.itemsize == 2
     U_f_T = params.stack("U_f", "U_f").T
     matmul = _products(dtype)
     a_f_in = tanh_in_g_in_a_f_in[:, H :]
@@ -406,10 +407,14 @@ def _forward_sweep(
     # W_f_x[t] = W_f @ x[t] (11)
     W_g_x_to_W_f_x = tanh_in_g_in_a_f_in
     np.matmul(x_rows, W_g_to_W_f_T, out=W_g_x_to_W_f_x)
+    if narrow:
+        _round(W_g_x_to_W_f_x, dtype)
     # tanh_in_g_in[t] = W_g_x[t] + b_g (13)
     # a_f_in[t] = W_f_x[t] + b_f (11)
     tanh_in_g_in_to_a_f_in = W_g_x_to_W_f_x
     np.add(W_g_x_to_W_f_x, b_g_to_b_f, out=tanh_in_g_in_to_a_f_in)
+    if narrow:
+        _round(tanh_in_g_in_to_a_f_in, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -421,6 +426,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_f_h_t = f[kept_0[t]]
         matmul(h_t1, U_f_T, out=U_f_h_t)
+        if narrow:
+            _round(U_f_h_t, dtype)
         # a_f[t] = U_f_h[t] + a_f_in[t] (11)
         a_f_in_t = a_f_in[at_0[t]]
         a_f_t = U_f_h_t
@@ -433,9 +440,13 @@ def _forward_sweep(
         np.divide(1, f_t, out=f_t)
         # a_g[t] = f[t]*h[t-1] (13)
         np.multiply(f_t, h_t1, out=a_g_t)
+        if narrow:
+            _round(f_t, dtype)
         # U_g_a_g[t] = U_g @ a_g[t] (13)
         U_g_a_g_t = g[kept_0[t]]
         matmul(a_g_t, U_g_T, out=U_g_a_g_t)
+        if narrow:
+            _round(U_g_a_g_t, dtype)
         # tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t] (13)
         tanh_in_g_in_t = tanh_in_g_in[at_0[t]]
         tanh_in_g_t = U_g_a_g_t
@@ -449,6 +460,8 @@ def _forward_sweep(
         np.multiply(h_t, h_t1, out=h_t)
         np.multiply(f_t, g_t, out=work1_t)
         np.add(h_t, work1_t, out=h_t)
+        if narrow:
+            _round(g_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     h_ = h[batch :]
@@ -559,6 +572,7 @@ def _backward_sweep(
     db_g_to_db_f = grads.stack("b_g", "b_f")
     dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
     dtanh_in_g = dtanh_in_g_da_f[:, : H]
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     da_f = dtanh_in_g_da_f[:, H :]
     ones = np.ones((1, pack.size), real)
@@ -586,6 +600,8 @@ def _backward_sweep(
         np.square(g_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dg_t, work1_t, out=dtanh_in_g_t)
+        if narrow:
+            _round(dtanh_in_g_t, dtype)
         # da_g[t] = U_g.T @ dtanh_in_g[t] (33)
         matmul(dtanh_in_g_t, U_g, out=da_g_t)
         # df[t] = da_g[t]*h[t-1] + dh[t]*(-h[t-1] + g[t]) (33)
@@ -606,19 +622,23 @@ def _backward_sweep(
         np.multiply(df_t, f_t, out=da_f_t)
         np.subtract(1, f_t, out=work1_t)
         np.multiply(da_f_t, work1_t, out=da_f_t)
+        if narrow:
+            _round(da_f_t, dtype)
         # dh_back[t] = U_f.T @ da_f[t] (30)
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_f_t, U_f, out=dh_back_t)
 
-    _round(dtanh_in_g_da_f, dtype)
-
     # a_g[t] = f[t]*h[t-1] (13)
     h_t1_ = h[pack.past(1, 0)]
     np.multiply(f, h_t1_, out=a_g)
+    if narrow:
+        _round(a_g, dtype)
     if need_x:
         # dx[t] = W_f.T @ da_f[t] + W_g.T @ dtanh_in_g[t] (35)
         dtanh_in_g_to_da_f = dtanh_in_g_da_f
         np.matmul(dtanh_in_g_to_da_f, W_g_to_W_f, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dU_g = sum of outer(dtanh_in_g[t], a_g[t]) (46)
     dtanh_in_g_ = dtanh_in_g_da_f[:, : H]
     np.matmul(dtanh_in_g_.T, _rounded(a_g, dtype), out=dU_g)
@@ -721,6 +741,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b_g_to_b_f = params.stack("b_g", "b_f")
     h_before = np.empty((1, batch, H), real)
     W_g_to_W_f_T = params.stack("W_g", "W_f").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_f_T = params.stack("U_f", "U_f").T
     matmul = _products(dtype)
@@ -732,13 +753,19 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_f_x[t] = W_f @ x[t] (11)
         W_g_x_to_W_f_x_t = tanh_in_g_in_a_f_in
         np.matmul(x_t_, W_g_to_W_f_T, out=W_g_x_to_W_f_x_t)
+        if narrow:
+            _round(W_g_x_to_W_f_x_t, dtype)
         # tanh_in_g_in[t] = W_g_x[t] + b_g (13)
         # a_f_in[t] = W_f_x[t] + b_f (11)
         tanh_in_g_in_to_a_f_in_t = W_g_x_to_W_f_x_t
         np.add(W_g_x_to_W_f_x_t, b_g_to_b_f, out=tanh_in_g_in_to_a_f_in_t)
+        if narrow:
+            _round(tanh_in_g_in_to_a_f_in_t, dtype)
         # U_f_h[t] = U_f @ h[t-1] (11)
         U_f_h_t = f
         matmul(h_t1, U_f_T, out=U_f_h_t)
+        if narrow:
+            _round(U_f_h_t, dtype)
         # a_f[t] = U_f_h[t] + a_f_in[t] (11)
         a_f_in_t = tanh_in_g_in_a_f_in[:, H :]
         a_f_t = U_f_h_t
@@ -751,9 +778,13 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.divide(1, f_t, out=f_t)
         # a_g[t] = f[t]*h[t-1] (13)
         np.multiply(f_t, h_t1, out=a_g)
+        if narrow:
+            _round(f_t, dtype)
         # U_g_a_g[t] = U_g @ a_g[t] (13)
         U_g_a_g_t = g
         matmul(a_g, U_g_T, out=U_g_a_g_t)
+        if narrow:
+            _round(U_g_a_g_t, dtype)
         # tanh_in_g[t] = U_g_a_g[t] + tanh_in_g_in[t] (13)
         tanh_in_g_in_t = tanh_in_g_in_a_f_in[:, : H]
         tanh_in_g_t = U_g_a_g_t
@@ -766,6 +797,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(h, h_t1, out=h)
         np.multiply(f_t, g_t, out=work1)
         np.add(h, work1, out=h)
+        if narrow:
+            _round(g_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -960,13 +993,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 2*H) + 880 * steps
     back += real * (rows * (4*H + 1) + batch * 8*H)
     if item < 4:
+        untaped += item * (rows * 2*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (2*D*H + 2*H + 2*H*H)
-        taped += item * (rows * (D + 2*H))
+        taped += item * (rows * (D + 4*H))
         taped += real * (rows * D)
         taped += real * (2*D*H + 2*H + 2*H*H)
-        back += real * (rows * (2*D + 7*H))
+        back += real * (rows * (2*D + 5*H))
         back += real * (4*D*H + 4*H + 4*H*H)
+        back += item * rows * max(H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * D + 8)

@@ -125,7 +125,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "681001112ab7772c"
+STAMP = "8dd4878852477488"
 
 
 class Params(Mapping[str, Any]):
@@ -1371,18 +1371,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2105,10 +2128,10 @@ static void forward_1(
             const real tanh_in_g_in_t = W_g_x_t * q_g[unit] + b_g[unit];
             // sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o (22)
             const real sigmoid_in_o_in_t = W_o_x_t * q_o[unit] + b_o[unit];
-            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[unit] = sigmoid_in_i_in_t;
-            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[H + unit] = sigmoid_in_f_in_t;
-            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[2*H + unit] = tanh_in_g_in_t;
-            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[3*H + unit] = sigmoid_in_o_in_t;
+            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[unit] = number_as_stored(sigmoid_in_i_in_t);
+            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[H + unit] = number_as_stored(sigmoid_in_f_in_t);
+            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[2*H + unit] = number_as_stored(tanh_in_g_in_t);
+            sigmoid_in_i_in_to_sigmoid_in_o_in_t_row[3*H + unit] = number_as_stored(sigmoid_in_o_in_t);
         }
     }
 }
@@ -2175,7 +2198,7 @@ static void forward_2(
             // h[t] = o[t]*tanh_c[t] (hidden state) (11)
             const real h_t = o_t * tanh_c_t;
             c_t_row[unit] = c_t;
-            h_t_row[unit] = h_t;
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -2291,15 +2314,15 @@ static void backward_1(
             const real dU_f_h_t = dsigmoid_in_f_t * (a_f[unit] * W_f_x_t + p_f[unit]);
             // dU_i_h[t] = dsigmoid_in_i[t]*(a_i*W_i_x[t] + p_i) (47)
             const real dU_i_h_t = dsigmoid_in_i_t * (a_i[unit] * W_i_x_t + p_i[unit]);
-            dsigmoid_in_i_to_dsigmoid_in_o_t_row[2*H + unit] = dsigmoid_in_o_t;
-            dU_i_h_to_dU_o_h_t_row[3*H + unit] = dU_o_h_t;
+            dsigmoid_in_i_to_dsigmoid_in_o_t_row[2*H + unit] = number_as_stored(dsigmoid_in_o_t);
+            dU_i_h_to_dU_o_h_t_row[3*H + unit] = number_as_stored(dU_o_h_t);
             dc_via_t_row[unit] = dc_via_t;
-            dtanh_in_g_t_row[unit] = dtanh_in_g_t;
-            dsigmoid_in_i_to_dsigmoid_in_o_t_row[H + unit] = dsigmoid_in_f_t;
-            dsigmoid_in_i_to_dsigmoid_in_o_t_row[unit] = dsigmoid_in_i_t;
-            dU_i_h_to_dU_o_h_t_row[2*H + unit] = dU_g_h_t;
-            dU_i_h_to_dU_o_h_t_row[H + unit] = dU_f_h_t;
-            dU_i_h_to_dU_o_h_t_row[unit] = dU_i_h_t;
+            dtanh_in_g_t_row[unit] = number_as_stored(dtanh_in_g_t);
+            dsigmoid_in_i_to_dsigmoid_in_o_t_row[H + unit] = number_as_stored(dsigmoid_in_f_t);
+            dsigmoid_in_i_to_dsigmoid_in_o_t_row[unit] = number_as_stored(dsigmoid_in_i_t);
+            dU_i_h_to_dU_o_h_t_row[2*H + unit] = number_as_stored(dU_g_h_t);
+            dU_i_h_to_dU_o_h_t_row[H + unit] = number_as_stored(dU_f_h_t);
+            dU_i_h_to_dU_o_h_t_row[unit] = number_as_stored(dU_i_h_t);
         }
     }
 }
@@ -2378,22 +2401,22 @@ static void backward_2(
             const real dp_o_each_t = dsigmoid_in_o_t * U_o_h_t;
             // dq_o_each[t] = dsigmoid_in_o[t]*W_o_x[t] (88)
             const real dq_o_each_t = dsigmoid_in_o_t * W_o_x_t;
-            dW_i_x_to_dW_o_x_t_row[3*H + unit] = dW_o_x_t;
-            dW_i_x_to_dW_o_x_t_row[2*H + unit] = dW_g_x_t;
-            dW_i_x_to_dW_o_x_t_row[H + unit] = dW_f_x_t;
-            dW_i_x_to_dW_o_x_t_row[unit] = dW_i_x_t;
-            da_i_each_to_da_o_each_t_row[unit] = da_i_each_t;
-            dp_i_each_to_dp_o_each_t_row[unit] = dp_i_each_t;
-            dq_i_each_to_dq_o_each_t_row[unit] = dq_i_each_t;
-            da_i_each_to_da_o_each_t_row[H + unit] = da_f_each_t;
-            dp_i_each_to_dp_o_each_t_row[H + unit] = dp_f_each_t;
-            dq_i_each_to_dq_o_each_t_row[H + unit] = dq_f_each_t;
-            da_i_each_to_da_o_each_t_row[2*H + unit] = da_g_each_t;
-            dp_i_each_to_dp_o_each_t_row[2*H + unit] = dp_g_each_t;
-            dq_i_each_to_dq_o_each_t_row[2*H + unit] = dq_g_each_t;
-            da_i_each_to_da_o_each_t_row[3*H + unit] = da_o_each_t;
-            dp_i_each_to_dp_o_each_t_row[3*H + unit] = dp_o_each_t;
-            dq_i_each_to_dq_o_each_t_row[3*H + unit] = dq_o_each_t;
+            dW_i_x_to_dW_o_x_t_row[3*H + unit] = number_as_stored(dW_o_x_t);
+            dW_i_x_to_dW_o_x_t_row[2*H + unit] = number_as_stored(dW_g_x_t);
+            dW_i_x_to_dW_o_x_t_row[H + unit] = number_as_stored(dW_f_x_t);
+            dW_i_x_to_dW_o_x_t_row[unit] = number_as_stored(dW_i_x_t);
+            da_i_each_to_da_o_each_t_row[unit] = number_as_stored(da_i_each_t);
+            dp_i_each_to_dp_o_each_t_row[unit] = number_as_stored(dp_i_each_t);
+            dq_i_each_to_dq_o_each_t_row[unit] = number_as_stored(dq_i_each_t);
+            da_i_each_to_da_o_each_t_row[H + unit] = number_as_stored(da_f_each_t);
+            dp_i_each_to_dp_o_each_t_row[H + unit] = number_as_stored(dp_f_each_t);
+            dq_i_each_to_dq_o_each_t_row[H + unit] = number_as_stored(dq_f_each_t);
+            da_i_each_to_da_o_each_t_row[2*H + unit] = number_as_stored(da_g_each_t);
+            dp_i_each_to_dp_o_each_t_row[2*H + unit] = number_as_stored(dp_g_each_t);
+            dq_i_each_to_dq_o_each_t_row[2*H + unit] = number_as_stored(dq_g_each_t);
+            da_i_each_to_da_o_each_t_row[3*H + unit] = number_as_stored(da_o_each_t);
+            dp_i_each_to_dp_o_each_t_row[3*H + unit] = number_as_stored(dp_o_each_t);
+            dq_i_each_to_dq_o_each_t_row[3*H + unit] = number_as_stored(dq_o_each_t);
         }
     }
 }
@@ -2469,6 +2492,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->W_i_x_W_f_x_W_g_x_W_o_x + first*4*a->H, 4*a->H, a->x + first*a->D, a->D,
                 call->packed_W_i_to_W_o, rows, a->D, 4*a->H, 0);
+            round_rows(a->W_i_x_W_f_x_W_g_x_W_o_x + first*4*a->H, 4*a->H, rows, 4*a->H);
             forward_1(
                 rows, a->H, a->W_i_x_W_f_x_W_g_x_W_o_x + first*4*a->H, a->q_i, a->b_i,
                 a->sigmoid_in_i_in_to_sigmoid_in_o_in + (first - base)*4*a->H, a->q_f, a->b_f, a->q_g, a->b_g,
@@ -2488,6 +2512,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->U_i_h_U_f_h_U_g_h_U_o_h + (a->kept_0[t] + first)*4*a->H, 4*a->H,
                     a->h + (a->starts_1[t] + first)*a->H, a->H, call->packed_U_i_to_U_o, rows, a->H, 4*a->H, 0);
+                round_rows(a->U_i_h_U_f_h_U_g_h_U_o_h + (a->kept_0[t] + first)*4*a->H, 4*a->H, rows, 4*a->H);
                 forward_2(
                     rows, a->H, a->a_i, a->W_i_x_W_f_x_W_g_x_W_o_x + (a->starts_0[t] + first)*4*a->H,
                     a->U_i_h_U_f_h_U_g_h_U_o_h + (a->kept_0[t] + first)*4*a->H, a->p_i,
@@ -2622,8 +2647,6 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->dU_i_h_to_dU_o_h + (a->starts_0[t] - base + first)*4*a->H, 4*a->H, call->packed_U_i_to_U_o,
                     rows, 4*a->H, a->H, 0);
-                round_row(a->dsigmoid_in_i_to_dsigmoid_in_o + (a->starts_0[t] - base + first)*3*a->H, rows*3*a->H);
-                round_row(a->dtanh_in_g + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         meet(me);
@@ -2682,6 +2705,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dW_i_x_to_dW_o_x + (first - base)*4*a->H, 4*a->H,
                     call->packed_W_i_to_W_o, rows, 4*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(4*a->H, me, &lo, &hi);
@@ -2772,6 +2796,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->W_i_x_W_f_x_W_g_x_W_o_x + first*4*a->H, 4*a->H, a->x + first*a->D, a->D, a->W_i, 1, a->D, rows,
             a->D, 4*a->H, 0);
+        round_rows(a->W_i_x_W_f_x_W_g_x_W_o_x + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_1(
             rows, a->H, a->W_i_x_W_f_x_W_g_x_W_o_x + first*4*a->H, a->q_i, a->b_i,
             a->sigmoid_in_i_in_to_sigmoid_in_o_in + first*4*a->H, a->q_f, a->b_f, a->q_g, a->b_g, a->q_o,
@@ -2788,6 +2813,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->U_i_h_U_f_h_U_g_h_U_o_h + first*4*a->H, 4*a->H, a->h_1 + first*a->H, a->H, a->U_i, 1, a->H,
             rows, a->H, 4*a->H, 0);
+        round_rows(a->U_i_h_U_f_h_U_g_h_U_o_h + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_2(
             rows, a->H, a->a_i, a->W_i_x_W_f_x_W_g_x_W_o_x + first*4*a->H,
             a->U_i_h_U_f_h_U_g_h_U_o_h + first*4*a->H, a->p_i,

@@ -111,7 +111,7 @@ EQUATIONS = (
     "q_o: H = 1\n"
     "b_o: H = 0\n"
 )
-STAMP = "ee983584182680c2"
+STAMP = "2e7e18f6fd02d391"
 
 
 class Params(Mapping[str, Any]):
@@ -477,6 +477,7 @@ def _forward_sweep(
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
     W_i_to_W_o_T = params.stack("W_i", "W_o").T
+    narrow = dtype.itemsize == 2
     U_i_to_U_o_T = params.stack("U_i", "U_o").T
     matmul = _products(dtype)
     W_i_x = W_i_x_W_f_x_W_g_x_W_o_x[:, : H]
@@ -498,12 +499,16 @@ def _forward_sweep(
     # W_o_x[t] = W_o @ x[t] (22)
     W_i_x_to_W_o_x = W_i_x_W_f_x_W_g_x_W_o_x
     np.matmul(x_rows, W_i_to_W_o_T, out=W_i_x_to_W_o_x)
+    if narrow:
+        _round(W_i_x_to_W_o_x, dtype)
     # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i (16)
     # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f (18)
     # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g (20)
     # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o (22)
     np.multiply(W_i_x_to_W_o_x, q_i_to_q_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
     np.add(sigmoid_in_i_in_to_sigmoid_in_o_in, b_i_to_b_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
+    if narrow:
+        _round(sigmoid_in_i_in_to_sigmoid_in_o_in, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -522,6 +527,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h[kept_0[t]]
         matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
+        if narrow:
+            _round(U_i_h_to_U_o_h_t, dtype)
         # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t] (16)
         W_i_x_t = W_i_x[at_0[t]]
         U_i_h_t = U_i_h[kept_0[t]]
@@ -590,6 +597,8 @@ def _forward_sweep(
         # h[t] = o[t]*tanh_c[t] (hidden state) (11)
         h_t = sigmoid_in_o_t
         np.multiply(o_t, tanh_c_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     c_last = c[pack.last(1, 1, keep_tape)]
@@ -744,6 +753,7 @@ def _backward_sweep(
     U_o_h = U_i_h_U_f_h_U_g_h_U_o_h[:, 3*H :]
     dsigmoid_in_o = dsigmoid_in_i_to_dsigmoid_in_o[:, 2*H :]
     dU_o_h = dU_i_h_to_dU_o_h[:, 3*H :]
+    narrow = dtype.itemsize == 2
     dsigmoid_in_f = dsigmoid_in_i_to_dsigmoid_in_o[:, H : 2*H]
     dsigmoid_in_i = dsigmoid_in_i_to_dsigmoid_in_o[:, : H]
     dU_g_h = dU_i_h_to_dU_o_h[:, 2*H : 3*H]
@@ -849,6 +859,9 @@ def _backward_sweep(
         np.multiply(a_o, W_o_x_t, out=dU_o_h_t)
         np.add(dU_o_h_t, p_o, out=dU_o_h_t)
         np.multiply(dsigmoid_in_o_t, dU_o_h_t, out=dU_o_h_t)
+        if narrow:
+            _round(dU_o_h_t, dtype)
+            _round(dsigmoid_in_o_t, dtype)
         # dg[t] = dc[t]*i[t] (52)
         dg_t = dtanh_in_g[at_0[t]]
         np.multiply(dc_t, i_t, out=dg_t)
@@ -882,6 +895,9 @@ def _backward_sweep(
         np.multiply(a_g, W_g_x_t, out=dU_g_h_t)
         np.add(dU_g_h_t, p_g, out=dU_g_h_t)
         np.multiply(dtanh_in_g_t, dU_g_h_t, out=dU_g_h_t)
+        if narrow:
+            _round(dU_g_h_t, dtype)
+            _round(dtanh_in_g_t, dtype)
         # dU_i_h[t] = dsigmoid_in_i[t]*(a_i*W_i_x[t] + p_i) (47)
         # dU_f_h[t] = dsigmoid_in_f[t]*(a_f*W_f_x[t] + p_f) (47)
         dsigmoid_in_i_to_dsigmoid_in_f_t = dsigmoid_in_i_to_dsigmoid_in_f[at_0[t]]
@@ -890,14 +906,13 @@ def _backward_sweep(
         np.multiply(a_i_to_a_f, W_i_x_to_W_f_x_t, out=dU_i_h_to_dU_f_h_t)
         np.add(dU_i_h_to_dU_f_h_t, p_i_to_p_f, out=dU_i_h_to_dU_f_h_t)
         np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_t, dU_i_h_to_dU_f_h_t, out=dU_i_h_to_dU_f_h_t)
+        if narrow:
+            _round(dU_i_h_to_dU_f_h_t, dtype)
+            _round(dsigmoid_in_i_to_dsigmoid_in_f_t, dtype)
         # dh_back[t] = U_i.T @ dU_i_h[t] + U_f.T @ dU_f_h[t] + U_g.T @ dU_g_h[t] + U_o.T @ dU_o_h[t] (47)
         dU_i_h_to_dU_o_h_t = dU_i_h_to_dU_o_h[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(dU_i_h_to_dU_o_h_t, U_i_to_U_o, out=dh_back_t)
-
-    _round(dU_i_h_to_dU_o_h, dtype)
-    _round(dsigmoid_in_i_to_dsigmoid_in_o, dtype)
-    _round(dtanh_in_g, dtype)
 
     # dU_i = sum of outer(dU_i_h[t], h[t-1]) (68)
     # dU_f = sum of outer(dU_f_h[t], h[t-1]) (74)
@@ -912,6 +927,8 @@ def _backward_sweep(
     np.multiply(a_o, U_o_h_, out=dW_o_x)
     np.add(dW_o_x, q_o, out=dW_o_x)
     np.multiply(dsigmoid_in_o_, dW_o_x, out=dW_o_x)
+    if narrow:
+        _round(dW_o_x, dtype)
     # dW_i_x[t] = dsigmoid_in_i[t]*(a_i*U_i_h[t] + q_i) (58)
     # dW_f_x[t] = dsigmoid_in_f[t]*(a_f*U_f_h[t] + q_f) (58)
     dsigmoid_in_i_to_dsigmoid_in_f_ = dsigmoid_in_i_to_dsigmoid_in_o[:, : 2*H]
@@ -920,6 +937,8 @@ def _backward_sweep(
     np.multiply(a_i_to_a_f, U_i_h_to_U_f_h, out=dW_i_x_to_dW_f_x)
     np.add(dW_i_x_to_dW_f_x, q_i_to_q_f, out=dW_i_x_to_dW_f_x)
     np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, dW_i_x_to_dW_f_x, out=dW_i_x_to_dW_f_x)
+    if narrow:
+        _round(dW_i_x_to_dW_f_x, dtype)
     # db_i = sum of dsigmoid_in_i[t] (71)
     # db_f = sum of dsigmoid_in_f[t] (77)
     np.matmul(ones, dsigmoid_in_i_to_dsigmoid_in_f_, out=db_i_to_db_f.reshape(1, -1))
@@ -931,9 +950,13 @@ def _backward_sweep(
     np.multiply(a_g, U_g_h_, out=dW_g_x)
     np.add(dW_g_x, q_g, out=dW_g_x)
     np.multiply(dtanh_in_g, dW_g_x, out=dW_g_x)
+    if narrow:
+        _round(dW_g_x, dtype)
     if need_x:
         # dx[t] = W_i.T @ dW_i_x[t] + W_f.T @ dW_f_x[t] + W_g.T @ dW_g_x[t] + W_o.T @ dW_o_x[t] (58)
         matmul(dW_i_x_to_dW_o_x, W_i_to_W_o, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_i = sum of outer(dW_i_x[t], x[t]) (67)
     # dW_f = sum of outer(dW_f_x[t], x[t]) (73)
     # dW_g = sum of outer(dW_g_x[t], x[t]) (79)
@@ -947,16 +970,22 @@ def _backward_sweep(
     da_i_each_to_da_f_each = da_i_each_to_da_o_each[:, : 2*H]
     np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, W_i_x_to_W_f_x_, out=da_i_each_to_da_f_each)
     np.multiply(da_i_each_to_da_f_each, U_i_h_to_U_f_h, out=da_i_each_to_da_f_each)
+    if narrow:
+        _round(da_i_each_to_da_f_each, dtype)
     # da_g_each[t] = dtanh_in_g[t]*W_g_x[t]*U_g_h[t] (78)
     W_g_x_ = W_i_x_W_f_x_W_g_x_W_o_x[:, 2*H : 3*H]
     da_g_each = da_i_each_to_da_o_each[:, 2*H : 3*H]
     np.multiply(dtanh_in_g, W_g_x_, out=da_g_each)
     np.multiply(da_g_each, U_g_h_, out=da_g_each)
+    if narrow:
+        _round(da_g_each, dtype)
     # da_o_each[t] = dsigmoid_in_o[t]*W_o_x[t]*U_o_h[t] (84)
     W_o_x_ = W_i_x_W_f_x_W_g_x_W_o_x[:, 3*H :]
     da_o_each = da_i_each_to_da_o_each[:, 3*H :]
     np.multiply(dsigmoid_in_o_, W_o_x_, out=da_o_each)
     np.multiply(da_o_each, U_o_h_, out=da_o_each)
+    if narrow:
+        _round(da_o_each, dtype)
     # da_i = sum of da_i_each[t] (66)
     # da_f = sum of da_f_each[t] (72)
     # da_g = sum of da_g_each[t] (78)
@@ -966,12 +995,18 @@ def _backward_sweep(
     # dp_f_each[t] = dsigmoid_in_f[t]*U_f_h[t] (75)
     dp_i_each_to_dp_f_each = dp_i_each_to_dp_o_each[:, : 2*H]
     np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, U_i_h_to_U_f_h, out=dp_i_each_to_dp_f_each)
+    if narrow:
+        _round(dp_i_each_to_dp_f_each, dtype)
     # dp_g_each[t] = dtanh_in_g[t]*U_g_h[t] (81)
     dp_g_each = dp_i_each_to_dp_o_each[:, 2*H : 3*H]
     np.multiply(dtanh_in_g, U_g_h_, out=dp_g_each)
+    if narrow:
+        _round(dp_g_each, dtype)
     # dp_o_each[t] = dsigmoid_in_o[t]*U_o_h[t] (87)
     dp_o_each = dp_i_each_to_dp_o_each[:, 3*H :]
     np.multiply(dsigmoid_in_o_, U_o_h_, out=dp_o_each)
+    if narrow:
+        _round(dp_o_each, dtype)
     # dp_i = sum of dp_i_each[t] (69)
     # dp_f = sum of dp_f_each[t] (75)
     # dp_g = sum of dp_g_each[t] (81)
@@ -981,12 +1016,18 @@ def _backward_sweep(
     # dq_f_each[t] = dsigmoid_in_f[t]*W_f_x[t] (76)
     dq_i_each_to_dq_f_each = dq_i_each_to_dq_o_each[:, : 2*H]
     np.multiply(dsigmoid_in_i_to_dsigmoid_in_f_, W_i_x_to_W_f_x_, out=dq_i_each_to_dq_f_each)
+    if narrow:
+        _round(dq_i_each_to_dq_f_each, dtype)
     # dq_o_each[t] = dsigmoid_in_o[t]*W_o_x[t] (88)
     dq_o_each = dq_i_each_to_dq_o_each[:, 3*H :]
     np.multiply(dsigmoid_in_o_, W_o_x_, out=dq_o_each)
+    if narrow:
+        _round(dq_o_each, dtype)
     # dq_g_each[t] = dtanh_in_g[t]*W_g_x[t] (82)
     dq_g_each = dq_i_each_to_dq_o_each[:, 2*H : 3*H]
     np.multiply(dtanh_in_g, W_g_x_, out=dq_g_each)
+    if narrow:
+        _round(dq_g_each, dtype)
     # dq_i = sum of dq_i_each[t] (70)
     # dq_f = sum of dq_f_each[t] (76)
     # dq_g = sum of dq_g_each[t] (82)
@@ -1094,6 +1135,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     h_before = np.empty((1, batch, H), real)
     c_before = np.empty((1, batch, H), real)
     W_i_to_W_o_T = params.stack("W_i", "W_o").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_i_to_U_o_T = params.stack("U_i", "U_o").T
     matmul = _products(dtype)
@@ -1107,18 +1149,24 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_o_x[t] = W_o @ x[t] (22)
         W_i_x_to_W_o_x_t = W_i_x_W_f_x_W_g_x_W_o_x
         np.matmul(x_t_, W_i_to_W_o_T, out=W_i_x_to_W_o_x_t)
+        if narrow:
+            _round(W_i_x_to_W_o_x_t, dtype)
         # sigmoid_in_i_in[t] = W_i_x[t]*q_i + b_i (16)
         # sigmoid_in_f_in[t] = W_f_x[t]*q_f + b_f (18)
         # tanh_in_g_in[t] = W_g_x[t]*q_g + b_g (20)
         # sigmoid_in_o_in[t] = W_o_x[t]*q_o + b_o (22)
         np.multiply(W_i_x_to_W_o_x_t, q_i_to_q_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
         np.add(sigmoid_in_i_in_to_sigmoid_in_o_in, b_i_to_b_o, out=sigmoid_in_i_in_to_sigmoid_in_o_in)
+        if narrow:
+            _round(sigmoid_in_i_in_to_sigmoid_in_o_in, dtype)
         # U_i_h[t] = U_i @ h[t-1] (16)
         # U_f_h[t] = U_f @ h[t-1] (18)
         # U_g_h[t] = U_g @ h[t-1] (20)
         # U_o_h[t] = U_o @ h[t-1] (22)
         U_i_h_to_U_o_h_t = U_i_h_U_f_h_U_g_h_U_o_h
         matmul(h_t1, U_i_to_U_o_T, out=U_i_h_to_U_o_h_t)
+        if narrow:
+            _round(U_i_h_to_U_o_h_t, dtype)
         # sigmoid_in_i[t] = a_i*W_i_x[t]*U_i_h[t] + U_i_h[t]*p_i + sigmoid_in_i_in[t] (16)
         W_i_x_t = W_i_x_W_f_x_W_g_x_W_o_x[:, : H]
         U_i_h_t = U_i_h_U_f_h_U_g_h_U_o_h[:, : H]
@@ -1190,6 +1238,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # h[t] = o[t]*tanh_c[t] (hidden state) (11)
         h_t = sigmoid_in_o_t
         np.multiply(o_t, tanh_c, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -1386,13 +1436,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 9*H + batch * H) + 1016 * steps
     back += real * (rows * (9*H + 1) + batch * 12*H)
     if item < 4:
+        untaped += item * (rows * 4*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (4*D*H + 16*H + 4*H*H)
-        taped += item * (rows * (D + 9*H) + batch * H)
+        taped += item * (rows * (D + 13*H) + batch * H)
         taped += real * (rows * D)
         taped += real * (4*D*H + 16*H + 4*H*H)
         back += real * (rows * (2*D + 18*H) + batch * H)
         back += real * (8*D*H + 32*H + 8*H*H)
+        back += item * rows * max(2*H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * D + 8)

@@ -47,7 +47,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "f281f6889dd54675"
+STAMP = "1a6e9e7faa577431"
 
 
 class Params(Mapping[str, Any]):
@@ -1187,18 +1187,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1883,8 +1906,8 @@ static void forward_1(
             const real n_t = W_n_x_t + b_n[unit];
             // z[t] = sigmoid(a_z[t]) (update gate) (11)
             const real z_t = sigmoid(a_z_t);
-            n_z_t_row[unit] = n_t;
-            n_z_t_row[H + unit] = z_t;
+            n_z_t_row[unit] = number_as_stored(n_t);
+            n_z_t_row[H + unit] = number_as_stored(z_t);
         }
     }
 }
@@ -1934,7 +1957,7 @@ static void backward_1(
             const real dh_t = dy_t + dh_via_next;
             // dh_via[t] = dh[t]*(1 - z[t]) (22)
             const real dh_via_t = dh_t * (1 - z_t);
-            dh_t_row[unit] = dh_t;
+            dh_t_row[unit] = number_as_stored(dh_t);
             dh_via_t_row[unit] = dh_via_t;
         }
     }
@@ -1964,8 +1987,8 @@ static void backward_2(
             const real dz_t = dh_t * (-h_t1 + n_t);
             // da_z[t] = dz[t]*z[t]*(1 - z[t]) (25)
             const real da_z_t = dz_t * z_t * (1 - z_t);
-            dn_da_z_t_row[unit] = dn_t;
-            dn_da_z_t_row[H + unit] = da_z_t;
+            dn_da_z_t_row[unit] = number_as_stored(dn_t);
+            dn_da_z_t_row[H + unit] = number_as_stored(da_z_t);
         }
     }
 }
@@ -2006,6 +2029,7 @@ static void run_forward_part(void *given, struct member *me) {
         multiply(
             a->n_z + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, call->packed_W_n_to_W_z, rows, a->D,
             2*a->H, 0);
+        round_rows(a->n_z + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_1(rows, a->H, a->n_z + first*2*a->H, a->b_z, a->b_n);
     }
     meet(me);
@@ -2093,7 +2117,6 @@ static void run_backward_part(void *given, struct member *me) {
                     rows, a->H, a->dy + (a->starts_0[t] + first)*a->H, a->dh_via + (a->ring_1[t + 1] + first)*a->H,
                     a->dh + (a->starts_0[t] - base + first)*a->H, a->n_z + (a->starts_0[t] + first)*2*a->H,
                     a->dh_via + (a->ring_1[t] + first)*a->H);
-                round_row(a->dh + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         meet(me);
@@ -2110,6 +2133,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dn_da_z + (first - base)*2*a->H, 2*a->H, call->packed_W_n_to_W_z,
                     rows, 2*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         meet(me);
@@ -2170,6 +2194,7 @@ static void run_step_part(void *given, struct member *me) {
         // W_z_x[t] = W_z @ x[t] (10)
         multiply_plain(
             a->n_z + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, a->W_n, 1, a->D, rows, a->D, 2*a->H, 0);
+        round_rows(a->n_z + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_1(rows, a->H, a->n_z + first*2*a->H, a->b_z, a->b_n);
     }
     meet(me);

@@ -33,7 +33,7 @@ EQUATIONS = (
     "n[t] = W_n @ x[t] + b_n                    # candidate\n"
     "h[t] = (1 - z[t]) * h[t-1] + z[t] * n[t]   # hidden state\n"
 )
-STAMP = "7b58402cd3561057"
+STAMP = "57065ca7f9f9e6c9"
 
 
 class Params(Mapping[str, Any]):
@@ -378,17 +378,23 @@ def _forward_sweep(
     b_n_to_b_z = params.stack("b_n", "b_z")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_n_to_W_z_T = params.stack("W_n", "W_z").T
+    narrow = dtype.itemsize == 2
     z_ = n_z[:, H :]
-    n_ = n_z[:, : H]
+    n_2 = n_z[:, : H]
 
     # W_n_x[t] = W_n @ x[t] (6)
     # W_z_x[t] = W_z @ x[t] (10)
     W_n_x_to_W_z_x = n_z
     np.matmul(x_rows, W_n_to_W_z_T, out=W_n_x_to_W_z_x)
+    if narrow:
+        _round(W_n_x_to_W_z_x, dtype)
     # n[t] = W_n_x[t] + b_n (candidate) (6)
     # a_z[t] = W_z_x[t] + b_z (10)
     n_to_a_z = W_n_x_to_W_z_x
     np.add(W_n_x_to_W_z_x, b_n_to_b_z, out=n_to_a_z)
+    if narrow:
+        n_ = n_z[:, : H]
+        _round(n_, dtype)
     # z[t] = sigmoid(a_z[t]) (update gate) (11)
     a_z = n_z[:, H :]
     z = a_z
@@ -396,6 +402,8 @@ def _forward_sweep(
     np.exp(z, out=z)
     np.add(z, 1, out=z)
     np.divide(1, z, out=z)
+    if narrow:
+        _round(z, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -405,7 +413,7 @@ def _forward_sweep(
         # h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state) (7)
         z_t = z_[at_0[t]]
         h_t1 = h[at_1_0[t]]
-        n_t = n_[at_0[t]]
+        n_t = n_2[at_0[t]]
         h_t = h[at_1[t]]
         np.subtract(1, z_t, out=h_t)
         np.multiply(h_t, h_t1, out=h_t)
@@ -511,6 +519,7 @@ def _backward_sweep(
     db_n_to_db_z = grads.stack("b_n", "b_z")
     dh_via[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
     z = n_z[:, H :]
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     ones = np.ones((1, pack.size), real)
 
@@ -525,13 +534,15 @@ def _backward_sweep(
         dh_via_t = dh_via[ring_1_0[t]]
         np.subtract(1, z_t, out=dh_via_t)
         np.multiply(dh_t, dh_via_t, out=dh_via_t)
-
-    _round(dh, dtype)
+        if narrow:
+            _round(dh_t, dtype)
 
     # dn[t] = dh[t]*z[t] (23)
     z_ = n_z[:, H :]
     dn = dn_da_z[:, : H]
     np.multiply(dh, z_, out=dn)
+    if narrow:
+        _round(dn, dtype)
     # dz[t] = dh[t]*(-h[t-1] + n[t]) (24)
     h_t1 = h[pack.past(1, 0)]
     n_ = n_z[:, : H]
@@ -543,10 +554,14 @@ def _backward_sweep(
     np.multiply(dz, z_, out=da_z)
     np.subtract(1, z_, out=work1)
     np.multiply(da_z, work1, out=da_z)
+    if narrow:
+        _round(da_z, dtype)
     if need_x:
         # dx[t] = W_z.T @ da_z[t] + W_n.T @ dn[t] (26)
         dn_to_da_z = dn_da_z
         matmul(dn_to_da_z, W_n_to_W_z, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_n = sum of outer(dn[t], x[t]) (35)
     # dW_z = sum of outer(da_z[t], x[t]) (33)
     dn_to_da_z_ = dn_da_z
@@ -638,6 +653,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b_n_to_b_z = params.stack("b_n", "b_z")
     h_before = np.empty((1, batch, H), real)
     W_n_to_W_z_T = params.stack("W_n", "W_z").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
 
     @np.errstate(all="ignore")
@@ -646,10 +662,15 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_z_x[t] = W_z @ x[t] (10)
         W_n_x_to_W_z_x_t = n_z
         np.matmul(x_t_, W_n_to_W_z_T, out=W_n_x_to_W_z_x_t)
+        if narrow:
+            _round(W_n_x_to_W_z_x_t, dtype)
         # n[t] = W_n_x[t] + b_n (candidate) (6)
         # a_z[t] = W_z_x[t] + b_z (10)
         n_to_a_z_t = W_n_x_to_W_z_x_t
         np.add(W_n_x_to_W_z_x_t, b_n_to_b_z, out=n_to_a_z_t)
+        if narrow:
+            n_t = n_z[:, : H]
+            _round(n_t, dtype)
         # z[t] = sigmoid(a_z[t]) (update gate) (11)
         a_z_t = n_z[:, H :]
         z_t = a_z_t
@@ -657,11 +678,13 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.exp(z_t, out=z_t)
         np.add(z_t, 1, out=z_t)
         np.divide(1, z_t, out=z_t)
+        if narrow:
+            _round(z_t, dtype)
         # h[t] = (1 - z[t])*h[t-1] + z[t]*n[t] (hidden state) (7)
-        n_t = n_z[:, : H]
+        n_t_ = n_z[:, : H]
         np.subtract(1, z_t, out=h)
         np.multiply(h, h_t1, out=h)
-        np.multiply(z_t, n_t, out=work1)
+        np.multiply(z_t, n_t_, out=work1)
         np.add(h, work1, out=h)
 
         state = {
@@ -857,13 +880,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 2*H) + 744 * steps
     back += real * (rows * (4*H + 1) + batch * 3*H)
     if item < 4:
+        untaped += item * (rows * 2*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (2*D*H + 2*H)
-        taped += item * (rows * (D + 2*H))
+        taped += item * (rows * (D + 4*H))
         taped += real * (rows * D)
         taped += real * (2*D*H + 2*H)
         back += real * (rows * (2*D + 7*H))
         back += real * (4*D*H + 4*H)
+        back += item * rows * max(H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * D + 8)

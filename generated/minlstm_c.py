@@ -66,7 +66,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "abc9e0b298193dd9"
+STAMP = "60f378b29ef1bbd8"
 
 
 class Params(Mapping[str, Any]):
@@ -1210,18 +1210,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1912,9 +1935,9 @@ static void forward_1(
             const real f_t = sigmoid(a_f_t);
             // i[t] = sigmoid(a_i[t]) (input gate) (14)
             const real i_t = sigmoid(a_i_t);
-            n_f_i_t_row[unit] = n_t;
-            n_f_i_t_row[H + unit] = f_t;
-            n_f_i_t_row[2*H + unit] = i_t;
+            n_f_i_t_row[unit] = number_as_stored(n_t);
+            n_f_i_t_row[H + unit] = number_as_stored(f_t);
+            n_f_i_t_row[2*H + unit] = number_as_stored(i_t);
         }
     }
 }
@@ -1966,7 +1989,7 @@ static void backward_1(
             const real dh_t = dy_t + dh_via_next;
             // dh_via[t] = dh[t]*f[t]/(f[t] + i[t]) (28)
             const real dh_via_t = dh_t * f_t / (f_t + i_t);
-            dh_t_row[unit] = dh_t;
+            dh_t_row[unit] = number_as_stored(dh_t);
             dh_via_t_row[unit] = dh_via_t;
         }
     }
@@ -2001,9 +2024,9 @@ static void backward_2(
             const real da_i_t = di_t * i_t * (1 - i_t);
             // da_f[t] = df[t]*f[t]*(1 - f[t]) (33)
             const real da_f_t = df_t * f_t * (1 - f_t);
-            dn_da_f_da_i_t_row[unit] = dn_t;
-            dn_da_f_da_i_t_row[2*H + unit] = da_i_t;
-            dn_da_f_da_i_t_row[H + unit] = da_f_t;
+            dn_da_f_da_i_t_row[unit] = number_as_stored(dn_t);
+            dn_da_f_da_i_t_row[2*H + unit] = number_as_stored(da_i_t);
+            dn_da_f_da_i_t_row[H + unit] = number_as_stored(da_f_t);
         }
     }
 }
@@ -2046,6 +2069,7 @@ static void run_forward_part(void *given, struct member *me) {
         multiply(
             a->n_f_i + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, call->packed_W_n_to_W_i, rows, a->D,
             3*a->H, 0);
+        round_rows(a->n_f_i + first*3*a->H, 3*a->H, rows, 3*a->H);
         forward_1(rows, a->H, a->n_f_i + first*3*a->H, a->b_f, a->b_i, a->b_n);
     }
     meet(me);
@@ -2133,7 +2157,6 @@ static void run_backward_part(void *given, struct member *me) {
                     rows, a->H, a->dy + (a->starts_0[t] + first)*a->H, a->dh_via + (a->ring_1[t + 1] + first)*a->H,
                     a->dh + (a->starts_0[t] - base + first)*a->H, a->n_f_i + (a->starts_0[t] + first)*3*a->H,
                     a->dh_via + (a->ring_1[t] + first)*a->H);
-                round_row(a->dh + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         meet(me);
@@ -2150,6 +2173,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dn_da_f_da_i + (first - base)*3*a->H, 3*a->H, call->packed_W_n_to_W_i,
                     rows, 3*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         meet(me);
@@ -2214,6 +2238,7 @@ static void run_step_part(void *given, struct member *me) {
         // W_i_x[t] = W_i @ x[t] (13)
         multiply_plain(
             a->n_f_i + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, a->W_n, 1, a->D, rows, a->D, 3*a->H, 0);
+        round_rows(a->n_f_i + first*3*a->H, 3*a->H, rows, 3*a->H);
         forward_1(rows, a->H, a->n_f_i + first*3*a->H, a->b_f, a->b_i, a->b_n);
     }
     meet(me);

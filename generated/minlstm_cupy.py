@@ -62,7 +62,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "68342cd541267e3f"
+STAMP = "6b355f350ac27e14"
 
 
 class Params(Mapping[str, Any]):
@@ -1511,6 +1511,18 @@ LAUNCH_SECONDS = 1.0
 THREADS = 256
 FIRST_PRODUCT = {"forward_steps": 1, "backward_steps": 1}
 """By kernel that runs all steps, the number of its first product."""
+ROUNDED_PRODUCTS = ()
+"""Products whose results belong to arrays of the parameters' type: kernels find them rounded to that, if it has 16
+bits, in shared memory, too."""
+ROUNDED_PRODUCT = r"""
+// A product whose totals are rounded as where they are stored.
+template <class Plain>
+struct RoundedProduct : Plain {
+    static __device__ real total(const real* partial, int sample, int row) {
+        return rounded(Plain::total(partial, sample, row));
+    }
+};
+"""
 SHARING = r"""
 enum { WARPS = THREADS / 32 };
 
@@ -1762,8 +1774,9 @@ struct Columns {
     }
 };
 
-// What warps make of a block's ``ROWS`` rows of a matrix: partial[warp][sample][row], each over some of the numbers.
-template <int ROWS>
+// What warps make of a block's ``ROWS`` rows of a matrix: partial[warp][sample][row], each over some of the numbers of
+// a row, which so many warps SPLIT.
+template <int ROWS, int SPLIT = WARPS>
 struct Slice {
     // A row, or where it is one of the ``next`` ones behind which the last may be, that one.
     static __device__ int within(int row, int next) { return next <= ROWS || row < ROWS ? row : ROWS - 1; }
@@ -1771,7 +1784,7 @@ struct Slice {
     static __device__ real total(const real* partial, int sample, int row) {
         real sum = partial[sample * ROWS + row];
 #pragma unroll
-        for (int warp = 1; warp < WARPS; ++warp) sum += partial[(warp * AT_ONCE + sample) * ROWS + row];
+        for (int warp = 1; warp < SPLIT; ++warp) sum += partial[(warp * AT_ONCE + sample) * ROWS + row];
         return sum;
     }
     // The totals, to where they go: ``count`` groups of this block's part of ``width`` columns.
@@ -1790,6 +1803,12 @@ struct Slice {
 
 __host__ __device__ constexpr int at_least_one(int a, int b) { return (a < b ? a : b) > 1 ? (a < b ? a : b) : 1; }
 
+// What a lane has of a row.
+template <class Piece>
+__device__ inline void take(Piece& to, const real* from) {
+    to = *(const Piece*)from;
+}
+
 // A product with up to AT_ONCE samples. The lanes of a warp share its numbers (K_LANES), the samples (SAMPLE_LANES, of
 // ``SAMPLES`` each) and the rows, which are so far apart that lanes meet no bank twice.
 __host__ __device__ constexpr int apart(int inner, int k_lanes) {
@@ -1804,6 +1823,7 @@ struct Product : Slice<ROWS> {
         ROW_LANES = 32 / (K_LANES * SAMPLE_LANES),
         TALL = (ROWS + ROW_LANES - 1) / ROW_LANES,
         TURN = WARPS * K_LANES * 4,  // numbers that all warps take at once
+        TURN_WIDTH = apart(TURN, K_LANES),
         INSIDE = HELD * TURN,
         WIDTH = apart(INNER - INSIDE, K_LANES),
         AHEAD = at_least_one(4 / SAMPLES, (INNER + TURN - 1) / TURN)  // turns that are read before they are needed
@@ -1811,30 +1831,32 @@ struct Product : Slice<ROWS> {
     struct Held {
         real4 of[HELD ? HELD : 1][TALL];
     };
-    // ``weights`` takes some columns' numbers from ``k`` on, for so many as one row of it has.
-    template <class From>
-    static __device__ void fill(real* weights, const Columns<From>& from, int k) {
-        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
-            const int r = from.row + item / WIDTH;
-            weights[r * WIDTH + item % WIDTH] = from.at(r, k + item % WIDTH, INNER);
-        }
-    }
-    // What a block has of some columns. What registers hold comes by way of shared memory.
+    // What a block has of some columns. What registers hold comes by way of shared memory, a turn at a time, in rows of
+    // its own width. The code that takes one is there once, whichever turn it is: a copy for each takes the compiler
+    // time, and registers.
     template <class From>
     static __device__ void load(Held& held, real* weights, const Columns<From>& from) {
-#pragma unroll
+#pragma unroll 1
         for (int turn = 0; turn < HELD; ++turn) {
-            fill(weights, from, turn * TURN);
-            __syncthreads();
-#pragma unroll
-            for (int r = 0; r < TALL; ++r) {
-                const int row = r * ROW_LANES + threadIdx.x % 32 / K_LANES % ROW_LANES;
-                const int k = (threadIdx.x / 32 * K_LANES + threadIdx.x % K_LANES) * 4;
-                if (from.has(row)) held.of[turn][r] = *(const real4*)(weights + row * WIDTH + k);
+            for (int item = threadIdx.x; item < from.count * from.part * TURN; item += THREADS) {
+                const int r = from.row + item / TURN, k = item % TURN;
+                weights[r * TURN_WIDTH + k] = from.at(r, turn * TURN + k, INNER);
             }
             __syncthreads();
+            const int lane = threadIdx.x % 32, k = (threadIdx.x / 32 * K_LANES + lane % K_LANES) * 4;
+#pragma unroll
+            for (int to = 0; to < HELD; ++to)
+#pragma unroll
+                for (int r = 0; r < TALL; ++r) {
+                    const int row = r * ROW_LANES + lane / K_LANES % ROW_LANES;
+                    if (to == turn && from.has(row)) take(held.of[to][r], weights + row * TURN_WIDTH + k);
+                }
+            __syncthreads();
         }
-        fill(weights, from, INSIDE);
+        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
+            const int r = from.row + item / WIDTH;
+            weights[r * WIDTH + item % WIDTH] = from.at(r, INSIDE + item % WIDTH, INNER);
+        }
     }
     // The next numbers of each of a lane's samples.
     template <class Left>
@@ -2058,50 +2080,72 @@ struct Raw {
 
 // The same as Product on matrix units, which multiply rounded numbers and add in float32. Lane 4 g + t of a warp takes
 // four words of neighbours at a time, of rows g and g + 8 of a tile and of sample g: two steps of the unit, since the
-// order in which numbers are summed is free. A row in shared memory is an odd number of such pieces of a warp long, so
-// that lanes meet no bank twice.
-template <class Kind, int ROWS, int INNER, int HELD, int AHEAD>
-struct MatrixProduct : Slice<ROWS> {
+// order in which numbers are summed is free. SPLIT warps share a tile, each with some of its numbers; the others have
+// other tiles. In shared memory, where a row is an even number of pieces that lanes take at a time, pairs of them lie
+// the other way round in odd rows, so that lanes meet no bank twice.
+template <class Kind, int ROWS, int INNER, int HELD, int AHEAD, int SPLIT>
+struct MatrixProduct : Slice<ROWS, SPLIT> {
     enum {
-        TALL = (ROWS + 15) / 16,
+        APART = 16 * (WARPS / SPLIT),  // rows between a warp's tiles
+        TALL = (ROWS + APART - 1) / APART,
         WIDE = AT_ONCE / 8,
         TAKEN = 4 * Kind::NUMBERS,
         PIECE = 4 * TAKEN,
-        TURN = WARPS * PIECE,  // numbers that all warps take at once
-        INSIDE = HELD * TURN,
-        WIDTH = ((INNER - INSIDE + PIECE - 1) / PIECE | 1) * 16  // words of a row in shared memory
+        TURN = SPLIT * PIECE,  // numbers that the warps of a row take at once
+        TURN_WORDS = 16 * SPLIT,
+        TURN_WIDTH = TURN_WORDS + 16,
+        INSIDE = HELD * TURN < INNER ? HELD * TURN : INNER,
+        PIECES = at_least_one(INNER, (INNER - INSIDE + PIECE - 1) / PIECE),  // of a row in shared memory
+        TURNED = PIECES % 2 ? 0 : 16,
+        WIDTH = PIECES * 16  // words
     };
     struct Held {
         Words of[HELD ? HELD : 1][2 * TALL];
     };
-    // ``weights`` takes some columns' numbers from ``k`` on, for so many as one row of it has.
+    // A row of a tile: its upper or lower half's.
+    static __device__ int row_of_lane(int half) {
+        return half / 2 * APART + threadIdx.x / 32 / SPLIT * 16 + half % 2 * 8 + threadIdx.x % 32 / 4;
+    }
+    // Whether there are such rows for some warp.
+    static __host__ __device__ constexpr bool some(int half) { return half / 2 * APART + half % 2 * 8 < ROWS; }
+    // Where a warp begins in what all of a row take at once, and its lanes in that.
+    static __device__ int piece() { return threadIdx.x / 32 % SPLIT; }
+    // So many words of some columns' rows, from their number ``k`` on. ``turned``: which bit of a word's place is the
+    // other one in odd rows.
     template <class From>
-    static __device__ void fill(real* weights, const Columns<From>& from, int k) {
-        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
-            const int r = from.row + item / WIDTH, next = k + item % WIDTH * Kind::NUMBERS;
+    static __device__ void fill(
+        real* weights, const Columns<From>& from, int k, int words, int width, int turned) {
+        for (int item = threadIdx.x; item < from.count * from.part * words; item += THREADS) {
+            const int r = from.row + item / words, next = k + item % words * Kind::NUMBERS;
             const real second = Kind::NUMBERS == 2 ? from.at(r, next + 1, INNER) : 0;
-            ((unsigned*)weights)[r * WIDTH + item % WIDTH] = Kind::word(from.at(r, next, INNER), second);
+            const int place = item % words ^ (r % 2 ? turned : 0);
+            ((unsigned*)weights)[r * width + place] = Kind::word(from.at(r, next, INNER), second);
         }
     }
-    // What a block has of some columns. What registers hold comes by way of shared memory.
+    // What a block has of some columns: see Product.
     template <class From>
     static __device__ void load(Held& held, real* weights, const Columns<From>& from) {
-#pragma unroll
+#pragma unroll 1
         for (int turn = 0; turn < HELD; ++turn) {
-            fill(weights, from, turn * TURN);
+            fill(weights, from, turn * TURN, TURN_WORDS, TURN_WIDTH, 0);
             __syncthreads();
+            const real* here = weights + 16 * piece() + 4 * (threadIdx.x % 4);
 #pragma unroll
-            for (int half = 0; half < 2 * TALL; ++half)
-                if (8 * half < ROWS && from.has(8 * half + threadIdx.x % 32 / 4))
-                    held.of[turn][half] = in_shared(weights + 16 * (threadIdx.x / 32) + 4 * (threadIdx.x % 4), half);
+            for (int to = 0; to < HELD; ++to)
+#pragma unroll
+                for (int half = 0; half < 2 * TALL; ++half)
+                    if (some(half) && to == turn && from.has(row_of_lane(half)))
+                        take(held.of[to][half], here + row_of_lane(half) * TURN_WIDTH);
             __syncthreads();
         }
-        fill(weights, from, INSIDE);
+        if (INSIDE < INNER) fill(weights, from, INSIDE, WIDTH, WIDTH, TURNED);
     }
-    // What a lane takes of the half of a tile.
+    // What a lane takes of the half of a tile. Where there is no row, any will do.
     static __device__ Words in_shared(const real* here, int half) {
-        const int row = Slice<ROWS>::within(8 * half + threadIdx.x % 32 / 4, 8 * half + 8);
-        return *(const Words*)(here + row * WIDTH);
+        if (!some(half)) return {};
+        const int row = row_of_lane(half);
+        const bool whole = (half / 2 + 1) * APART <= ROWS;
+        return *(const Words*)(here + (whole || row < ROWS ? row : ROWS - 1) * WIDTH);
     }
     template <class Left>
     static __device__ void read(
@@ -2126,7 +2170,7 @@ struct MatrixProduct : Slice<ROWS> {
     template <class Left>
     static __device__ void multiply(
         real* partial, const Held& held, const real* weights, const Left* left, long long stride, int rows) {
-        const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+        const int warp = piece(), g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
         const bool aligned = aligned_rows(left, stride, 16);
         const Left* first = left + g * stride;
         float sum[TALL][WIDE][4] = {};
@@ -2144,7 +2188,7 @@ struct MatrixProduct : Slice<ROWS> {
             read(next[turn % DEEP], first, stride, rows - g, k, aligned);
 #pragma unroll
             for (int r = 0; r < TALL; ++r)
-                add(sum[r], held.of[turn][2 * r], 16 * r + 8 < ROWS ? held.of[turn][2 * r + 1] : Words{}, v);
+                add(sum[r], held.of[turn][2 * r], some(2 * r + 1) ? held.of[turn][2 * r + 1] : Words{}, v);
         }
 #pragma unroll 1
         for (int start = warp * PIECE + INSIDE; start < INNER; start += DEEP * TURN)
@@ -2156,10 +2200,10 @@ struct MatrixProduct : Slice<ROWS> {
 #pragma unroll
                 for (int s = 0; s < WIDE; ++s) v[s] = next[now][s].template words<Kind>();
                 read(next[now], first, stride, rows - g, k + DEEP * TURN, aligned);
-                const real* here = weights + (k - INSIDE) / Kind::NUMBERS;
+                const real* here = weights + ((k - INSIDE) / Kind::NUMBERS ^ (g % 2 ? TURNED : 0));
 #pragma unroll
                 for (int r = 0; r < TALL; ++r)
-                    add(sum[r], in_shared(here, 2 * r), 16 * r + 8 < ROWS ? in_shared(here, 2 * r + 1) : Words{}, v);
+                    add(sum[r], in_shared(here, 2 * r), in_shared(here, 2 * r + 1), v);
             }
 #pragma unroll
         for (int r = 0; r < TALL; ++r)
@@ -2167,13 +2211,25 @@ struct MatrixProduct : Slice<ROWS> {
             for (int s = 0; s < WIDE; ++s)
 #pragma unroll
                 for (int j = 0; j < 4; ++j) {
-                    const int row = 16 * r + g + j / 2 * 8;
+                    const int row = row_of_lane(2 * r + j / 2);
                     if (row < ROWS) partial[(warp * AT_ONCE + 8 * s + 2 * t + j % 2) * ROWS + row] = sum[r][s][j];
                 }
     }
 };
 """
 """What they call besides where products run on matrix units."""
+THREAD = r"""
+// Where weights leave few registers, a thread asks for its number whenever it is needed: what follows from it would
+// stay in registers all along.
+#ifdef __CUDA_ARCH__
+struct Thread {
+    unsigned x;
+    __device__ Thread() { asm volatile("mov.u32 %0, %%tid.x;" : "=r"(x)); }
+};
+#define threadIdx Thread()
+#endif
+"""
+"""What is before all that where weights leave few registers."""
 STEPS = {
     "forward_steps": r"""
 // What a unit of forward_2 reads that is there before the step's products, and is not in shared memory.
@@ -2399,18 +2455,27 @@ UNITS = {"Tf32": 1, "F16": 2, "Bf16": 2}
 """What matrix units take numbers as, and how many of these a word has."""
 ITEMSIZES = {"float16": (4, 2), "bfloat16": (4, 2), "float32": (4, 4), "float64": (8, 8)}
 """By type: bytes of a number as it is computed with, and as it is stored."""
-REGISTERS = {"matrix": 138, "float": 150, "double": 130}
+REGISTERS = {"matrix": 198, "float": 210, "double": 184}
 """Of a thread's 255 registers those that may hold weights and what multiplying takes, on matrix units and without them:
-so many that the compiler spills none, as a rule."""
+so many that the compiler spills none, as a rule, of any architecture's."""
+HELD_REGISTERS = {"matrix": (156, 108), "float": (148, 108), "double": (120, 72)}
+"""Of these that may hold weights: of kernels whose units are by themselves, and where some work on whole rows, too."""
+SPARE_REGISTERS = {"": 138, "Tf32": 112, "F16": 138, "Bf16": 138}
+"""As REGISTERS, where weights may lie in shared memory as well, by what matrix units take numbers as."""
+MOST_SUMS = {4: 64, 8: 24}
+"""Sums of a lane at most, by the bytes of one."""
 MOST_HELD = 20
 """Turns of a product in registers: each is code of its own, which takes the compiler time."""
+MOST_TOGETHER = 128
+"""Rows of a matrix that all warps of a block share at most, each with some of their numbers, on matrix units: of more,
+partial sums would take much of its shared memory."""
 
 
 class Slice(NamedTuple):
     """What a block has of a product: so many ``rows`` of the matrix, of ``inner`` numbers each. ``unit``: what matrix
     units take numbers as, one of UNITS, or none (empty). Of a row the numbers of ``held`` turns lie in registers, the
-    others in shared memory. ``lanes``: of matrix units, the turns that are read ahead; else, how many lanes of a warp
-    share a row, and the samples, and the samples of each."""
+    others in shared memory. ``lanes``: of matrix units, the turns that are read ahead, and how many warps share a row;
+    else, how many lanes of a warp share a row, and the samples, and the samples of each."""
 
     unit: str
     rows: int
@@ -2425,26 +2490,49 @@ class Slice(NamedTuple):
         return f"MatrixProduct<{self.unit}, {numbers}>" if self.unit else f"Product<{numbers}>"
 
     @property
+    def split(self) -> int:
+        """The warps that share a row; others of the block have other rows."""
+        return self.lanes[1] if self.unit else THREADS // 32
+
+    @property
     def turn(self) -> int:
-        """Numbers of a row that a block's warps take at once."""
-        return THREADS // 32 * (16 * UNITS[self.unit] if self.unit else 4 * self.lanes[0])
+        """Numbers of a row that its warps take at once."""
+        return self.split * (16 * UNITS[self.unit] if self.unit else 4 * self.lanes[0])
 
     @property
     def tall(self) -> int:
         """Rows of a lane; on matrix units, tiles of 16."""
-        return -(-self.rows // (16 if self.unit else 32 // (self.lanes[0] * self.lanes[1])))
+        if self.unit:
+            return -(-self.rows // (16 * (THREADS // 32 // self.split)))
+        return -(-self.rows // (32 // (self.lanes[0] * self.lanes[1])))
+
+    @property
+    def halves(self) -> int:
+        """Of matrix units: halves of a lane's tiles that have rows."""
+        return min(2 * self.tall, -(-self.rows // 8))
 
     @property
     def left(self) -> int:
         """Numbers of a row that lie in shared memory."""
-        return self.inner - self.held * self.turn
+        return max(0, self.inner - self.held * self.turn)
+
+    @property
+    def may_hold_more(self) -> bool:
+        """Whether another turn may lie in registers; without matrix units, the last stays in shared memory."""
+        return self.left >= (1 if self.unit else self.turn) and self.held < MOST_HELD
 
     @property
     def weights(self) -> int:
         """Numbers (``real``) that the matrix takes of shared memory."""
         if self.unit:
-            return self.rows * (-(-self.left // (16 * UNITS[self.unit])) | 1) * 16
+            return self.rows * max(1, -(-self.left // (16 * UNITS[self.unit]))) * 16
         return self.rows * (-(-self.left // 32) * 32 + (4 * self.lanes[0] if self.lanes[0] < 8 else 0))
+
+    @property
+    def passing(self) -> int:
+        """Numbers that what registers hold takes of shared memory, on its way to them."""
+        wide = self.turn // UNITS[self.unit] + 16 if self.unit else self.turn + 4 * self.lanes[0]
+        return self.rows * wide if self.held else 0
 
     def sums(self, at_once: int) -> int:
         """Numbers that a lane sums up."""
@@ -2454,9 +2542,13 @@ class Slice(NamedTuple):
         """Registers of a thread: those that hold of the matrix; those that multiplying takes besides."""
         if self.unit:
             read = max(2, self.lanes[0]) + 1  # two: one of numbers that are rounded when they are there
-            return 4 * -(-self.rows // 8) * self.held, self.sums(at_once) + at_once // 2 * read
+            return 4 * self.halves * self.held, self.sums(at_once) + at_once // 2 * read
         each, ahead = self.lanes[2], max(1, min(4 // self.lanes[2], -(-self.inner // self.turn)))
-        return self.tall * self.held * itemsize, (self.sums(at_once) + 4 * each * (ahead + 1)) * itemsize // 4
+        return self.tall * self.held * itemsize, (self.sums(at_once) + 4 * each * (ahead + 2)) * itemsize // 4
+
+    def reading(self, itemsize: int) -> int:
+        """Registers for what comes from shared memory, of all of a lane's rows."""
+        return 8 * self.tall if self.unit else self.tall * itemsize
 
 
 def _layout(products: tuple[Slice, ...], at_once: int, itemsize: int) -> tuple[list[int], list[int], int]:
@@ -2466,8 +2558,9 @@ def _layout(products: tuple[Slice, ...], at_once: int, itemsize: int) -> tuple[l
     for product in products:
         weights.append(stop)
         partial.append(stop + -(-product.weights // 4) * 4)
-        stop = partial[-1] + -(-THREADS // 32 * at_once * product.rows // 4) * 4
-    return weights, partial, stop * itemsize
+        stop = partial[-1] + -(-product.split * at_once * product.rows // 4) * 4
+    passing = [start + product.passing for start, product in zip(weights, products)]  # what is behind is not there yet
+    return weights, partial, max([stop, *passing]) * itemsize
 
 
 def _unit(dtype: str, tf32: bool, capability: int) -> str:
@@ -2478,33 +2571,41 @@ def _unit(dtype: str, tf32: bool, capability: int) -> str:
 
 
 def _tiles(
-    rows: list[int], inner: list[int], samples: int, unit: str, itemsize: int, room: int
+    rows: list[int], inner: list[int], samples: int, unit: str, itemsize: int, room: int | None,
+    limits: tuple[bool, bool],
 ) -> Iterator[tuple[int, tuple[Slice, ...]]]:
     """How many samples a block works on at once, and what it has of its products: the usual way, with all weights in
-    shared memory; or, with ``room`` there, those in which registers hold what has none. A lane's sums must fit its
-    registers: 256 bytes of them do."""
-    for at_once, tries in _lanes(samples, unit, bool(room)):
+    shared memory (``room`` None); or, with ``room`` bytes there, those in which registers hold what has none. A lane's
+    sums must fit its registers: MOST_SUMS do. ``limits``: see ``_in_registers``."""
+    hold, many = room is not None, max(rows, default=0) > MOST_TOGETHER
+    for at_once, tries in _lanes(samples, unit, hold, limits[1], many):
         for lanes in tries:
             sliced = [_slice(unit, tall, length, lanes, at_once, itemsize) for tall, length in zip(rows, inner)]
             made = tuple(product for product in sliced if product is not None)
             if len(made) < len(rows):
                 continue
-            products = _in_registers(made, at_once, itemsize, room) if room else made
+            products = made if room is None else _in_registers(made, at_once, itemsize, room, *limits)
             yield at_once, products
-            if not room:
+            if room is None:
                 return
             if _layout(products, at_once, itemsize)[2] <= room:
                 break
 
 
-def _lanes(samples: int, unit: str, hold: bool) -> Iterator[tuple[int, Iterable[list[tuple[int, ...]]]]]:
+def _lanes(
+    samples: int, unit: str, hold: bool, must: bool, many: bool
+) -> Iterator[tuple[int, Iterable[list[tuple[int, ...]]]]]:
     """Samples that a block works on at once, and the lanes of slices with so many: several tries, each of which names
-    them in the order in which a product takes the first that does. ``hold``: registers are to hold weights."""
+    them in the order in which a product takes the first that does. ``hold``: registers are to hold weights; ``must``:
+    there is no other room, and less is read ahead, which takes registers and the compiler time; ``many``: these have
+    more rows than all warps of a block should share."""
+    warps = THREADS // 32
     if unit:
         for wide in (4, 2, 1):
             if wide == 1 or 8 * wide < samples + 8:
-                ahead = min(8, 16 // wide)
-                yield 8 * wide, [[(n,)] for n in ((ahead, ahead // 2, ahead // 4) if hold else (ahead,))]
+                ahead = min(4 if must else 8, 16 // wide)
+                yield 8 * wide, [[(n, split)] for split in ((warps, warps // 2, warps // 4, 1) if many else (warps,))
+                                 for n in ((ahead, ahead // 2, ahead // 4) if hold else (ahead,)) if n]
         return
     shapes = [(1, 1), (1, 2), (1, 4), (2, 4), (4, 4)]
     usual = next(k for k, (lanes, each) in enumerate(shapes) if lanes * each >= min(samples, 16))
@@ -2521,21 +2622,27 @@ def _slice(
     for lane in lanes:
         made = Slice(unit, rows, inner, 0, lane)
         if unit:
-            made = made._replace(lanes=(min(lane[0], -(-inner // made.turn)),))
-        if made.sums(at_once) <= 256 // itemsize:
+            made = made._replace(lanes=(min(lane[0], -(-inner // made.turn)), lane[1]))
+        if made.sums(at_once) <= MOST_SUMS[itemsize]:
             return made
     return None
 
 
-def _in_registers(products: tuple[Slice, ...], at_once: int, itemsize: int, room: int) -> tuple[Slice, ...]:
+def _in_registers(
+    products: tuple[Slice, ...], at_once: int, itemsize: int, room: int, by_rows: bool, must: bool
+) -> tuple[Slice, ...]:
     """The products with as much of each in registers as leaves the others' ``room`` bytes of shared memory, or as
-    registers have room for."""
-    most = REGISTERS["matrix" if products and products[0].unit else "float" if itemsize == 4 else "double"]
+    registers have room for. ``by_rows``: whether some kernel works on whole rows; ``must``: whether there is no other
+    room."""
+    kind = "matrix" if products and products[0].unit else "float" if itemsize == 4 else "double"
+    most = REGISTERS[kind] if must else SPARE_REGISTERS[products[0].unit if products else ""]
     while products and _layout(products, at_once, itemsize)[2] > room:
-        longest = max(products, key=lambda product: product.weights if product.left >= 2 * product.turn else 0)
+        longest = max(products, key=lambda product: product.left * product.rows if product.may_hold_more else 0)
         more = tuple(p._replace(held=p.held + 1) if p is longest else p for p in products)
         held, needed = zip(*(product.registers(at_once, itemsize) for product in more))
-        if longest.left < 2 * longest.turn or longest.held == MOST_HELD or sum(held) + max(needed) > most:
+        needed = [besides + must * p.reading(itemsize) for p, besides in zip(more, needed)]
+        full = must and sum(held) > HELD_REGISTERS[kind][by_rows]
+        if full or not longest.may_hold_more or sum(held) + max(needed) > most:
             break
         products = more
     return products
@@ -2543,13 +2650,16 @@ def _in_registers(products: tuple[Slice, ...], at_once: int, itemsize: int, room
 
 MEETING = {"": 0.05, "cluster": 0.4, "grid": 1.15}
 PASS, PHASE, PRODUCT = 0.3, 1.4, 1.45
-MULTIPLIED, MATRIX_RATE, CACHE, CLUSTERED, UNMEASURED = 110e3, 3.5, 6.5e6, 0.93, 1.25
-"""What a step costs on an H100, fitted to steps of five cells there, of 1 to 256 samples with 128 to 1024 units. In
-microseconds: a meeting, by how blocks wait; threads once over their units; a phase of a row, for its sums; a product,
-whatever its size. In a microsecond: numbers that a multiprocessor multiplies
-(on matrix units so many times as many), and bytes that all read of the cache. And
-the share of multiprocessors that clusters of more than two blocks use. Not fitted: how many times as long a step is
-taken to be whose products have weights in registers, without matrix units."""
+MULTIPLIED, CACHE, CLUSTERED = 110e3, 6.5e6, 0.93
+"""What a step costs on an H100, fitted to steps of five cells there, of 1 to 256 samples with 128 to 1024 units, in
+float32. In microseconds: a meeting, by how blocks wait; threads once over their units; a phase of a row, for its sums;
+a product, whatever its size. In a microsecond: numbers that a multiprocessor multiplies, and bytes that all read of the
+cache. And the share of multiprocessors that clusters of more than two blocks use."""
+UNIT_PRODUCT, UNIT_CACHE, UNIT_RATE, UNMEASURED = 1.17, 9.6e6, 3.5, 1.25
+"""The same of matrix units, which no step was measured with. A product: what one of a single sample costs in float32,
+as it reads its operand in one round, too, and has as few sums; bytes read of the cache: as many as all blocks read of
+64 KB there; and how many times as many numbers of TF32 (of 16 bits, twice that) are multiplied, a fifth of what the
+units can. Then, how many times as long a step is taken to be whose products have weights in registers without them."""
 HOST, NODE, OPERATIONS, BYTES, HALVES = 21, 5, 18e6, 1.7e6, 8
 """The same of launches: microseconds of one, of the host's and of the device's; what a product over all samples
 computes in float32 and reads in a microsecond. Assumed, not measured: how many times as much it computes in 16 bits
@@ -2596,6 +2706,12 @@ class Shares(NamedTuple):
         """Where things of products lie in shared memory: see ``_layout``."""
         return _layout(self.products, self.at_once, itemsize)
 
+    def crowded(self, itemsize: int) -> bool:
+        """Whether weights leave so few registers that threads should keep nothing else there."""
+        held, besides = zip((0, 0), *(p.registers(self.at_once, itemsize) for p in self.products))
+        unit = self.products[0].unit if self.products else ""
+        return sum(held) > 0 and sum(held) + max(besides) > SPARE_REGISTERS[unit]
+
     def places(self, itemsize: int) -> tuple[list[int], int]:
         """Where in shared memory each value that has room there begins, behind the products (-1: it has none); how many
         bytes there are."""
@@ -2638,12 +2754,12 @@ def _shares(
     clusters = (2, 4, 8) if capability >= 90 and not DEBUG else ()
     found: list[Shares] = []
     fitting: list[Shares] = []
-    for hold in (False, True):
-        # without matrix units registers hold weights only where they must
-        if not hold or unit or not fitting:
-            left = room if hold else 0
+    for left in (None, room, 0) if unit else (None, room):
+        must = left is not None and not fitting
+        # without matrix units registers hold weights only where they must, and with them all that have room
+        if left is None or unit or not fitting:
             for parts in range(2 if strategy == "persistent" else 1, most + 1):
-                found += _shared_by(parts, processors, parts in clusters, unit, step, batch, (real, stored), left)
+                found += _shared_by(parts, processors, parts in clusters, unit, step, batch, (real, stored), left, must)
             fitting = [shares for shares in found if shares.layout(real)[2] <= room]
     best = min(fitting, key=lambda shares: shares.expected, default=None)
     plain = sweeps * _plain(step, batch, stored, limits["MultiProcessorCount"])
@@ -2693,35 +2809,50 @@ def _with_rooms(shares: Shares, step: Step, batch: int, sizes: tuple[int, int], 
 
 
 def _shared_by(
-    parts: int, processors: int, cluster: bool, unit: str, step: Step, batch: int, sizes: tuple[int, int], room: int
+    parts: int, processors: int, cluster: bool, unit: str, step: Step, batch: int, sizes: tuple[int, int],
+    room: int | None, must: bool = False,
 ) -> Iterator[Shares]:
     """What so many blocks to a group make of a step: in the usual way, or with weights in registers where ``room``
-    bytes of shared memory are not enough. ``sizes``: bytes of a number as it is computed with, and as it is stored.
-
-    What 16 bits cost is assumed, not measured: matrix units take twice as many numbers as of TF32 in the same time, and
-    reading takes what so many bytes take in float32. So is it that what registers hold costs what it does in shared
-    memory, and without matrix units, where samples have fewer lanes, a step UNMEASURED times as much.
-    """
-    real, stored = sizes
+    bytes of shared memory are not enough; ``must``: whether these never are. ``sizes``: bytes of a number as it is
+    computed with, and as it is stored."""
     usable = int(processors * CLUSTERED) if cluster and parts > 2 else processors
     groups = max(1, min(usable // parts, batch))
     samples = -(-batch // groups)
     groups = -(-batch // samples)
     rows = [sum(count * -(-width // parts) for count, width in results) for _, results in step.products]
     waits = "" if parts == 1 or not step.meetings else "cluster" if cluster else "grid"
-    for at_once, products in _tiles(rows, [inner for inner, _ in step.products], samples, unit, real, room):
-        pieces = -(-samples // at_once)
-        spans = sum(-(-min(at_once, samples) * -(-first // parts) * across // THREADS) for first, across in step.units)
-        expected = step.meetings * MEETING[waits] + pieces * spans * PASS + -(-samples // parts) * _phases(step)
-        for product in products:
-            turns = at_once / (MATRIX_RATE * UNITS[unit]) if unit else at_once
-            read = stored if unit else real
-            numbers = product.rows * product.inner * read / 4
-            multiplied = numbers * (turns + 1) / MULTIPLIED  # and once to read the matrix
-            expected += pieces * (PRODUCT + multiplied) + batch * parts * product.inner * stored / CACHE
-        if not unit and any(product.held for product in products):
-            expected *= UNMEASURED
-        yield Shares(groups, parts, at_once, pieces == 1, waits, products, expected)
+    inner, limits = [length for length, _ in step.products], (bool(step.rows), must)
+    for at_once, products in _tiles(rows, inner, samples, unit, sizes[0], room, limits):
+        made = Shares(groups, parts, at_once, at_once >= samples, waits, products, 0, samples=samples)
+        yield made._replace(expected=_expected(made, step, batch, unit, sizes))
+
+
+def _expected(shares: Shares, step: Step, batch: int, unit: str, sizes: tuple[int, int]) -> float:
+    """The microseconds of a step.
+
+    What matrix units cost is assumed, not measured: they take twice as many numbers of 16 bits as of TF32 in the same
+    time, and read weights that registers hold in no time. So is it that without them, where what registers hold leaves
+    samples fewer lanes, a step costs UNMEASURED times as much.
+    """
+    real, stored = sizes
+    at_once, parts, samples = shares.at_once, shares.parts, shares.samples
+    pieces = -(-samples // at_once)
+    spans = sum(-(-min(at_once, samples) * -(-first // parts) * across // THREADS) for first, across in step.units)
+    expected = step.meetings * MEETING[shares.waits] + pieces * spans * PASS + -(-samples // parts) * _phases(step)
+    for product in shares.products:
+        expected += pieces * _multiplied(product, at_once, stored if unit else real)
+        expected += batch * parts * product.inner * stored / (UNIT_CACHE if unit else CACHE)
+    doubtful = not unit and any(product.held for product in shares.products)
+    return expected * UNMEASURED if doubtful else expected
+
+
+def _multiplied(product: Slice, at_once: int, itemsize: int) -> float:
+    """The microseconds of a block's part of a product with so many samples; a weight has ``itemsize`` bytes there."""
+    row = product.rows * itemsize / 4
+    if not product.unit:
+        return PRODUCT + row * product.inner * (at_once + 1) / MULTIPLIED  # and once to read the matrix
+    turns = at_once / (UNIT_RATE * UNITS[product.unit])
+    return UNIT_PRODUCT + row * (product.inner * turns + product.left) / MULTIPLIED
 
 
 def _phases(step: Step) -> float:
@@ -2856,11 +2987,15 @@ def _steps_code(
     given |= {f"SIZE_{k}": size for k, size in enumerate(shares.sizes, 1)} | more
     for k, product in enumerate(shares.products):
         number = FIRST_PRODUCT[name] + k
-        given |= {f"PRODUCT_{number}": product.code, f"WEIGHTS_{number}": weights[k], f"PARTIAL_{number}": partial[k]}
+        rounds = ITEMSIZES[dtype][1] == 2 and number in ROUNDED_PRODUCTS
+        code = f"RoundedProduct<{product.code}>" if rounds else product.code
+        given |= {f"PRODUCT_{number}": code, f"WEIGHTS_{number}": weights[k], f"PARTIAL_{number}": partial[k]}
     given |= {"DEBUG": 1, "PATIENCE": PATIENCE} if DEBUG else {}
     head = "\n".join(f"#define {key} {value}" for key, value in given.items())
     steps = source.replace("BOUNDS", f"__launch_bounds__({THREADS}, 1){cluster}")
     units = MATRIX_UNITS if any(product.unit for product in shares.products) else ""
+    units += ROUNDED_PRODUCT if "RoundedProduct<" in head else ""
+    head += f"\n{THREAD}" if shares.crowded(ITEMSIZES[dtype][0]) else ""
     return f"{NUMBERS[dtype]}\n{head}\n{CUDA}\n{SHARING}\n{units}\n{steps}"
 
 
@@ -3218,10 +3353,10 @@ def _by_nodes(
     has more of them than NEAR.
     """
     processors = limits["MultiProcessorCount"]
-    found = next(_shared_by(parts, processors, False, unit, step, batch, sizes, 0), None)
+    found = next(_shared_by(parts, processors, False, unit, step, batch, sizes, None), None)
     if found is None:
         return None
-    left = sum(inner for inner, _ in step.products) * batch * parts * sizes[1] / CACHE
+    left = sum(inner for inner, _ in step.products) * batch * parts * sizes[1] / (UNIT_CACHE if unit else CACHE)
     turns = -(-found.groups * parts // processors)
     blocks = turns * (found.expected - step.meetings * MEETING[found.waits] - left) + left
     numbers = sum(inner * count * width for inner, results in step.products for count, width in results)
@@ -3229,6 +3364,6 @@ def _by_nodes(
     pieces = -(-batch // (found.groups * found.at_once)) if weights > NEAR * parts else 1
     read = found.groups * pieces * weights / (CACHE if 2 * weights <= limits["L2CacheSize"] else BYTES)
     return found._replace(
-        waits="graph", rooms=(0,) * len(step.rooms), sizes=step.sizes,
+        waits="graph", samples=1, rooms=(0,) * len(step.rooms), sizes=step.sizes,
         expected=max(1, step.meetings) * LAUNCH + blocks + read,
     )

@@ -52,7 +52,7 @@ EQUATIONS = (
     "h[t] = (f[t] * h[t-1] + i[t] * n[t]) / (f[t] + i[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "7cb66ba8d100ec2e"
+STAMP = "07409ea12c3829cc"
 
 
 class Params(Mapping[str, Any]):
@@ -399,20 +399,26 @@ def _forward_sweep(
     b_n_to_b_i = params.stack("b_n", "b_i")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_n_to_W_i_T = params.stack("W_n", "W_i").T
+    narrow = dtype.itemsize == 2
     f = n_f_i[:, H : 2*H]
     i = n_f_i[:, 2*H :]
-    n_ = n_f_i[:, : H]
+    n_2 = n_f_i[:, : H]
 
     # W_n_x[t] = W_n @ x[t] (7)
     # W_f_x[t] = W_f @ x[t] (11)
     # W_i_x[t] = W_i @ x[t] (13)
     W_n_x_to_W_i_x = n_f_i
     np.matmul(x_rows, W_n_to_W_i_T, out=W_n_x_to_W_i_x)
+    if narrow:
+        _round(W_n_x_to_W_i_x, dtype)
     # n[t] = W_n_x[t] + b_n (candidate) (7)
     # a_f[t] = W_f_x[t] + b_f (11)
     # a_i[t] = W_i_x[t] + b_i (13)
     n_to_a_i = W_n_x_to_W_i_x
     np.add(W_n_x_to_W_i_x, b_n_to_b_i, out=n_to_a_i)
+    if narrow:
+        n_ = n_f_i[:, : H]
+        _round(n_, dtype)
     # f[t] = sigmoid(a_f[t]) (forget gate) (12)
     # i[t] = sigmoid(a_i[t]) (input gate) (14)
     a_f_to_a_i = n_f_i[:, H :]
@@ -421,6 +427,8 @@ def _forward_sweep(
     np.exp(f_to_i, out=f_to_i)
     np.add(f_to_i, 1, out=f_to_i)
     np.divide(1, f_to_i, out=f_to_i)
+    if narrow:
+        _round(f_to_i, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -431,7 +439,7 @@ def _forward_sweep(
         f_t = f[at_0[t]]
         h_t1 = h[at_1_0[t]]
         i_t = i[at_0[t]]
-        n_t = n_[at_0[t]]
+        n_t = n_2[at_0[t]]
         h_t = h[at_1[t]]
         np.multiply(f_t, h_t1, out=h_t)
         np.multiply(i_t, n_t, out=work1_t)
@@ -543,6 +551,7 @@ def _backward_sweep(
     dh_via[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
     f = n_f_i[:, H : 2*H]
     i = n_f_i[:, 2*H :]
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     ones = np.ones((1, pack.size), real)
 
@@ -563,8 +572,8 @@ def _backward_sweep(
         np.multiply(dh_t, f_t, out=dh_via_t)
         np.add(f_t, i_t, out=work1_t)
         np.divide(dh_via_t, work1_t, out=dh_via_t)
-
-    _round(dh, dtype)
+        if narrow:
+            _round(dh_t, dtype)
 
     # dn[t] = dh[t]*i[t]/(f[t] + i[t]) (29)
     f_ = n_f_i[:, H : 2*H]
@@ -573,6 +582,8 @@ def _backward_sweep(
     np.multiply(dh, i_, out=dn)
     np.add(f_, i_, out=work1_)
     np.divide(dn, work1_, out=dn)
+    if narrow:
+        _round(dn, dtype)
     # di[t] = dh[t]*(-(f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t])**2 + n[t]/(f[t] + i[t])) (30)
     h_t1 = h[pack.past(1, 0)]
     n_ = n_f_i[:, : H]
@@ -607,10 +618,14 @@ def _backward_sweep(
     np.multiply(df_to_di, f_to_i, out=da_f_to_da_i)
     np.subtract(1, f_to_i, out=work1_2)
     np.multiply(da_f_to_da_i, work1_2, out=da_f_to_da_i)
+    if narrow:
+        _round(da_f_to_da_i, dtype)
     if need_x:
         # dx[t] = W_f.T @ da_f[t] + W_i.T @ da_i[t] + W_n.T @ dn[t] (34)
         dn_to_da_i = dn_da_f_da_i
         matmul(dn_to_da_i, W_n_to_W_i, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_n = sum of outer(dn[t], x[t]) (45)
     # dW_f = sum of outer(da_f[t], x[t]) (41)
     # dW_i = sum of outer(da_i[t], x[t]) (43)
@@ -704,6 +719,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b_n_to_b_i = params.stack("b_n", "b_i")
     h_before = np.empty((1, batch, H), real)
     W_n_to_W_i_T = params.stack("W_n", "W_i").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
 
     @np.errstate(all="ignore")
@@ -713,11 +729,16 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_i_x[t] = W_i @ x[t] (13)
         W_n_x_to_W_i_x_t = n_f_i
         np.matmul(x_t_, W_n_to_W_i_T, out=W_n_x_to_W_i_x_t)
+        if narrow:
+            _round(W_n_x_to_W_i_x_t, dtype)
         # n[t] = W_n_x[t] + b_n (candidate) (7)
         # a_f[t] = W_f_x[t] + b_f (11)
         # a_i[t] = W_i_x[t] + b_i (13)
         n_to_a_i_t = W_n_x_to_W_i_x_t
         np.add(W_n_x_to_W_i_x_t, b_n_to_b_i, out=n_to_a_i_t)
+        if narrow:
+            n_t = n_f_i[:, : H]
+            _round(n_t, dtype)
         # f[t] = sigmoid(a_f[t]) (forget gate) (12)
         # i[t] = sigmoid(a_i[t]) (input gate) (14)
         a_f_to_a_i_t = n_f_i[:, H :]
@@ -726,12 +747,14 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.exp(f_to_i_t, out=f_to_i_t)
         np.add(f_to_i_t, 1, out=f_to_i_t)
         np.divide(1, f_to_i_t, out=f_to_i_t)
+        if narrow:
+            _round(f_to_i_t, dtype)
         # h[t] = (f[t]*h[t-1] + i[t]*n[t])/(f[t] + i[t]) (hidden state) (8)
         f_t = n_f_i[:, H : 2*H]
         i_t = n_f_i[:, 2*H :]
-        n_t = n_f_i[:, : H]
+        n_t_ = n_f_i[:, : H]
         np.multiply(f_t, h_t1, out=h)
-        np.multiply(i_t, n_t, out=work1)
+        np.multiply(i_t, n_t_, out=work1)
         np.add(h, work1, out=h)
         np.add(f_t, i_t, out=work1)
         np.divide(h, work1, out=h)
@@ -929,13 +952,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 3*H) + 744 * steps
     back += real * (rows * (8*H + 1) + batch * 4*H)
     if item < 4:
+        untaped += item * (rows * 3*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (3*D*H + 3*H)
-        taped += item * (rows * (D + 3*H))
+        taped += item * (rows * (D + 6*H))
         taped += real * (rows * D)
         taped += real * (3*D*H + 3*H)
         back += real * (rows * (2*D + 10*H))
         back += real * (6*D*H + 6*H)
+        back += item * rows * max(2*H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * D + 8)

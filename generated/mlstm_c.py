@@ -96,7 +96,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "78575cd4183ec918"
+STAMP = "be49e4b2e7891078"
 
 
 class Params(Mapping[str, Any]):
@@ -435,7 +435,7 @@ def _forward_sweep(
     dot_n = np.empty((pack.size, 1), real)
     h = np.empty((pack.size, H), real)
     m = np.empty((pack.size + batch, 1), real)
-    C = np.empty((pack.size + batch, H*K), real)
+    C = np.empty((pack.size + batch if keep_tape else 2 * batch, H*K), real)
     n_ = np.empty((pack.size + batch, K), real)
     C_q = np.empty((pack.size, H), real)
     w_f = params.stack("w_f", "w_f")
@@ -451,19 +451,20 @@ def _forward_sweep(
     counts = np.array(pack.counts, np.int64)
     starts_0 = np.array(pack.starts(0, True), np.int64)
     starts_1 = np.array(pack.starts(1, True), np.int64)
+    kept_1 = np.array(pack.starts(1, keep_tape), np.int64)
 
     # in C: w_f_x … h (31)
     _Call(
         _compiled(dtype).run_forward,
         [
             pack.size, w_f, D, H, K, w_f_x_v_o_w_i_x_k_q, x_rows, b_q, b_k, b_v, b_o, b_i, a, b_f, a_l, l,
-            len(pack.counts), counts, starts_0, starts_1, m, C, n_, batch, C_q, dot_n, h, stretch,
+            len(pack.counts), counts, starts_0, starts_1, m, kept_1, C, n_, C_q, batch, dot_n, h, stretch,
         ],
         pack.size * (4*D + 4*D*H + 4*D*K + 16*H + 4*H*K + 6*K + 61),
     )()
 
     m_last = m[pack.last(1, 1, True)]
-    C_last = C[pack.last(1, 1, True)]
+    C_last = C[pack.last(1, 1, keep_tape)]
     n_last = n_[pack.last(1, 1, True)]
 
     last = {
@@ -570,13 +571,14 @@ def _backward_sweep(
     da_h = np.empty((stretch * batch, 1), real)
     ddot_n = np.empty((stretch * batch, 1), real)
     dn = np.empty((stretch * batch, K), real)
-    dC = np.empty((stretch * batch, H*K), real)
+    dC = np.empty((batch, H*K), real)
     i = np.empty((stretch * batch, 1), real)
     a_m = np.empty((stretch * batch, 1), real)
     da_i_da_f = np.empty((stretch * batch, 2), real)
     dm = np.empty((stretch * batch, 1), real)
     da_m = np.empty((stretch * batch, 1), real)
     di_along = np.empty((stretch * batch, H), real)
+    dk_along = np.empty((stretch * batch, K), real)
     dx_ = np.empty((pack.size, D), real)
     dm_via = np.zeros((2 * batch, 1), real)
     dC_via = np.zeros((2 * batch, H*K), real)
@@ -600,8 +602,8 @@ def _backward_sweep(
         [
             pack.size, H, K, dot_n, batch, m, dy_rows, w_f_x_v_o_w_i_x_k_q, C_q, dC_q, dw_f_x_dv_da_o_da_dk_dq,
             da_h, ddot_n, C, n_, len(pack.counts), counts, starts_0, a_l, a, starts_1, i, a_m, ring_1, dn_via,
-            dn, dC_via, dC, da_i_da_f, di_along, dm_via, dm, da_m, D, b_f, w_f, dx_, x_, w_f_, b_k, b_v,
-            stretch, int(need_x),
+            dn, dC_via, dC, da_i_da_f, di_along, dk_along, dm_via, dm, da_m, D, b_f, w_f, dx_, x_, w_f_, b_k,
+            b_v, stretch, int(need_x),
         ],
         pack.size * (8*D + 8*D*H + 8*D*K + 15*H + 4*H*K + 16*K + 118),
     )()
@@ -918,12 +920,12 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     H = sizes["H"]
     some = min(steps, max(1, 512 // max(batch, 1))) * batch
     rows = steps * batch
-    untaped = real * (rows * (3*H + H*K + 3*K + 6) + batch * (H*K + K + 1) + some * 1) + 488 * steps
+    untaped = real * (rows * (3*H + 3*K + 6) + batch * (2*H*K + K + 1) + some * 1) + 488 * steps
     untaped += real * (33*D + 2*D*H + 2*D*K)
     taped = real * (rows * (3*H + H*K + 3*K + 6) + batch * (H*K + K + 1) + some * 1) + 488 * steps
     taped += real * (33*D + 2*D*H + 2*D*K)
     back = item * (rows * (3*H + 2*K + 5)) + 1016 * steps
-    back += real * (rows * (H*K + K + 1) + batch * (3*H*K + 3*K + 3) + some * (4*H + H*K + 3*K + 10))
+    back += real * (rows * (H*K + K + 1) + batch * (4*H*K + 3*K + 3) + some * (4*H + 4*K + 10))
     back += real * (2*D + 2*D*H + 2*D*K + 574*H + 574*K + 574)
     if item < 4:
         untaped += real * (rows * (D + H))
@@ -931,9 +933,8 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 3*H + 2*K + 5))
         taped += real * (rows * (D + H))
         taped += real * (2*D + 2*D*H + 2*D*K + 2*H + 2*K + 2)
-        back += real * (rows * (2*D + 4*H + 2*K + 5))
+        back += real * (rows * (2*D + 8*H + 6*K + 9))
         back += real * (4*D + 4*D*H + 4*D*K + 4*H + 4*K + 4)
-        back += real * rows * max(2*H*K, 4*H + 4*K + 4)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * (D + H) + 8)
@@ -1318,18 +1319,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2042,8 +2066,8 @@ static void forward_1(
             const real q_t = W_q_x_t + b_q[unit];
             // k[t] = W_k_x[t] + b_k (key) (8)
             const real k_t = W_k_x_t + b_k[unit];
-            w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + unit] = q_t;
-            w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + unit] = k_t;
+            w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + unit] = number_as_stored(q_t);
+            w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + unit] = number_as_stored(k_t);
         }
     }
 }
@@ -2067,8 +2091,8 @@ static void forward_2(
             const real a_o_t = W_o_x_t + b_o[unit];
             // o[t] = sigmoid(a_o[t]) (output gate) (27)
             const real o_t = sigmoid(a_o_t);
-            w_f_x_v_o_w_i_x_k_q_t_row[1 + unit] = v_t;
-            w_f_x_v_o_w_i_x_k_q_t_row[H + 1 + unit] = o_t;
+            w_f_x_v_o_w_i_x_k_q_t_row[1 + unit] = number_as_stored(v_t);
+            w_f_x_v_o_w_i_x_k_q_t_row[H + 1 + unit] = number_as_stored(o_t);
         }
     }
 }
@@ -2100,9 +2124,9 @@ static void forward_3(
             const real softplus_a_l_t = softplus(a_l_t);
             // l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
             const real l_t = -softplus_a_l_t;
-            a_t_row[0] = a_t;
-            a_l_t_row[0] = a_l_t;
-            l_t_row[0] = l_t;
+            a_t_row[0] = number_as_stored(a_t);
+            a_l_t_row[0] = number_as_stored(a_l_t);
+            l_t_row[0] = number_as_stored(l_t);
         }
     }
 }
@@ -2119,7 +2143,8 @@ static void forward_4(
     const real *restrict w_f_x_v_o_w_i_x_k_q_t_rows,
     real *C_t_rows,
     const real *n_t1_rows,
-    real *n_t_rows) {
+    real *n_t_rows,
+    real *restrict C_q_t_rows) {
     for (long long row = 0; row < rows; ++row) {
         const real* l_t_row = l_t_rows + row;
         const real* m_t1_row = m_t1_rows + row;
@@ -2130,6 +2155,7 @@ static void forward_4(
         real* C_t_row = C_t_rows + row * (H*K);
         const real* n_t1_row = n_t1_rows + row * K;
         real* n_t_row = n_t_rows + row * K;
+        real* C_q_t_row = C_q_t_rows + row * H;
         const real l_t = l_t_row[0];
         const real m_t1 = m_t1_row[0];
         const real a_t = a_t_row[0];
@@ -2165,6 +2191,13 @@ static void forward_4(
             const real n_t = f_t * n_t1 + i_t * k_t;
             n_t_row[unit] = n_t;
         }
+        for (long long unit = 0; unit < H; ++unit) {
+            // C_q[t] = C[t] @ q[t] (37)
+            real C_q_t = 0;
+            _Pragma("omp simd reduction(+: C_q_t)") for (int k =
+                0; k < K; ++k) C_q_t += C_t_row[unit*K + k] * w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + k];
+            C_q_t_row[unit] = number_as_stored(C_q_t);
+        }
     }
 }
 
@@ -2173,32 +2206,23 @@ static void forward_5(
     const long long H,
     const long long K,
     const real *restrict m_t_rows,
-    const real *restrict C_t_rows,
-    const real *restrict w_f_x_v_o_w_i_x_k_q_t_rows,
-    real *C_q_t_rows,
     const real *restrict n_t_rows,
+    const real *restrict w_f_x_v_o_w_i_x_k_q_t_rows,
     real *restrict dot_n_t_rows,
+    const real *restrict C_q_t_rows,
     real *restrict h_t_rows) {
     for (long long row = 0; row < rows; ++row) {
         const real* m_t_row = m_t_rows + row;
-        const real* C_t_row = C_t_rows + row * (H*K);
-        const real* w_f_x_v_o_w_i_x_k_q_t_row = w_f_x_v_o_w_i_x_k_q_t_rows + row * (2*H + 2*K + 2);
-        real* C_q_t_row = C_q_t_rows + row * H;
         const real* n_t_row = n_t_rows + row * K;
+        const real* w_f_x_v_o_w_i_x_k_q_t_row = w_f_x_v_o_w_i_x_k_q_t_rows + row * (2*H + 2*K + 2);
         real* dot_n_t_row = dot_n_t_rows + row;
+        const real* C_q_t_row = C_q_t_rows + row * H;
         real* h_t_row = h_t_rows + row * H;
         const real m_t = m_t_row[0];
         // a_h[t] = -m[t] (37)
         const real a_h_t = -m_t;
         // exp_a_h[t] = exp(a_h[t]) (37)
         const real exp_a_h_t = exp(a_h_t);
-        for (long long unit = 0; unit < H; ++unit) {
-            // C_q[t] = C[t] @ q[t] (37)
-            real C_q_t = 0;
-            _Pragma("omp simd reduction(+: C_q_t)") for (int k =
-                0; k < K; ++k) C_q_t += C_t_row[unit*K + k] * w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + k];
-            C_q_t_row[unit] = C_q_t;
-        }
         real partial_dot_n = 0;
         #pragma omp simd reduction(+: partial_dot_n)
         for (long long unit = 0; unit < K; ++unit) {
@@ -2210,7 +2234,7 @@ static void forward_5(
         }
         // dot_n[t] = sum(product_n[t]) (37)
         const real dot_n_t = partial_dot_n;
-        dot_n_t_row[0] = dot_n_t;
+        dot_n_t_row[0] = number_as_stored(dot_n_t);
         // abs_dot_n[t] = abs(dot_n[t]) (37)
         const real abs_dot_n_t = fabs(dot_n_t);
         // maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
@@ -2221,7 +2245,7 @@ static void forward_5(
             const real C_q_t = C_q_t_row[unit];
             // h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state) (37)
             const real h_t = o_t * C_q_t / maximum_abs_dot_n_t;
-            h_t_row[unit] = h_t;
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -2278,8 +2302,8 @@ static void backward_1(
             // da_o[t] = do[t]*o[t]*(1 - o[t]) (100)
             const real da_o_t = do_t * o_t * (1 - o_t);
             partial_dmaximum_abs_dot_n_sum += dmaximum_abs_dot_n_each_t;
-            dC_q_t_row[unit] = dC_q_t;
-            dw_f_x_dv_da_o_da_dk_dq_t_row[H + 1 + unit] = da_o_t;
+            dC_q_t_row[unit] = number_as_stored(dC_q_t);
+            dw_f_x_dv_da_o_da_dk_dq_t_row[H + 1 + unit] = number_as_stored(da_o_t);
         }
         // dmaximum_abs_dot_n_sum[t] = sum(dmaximum_abs_dot_n_each[t]) (82)
         const real dmaximum_abs_dot_n_sum_t = partial_dmaximum_abs_dot_n_sum;
@@ -2297,8 +2321,8 @@ static void backward_1(
         const real da_h_t = dexp_a_h_t * exp_a_h_t;
         // ddot_n[t] = dabs_dot_n[t]*sign(dot_n[t]) (82)
         const real ddot_n_t = dabs_dot_n_t * sign(dot_n_t);
-        da_h_t_row[0] = da_h_t;
-        ddot_n_t_row[0] = ddot_n_t;
+        da_h_t_row[0] = number_as_stored(da_h_t);
+        ddot_n_t_row[0] = number_as_stored(ddot_n_t);
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
             const real n_t = n_t_row[unit];
@@ -2307,7 +2331,7 @@ static void backward_1(
             for (int k = 0; k < H; ++k) dq_back_t += C_t_row[k*K + unit] * dC_q_t_row[k];
             // dq[t] = ddot_n[t]*n[t] + dq_back[t] (99)
             const real dq_t = ddot_n_t * n_t + dq_back_t;
-            dw_f_x_dv_da_o_da_dk_dq_t_row[2*H + K + 2 + unit] = dq_t;
+            dw_f_x_dv_da_o_da_dk_dq_t_row[2*H + K + 2 + unit] = number_as_stored(dq_t);
         }
     }
 }
@@ -2335,6 +2359,7 @@ static void backward_2(
     real *dC_via_t_rows,
     real *restrict da_i_da_f_t_rows,
     real *restrict di_along_t_rows,
+    real *restrict dk_along_t_rows,
     const real *restrict da_h_t_rows,
     const real *dm_via_next_rows,
     real *restrict dm_t_rows,
@@ -2360,6 +2385,7 @@ static void backward_2(
         real* dC_via_t_row = dC_via_t_rows + row * (H*K);
         real* da_i_da_f_t_row = da_i_da_f_t_rows + row * 2;
         real* di_along_t_row = di_along_t_rows + row * H;
+        real* dk_along_t_row = dk_along_t_rows + row * K;
         const real* da_h_t_row = da_h_t_rows + row;
         const real* dm_via_next_row = dm_via_next_rows + row;
         real* dm_t_row = dm_t_rows + row;
@@ -2384,8 +2410,8 @@ static void backward_2(
         const real a_f_t = l_t + m_t1 - m_t;
         // f[t] = exp(a_f[t]) (stabilised forget gate) (33)
         const real f_t = exp(a_f_t);
-        i_t_row[0] = i_t;
-        a_m_t_row[0] = a_m_t;
+        i_t_row[0] = number_as_stored(i_t);
+        a_m_t_row[0] = number_as_stored(a_m_t);
         real partial_df_sum_2 = 0;
         real partial_di_sum_2 = 0;
         #pragma omp simd reduction(+: partial_df_sum_2, partial_di_sum_2)
@@ -2404,7 +2430,7 @@ static void backward_2(
             const real dn_via_t = dn_t * f_t;
             partial_df_sum_2 += df_each_2_t;
             partial_di_sum_2 += di_each_2_t;
-            dn_t_row[unit] = dn_t;
+            dn_t_row[unit] = number_as_stored(dn_t);
             dn_via_t_row[unit] = dn_via_t;
         }
         // df_sum_2[t] = sum(df_each_2[t]) (85)
@@ -2436,7 +2462,7 @@ static void backward_2(
         const real df_t = df_sum_t + df_sum_2_t;
         // da_f[t] = df[t]*f[t] (90)
         const real da_f_t = df_t * f_t;
-        da_i_da_f_t_row[1] = da_f_t;
+        da_i_da_f_t_row[1] = number_as_stored(da_f_t);
         real partial_di_sum = 0;
         for (long long unit = 0; unit < H; ++unit) {
             const real v_t = w_f_x_v_o_w_i_x_k_q_t_row[1 + unit];
@@ -2447,10 +2473,17 @@ static void backward_2(
             // di_each[t] = di_along[t]*v[t] (87)
             const real di_each_t = di_along_t * v_t;
             partial_di_sum += di_each_t;
-            di_along_t_row[unit] = di_along_t;
+            di_along_t_row[unit] = number_as_stored(di_along_t);
         }
         // di_sum[t] = sum(di_each[t]) (87)
         const real di_sum_t = partial_di_sum;
+        #pragma omp simd
+        for (long long unit = 0; unit < K; ++unit) {
+            // dk_along[t] = dC[t].T @ v[t] (98)
+            real dk_along_t = 0;
+            for (int k = 0; k < H; ++k) dk_along_t += dC_t_row[k*K + unit] * w_f_x_v_o_w_i_x_k_q_t_row[1 + k];
+            dk_along_t_row[unit] = number_as_stored(dk_along_t);
+        }
         const real da_h_t = da_h_t_row[0];
         const real dm_via_next = dm_via_next_row[0];
         // di[t] = di_sum[t] + di_sum_2[t] (87)
@@ -2463,9 +2496,9 @@ static void backward_2(
         const real da_m_t = dm_t * ((real)(a_m_t > a_t) / 2 + (real)(a_m_t >= a_t) / 2);
         // dm_via[t] = da_m[t] + da_f[t] (90)
         const real dm_via_t = da_m_t + da_f_t;
-        da_i_da_f_t_row[0] = da_i_t;
-        dm_t_row[0] = dm_t;
-        da_m_t_row[0] = da_m_t;
+        da_i_da_f_t_row[0] = number_as_stored(da_i_t);
+        dm_t_row[0] = number_as_stored(dm_t);
+        da_m_t_row[0] = number_as_stored(da_m_t);
         dm_via_t_row[0] = dm_via_t;
     }
 }
@@ -2508,8 +2541,8 @@ static void backward_3(
             const real da_l_t = dsoftplus_a_l_t * sigmoid(a_l_t);
             // dw_f_x[t] = -da_l[t] (100)
             const real dw_f_x_t = -da_l_t;
-            dw_f_x_dv_da_o_da_dk_dq_t_row[2*H + 1] = da_t;
-            dw_f_x_dv_da_o_da_dk_dq_t_row[0] = dw_f_x_t;
+            dw_f_x_dv_da_o_da_dk_dq_t_row[2*H + 1] = number_as_stored(da_t);
+            dw_f_x_dv_da_o_da_dk_dq_t_row[0] = number_as_stored(dw_f_x_t);
         }
     }
 }
@@ -2531,7 +2564,7 @@ static void backward_4(
             const real i_t = i_t_row[0];
             // dv[t] = di_along[t]*i[t] (97)
             const real dv_t = di_along_t * i_t;
-            dw_f_x_dv_da_o_da_dk_dq_t_row[1 + unit] = dv_t;
+            dw_f_x_dv_da_o_da_dk_dq_t_row[1 + unit] = number_as_stored(dv_t);
         }
     }
 }
@@ -2540,27 +2573,23 @@ static void backward_5(
     const long long rows,
     const long long H,
     const long long K,
-    const real *restrict dC_t_rows,
-    const real *restrict w_f_x_v_o_w_i_x_k_q_t_rows,
+    const real *restrict dk_along_t_rows,
     const real *restrict i_t_rows,
     const real *restrict dn_t_rows,
     real *restrict dw_f_x_dv_da_o_da_dk_dq_t_rows) {
     for (long long row = 0; row < rows; ++row) {
-        const real* dC_t_row = dC_t_rows + row * (H*K);
-        const real* w_f_x_v_o_w_i_x_k_q_t_row = w_f_x_v_o_w_i_x_k_q_t_rows + row * (2*H + 2*K + 2);
+        const real* dk_along_t_row = dk_along_t_rows + row * K;
         const real* i_t_row = i_t_rows + row;
         const real* dn_t_row = dn_t_rows + row * K;
         real* dw_f_x_dv_da_o_da_dk_dq_t_row = dw_f_x_dv_da_o_da_dk_dq_t_rows + row * (2*H + 2*K + 2);
         #pragma omp simd
         for (long long unit = 0; unit < K; ++unit) {
+            const real dk_along_t = dk_along_t_row[unit];
             const real i_t = i_t_row[0];
             const real dn_t = dn_t_row[unit];
-            // dk_along[t] = dC[t].T @ v[t] (98)
-            real dk_along_t = 0;
-            for (int k = 0; k < H; ++k) dk_along_t += dC_t_row[k*K + unit] * w_f_x_v_o_w_i_x_k_q_t_row[1 + k];
             // dk[t] = dk_along[t]*i[t] + dn[t]*i[t] (98)
             const real dk_t = dk_along_t * i_t + dn_t * i_t;
-            dw_f_x_dv_da_o_da_dk_dq_t_row[2*H + 2 + unit] = dk_t;
+            dw_f_x_dv_da_o_da_dk_dq_t_row[2*H + 2 + unit] = number_as_stored(dk_t);
         }
     }
 }
@@ -2587,10 +2616,11 @@ struct run_forward {
     const long long *starts_0;
     const long long *starts_1;
     real *m;
+    const long long *kept_1;
     real *C;
     real *n;
-    long long batch;
     real *C_q;
+    long long batch;
     real *dot_n;
     real *h;
     long long stretch;
@@ -2629,6 +2659,9 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), 2*a->H + 2*a->K + 2, a->x + first*a->D, a->D,
                 call->packed_w_f_to_W_q, rows, a->D, 2*a->H + 2*a->K + 2, 0);
+            round_rows(
+                a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), 2*a->H + 2*a->K + 2, rows,
+                2*a->H + 2*a->K + 2);
             forward_1(rows, a->H, a->K, a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), a->b_q, a->b_k);
             forward_2(rows, a->H, a->K, a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), a->b_v, a->b_o);
             forward_3(
@@ -2645,10 +2678,10 @@ static void run_forward_part(void *given, struct member *me) {
                 forward_4(
                     rows, a->H, a->K, a->l + (a->starts_0[t] - base + first)*1, a->m + (a->starts_1[t] + first)*1,
                     a->a + (a->starts_0[t] + first)*1, a->m + (a->starts_1[t + 1] + first)*1,
-                    a->C + (a->starts_1[t] + first)*a->H*a->K,
+                    a->C + (a->kept_1[t] + first)*a->H*a->K,
                     a->w_f_x_v_o_w_i_x_k_q + (a->starts_0[t] + first)*(2*a->H + 2*a->K + 2),
-                    a->C + (a->starts_1[t + 1] + first)*a->H*a->K, a->n + (a->starts_1[t] + first)*a->K,
-                    a->n + (a->starts_1[t + 1] + first)*a->K);
+                    a->C + (a->kept_1[t + 1] + first)*a->H*a->K, a->n + (a->starts_1[t] + first)*a->K,
+                    a->n + (a->starts_1[t + 1] + first)*a->K, a->C_q + (a->starts_0[t] + first)*a->H);
             }
         }
         meet(me);
@@ -2658,9 +2691,9 @@ static void run_forward_part(void *given, struct member *me) {
         for (long long first = lo, rows; first < hi; first += rows) {
             rows = smaller(PIECE, hi - first);
             forward_5(
-                rows, a->H, a->K, a->m + (1*a->batch + first)*1, a->C + (1*a->batch + first)*a->H*a->K,
-                a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), a->C_q + first*a->H,
-                a->n + (1*a->batch + first)*a->K, a->dot_n + first*1, a->h + first*a->H);
+                rows, a->H, a->K, a->m + (1*a->batch + first)*1, a->n + (1*a->batch + first)*a->K,
+                a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), a->dot_n + first*1, a->C_q + first*a->H,
+                a->h + first*a->H);
         }
     }
 }
@@ -2709,6 +2742,7 @@ struct run_backward {
     real *dC;
     real *da_i_da_f;
     real *di_along;
+    real *dk_along;
     real *dm_via;
     real *dm;
     real *da_m;
@@ -2776,19 +2810,12 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dn_via + (a->ring_1[t + 1] + first)*a->K, a->dn + (a->starts_0[t] - base + first)*a->K,
                     a->n + (a->starts_1[t] + first)*a->K, a->dn_via + (a->ring_1[t] + first)*a->K,
                     a->dC_q + (a->starts_0[t] - base + first)*a->H, a->dC_via + (a->ring_1[t + 1] + first)*a->H*a->K,
-                    a->dC + (a->starts_0[t] - base + first)*a->H*a->K, a->C + (a->starts_1[t] + first)*a->H*a->K,
+                    a->dC + first*a->H*a->K, a->C + (a->starts_1[t] + first)*a->H*a->K,
                     a->dC_via + (a->ring_1[t] + first)*a->H*a->K, a->da_i_da_f + (a->starts_0[t] - base + first)*2,
-                    a->di_along + (a->starts_0[t] - base + first)*a->H, a->da_h + (a->starts_0[t] - base + first)*1,
+                    a->di_along + (a->starts_0[t] - base + first)*a->H,
+                    a->dk_along + (a->starts_0[t] - base + first)*a->K, a->da_h + (a->starts_0[t] - base + first)*1,
                     a->dm_via + (a->ring_1[t + 1] + first)*1, a->dm + (a->starts_0[t] - base + first)*1,
                     a->da_m + (a->starts_0[t] - base + first)*1, a->dm_via + (a->ring_1[t] + first)*1);
-                round_row(a->i_ + (a->starts_0[t] - base + first)*1, rows*1);
-                round_row(a->a_m + (a->starts_0[t] - base + first)*1, rows*1);
-                round_row(a->dn + (a->starts_0[t] - base + first)*a->K, rows*a->K);
-                round_row(a->dC + (a->starts_0[t] - base + first)*a->H*a->K, rows*a->H*a->K);
-                round_row(a->da_i_da_f + (a->starts_0[t] - base + first)*2, rows*2);
-                round_row(a->di_along + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->dm + (a->starts_0[t] - base + first)*1, rows*1);
-                round_row(a->da_m + (a->starts_0[t] - base + first)*1, rows*1);
             }
         }
         meet(me);
@@ -2815,8 +2842,7 @@ static void run_backward_part(void *given, struct member *me) {
                 rows, a->H, a->K, a->di_along + (first - base)*a->H, a->i_ + (first - base)*1,
                 a->dw_f_x_dv_da_o_da_dk_dq + (first - base)*(2*a->H + 2*a->K + 2));
             backward_5(
-                rows, a->H, a->K, a->dC + (first - base)*a->H*a->K,
-                a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), a->i_ + (first - base)*1,
+                rows, a->H, a->K, a->dk_along + (first - base)*a->K, a->i_ + (first - base)*1,
                 a->dn + (first - base)*a->K, a->dw_f_x_dv_da_o_da_dk_dq + (first - base)*(2*a->H + 2*a->K + 2));
             if (a->need_x) {
                 // dx[t] = W_q.T @ dq[t] + W_k.T @ dk[t] + W_v.T @ dv[t] + w_i.T @ da[t] + w_f.T @ dw_f_x[t] + W_o.T @
@@ -2824,6 +2850,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dw_f_x_dv_da_o_da_dk_dq + (first - base)*(2*a->H + 2*a->K + 2),
                     2*a->H + 2*a->K + 2, call->packed_w_f_to_W_q, rows, 2*a->H + 2*a->K + 2, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         meet(me);
@@ -2916,6 +2943,9 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), 2*a->H + 2*a->K + 2, a->x + first*a->D, a->D,
             a->w_f, 1, a->D, rows, a->D, 2*a->H + 2*a->K + 2, 0);
+        round_rows(
+            a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), 2*a->H + 2*a->K + 2, rows,
+            2*a->H + 2*a->K + 2);
         forward_1(rows, a->H, a->K, a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), a->b_q, a->b_k);
         forward_2(rows, a->H, a->K, a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), a->b_v, a->b_o);
         forward_3(
@@ -2929,16 +2959,16 @@ static void run_step_part(void *given, struct member *me) {
         forward_4(
             rows, a->H, a->K, a->l + first*1, a->m_1 + first*1, a->a + first*1, a->m + first*1,
             a->vC_1 + first*a->H*a->K, a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2),
-            a->C + first*a->H*a->K, a->n_1 + first*a->K, a->n + first*a->K);
+            a->C + first*a->H*a->K, a->n_1 + first*a->K, a->n + first*a->K, a->C_q + first*a->H);
     }
     meet(me);
     share(a->total, me, &lo, &hi);
     for (long long first = lo, rows; first < hi; first += rows) {
         rows = smaller(PIECE, hi - first);
         forward_5(
-            rows, a->H, a->K, a->m + first*1, a->C + first*a->H*a->K,
-            a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), a->C_q + first*a->H, a->n + first*a->K,
-            a->dot_n + first*1, a->h + first*a->H);
+            rows, a->H, a->K, a->m + first*1, a->n + first*a->K,
+            a->w_f_x_v_o_w_i_x_k_q + first*(2*a->H + 2*a->K + 2), a->dot_n + first*1, a->C_q + first*a->H,
+            a->h + first*a->H);
     }
 }
 

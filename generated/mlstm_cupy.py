@@ -92,7 +92,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "38648cfcbe399c74"
+STAMP = "096d47ba48c40b3b"
 
 
 class Params(Mapping[str, Any]):
@@ -445,6 +445,8 @@ def _forward_sweep(
     at_0 = pack.slots(0, 0, True)
     at_1_0 = pack.slots(1, 0, True)
     at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
 
     x_rows = pack.rows(inputs["x"])
     w_f_x_v_o_w_i_x_k_q = cp.empty((pack.size, 2*H + 2*K + 2), dtype)
@@ -454,7 +456,7 @@ def _forward_sweep(
     dot_n = cp.empty((pack.size, 1), dtype)
     h = cp.empty((pack.size, H), dtype)
     m = cp.empty((pack.size + batch, 1), real)
-    C = cp.empty((pack.size + batch, H*K), real)
+    C = cp.empty((pack.size + batch if keep_tape else 2 * batch, H*K), real)
     n_ = cp.empty((pack.size + batch, K), real)
     C_q = cp.empty((pack.size, H), dtype)
     b_q = params.stack("b_q", "b_q")
@@ -493,7 +495,8 @@ def _forward_sweep(
 
     # all steps in one launch, unless one launch for each stage of each is better
     left = yield (
-        "forward_steps", params.sizes, pack, dtype, H, K, l, m, a, C, w_f_x_v_o_w_i_x_k_q, n_,
+        "forward_steps", params.sizes, pack, dtype, H, K, l, m, a, C, int(keep_tape), w_f_x_v_o_w_i_x_k_q, C_q,
+        n_,
     )
 
     for t, n in enumerate(left):
@@ -504,28 +507,28 @@ def _forward_sweep(
         # i[t] = exp(a_i[t]) (stabilised input gate) (31)
         # f[t] = exp(a_f[t]) (stabilised forget gate) (33)
         # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory) (16)
+        # C_q[t] = C[t] @ q[t] (37)
         # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser) (17)
         _launch_rows(
-            kernels.forward_4, n, max(H*K, K), 512, H, K, l, at_0[t].start, m, at_1_0[t].start, a, at_0[t].start, m,
-            at_1[t].start, C, at_1_0[t].start, w_f_x_v_o_w_i_x_k_q, at_0[t].start, C, at_1[t].start, n_,
-            at_1_0[t].start, n_, at_1[t].start,
+            kernels.forward_4, n, max(32*H, K), 512, H, K, l, at_0[t].start, m, at_1_0[t].start, a, at_0[t].start,
+            m, at_1[t].start, C, kept_1_0[t].start, w_f_x_v_o_w_i_x_k_q, at_0[t].start, C, kept_1[t].start, C_q,
+            at_0[t].start, n_, at_1_0[t].start, n_, at_1[t].start,
         )
 
     # a_h[t] = -m[t] (37)
     # exp_a_h[t] = exp(a_h[t]) (37)
-    # C_q[t] = C[t] @ q[t] (37)
     # product_n[t] = n[t]*q[t] (37)
     # dot_n[t] = sum(product_n[t]) (37)
     # abs_dot_n[t] = abs(dot_n[t]) (37)
     # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
     # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state) (37)
     _launch_rows(
-        kernels.forward_5, pack.size, max(32*H, K, H), 256, H, K, m, 1 * batch, C, 1 * batch,
-        w_f_x_v_o_w_i_x_k_q, C_q, n_, 1 * batch, dot_n, h,
+        kernels.forward_5, pack.size, max(K, H), 256, H, K, m, 1 * batch, n_, 1 * batch, w_f_x_v_o_w_i_x_k_q,
+        dot_n, C_q, h,
     )
 
     m_last = m[pack.last(1, 1, True)]
-    C_last = C[pack.last(1, 1, True)]
+    C_last = C[pack.last(1, 1, keep_tape)]
     n_last = n_[pack.last(1, 1, True)]
 
     last = {
@@ -642,13 +645,14 @@ def _backward_sweep(
     da_h = cp.empty((pack.size, 1), dtype)
     ddot_n = cp.empty((pack.size, 1), dtype)
     dn = cp.empty((pack.size, K), dtype)
-    dC = cp.empty((pack.size, H*K), dtype)
+    dC = cp.empty((batch, H*K), real)
     i = cp.empty((pack.size, 1), dtype)
     a_m = cp.empty((pack.size, 1), dtype)
     da_i_da_f = cp.empty((pack.size, 2), dtype)
     dm = cp.empty((pack.size, 1), dtype)
     da_m = cp.empty((pack.size, 1), dtype)
     di_along = cp.empty((pack.size, H), dtype)
+    dk_along = cp.empty((pack.size, K), dtype)
     dx_ = cp.empty((pack.size, D), dtype)
     dm_via = cp.zeros((2 * batch, 1), real)
     dC_via = cp.zeros((2 * batch, H*K), real)
@@ -691,7 +695,7 @@ def _backward_sweep(
     # all steps in one launch, unless one launch for each stage of each is better
     left = yield (
         "backward_steps", params.sizes, pack, dtype, H, K, a_l, a, m, i, a_m, ddot_n, w_f_x_v_o_w_i_x_k_q,
-        dn_via, dn, n_, dC_q, dC_via, dC, C, da_i_da_f, di_along, da_h, dm_via, dm, da_m,
+        dn_via, dn, n_, dC_q, dC_via, dC, C, di_along, da_i_da_f, da_h, dm_via, dm, da_m, dk_along,
     )
 
     for t, n in reversed(list(enumerate(left))):
@@ -710,26 +714,27 @@ def _backward_sweep(
         # di_sum_2[t] = sum(di_each_2[t]) (87)
         # dC[t] = dC_q[t][:,None]*q[t][None,:] + dC_via[t+1] (84)
         # df_each[t] = dC[t]*C[t-1] (85)
+        # di_along[t] = dC[t] @ k[t] (97)
         # dC_via[t] = dC[t]*f[t] (84)
+        # di_each[t] = di_along[t]*v[t] (87)
         # df_sum[t] = sum(df_each[t]) (85)
+        # di_sum[t] = sum(di_each[t]) (87)
         # df[t] = df_sum[t] + df_sum_2[t] (85)
         # da_f[t] = df[t]*f[t] (90)
-        # di_along[t] = dC[t] @ k[t] (97)
-        # di_each[t] = di_along[t]*v[t] (87)
-        # di_sum[t] = sum(di_each[t]) (87)
         # di[t] = di_sum[t] + di_sum_2[t] (87)
         # da_i[t] = di[t]*i[t] (90)
         # dm[t] = -da_i[t] - da_f[t] - da_h[t] + dm_via[t+1] (90)
         # da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2) (94)
         # dm_via[t] = da_m[t] + da_f[t] (90)
+        # dk_along[t] = dC[t].T @ v[t] (98)
         _launch_rows(
-            kernels.backward_2, n, max(K, H*K, 32*H, 1), 512, H, K, a_l, at_0[t].start, a, at_0[t].start, m,
-            at_1[t].start, i, at_0[t].start, m, at_1_0[t].start, a_m, at_0[t].start, ddot_n, at_0[t].start,
-            w_f_x_v_o_w_i_x_k_q, at_0[t].start, dn_via, ring_1[t].start, dn, at_0[t].start, n_, at_1_0[t].start,
-            dn_via, ring_1_0[t].start, dC_q, at_0[t].start, dC_via, ring_1[t].start, dC, at_0[t].start, C,
-            at_1_0[t].start, dC_via, ring_1_0[t].start, da_i_da_f, at_0[t].start, di_along, at_0[t].start, da_h,
-            at_0[t].start, dm_via, ring_1[t].start, dm, at_0[t].start, da_m, at_0[t].start, dm_via,
-            ring_1_0[t].start,
+            kernels.backward_2, n, max(K, 32*H), 512, H, K, a_l, at_0[t].start, a, at_0[t].start, m, at_1[t].start,
+            i, at_0[t].start, m, at_1_0[t].start, a_m, at_0[t].start, ddot_n, at_0[t].start, w_f_x_v_o_w_i_x_k_q,
+            at_0[t].start, dn_via, ring_1[t].start, dn, at_0[t].start, n_, at_1_0[t].start, dn_via,
+            ring_1_0[t].start, dC_q, at_0[t].start, dC_via, ring_1[t].start, dC, C, at_1_0[t].start, di_along,
+            at_0[t].start, dC_via, ring_1_0[t].start, da_i_da_f, at_0[t].start, da_h, at_0[t].start, dm_via,
+            ring_1[t].start, dm, at_0[t].start, da_m, at_0[t].start, dm_via, ring_1_0[t].start, dk_along,
+            at_0[t].start,
         )
 
     # dl[t] = da_m[t] + da_f[t] (94)
@@ -745,11 +750,8 @@ def _backward_sweep(
     matmul(ones, dw_f_x, out=db_f.reshape(1, -1))
     # dv[t] = di_along[t]*i[t] (97)
     _launch_units(kernels.backward_4, pack.size, H, H, K, di_along, i, dw_f_x_dv_da_o_da_dk_dq)
-    # dk_along[t] = dC[t].T @ v[t] (98)
     # dk[t] = dk_along[t]*i[t] + dn[t]*i[t] (98)
-    _launch_units(
-        kernels.backward_5, pack.size, K, H, K, dC, w_f_x_v_o_w_i_x_k_q, i, dn, dw_f_x_dv_da_o_da_dk_dq,
-    )
+    _launch_units(kernels.backward_5, pack.size, K, H, K, dk_along, i, dn, dw_f_x_dv_da_o_da_dk_dq)
     if need_x:
         # dx[t] = W_q.T @ dq[t] + W_k.T @ dk[t] + W_v.T @ dv[t] + w_i.T @ da[t] + w_f.T @ dw_f_x[t] + W_o.T @ da_o[t]
         #     (100)
@@ -940,22 +942,21 @@ def step(
     # i[t] = exp(a_i[t]) (stabilised input gate) (31)
     # f[t] = exp(a_f[t]) (stabilised forget gate) (33)
     # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory) (16)
+    # C_q[t] = C[t] @ q[t] (37)
     # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser) (17)
     _launch_rows(
-        kernels.forward_4, batch, max(H*K, K), 512, H, K, l, 0, m_t1, 0, a, 0, m, 0, C_t1, 0,
-        w_f_x_v_o_w_i_x_k_q, 0, C, 0, n_t1, 0, n_, 0,
+        kernels.forward_4, batch, max(32*H, K), 512, H, K, l, 0, m_t1, 0, a, 0, m, 0, C_t1, 0,
+        w_f_x_v_o_w_i_x_k_q, 0, C, 0, C_q, 0, n_t1, 0, n_, 0,
     )
     # a_h[t] = -m[t] (37)
     # exp_a_h[t] = exp(a_h[t]) (37)
-    # C_q[t] = C[t] @ q[t] (37)
     # product_n[t] = n[t]*q[t] (37)
     # dot_n[t] = sum(product_n[t]) (37)
     # abs_dot_n[t] = abs(dot_n[t]) (37)
     # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
     # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state) (37)
     _launch_rows(
-        kernels.forward_5, batch, max(32*H, K, H), 256, H, K, m, 0, C, 0, w_f_x_v_o_w_i_x_k_q, C_q, n_, 0,
-        dot_n, h,
+        kernels.forward_5, batch, max(K, H), 256, H, K, m, 0, n_, 0, w_f_x_v_o_w_i_x_k_q, dot_n, C_q, h,
     )
 
     state = {
@@ -1125,11 +1126,11 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     H = sizes["H"]
     rows = steps * batch
     untaped = item * (rows * (3*H + 2*K + 6)) + 488 * steps
-    untaped += real * (rows * (H*K + K + 1) + batch * (H*K + K + 1))
+    untaped += real * (rows * (K + 1) + batch * (2*H*K + K + 1))
     taped = item * (rows * (3*H + 2*K + 6)) + 488 * steps
     taped += real * (rows * (H*K + K + 1) + batch * (H*K + K + 1))
-    back = item * (rows * (7*H + H*K + 5*K + 16)) + 1016 * steps
-    back += real * (rows * (H*K + K + 1) + batch * (3*H*K + 3*K + 3))
+    back = item * (rows * (7*H + 6*K + 16)) + 1016 * steps
+    back += real * (rows * (H*K + K + 1) + batch * (4*H*K + 3*K + 3))
     if item < 4:
         back += real * (2*D + 2*D*H + 2*D*K + 2*H + 2*K + 2)
     if uneven:
@@ -1478,6 +1479,22 @@ __device__ inline real block_sum(real value) {
     return value;
 }
 
+// So many lanes of a warp share a row of a matrix: as many as it has columns, or all of them.
+__device__ inline int row_lanes(long long columns) {
+    return columns > 16 ? 32 : columns > 8 ? 16 : columns > 4 ? 8 : columns > 2 ? 4 : columns > 1 ? 2 : 1;
+}
+
+// Those of them that share the row of this thread.
+__device__ inline unsigned row_mask(int lanes) {
+    return 0xffffffffu >> (32 - lanes) << (threadIdx.x % 32 / lanes * lanes);
+}
+
+// The sum of one value per lane of a row, known to all of them.
+__device__ inline real row_sum(real value, int lanes) {
+    for (int k = lanes / 2; k > 0; k /= 2) value += __shfl_xor_sync(row_mask(lanes), value, k);
+    return value;
+}
+
 struct forward_1_in {
     real W_q_x_t, b_q, W_k_x_t, b_k;
 };
@@ -1614,6 +1631,7 @@ __device__ inline void forward_4_row(
     const real* C_t1_rows,
     const stored* w_f_x_v_o_w_i_x_k_q_t_rows,
     real* C_t_rows,
+    stored* C_q_t_rows,
     const real* n_t1_rows,
     real* n_t_rows) {
     const stored* l_t_row = l_t_rows + row;
@@ -1623,6 +1641,7 @@ __device__ inline void forward_4_row(
     const real* C_t1_row = C_t1_rows + row * (H*K);
     const stored* w_f_x_v_o_w_i_x_k_q_t_row = w_f_x_v_o_w_i_x_k_q_t_rows + row * (2*H + 2*K + 2);
     real* C_t_row = C_t_rows + row * (H*K);
+    stored* C_q_t_row = C_q_t_rows + row * H;
     const real* n_t1_row = n_t1_rows + row * K;
     real* n_t_row = n_t_rows + row * K;
     const real l_t = l_t_row[0];
@@ -1641,15 +1660,25 @@ __device__ inline void forward_4_row(
     // f[t] = exp(a_f[t]) (stabilised forget gate) (33)
     const real f_t = exp(a_f_t);
     if (threadIdx.x == 0) m_t_row[0] = m_t;
-    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
-        const int i = unit / (int)K;
-        const int j = unit % (int)K;
-        const real C_t1 = C_t1_row[unit];
-        const real v_t_i = w_f_x_v_o_w_i_x_k_q_t_row[1 + i];
-        const real k_t_j = w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + j];
-        // C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory) (16)
-        const real C_t = f_t * C_t1 + i_t * v_t_i * k_t_j;
-        C_t_row[unit] = C_t;
+    {  // the matrix is gone over once, row by row: each has its own lanes, which need not wait for others
+        const int lanes = row_lanes(K), lane = threadIdx.x % lanes;
+        for (int i = threadIdx.x / lanes; i < (int)H; i += blockDim.x / lanes) {
+            const real v_t_i = w_f_x_v_o_w_i_x_k_q_t_row[1 + i];
+            // C_q[t] = C[t] @ q[t] (37)
+            real C_q_t = 0;
+            for (int j = lane; j < (int)K; j += lanes) {
+                const real C_t1 = C_t1_row[i*K + j];
+                const real k_t_j = w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + j];
+                const real q_t_j = w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + j];
+                // C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory) (16)
+                const real C_t = f_t * C_t1 + i_t * v_t_i * k_t_j;
+                C_q_t += C_t * q_t_j;
+                C_t_row[i*K + j] = C_t;
+            }
+            C_q_t = row_sum(C_q_t, lanes);
+            __syncwarp(row_mask(lanes));
+            if (lane == 0) C_q_t_row[i] = C_q_t;
+        }
     }
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real n_t1 = n_t1_row[unit];
@@ -1665,34 +1694,22 @@ __device__ inline void forward_5_row(
     const long long H,
     const long long K,
     const real* m_t_rows,
-    const real* C_t_rows,
-    const stored* w_f_x_v_o_w_i_x_k_q_t_rows,
-    stored* C_q_t_rows,
     const real* n_t_rows,
+    const stored* w_f_x_v_o_w_i_x_k_q_t_rows,
     stored* dot_n_t_rows,
+    const stored* C_q_t_rows,
     stored* h_t_rows) {
-    const int lane = threadIdx.x % 32;
     const real* m_t_row = m_t_rows + row;
-    const real* C_t_row = C_t_rows + row * (H*K);
-    const stored* w_f_x_v_o_w_i_x_k_q_t_row = w_f_x_v_o_w_i_x_k_q_t_rows + row * (2*H + 2*K + 2);
-    stored* C_q_t_row = C_q_t_rows + row * H;
     const real* n_t_row = n_t_rows + row * K;
+    const stored* w_f_x_v_o_w_i_x_k_q_t_row = w_f_x_v_o_w_i_x_k_q_t_rows + row * (2*H + 2*K + 2);
     stored* dot_n_t_row = dot_n_t_rows + row;
+    const stored* C_q_t_row = C_q_t_rows + row * H;
     stored* h_t_row = h_t_rows + row * H;
     const real m_t = m_t_row[0];
     // a_h[t] = -m[t] (37)
     const real a_h_t = -m_t;
     // exp_a_h[t] = exp(a_h[t]) (37)
     const real exp_a_h_t = exp(a_h_t);
-    for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
-        // C_q[t] = C[t] @ q[t] (37)
-        real C_q_t = 0;
-        for (int k = lane; k < K; k += 32) C_q_t += C_t_row[unit*K + k] * w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + k];
-        C_q_t = warp_sum(C_q_t);
-        __syncwarp();
-        if (lane == 0) C_q_t_row[unit] = C_q_t;
-    }
-    __syncthreads();
     real partial_dot_n = 0;
     for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
         const real n_t = n_t_row[unit];
@@ -1818,17 +1835,17 @@ __device__ inline void backward_2_row(
     real* dn_via_t_rows,
     const stored* dC_q_t_rows,
     const real* dC_via_next_rows,
-    stored* dC_t_rows,
+    real* dC_t_rows,
     const real* C_t1_rows,
+    stored* di_along_t_rows,
     real* dC_via_t_rows,
     stored* da_i_da_f_t_rows,
-    stored* di_along_t_rows,
     const stored* da_h_t_rows,
     const real* dm_via_next_rows,
     stored* dm_t_rows,
     stored* da_m_t_rows,
-    real* dm_via_t_rows) {
-    const int lane = threadIdx.x % 32;
+    real* dm_via_t_rows,
+    stored* dk_along_t_rows) {
     const stored* a_l_t_row = a_l_t_rows + row;
     const stored* a_t_row = a_t_rows + row;
     const real* m_t_row = m_t_rows + row;
@@ -1843,16 +1860,17 @@ __device__ inline void backward_2_row(
     real* dn_via_t_row = dn_via_t_rows + row * K;
     const stored* dC_q_t_row = dC_q_t_rows + row * H;
     const real* dC_via_next_row = dC_via_next_rows + row * (H*K);
-    stored* dC_t_row = dC_t_rows + row * (H*K);
+    real* dC_t_row = dC_t_rows + row * (H*K);
     const real* C_t1_row = C_t1_rows + row * (H*K);
+    stored* di_along_t_row = di_along_t_rows + row * H;
     real* dC_via_t_row = dC_via_t_rows + row * (H*K);
     stored* da_i_da_f_t_row = da_i_da_f_t_rows + row * 2;
-    stored* di_along_t_row = di_along_t_rows + row * H;
     const stored* da_h_t_row = da_h_t_rows + row;
     const real* dm_via_next_row = dm_via_next_rows + row;
     stored* dm_t_row = dm_t_rows + row;
     stored* da_m_t_row = da_m_t_rows + row;
     real* dm_via_t_row = dm_via_t_rows + row;
+    stored* dk_along_t_row = dk_along_t_rows + row * K;
     const real a_l_t = a_l_t_row[0];
     const real a_t = a_t_row[0];
     const real m_t = m_t_row[0];
@@ -1899,49 +1917,49 @@ __device__ inline void backward_2_row(
     // di_sum_2[t] = sum(di_each_2[t]) (87)
     const real di_sum_2_t = block_sum(partial_di_sum_2);
     real partial_df_sum = 0;
-    for (int unit = threadIdx.x; unit < H*K; unit += blockDim.x) {
-        const int i = unit / (int)K;
-        const int j = unit % (int)K;
-        const real dC_q_t_i = dC_q_t_row[i];
-        const real q_t_j = w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + j];
-        const real dC_via_next = dC_via_next_row[unit];
-        const real C_t1 = C_t1_row[unit];
-        // dC[t] = dC_q[t][:,None]*q[t][None,:] + dC_via[t+1] (84)
-        const real dC_t = dC_q_t_i * q_t_j + dC_via_next;
-        // df_each[t] = dC[t]*C[t-1] (85)
-        const real df_each_t = dC_t * C_t1;
-        // dC_via[t] = dC[t]*f[t] (84)
-        const real dC_via_t = dC_t * f_t;
-        partial_df_sum += df_each_t;
-        dC_t_row[unit] = dC_t;
-        dC_via_t_row[unit] = dC_via_t;
+    real partial_di_sum = 0;
+    {  // the matrix is gone over once, row by row: each has its own lanes, which need not wait for others
+        const int lanes = row_lanes(K), lane = threadIdx.x % lanes;
+        for (int i = threadIdx.x / lanes; i < (int)H; i += blockDim.x / lanes) {
+            const real dC_q_t_i = dC_q_t_row[i];
+            const real v_t_i = w_f_x_v_o_w_i_x_k_q_t_row[1 + i];
+            // di_along[t] = dC[t] @ k[t] (97)
+            real di_along_t = 0;
+            for (int j = lane; j < (int)K; j += lanes) {
+                const real q_t_j = w_f_x_v_o_w_i_x_k_q_t_row[2*H + K + 2 + j];
+                const real dC_via_next = dC_via_next_row[i*K + j];
+                const real C_t1 = C_t1_row[i*K + j];
+                const real k_t_j = w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + j];
+                // dC[t] = dC_q[t][:,None]*q[t][None,:] + dC_via[t+1] (84)
+                const real dC_t = dC_q_t_i * q_t_j + dC_via_next;
+                // df_each[t] = dC[t]*C[t-1] (85)
+                const real df_each_t = dC_t * C_t1;
+                di_along_t += dC_t * k_t_j;
+                // dC_via[t] = dC[t]*f[t] (84)
+                const real dC_via_t = dC_t * f_t;
+                partial_df_sum += df_each_t;
+                dC_t_row[i*K + j] = dC_t;
+                dC_via_t_row[i*K + j] = dC_via_t;
+            }
+            di_along_t = row_sum(di_along_t, lanes);
+            // di_each[t] = di_along[t]*v[t] (87)
+            const real di_each_t = di_along_t * v_t_i;
+            if (lane == 0) partial_di_sum += di_each_t;
+            __syncwarp(row_mask(lanes));
+            if (lane == 0) di_along_t_row[i] = di_along_t;
+        }
     }
     // df_sum[t] = sum(df_each[t]) (85)
     const real df_sum_t = block_sum(partial_df_sum);
-    __syncthreads();
-    // df[t] = df_sum[t] + df_sum_2[t] (85)
-    const real df_t = df_sum_t + df_sum_2_t;
-    // da_f[t] = df[t]*f[t] (90)
-    const real da_f_t = df_t * f_t;
-    if (threadIdx.x == 0) da_i_da_f_t_row[1] = da_f_t;
-    real partial_di_sum = 0;
-    for (int unit = threadIdx.x / 32; unit < H; unit += blockDim.x / 32) {
-        const real v_t = w_f_x_v_o_w_i_x_k_q_t_row[1 + unit];
-        // di_along[t] = dC[t] @ k[t] (97)
-        real di_along_t = 0;
-        for (int k = lane; k < K; k += 32) di_along_t += dC_t_row[unit*K + k] * w_f_x_v_o_w_i_x_k_q_t_row[2*H + 2 + k];
-        di_along_t = warp_sum(di_along_t);
-        // di_each[t] = di_along[t]*v[t] (87)
-        const real di_each_t = di_along_t * v_t;
-        __syncwarp();
-        if (lane == 0) partial_di_sum += di_each_t;
-        if (lane == 0) di_along_t_row[unit] = di_along_t;
-    }
     // di_sum[t] = sum(di_each[t]) (87)
     const real di_sum_t = block_sum(partial_di_sum);
     __syncthreads();
     const real da_h_t = da_h_t_row[0];
     const real dm_via_next = dm_via_next_row[0];
+    // df[t] = df_sum[t] + df_sum_2[t] (85)
+    const real df_t = df_sum_t + df_sum_2_t;
+    // da_f[t] = df[t]*f[t] (90)
+    const real da_f_t = df_t * f_t;
     // di[t] = di_sum[t] + di_sum_2[t] (87)
     const real di_t = di_sum_t + di_sum_2_t;
     // da_i[t] = di[t]*i[t] (90)
@@ -1952,10 +1970,17 @@ __device__ inline void backward_2_row(
     const real da_m_t = dm_t * ((real)(a_m_t > a_t) / 2 + (real)(a_m_t >= a_t) / 2);
     // dm_via[t] = da_m[t] + da_f[t] (90)
     const real dm_via_t = da_m_t + da_f_t;
+    if (threadIdx.x == 0) da_i_da_f_t_row[1] = da_f_t;
     if (threadIdx.x == 0) da_i_da_f_t_row[0] = da_i_t;
     if (threadIdx.x == 0) dm_t_row[0] = dm_t;
     if (threadIdx.x == 0) da_m_t_row[0] = da_m_t;
     if (threadIdx.x == 0) dm_via_t_row[0] = dm_via_t;
+    for (int unit = threadIdx.x; unit < K; unit += blockDim.x) {
+        // dk_along[t] = dC[t].T @ v[t] (98)
+        real dk_along_t = 0;
+        for (int k = 0; k < H; ++k) dk_along_t += dC_t_row[k*K + unit] * w_f_x_v_o_w_i_x_k_q_t_row[1 + k];
+        dk_along_t_row[unit] = dk_along_t;
+    }
 }
 
 struct backward_3_in {
@@ -2047,7 +2072,7 @@ __device__ inline void backward_4_unit(
 }
 
 struct backward_5_in {
-    real i_t, dn_t;
+    real dk_along_t, i_t, dn_t;
 };
 
 // What a unit of backward_5 reads.
@@ -2056,12 +2081,12 @@ __device__ inline backward_5_in backward_5_read(
     const int unit,
     const long long H,
     const long long K,
-    const stored* dC_t_rows,
-    const stored* w_f_x_v_o_w_i_x_k_q_t_rows,
+    const stored* dk_along_t_rows,
     const stored* i_t_rows,
     const stored* dn_t_rows,
     stored* dw_f_x_dv_da_o_da_dk_dq_t_rows) {
     backward_5_in in;
+    in.dk_along_t = dk_along_t_rows[row * K + unit];
     in.i_t = i_t_rows[row + 0];
     in.dn_t = dn_t_rows[row * K + unit];
     return in;
@@ -2072,18 +2097,13 @@ __device__ inline void backward_5_unit(
     const int unit,
     const long long H,
     const long long K,
-    const stored* dC_t_rows,
-    const stored* w_f_x_v_o_w_i_x_k_q_t_rows,
+    const stored* dk_along_t_rows,
     const stored* i_t_rows,
     const stored* dn_t_rows,
     stored* dw_f_x_dv_da_o_da_dk_dq_t_rows,
     const backward_5_in& in) {
-    // dk_along[t] = dC[t].T @ v[t] (98)
-    real dk_along_t = 0;
-    for (int k = 0; k < H; ++k) dk_along_t += dC_t_rows[row * (H*K) + k*K + unit] * w_f_x_v_o_w_i_x_k_q_t_rows[row *
-        (2*H + 2*K + 2) + 1 + k];
     // dk[t] = dk_along[t]*i[t] + dn[t]*i[t] (98)
-    const real dk_t = dk_along_t * in.i_t + in.dn_t * in.i_t;
+    const real dk_t = in.dk_along_t * in.i_t + in.dn_t * in.i_t;
     dw_f_x_dv_da_o_da_dk_dq_t_rows[row * (2*H + 2*K + 2) + 2*H + 2 + unit] = dk_t;
 }
 """
@@ -2133,7 +2153,7 @@ extern "C" __global__ void forward_3(
         forward_3_read(row, unit, H, K, w_f_x_v_o_w_i_x_k_q_t_rows, b_i, a_t_rows, b_f, a_l_t_rows, l_t_rows));
 }
 
-extern "C" __global__ void __launch_bounds__(512) forward_4(
+extern "C" __global__ void __launch_bounds__(512, 1) forward_4(
     const long long H,
     const long long K,
     const stored* __restrict__ l_t_rows,
@@ -2150,6 +2170,8 @@ extern "C" __global__ void __launch_bounds__(512) forward_4(
     const long long w_f_x_v_o_w_i_x_k_q_t_at,
     real* C_t_rows,
     const long long C_t_at,
+    stored* __restrict__ C_q_t_rows,
+    const long long C_q_t_at,
     const real* n_t1_rows,
     const long long n_t1_at,
     real* n_t_rows,
@@ -2157,7 +2179,7 @@ extern "C" __global__ void __launch_bounds__(512) forward_4(
     const long long row = blockIdx.x;
     forward_4_row(row, H, K, l_t_rows + l_t_at, m_t1_rows + m_t1_at, a_t_rows + a_t_at, m_t_rows + m_t_at, C_t1_rows +
         C_t1_at * (H*K), w_f_x_v_o_w_i_x_k_q_t_rows + w_f_x_v_o_w_i_x_k_q_t_at * (2*H + 2*K + 2), C_t_rows + C_t_at *
-        (H*K), n_t1_rows + n_t1_at * K, n_t_rows + n_t_at * K);
+        (H*K), C_q_t_rows + C_q_t_at * H, n_t1_rows + n_t1_at * K, n_t_rows + n_t_at * K);
 }
 
 extern "C" __global__ void forward_5(
@@ -2165,17 +2187,15 @@ extern "C" __global__ void forward_5(
     const long long K,
     const real* __restrict__ m_t_rows,
     const long long m_t_at,
-    const real* __restrict__ C_t_rows,
-    const long long C_t_at,
-    const stored* __restrict__ w_f_x_v_o_w_i_x_k_q_t_rows,
-    stored* C_q_t_rows,
     const real* __restrict__ n_t_rows,
     const long long n_t_at,
+    const stored* __restrict__ w_f_x_v_o_w_i_x_k_q_t_rows,
     stored* __restrict__ dot_n_t_rows,
+    const stored* __restrict__ C_q_t_rows,
     stored* __restrict__ h_t_rows) {
     const long long row = blockIdx.x;
-    forward_5_row(row, H, K, m_t_rows + m_t_at, C_t_rows + C_t_at * (H*K), w_f_x_v_o_w_i_x_k_q_t_rows, C_q_t_rows,
-        n_t_rows + n_t_at * K, dot_n_t_rows, h_t_rows);
+    forward_5_row(row, H, K, m_t_rows + m_t_at, n_t_rows + n_t_at * K, w_f_x_v_o_w_i_x_k_q_t_rows, dot_n_t_rows,
+        C_q_t_rows, h_t_rows);
 }
 
 extern "C" __global__ void backward_1(
@@ -2201,7 +2221,7 @@ extern "C" __global__ void backward_1(
         n_t_at * K);
 }
 
-extern "C" __global__ void __launch_bounds__(512) backward_2(
+extern "C" __global__ void __launch_bounds__(512, 1) backward_2(
     const long long H,
     const long long K,
     const stored* __restrict__ a_l_t_rows,
@@ -2232,16 +2252,15 @@ extern "C" __global__ void __launch_bounds__(512) backward_2(
     const long long dC_q_t_at,
     const real* dC_via_next_rows,
     const long long dC_via_next_at,
-    stored* dC_t_rows,
-    const long long dC_t_at,
+    real* dC_t_rows,
     const real* __restrict__ C_t1_rows,
     const long long C_t1_at,
+    stored* __restrict__ di_along_t_rows,
+    const long long di_along_t_at,
     real* dC_via_t_rows,
     const long long dC_via_t_at,
     stored* __restrict__ da_i_da_f_t_rows,
     const long long da_i_da_f_t_at,
-    stored* __restrict__ di_along_t_rows,
-    const long long di_along_t_at,
     const stored* __restrict__ da_h_t_rows,
     const long long da_h_t_at,
     const real* dm_via_next_rows,
@@ -2251,15 +2270,18 @@ extern "C" __global__ void __launch_bounds__(512) backward_2(
     stored* __restrict__ da_m_t_rows,
     const long long da_m_t_at,
     real* dm_via_t_rows,
-    const long long dm_via_t_at) {
+    const long long dm_via_t_at,
+    stored* __restrict__ dk_along_t_rows,
+    const long long dk_along_t_at) {
     const long long row = blockIdx.x;
     backward_2_row(row, H, K, a_l_t_rows + a_l_t_at, a_t_rows + a_t_at, m_t_rows + m_t_at, i_t_rows + i_t_at, m_t1_rows
         + m_t1_at, a_m_t_rows + a_m_t_at, ddot_n_t_rows + ddot_n_t_at, w_f_x_v_o_w_i_x_k_q_t_rows +
         w_f_x_v_o_w_i_x_k_q_t_at * (2*H + 2*K + 2), dn_via_next_rows + dn_via_next_at * K, dn_t_rows + dn_t_at * K,
         n_t1_rows + n_t1_at * K, dn_via_t_rows + dn_via_t_at * K, dC_q_t_rows + dC_q_t_at * H, dC_via_next_rows +
-        dC_via_next_at * (H*K), dC_t_rows + dC_t_at * (H*K), C_t1_rows + C_t1_at * (H*K), dC_via_t_rows + dC_via_t_at *
-        (H*K), da_i_da_f_t_rows + da_i_da_f_t_at * 2, di_along_t_rows + di_along_t_at * H, da_h_t_rows + da_h_t_at,
-        dm_via_next_rows + dm_via_next_at, dm_t_rows + dm_t_at, da_m_t_rows + da_m_t_at, dm_via_t_rows + dm_via_t_at);
+        dC_via_next_at * (H*K), dC_t_rows, C_t1_rows + C_t1_at * (H*K), di_along_t_rows + di_along_t_at * H,
+        dC_via_t_rows + dC_via_t_at * (H*K), da_i_da_f_t_rows + da_i_da_f_t_at * 2, da_h_t_rows + da_h_t_at,
+        dm_via_next_rows + dm_via_next_at, dm_t_rows + dm_t_at, da_m_t_rows + da_m_t_at, dm_via_t_rows + dm_via_t_at,
+        dk_along_t_rows + dk_along_t_at * K);
 }
 
 extern "C" __global__ void backward_3(
@@ -2299,17 +2321,15 @@ extern "C" __global__ void backward_5(
     long long rows,
     const long long H,
     const long long K,
-    const stored* __restrict__ dC_t_rows,
-    const stored* __restrict__ w_f_x_v_o_w_i_x_k_q_t_rows,
+    const stored* __restrict__ dk_along_t_rows,
     const stored* __restrict__ i_t_rows,
     const stored* __restrict__ dn_t_rows,
     stored* __restrict__ dw_f_x_dv_da_o_da_dk_dq_t_rows) {
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     const int unit = blockIdx.y * blockDim.x + threadIdx.x;
     if (row >= rows || unit >= K) return;
-    backward_5_unit(row, unit, H, K, dC_t_rows, w_f_x_v_o_w_i_x_k_q_t_rows, i_t_rows, dn_t_rows,
-        dw_f_x_dv_da_o_da_dk_dq_t_rows, backward_5_read(row, unit, H, K, dC_t_rows, w_f_x_v_o_w_i_x_k_q_t_rows,
-        i_t_rows, dn_t_rows, dw_f_x_dv_da_o_da_dk_dq_t_rows));
+    backward_5_unit(row, unit, H, K, dk_along_t_rows, i_t_rows, dn_t_rows, dw_f_x_dv_da_o_da_dk_dq_t_rows,
+        backward_5_read(row, unit, H, K, dk_along_t_rows, i_t_rows, dn_t_rows, dw_f_x_dv_da_o_da_dk_dq_t_rows));
 }
 """
 
@@ -2367,6 +2387,18 @@ LAUNCH_SECONDS = 1.0
 THREADS = 256
 FIRST_PRODUCT = {"forward_steps": 1, "backward_steps": 1}
 """By kernel that runs all steps, the number of its first product."""
+ROUNDED_PRODUCTS = ()
+"""Products whose results belong to arrays of the parameters' type: kernels find them rounded to that, if it has 16
+bits, in shared memory, too."""
+ROUNDED_PRODUCT = r"""
+// A product whose totals are rounded as where they are stored.
+template <class Plain>
+struct RoundedProduct : Plain {
+    static __device__ real total(const real* partial, int sample, int row) {
+        return rounded(Plain::total(partial, sample, row));
+    }
+};
+"""
 SHARING = r"""
 enum { WARPS = THREADS / 32 };
 
@@ -2618,8 +2650,9 @@ struct Columns {
     }
 };
 
-// What warps make of a block's ``ROWS`` rows of a matrix: partial[warp][sample][row], each over some of the numbers.
-template <int ROWS>
+// What warps make of a block's ``ROWS`` rows of a matrix: partial[warp][sample][row], each over some of the numbers of
+// a row, which so many warps SPLIT.
+template <int ROWS, int SPLIT = WARPS>
 struct Slice {
     // A row, or where it is one of the ``next`` ones behind which the last may be, that one.
     static __device__ int within(int row, int next) { return next <= ROWS || row < ROWS ? row : ROWS - 1; }
@@ -2627,7 +2660,7 @@ struct Slice {
     static __device__ real total(const real* partial, int sample, int row) {
         real sum = partial[sample * ROWS + row];
 #pragma unroll
-        for (int warp = 1; warp < WARPS; ++warp) sum += partial[(warp * AT_ONCE + sample) * ROWS + row];
+        for (int warp = 1; warp < SPLIT; ++warp) sum += partial[(warp * AT_ONCE + sample) * ROWS + row];
         return sum;
     }
     // The totals, to where they go: ``count`` groups of this block's part of ``width`` columns.
@@ -2646,6 +2679,12 @@ struct Slice {
 
 __host__ __device__ constexpr int at_least_one(int a, int b) { return (a < b ? a : b) > 1 ? (a < b ? a : b) : 1; }
 
+// What a lane has of a row.
+template <class Piece>
+__device__ inline void take(Piece& to, const real* from) {
+    to = *(const Piece*)from;
+}
+
 // A product with up to AT_ONCE samples. The lanes of a warp share its numbers (K_LANES), the samples (SAMPLE_LANES, of
 // ``SAMPLES`` each) and the rows, which are so far apart that lanes meet no bank twice.
 __host__ __device__ constexpr int apart(int inner, int k_lanes) {
@@ -2660,6 +2699,7 @@ struct Product : Slice<ROWS> {
         ROW_LANES = 32 / (K_LANES * SAMPLE_LANES),
         TALL = (ROWS + ROW_LANES - 1) / ROW_LANES,
         TURN = WARPS * K_LANES * 4,  // numbers that all warps take at once
+        TURN_WIDTH = apart(TURN, K_LANES),
         INSIDE = HELD * TURN,
         WIDTH = apart(INNER - INSIDE, K_LANES),
         AHEAD = at_least_one(4 / SAMPLES, (INNER + TURN - 1) / TURN)  // turns that are read before they are needed
@@ -2667,30 +2707,32 @@ struct Product : Slice<ROWS> {
     struct Held {
         real4 of[HELD ? HELD : 1][TALL];
     };
-    // ``weights`` takes some columns' numbers from ``k`` on, for so many as one row of it has.
-    template <class From>
-    static __device__ void fill(real* weights, const Columns<From>& from, int k) {
-        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
-            const int r = from.row + item / WIDTH;
-            weights[r * WIDTH + item % WIDTH] = from.at(r, k + item % WIDTH, INNER);
-        }
-    }
-    // What a block has of some columns. What registers hold comes by way of shared memory.
+    // What a block has of some columns. What registers hold comes by way of shared memory, a turn at a time, in rows of
+    // its own width. The code that takes one is there once, whichever turn it is: a copy for each takes the compiler
+    // time, and registers.
     template <class From>
     static __device__ void load(Held& held, real* weights, const Columns<From>& from) {
-#pragma unroll
+#pragma unroll 1
         for (int turn = 0; turn < HELD; ++turn) {
-            fill(weights, from, turn * TURN);
-            __syncthreads();
-#pragma unroll
-            for (int r = 0; r < TALL; ++r) {
-                const int row = r * ROW_LANES + threadIdx.x % 32 / K_LANES % ROW_LANES;
-                const int k = (threadIdx.x / 32 * K_LANES + threadIdx.x % K_LANES) * 4;
-                if (from.has(row)) held.of[turn][r] = *(const real4*)(weights + row * WIDTH + k);
+            for (int item = threadIdx.x; item < from.count * from.part * TURN; item += THREADS) {
+                const int r = from.row + item / TURN, k = item % TURN;
+                weights[r * TURN_WIDTH + k] = from.at(r, turn * TURN + k, INNER);
             }
             __syncthreads();
+            const int lane = threadIdx.x % 32, k = (threadIdx.x / 32 * K_LANES + lane % K_LANES) * 4;
+#pragma unroll
+            for (int to = 0; to < HELD; ++to)
+#pragma unroll
+                for (int r = 0; r < TALL; ++r) {
+                    const int row = r * ROW_LANES + lane / K_LANES % ROW_LANES;
+                    if (to == turn && from.has(row)) take(held.of[to][r], weights + row * TURN_WIDTH + k);
+                }
+            __syncthreads();
         }
-        fill(weights, from, INSIDE);
+        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
+            const int r = from.row + item / WIDTH;
+            weights[r * WIDTH + item % WIDTH] = from.at(r, INSIDE + item % WIDTH, INNER);
+        }
     }
     // The next numbers of each of a lane's samples.
     template <class Left>
@@ -2914,50 +2956,72 @@ struct Raw {
 
 // The same as Product on matrix units, which multiply rounded numbers and add in float32. Lane 4 g + t of a warp takes
 // four words of neighbours at a time, of rows g and g + 8 of a tile and of sample g: two steps of the unit, since the
-// order in which numbers are summed is free. A row in shared memory is an odd number of such pieces of a warp long, so
-// that lanes meet no bank twice.
-template <class Kind, int ROWS, int INNER, int HELD, int AHEAD>
-struct MatrixProduct : Slice<ROWS> {
+// order in which numbers are summed is free. SPLIT warps share a tile, each with some of its numbers; the others have
+// other tiles. In shared memory, where a row is an even number of pieces that lanes take at a time, pairs of them lie
+// the other way round in odd rows, so that lanes meet no bank twice.
+template <class Kind, int ROWS, int INNER, int HELD, int AHEAD, int SPLIT>
+struct MatrixProduct : Slice<ROWS, SPLIT> {
     enum {
-        TALL = (ROWS + 15) / 16,
+        APART = 16 * (WARPS / SPLIT),  // rows between a warp's tiles
+        TALL = (ROWS + APART - 1) / APART,
         WIDE = AT_ONCE / 8,
         TAKEN = 4 * Kind::NUMBERS,
         PIECE = 4 * TAKEN,
-        TURN = WARPS * PIECE,  // numbers that all warps take at once
-        INSIDE = HELD * TURN,
-        WIDTH = ((INNER - INSIDE + PIECE - 1) / PIECE | 1) * 16  // words of a row in shared memory
+        TURN = SPLIT * PIECE,  // numbers that the warps of a row take at once
+        TURN_WORDS = 16 * SPLIT,
+        TURN_WIDTH = TURN_WORDS + 16,
+        INSIDE = HELD * TURN < INNER ? HELD * TURN : INNER,
+        PIECES = at_least_one(INNER, (INNER - INSIDE + PIECE - 1) / PIECE),  // of a row in shared memory
+        TURNED = PIECES % 2 ? 0 : 16,
+        WIDTH = PIECES * 16  // words
     };
     struct Held {
         Words of[HELD ? HELD : 1][2 * TALL];
     };
-    // ``weights`` takes some columns' numbers from ``k`` on, for so many as one row of it has.
+    // A row of a tile: its upper or lower half's.
+    static __device__ int row_of_lane(int half) {
+        return half / 2 * APART + threadIdx.x / 32 / SPLIT * 16 + half % 2 * 8 + threadIdx.x % 32 / 4;
+    }
+    // Whether there are such rows for some warp.
+    static __host__ __device__ constexpr bool some(int half) { return half / 2 * APART + half % 2 * 8 < ROWS; }
+    // Where a warp begins in what all of a row take at once, and its lanes in that.
+    static __device__ int piece() { return threadIdx.x / 32 % SPLIT; }
+    // So many words of some columns' rows, from their number ``k`` on. ``turned``: which bit of a word's place is the
+    // other one in odd rows.
     template <class From>
-    static __device__ void fill(real* weights, const Columns<From>& from, int k) {
-        for (int item = threadIdx.x; item < from.count * from.part * WIDTH; item += THREADS) {
-            const int r = from.row + item / WIDTH, next = k + item % WIDTH * Kind::NUMBERS;
+    static __device__ void fill(
+        real* weights, const Columns<From>& from, int k, int words, int width, int turned) {
+        for (int item = threadIdx.x; item < from.count * from.part * words; item += THREADS) {
+            const int r = from.row + item / words, next = k + item % words * Kind::NUMBERS;
             const real second = Kind::NUMBERS == 2 ? from.at(r, next + 1, INNER) : 0;
-            ((unsigned*)weights)[r * WIDTH + item % WIDTH] = Kind::word(from.at(r, next, INNER), second);
+            const int place = item % words ^ (r % 2 ? turned : 0);
+            ((unsigned*)weights)[r * width + place] = Kind::word(from.at(r, next, INNER), second);
         }
     }
-    // What a block has of some columns. What registers hold comes by way of shared memory.
+    // What a block has of some columns: see Product.
     template <class From>
     static __device__ void load(Held& held, real* weights, const Columns<From>& from) {
-#pragma unroll
+#pragma unroll 1
         for (int turn = 0; turn < HELD; ++turn) {
-            fill(weights, from, turn * TURN);
+            fill(weights, from, turn * TURN, TURN_WORDS, TURN_WIDTH, 0);
             __syncthreads();
+            const real* here = weights + 16 * piece() + 4 * (threadIdx.x % 4);
 #pragma unroll
-            for (int half = 0; half < 2 * TALL; ++half)
-                if (8 * half < ROWS && from.has(8 * half + threadIdx.x % 32 / 4))
-                    held.of[turn][half] = in_shared(weights + 16 * (threadIdx.x / 32) + 4 * (threadIdx.x % 4), half);
+            for (int to = 0; to < HELD; ++to)
+#pragma unroll
+                for (int half = 0; half < 2 * TALL; ++half)
+                    if (some(half) && to == turn && from.has(row_of_lane(half)))
+                        take(held.of[to][half], here + row_of_lane(half) * TURN_WIDTH);
             __syncthreads();
         }
-        fill(weights, from, INSIDE);
+        if (INSIDE < INNER) fill(weights, from, INSIDE, WIDTH, WIDTH, TURNED);
     }
-    // What a lane takes of the half of a tile.
+    // What a lane takes of the half of a tile. Where there is no row, any will do.
     static __device__ Words in_shared(const real* here, int half) {
-        const int row = Slice<ROWS>::within(8 * half + threadIdx.x % 32 / 4, 8 * half + 8);
-        return *(const Words*)(here + row * WIDTH);
+        if (!some(half)) return {};
+        const int row = row_of_lane(half);
+        const bool whole = (half / 2 + 1) * APART <= ROWS;
+        return *(const Words*)(here + (whole || row < ROWS ? row : ROWS - 1) * WIDTH);
     }
     template <class Left>
     static __device__ void read(
@@ -2982,7 +3046,7 @@ struct MatrixProduct : Slice<ROWS> {
     template <class Left>
     static __device__ void multiply(
         real* partial, const Held& held, const real* weights, const Left* left, long long stride, int rows) {
-        const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+        const int warp = piece(), g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
         const bool aligned = aligned_rows(left, stride, 16);
         const Left* first = left + g * stride;
         float sum[TALL][WIDE][4] = {};
@@ -3000,7 +3064,7 @@ struct MatrixProduct : Slice<ROWS> {
             read(next[turn % DEEP], first, stride, rows - g, k, aligned);
 #pragma unroll
             for (int r = 0; r < TALL; ++r)
-                add(sum[r], held.of[turn][2 * r], 16 * r + 8 < ROWS ? held.of[turn][2 * r + 1] : Words{}, v);
+                add(sum[r], held.of[turn][2 * r], some(2 * r + 1) ? held.of[turn][2 * r + 1] : Words{}, v);
         }
 #pragma unroll 1
         for (int start = warp * PIECE + INSIDE; start < INNER; start += DEEP * TURN)
@@ -3012,10 +3076,10 @@ struct MatrixProduct : Slice<ROWS> {
 #pragma unroll
                 for (int s = 0; s < WIDE; ++s) v[s] = next[now][s].template words<Kind>();
                 read(next[now], first, stride, rows - g, k + DEEP * TURN, aligned);
-                const real* here = weights + (k - INSIDE) / Kind::NUMBERS;
+                const real* here = weights + ((k - INSIDE) / Kind::NUMBERS ^ (g % 2 ? TURNED : 0));
 #pragma unroll
                 for (int r = 0; r < TALL; ++r)
-                    add(sum[r], in_shared(here, 2 * r), 16 * r + 8 < ROWS ? in_shared(here, 2 * r + 1) : Words{}, v);
+                    add(sum[r], in_shared(here, 2 * r), in_shared(here, 2 * r + 1), v);
             }
 #pragma unroll
         for (int r = 0; r < TALL; ++r)
@@ -3023,13 +3087,25 @@ struct MatrixProduct : Slice<ROWS> {
             for (int s = 0; s < WIDE; ++s)
 #pragma unroll
                 for (int j = 0; j < 4; ++j) {
-                    const int row = 16 * r + g + j / 2 * 8;
+                    const int row = row_of_lane(2 * r + j / 2);
                     if (row < ROWS) partial[(warp * AT_ONCE + 8 * s + 2 * t + j % 2) * ROWS + row] = sum[r][s][j];
                 }
     }
 };
 """
 """What they call besides where products run on matrix units."""
+THREAD = r"""
+// Where weights leave few registers, a thread asks for its number whenever it is needed: what follows from it would
+// stay in registers all along.
+#ifdef __CUDA_ARCH__
+struct Thread {
+    unsigned x;
+    __device__ Thread() { asm volatile("mov.u32 %0, %%tid.x;" : "=r"(x)); }
+};
+#define threadIdx Thread()
+#endif
+"""
+"""What is before all that where weights leave few registers."""
 STEPS = {
     "forward_steps": r"""
 extern "C" __global__ void BOUNDS forward_steps(
@@ -3045,13 +3121,16 @@ extern "C" __global__ void BOUNDS forward_steps(
     real* m,
     stored* a,
     real* C,
+    const long long keep_tape,
     stored* w_f_x_v_o_w_i_x_k_q,
+    stored* C_q,
     real* n,
     stored* other_l,
     real* other_m,
     stored* other_a,
     real* other_C,
     stored* other_w_f_x_v_o_w_i_x_k_q,
+    stored* other_C_q,
     real* other_n) {
     if (SWEEPS > 1 && blockIdx.z) {  // the other of two sweeps
         meeting += 32 * gridDim.x;
@@ -3060,6 +3139,7 @@ extern "C" __global__ void BOUNDS forward_steps(
         a = other_a;
         C = other_C;
         w_f_x_v_o_w_i_x_k_q = other_w_f_x_v_o_w_i_x_k_q;
+        C_q = other_C_q;
         n = other_n;
     }
     GRANTED(blockDim.x == THREADS);
@@ -3081,9 +3161,10 @@ extern "C" __global__ void BOUNDS forward_steps(
             auto* const m_t1 = m + (sequence.whole(1, t) + first)*1;
             auto* const a_t = a + (sequence.whole(0, t) + first)*1;
             auto* const m_t = m + (sequence.whole(1, t + 1) + first)*1;
-            auto* const C_t1 = C + (sequence.whole(1, t) + first)*H*K;
+            auto* const C_t1 = C + (sequence.kept(1, t, keep_tape) + first)*H*K;
             auto* const w_f_x_v_o_w_i_x_k_q_t = w_f_x_v_o_w_i_x_k_q + (sequence.whole(0, t) + first)*(2*H + 2*K + 2);
-            auto* const C_t = C + (sequence.whole(1, t + 1) + first)*H*K;
+            auto* const C_t = C + (sequence.kept(1, t + 1, keep_tape) + first)*H*K;
+            auto* const C_q_t = C_q + (sequence.whole(0, t) + first)*H;
             auto* const n_t1 = n + (sequence.whole(1, t) + first)*K;
             auto* const n_t = n + (sequence.whole(1, t + 1) + first)*K;
             auto* const l_t_ahead = l + (sequence.whole(0, next) + first)*1;
@@ -3110,12 +3191,12 @@ extern "C" __global__ void BOUNDS forward_steps(
                 forward_4_row(0, H, K, row_of<ROOM_4>(shared, l_t, row, 1, t % 2), row_of<ROOM_1>(shared, m_t1, row, 1,
                     (t + 1) % 2), row_of<ROOM_5>(shared, a_t, row, 1, t % 2), row_of<ROOM_1>(shared, m_t, row, 1, t %
                     2), row_of<ROOM_2>(shared, C_t1, row, H*K, 0), row_of<ROOM_6>(shared, w_f_x_v_o_w_i_x_k_q_t, row,
-                    (2*H + 2*K + 2), t % 2), row_of<ROOM_2>(shared, C_t, row, H*K, 0), row_of<ROOM_3>(shared, n_t1, row,
-                    K, 0), row_of<ROOM_3>(shared, n_t, row, K, 0));
+                    (2*H + 2*K + 2), t % 2), row_of<ROOM_2>(shared, C_t, row, H*K, 0), C_q_t + row*H,
+                    row_of<ROOM_3>(shared, n_t1, row, K, 0), row_of<ROOM_3>(shared, n_t, row, K, 0));
             __syncthreads();
             if (ROOMS) {
                 leave<ROOM_1>(shared, m_t, me, 0, rows, 1, t % 2);
-                leave<ROOM_2>(shared, C_t, me, 0, rows, H*K, 0);
+                leave<ROOM_2>(shared, C_t, me, keep_tape ? 0 : ahead, rows, H*K, 0);
                 leave<ROOM_3>(shared, n_t, me, 0, rows, K, 0);
                 __syncthreads();
             }
@@ -3146,14 +3227,15 @@ extern "C" __global__ void BOUNDS backward_steps(
     real* n,
     stored* dC_q,
     real* dC_via,
-    stored* dC,
+    real* dC,
     real* C,
-    stored* da_i_da_f,
     stored* di_along,
+    stored* da_i_da_f,
     stored* da_h,
     real* dm_via,
     stored* dm,
     stored* da_m,
+    stored* dk_along,
     stored* other_a_l,
     stored* other_a,
     real* other_m,
@@ -3166,14 +3248,15 @@ extern "C" __global__ void BOUNDS backward_steps(
     real* other_n,
     stored* other_dC_q,
     real* other_dC_via,
-    stored* other_dC,
+    real* other_dC,
     real* other_C,
-    stored* other_da_i_da_f,
     stored* other_di_along,
+    stored* other_da_i_da_f,
     stored* other_da_h,
     real* other_dm_via,
     stored* other_dm,
-    stored* other_da_m) {
+    stored* other_da_m,
+    stored* other_dk_along) {
     if (SWEEPS > 1 && blockIdx.z) {  // the other of two sweeps
         meeting += 32 * gridDim.x;
         a_l = other_a_l;
@@ -3190,12 +3273,13 @@ extern "C" __global__ void BOUNDS backward_steps(
         dC_via = other_dC_via;
         dC = other_dC;
         C = other_C;
-        da_i_da_f = other_da_i_da_f;
         di_along = other_di_along;
+        da_i_da_f = other_da_i_da_f;
         da_h = other_da_h;
         dm_via = other_dm_via;
         dm = other_dm;
         da_m = other_da_m;
+        dk_along = other_dk_along;
     }
     GRANTED(blockDim.x == THREADS);
     GRANTED(H == SIZE_1);
@@ -3226,16 +3310,17 @@ extern "C" __global__ void BOUNDS backward_steps(
             auto* const dn_via_t = dn_via + (sequence.ring(1, t) + first)*K;
             auto* const dC_q_t = dC_q + (sequence.whole(0, t) + first)*H;
             auto* const dC_via_next = dC_via + (sequence.ring(1, t + 1) + first)*H*K;
-            auto* const dC_t = dC + (sequence.whole(0, t) + first)*H*K;
+            auto* const dC_t = dC + first*H*K;
             auto* const C_t1 = C + (sequence.whole(1, t) + first)*H*K;
+            auto* const di_along_t = di_along + (sequence.whole(0, t) + first)*H;
             auto* const dC_via_t = dC_via + (sequence.ring(1, t) + first)*H*K;
             auto* const da_i_da_f_t = da_i_da_f + (sequence.whole(0, t) + first)*2;
-            auto* const di_along_t = di_along + (sequence.whole(0, t) + first)*H;
             auto* const da_h_t = da_h + (sequence.whole(0, t) + first)*1;
             auto* const dm_via_next = dm_via + (sequence.ring(1, t + 1) + first)*1;
             auto* const dm_t = dm + (sequence.whole(0, t) + first)*1;
             auto* const da_m_t = da_m + (sequence.whole(0, t) + first)*1;
             auto* const dm_via_t = dm_via + (sequence.ring(1, t) + first)*1;
+            auto* const dk_along_t = dk_along + (sequence.whole(0, t) + first)*K;
             auto* const a_l_t_ahead = a_l + (sequence.whole(0, next) + first)*1;
             auto* const a_t_ahead = a + (sequence.whole(0, next) + first)*1;
             auto* const m_t_ahead = m + (sequence.whole(1, next + 1) + first)*1;
@@ -3285,15 +3370,15 @@ extern "C" __global__ void BOUNDS backward_steps(
                     dn_t + row*K, row_of<ROOM_10>(shared, n_t1, row, K, t % 2), row_of<ROOM_1>(shared, dn_via_t, row, K,
                     0), row_of<ROOM_11>(shared, dC_q_t, row, H, t % 2), row_of<ROOM_2>(shared, dC_via_next, row, H*K,
                     0), row_of<ROOM_14>(shared, dC_t, row, H*K, 0), row_of<ROOM_12>(shared, C_t1, row, H*K, t % 2),
-                    row_of<ROOM_2>(shared, dC_via_t, row, H*K, 0), da_i_da_f_t + row*2, di_along_t + row*H,
+                    di_along_t + row*H, row_of<ROOM_2>(shared, dC_via_t, row, H*K, 0), da_i_da_f_t + row*2,
                     row_of<ROOM_13>(shared, da_h_t, row, 1, t % 2), row_of<ROOM_3>(shared, dm_via_next, row, 1, (t + 1)
-                    % 2), dm_t + row, da_m_t + row, row_of<ROOM_3>(shared, dm_via_t, row, 1, t % 2));
+                    % 2), dm_t + row, da_m_t + row, row_of<ROOM_3>(shared, dm_via_t, row, 1, t % 2), dk_along_t +
+                    row*K);
             __syncthreads();
             if (ROOMS) {
                 leave<ROOM_1>(shared, dn_via_t, me, ahead, rows, K, 0);
                 leave<ROOM_2>(shared, dC_via_t, me, ahead, rows, H*K, 0);
                 leave<ROOM_3>(shared, dm_via_t, me, ahead, rows, 1, t % 2);
-                leave<ROOM_14>(shared, dC_t, me, 0, rows, H*K, 0);
                 __syncthreads();
             }
         }
@@ -3310,18 +3395,27 @@ UNITS = {"Tf32": 1, "F16": 2, "Bf16": 2}
 """What matrix units take numbers as, and how many of these a word has."""
 ITEMSIZES = {"float16": (4, 2), "bfloat16": (4, 2), "float32": (4, 4), "float64": (8, 8)}
 """By type: bytes of a number as it is computed with, and as it is stored."""
-REGISTERS = {"matrix": 138, "float": 150, "double": 130}
+REGISTERS = {"matrix": 198, "float": 210, "double": 184}
 """Of a thread's 255 registers those that may hold weights and what multiplying takes, on matrix units and without them:
-so many that the compiler spills none, as a rule."""
+so many that the compiler spills none, as a rule, of any architecture's."""
+HELD_REGISTERS = {"matrix": (156, 108), "float": (148, 108), "double": (120, 72)}
+"""Of these that may hold weights: of kernels whose units are by themselves, and where some work on whole rows, too."""
+SPARE_REGISTERS = {"": 138, "Tf32": 112, "F16": 138, "Bf16": 138}
+"""As REGISTERS, where weights may lie in shared memory as well, by what matrix units take numbers as."""
+MOST_SUMS = {4: 64, 8: 24}
+"""Sums of a lane at most, by the bytes of one."""
 MOST_HELD = 20
 """Turns of a product in registers: each is code of its own, which takes the compiler time."""
+MOST_TOGETHER = 128
+"""Rows of a matrix that all warps of a block share at most, each with some of their numbers, on matrix units: of more,
+partial sums would take much of its shared memory."""
 
 
 class Slice(NamedTuple):
     """What a block has of a product: so many ``rows`` of the matrix, of ``inner`` numbers each. ``unit``: what matrix
     units take numbers as, one of UNITS, or none (empty). Of a row the numbers of ``held`` turns lie in registers, the
-    others in shared memory. ``lanes``: of matrix units, the turns that are read ahead; else, how many lanes of a warp
-    share a row, and the samples, and the samples of each."""
+    others in shared memory. ``lanes``: of matrix units, the turns that are read ahead, and how many warps share a row;
+    else, how many lanes of a warp share a row, and the samples, and the samples of each."""
 
     unit: str
     rows: int
@@ -3336,26 +3430,49 @@ class Slice(NamedTuple):
         return f"MatrixProduct<{self.unit}, {numbers}>" if self.unit else f"Product<{numbers}>"
 
     @property
+    def split(self) -> int:
+        """The warps that share a row; others of the block have other rows."""
+        return self.lanes[1] if self.unit else THREADS // 32
+
+    @property
     def turn(self) -> int:
-        """Numbers of a row that a block's warps take at once."""
-        return THREADS // 32 * (16 * UNITS[self.unit] if self.unit else 4 * self.lanes[0])
+        """Numbers of a row that its warps take at once."""
+        return self.split * (16 * UNITS[self.unit] if self.unit else 4 * self.lanes[0])
 
     @property
     def tall(self) -> int:
         """Rows of a lane; on matrix units, tiles of 16."""
-        return -(-self.rows // (16 if self.unit else 32 // (self.lanes[0] * self.lanes[1])))
+        if self.unit:
+            return -(-self.rows // (16 * (THREADS // 32 // self.split)))
+        return -(-self.rows // (32 // (self.lanes[0] * self.lanes[1])))
+
+    @property
+    def halves(self) -> int:
+        """Of matrix units: halves of a lane's tiles that have rows."""
+        return min(2 * self.tall, -(-self.rows // 8))
 
     @property
     def left(self) -> int:
         """Numbers of a row that lie in shared memory."""
-        return self.inner - self.held * self.turn
+        return max(0, self.inner - self.held * self.turn)
+
+    @property
+    def may_hold_more(self) -> bool:
+        """Whether another turn may lie in registers; without matrix units, the last stays in shared memory."""
+        return self.left >= (1 if self.unit else self.turn) and self.held < MOST_HELD
 
     @property
     def weights(self) -> int:
         """Numbers (``real``) that the matrix takes of shared memory."""
         if self.unit:
-            return self.rows * (-(-self.left // (16 * UNITS[self.unit])) | 1) * 16
+            return self.rows * max(1, -(-self.left // (16 * UNITS[self.unit]))) * 16
         return self.rows * (-(-self.left // 32) * 32 + (4 * self.lanes[0] if self.lanes[0] < 8 else 0))
+
+    @property
+    def passing(self) -> int:
+        """Numbers that what registers hold takes of shared memory, on its way to them."""
+        wide = self.turn // UNITS[self.unit] + 16 if self.unit else self.turn + 4 * self.lanes[0]
+        return self.rows * wide if self.held else 0
 
     def sums(self, at_once: int) -> int:
         """Numbers that a lane sums up."""
@@ -3365,9 +3482,13 @@ class Slice(NamedTuple):
         """Registers of a thread: those that hold of the matrix; those that multiplying takes besides."""
         if self.unit:
             read = max(2, self.lanes[0]) + 1  # two: one of numbers that are rounded when they are there
-            return 4 * -(-self.rows // 8) * self.held, self.sums(at_once) + at_once // 2 * read
+            return 4 * self.halves * self.held, self.sums(at_once) + at_once // 2 * read
         each, ahead = self.lanes[2], max(1, min(4 // self.lanes[2], -(-self.inner // self.turn)))
-        return self.tall * self.held * itemsize, (self.sums(at_once) + 4 * each * (ahead + 1)) * itemsize // 4
+        return self.tall * self.held * itemsize, (self.sums(at_once) + 4 * each * (ahead + 2)) * itemsize // 4
+
+    def reading(self, itemsize: int) -> int:
+        """Registers for what comes from shared memory, of all of a lane's rows."""
+        return 8 * self.tall if self.unit else self.tall * itemsize
 
 
 def _layout(products: tuple[Slice, ...], at_once: int, itemsize: int) -> tuple[list[int], list[int], int]:
@@ -3377,8 +3498,9 @@ def _layout(products: tuple[Slice, ...], at_once: int, itemsize: int) -> tuple[l
     for product in products:
         weights.append(stop)
         partial.append(stop + -(-product.weights // 4) * 4)
-        stop = partial[-1] + -(-THREADS // 32 * at_once * product.rows // 4) * 4
-    return weights, partial, stop * itemsize
+        stop = partial[-1] + -(-product.split * at_once * product.rows // 4) * 4
+    passing = [start + product.passing for start, product in zip(weights, products)]  # what is behind is not there yet
+    return weights, partial, max([stop, *passing]) * itemsize
 
 
 def _unit(dtype: str, tf32: bool, capability: int) -> str:
@@ -3389,33 +3511,41 @@ def _unit(dtype: str, tf32: bool, capability: int) -> str:
 
 
 def _tiles(
-    rows: list[int], inner: list[int], samples: int, unit: str, itemsize: int, room: int
+    rows: list[int], inner: list[int], samples: int, unit: str, itemsize: int, room: int | None,
+    limits: tuple[bool, bool],
 ) -> Iterator[tuple[int, tuple[Slice, ...]]]:
     """How many samples a block works on at once, and what it has of its products: the usual way, with all weights in
-    shared memory; or, with ``room`` there, those in which registers hold what has none. A lane's sums must fit its
-    registers: 256 bytes of them do."""
-    for at_once, tries in _lanes(samples, unit, bool(room)):
+    shared memory (``room`` None); or, with ``room`` bytes there, those in which registers hold what has none. A lane's
+    sums must fit its registers: MOST_SUMS do. ``limits``: see ``_in_registers``."""
+    hold, many = room is not None, max(rows, default=0) > MOST_TOGETHER
+    for at_once, tries in _lanes(samples, unit, hold, limits[1], many):
         for lanes in tries:
             sliced = [_slice(unit, tall, length, lanes, at_once, itemsize) for tall, length in zip(rows, inner)]
             made = tuple(product for product in sliced if product is not None)
             if len(made) < len(rows):
                 continue
-            products = _in_registers(made, at_once, itemsize, room) if room else made
+            products = made if room is None else _in_registers(made, at_once, itemsize, room, *limits)
             yield at_once, products
-            if not room:
+            if room is None:
                 return
             if _layout(products, at_once, itemsize)[2] <= room:
                 break
 
 
-def _lanes(samples: int, unit: str, hold: bool) -> Iterator[tuple[int, Iterable[list[tuple[int, ...]]]]]:
+def _lanes(
+    samples: int, unit: str, hold: bool, must: bool, many: bool
+) -> Iterator[tuple[int, Iterable[list[tuple[int, ...]]]]]:
     """Samples that a block works on at once, and the lanes of slices with so many: several tries, each of which names
-    them in the order in which a product takes the first that does. ``hold``: registers are to hold weights."""
+    them in the order in which a product takes the first that does. ``hold``: registers are to hold weights; ``must``:
+    there is no other room, and less is read ahead, which takes registers and the compiler time; ``many``: these have
+    more rows than all warps of a block should share."""
+    warps = THREADS // 32
     if unit:
         for wide in (4, 2, 1):
             if wide == 1 or 8 * wide < samples + 8:
-                ahead = min(8, 16 // wide)
-                yield 8 * wide, [[(n,)] for n in ((ahead, ahead // 2, ahead // 4) if hold else (ahead,))]
+                ahead = min(4 if must else 8, 16 // wide)
+                yield 8 * wide, [[(n, split)] for split in ((warps, warps // 2, warps // 4, 1) if many else (warps,))
+                                 for n in ((ahead, ahead // 2, ahead // 4) if hold else (ahead,)) if n]
         return
     shapes = [(1, 1), (1, 2), (1, 4), (2, 4), (4, 4)]
     usual = next(k for k, (lanes, each) in enumerate(shapes) if lanes * each >= min(samples, 16))
@@ -3432,21 +3562,27 @@ def _slice(
     for lane in lanes:
         made = Slice(unit, rows, inner, 0, lane)
         if unit:
-            made = made._replace(lanes=(min(lane[0], -(-inner // made.turn)),))
-        if made.sums(at_once) <= 256 // itemsize:
+            made = made._replace(lanes=(min(lane[0], -(-inner // made.turn)), lane[1]))
+        if made.sums(at_once) <= MOST_SUMS[itemsize]:
             return made
     return None
 
 
-def _in_registers(products: tuple[Slice, ...], at_once: int, itemsize: int, room: int) -> tuple[Slice, ...]:
+def _in_registers(
+    products: tuple[Slice, ...], at_once: int, itemsize: int, room: int, by_rows: bool, must: bool
+) -> tuple[Slice, ...]:
     """The products with as much of each in registers as leaves the others' ``room`` bytes of shared memory, or as
-    registers have room for."""
-    most = REGISTERS["matrix" if products and products[0].unit else "float" if itemsize == 4 else "double"]
+    registers have room for. ``by_rows``: whether some kernel works on whole rows; ``must``: whether there is no other
+    room."""
+    kind = "matrix" if products and products[0].unit else "float" if itemsize == 4 else "double"
+    most = REGISTERS[kind] if must else SPARE_REGISTERS[products[0].unit if products else ""]
     while products and _layout(products, at_once, itemsize)[2] > room:
-        longest = max(products, key=lambda product: product.weights if product.left >= 2 * product.turn else 0)
+        longest = max(products, key=lambda product: product.left * product.rows if product.may_hold_more else 0)
         more = tuple(p._replace(held=p.held + 1) if p is longest else p for p in products)
         held, needed = zip(*(product.registers(at_once, itemsize) for product in more))
-        if longest.left < 2 * longest.turn or longest.held == MOST_HELD or sum(held) + max(needed) > most:
+        needed = [besides + must * p.reading(itemsize) for p, besides in zip(more, needed)]
+        full = must and sum(held) > HELD_REGISTERS[kind][by_rows]
+        if full or not longest.may_hold_more or sum(held) + max(needed) > most:
             break
         products = more
     return products
@@ -3454,13 +3590,16 @@ def _in_registers(products: tuple[Slice, ...], at_once: int, itemsize: int, room
 
 MEETING = {"": 0.05, "cluster": 0.4, "grid": 1.15}
 PASS, PHASE, PRODUCT = 0.3, 1.4, 1.45
-MULTIPLIED, MATRIX_RATE, CACHE, CLUSTERED, UNMEASURED = 110e3, 3.5, 6.5e6, 0.93, 1.25
-"""What a step costs on an H100, fitted to steps of five cells there, of 1 to 256 samples with 128 to 1024 units. In
-microseconds: a meeting, by how blocks wait; threads once over their units; a phase of a row, for its sums; a product,
-whatever its size. In a microsecond: numbers that a multiprocessor multiplies
-(on matrix units so many times as many), and bytes that all read of the cache. And
-the share of multiprocessors that clusters of more than two blocks use. Not fitted: how many times as long a step is
-taken to be whose products have weights in registers, without matrix units."""
+MULTIPLIED, CACHE, CLUSTERED = 110e3, 6.5e6, 0.93
+"""What a step costs on an H100, fitted to steps of five cells there, of 1 to 256 samples with 128 to 1024 units, in
+float32. In microseconds: a meeting, by how blocks wait; threads once over their units; a phase of a row, for its sums;
+a product, whatever its size. In a microsecond: numbers that a multiprocessor multiplies, and bytes that all read of the
+cache. And the share of multiprocessors that clusters of more than two blocks use."""
+UNIT_PRODUCT, UNIT_CACHE, UNIT_RATE, UNMEASURED = 1.17, 9.6e6, 3.5, 1.25
+"""The same of matrix units, which no step was measured with. A product: what one of a single sample costs in float32,
+as it reads its operand in one round, too, and has as few sums; bytes read of the cache: as many as all blocks read of
+64 KB there; and how many times as many numbers of TF32 (of 16 bits, twice that) are multiplied, a fifth of what the
+units can. Then, how many times as long a step is taken to be whose products have weights in registers without them."""
 HOST, NODE, OPERATIONS, BYTES, HALVES = 21, 5, 18e6, 1.7e6, 8
 """The same of launches: microseconds of one, of the host's and of the device's; what a product over all samples
 computes in float32 and reads in a microsecond. Assumed, not measured: how many times as much it computes in 16 bits
@@ -3507,6 +3646,12 @@ class Shares(NamedTuple):
         """Where things of products lie in shared memory: see ``_layout``."""
         return _layout(self.products, self.at_once, itemsize)
 
+    def crowded(self, itemsize: int) -> bool:
+        """Whether weights leave so few registers that threads should keep nothing else there."""
+        held, besides = zip((0, 0), *(p.registers(self.at_once, itemsize) for p in self.products))
+        unit = self.products[0].unit if self.products else ""
+        return sum(held) > 0 and sum(held) + max(besides) > SPARE_REGISTERS[unit]
+
     def places(self, itemsize: int) -> tuple[list[int], int]:
         """Where in shared memory each value that has room there begins, behind the products (-1: it has none); how many
         bytes there are."""
@@ -3549,12 +3694,12 @@ def _shares(
     clusters = (2, 4, 8) if capability >= 90 and not DEBUG else ()
     found: list[Shares] = []
     fitting: list[Shares] = []
-    for hold in (False, True):
-        # without matrix units registers hold weights only where they must
-        if not hold or unit or not fitting:
-            left = room if hold else 0
+    for left in (None, room, 0) if unit else (None, room):
+        must = left is not None and not fitting
+        # without matrix units registers hold weights only where they must, and with them all that have room
+        if left is None or unit or not fitting:
             for parts in range(2 if strategy == "persistent" else 1, most + 1):
-                found += _shared_by(parts, processors, parts in clusters, unit, step, batch, (real, stored), left)
+                found += _shared_by(parts, processors, parts in clusters, unit, step, batch, (real, stored), left, must)
             fitting = [shares for shares in found if shares.layout(real)[2] <= room]
     best = min(fitting, key=lambda shares: shares.expected, default=None)
     plain = sweeps * _plain(step, batch, stored, limits["MultiProcessorCount"])
@@ -3604,35 +3749,50 @@ def _with_rooms(shares: Shares, step: Step, batch: int, sizes: tuple[int, int], 
 
 
 def _shared_by(
-    parts: int, processors: int, cluster: bool, unit: str, step: Step, batch: int, sizes: tuple[int, int], room: int
+    parts: int, processors: int, cluster: bool, unit: str, step: Step, batch: int, sizes: tuple[int, int],
+    room: int | None, must: bool = False,
 ) -> Iterator[Shares]:
     """What so many blocks to a group make of a step: in the usual way, or with weights in registers where ``room``
-    bytes of shared memory are not enough. ``sizes``: bytes of a number as it is computed with, and as it is stored.
-
-    What 16 bits cost is assumed, not measured: matrix units take twice as many numbers as of TF32 in the same time, and
-    reading takes what so many bytes take in float32. So is it that what registers hold costs what it does in shared
-    memory, and without matrix units, where samples have fewer lanes, a step UNMEASURED times as much.
-    """
-    real, stored = sizes
+    bytes of shared memory are not enough; ``must``: whether these never are. ``sizes``: bytes of a number as it is
+    computed with, and as it is stored."""
     usable = int(processors * CLUSTERED) if cluster and parts > 2 else processors
     groups = max(1, min(usable // parts, batch))
     samples = -(-batch // groups)
     groups = -(-batch // samples)
     rows = [sum(count * -(-width // parts) for count, width in results) for _, results in step.products]
     waits = "" if parts == 1 or not step.meetings else "cluster" if cluster else "grid"
-    for at_once, products in _tiles(rows, [inner for inner, _ in step.products], samples, unit, real, room):
-        pieces = -(-samples // at_once)
-        spans = sum(-(-min(at_once, samples) * -(-first // parts) * across // THREADS) for first, across in step.units)
-        expected = step.meetings * MEETING[waits] + pieces * spans * PASS + -(-samples // parts) * _phases(step)
-        for product in products:
-            turns = at_once / (MATRIX_RATE * UNITS[unit]) if unit else at_once
-            read = stored if unit else real
-            numbers = product.rows * product.inner * read / 4
-            multiplied = numbers * (turns + 1) / MULTIPLIED  # and once to read the matrix
-            expected += pieces * (PRODUCT + multiplied) + batch * parts * product.inner * stored / CACHE
-        if not unit and any(product.held for product in products):
-            expected *= UNMEASURED
-        yield Shares(groups, parts, at_once, pieces == 1, waits, products, expected)
+    inner, limits = [length for length, _ in step.products], (bool(step.rows), must)
+    for at_once, products in _tiles(rows, inner, samples, unit, sizes[0], room, limits):
+        made = Shares(groups, parts, at_once, at_once >= samples, waits, products, 0, samples=samples)
+        yield made._replace(expected=_expected(made, step, batch, unit, sizes))
+
+
+def _expected(shares: Shares, step: Step, batch: int, unit: str, sizes: tuple[int, int]) -> float:
+    """The microseconds of a step.
+
+    What matrix units cost is assumed, not measured: they take twice as many numbers of 16 bits as of TF32 in the same
+    time, and read weights that registers hold in no time. So is it that without them, where what registers hold leaves
+    samples fewer lanes, a step costs UNMEASURED times as much.
+    """
+    real, stored = sizes
+    at_once, parts, samples = shares.at_once, shares.parts, shares.samples
+    pieces = -(-samples // at_once)
+    spans = sum(-(-min(at_once, samples) * -(-first // parts) * across // THREADS) for first, across in step.units)
+    expected = step.meetings * MEETING[shares.waits] + pieces * spans * PASS + -(-samples // parts) * _phases(step)
+    for product in shares.products:
+        expected += pieces * _multiplied(product, at_once, stored if unit else real)
+        expected += batch * parts * product.inner * stored / (UNIT_CACHE if unit else CACHE)
+    doubtful = not unit and any(product.held for product in shares.products)
+    return expected * UNMEASURED if doubtful else expected
+
+
+def _multiplied(product: Slice, at_once: int, itemsize: int) -> float:
+    """The microseconds of a block's part of a product with so many samples; a weight has ``itemsize`` bytes there."""
+    row = product.rows * itemsize / 4
+    if not product.unit:
+        return PRODUCT + row * product.inner * (at_once + 1) / MULTIPLIED  # and once to read the matrix
+    turns = at_once / (UNIT_RATE * UNITS[product.unit])
+    return UNIT_PRODUCT + row * (product.inner * turns + product.left) / MULTIPLIED
 
 
 def _phases(step: Step) -> float:
@@ -3674,7 +3834,7 @@ def _work(name: str, sizes: Mapping[str, int]) -> Step:
             meetings=0,
             products=(),
             units=(),
-            rows=((sizes["K"], 1), (sizes["H"], sizes["K"]), (sizes["H"], 1), (1, 1)),
+            rows=((sizes["K"], 1), (sizes["H"], sizes["K"]), (sizes["K"], 1)),
             launches=1,
             rooms=(
                 ("rows", sizes["K"], 1, False),
@@ -3690,7 +3850,7 @@ def _work(name: str, sizes: Mapping[str, int]) -> Step:
                 ("rows", sizes["H"], 2, True),
                 ("rows", sizes["H"]*sizes["K"], 2, False),
                 ("rows", 1, 2, True),
-                ("rows", sizes["H"]*sizes["K"], 1, True)
+                ("rows", sizes["H"]*sizes["K"], 1, False)
             ),
             sizes=(sizes["H"], sizes["K"])
         ),
@@ -3789,11 +3949,15 @@ def _steps_code(
     given |= {f"SIZE_{k}": size for k, size in enumerate(shares.sizes, 1)} | more
     for k, product in enumerate(shares.products):
         number = FIRST_PRODUCT[name] + k
-        given |= {f"PRODUCT_{number}": product.code, f"WEIGHTS_{number}": weights[k], f"PARTIAL_{number}": partial[k]}
+        rounds = ITEMSIZES[dtype][1] == 2 and number in ROUNDED_PRODUCTS
+        code = f"RoundedProduct<{product.code}>" if rounds else product.code
+        given |= {f"PRODUCT_{number}": code, f"WEIGHTS_{number}": weights[k], f"PARTIAL_{number}": partial[k]}
     given |= {"DEBUG": 1, "PATIENCE": PATIENCE} if DEBUG else {}
     head = "\n".join(f"#define {key} {value}" for key, value in given.items())
     steps = source.replace("BOUNDS", f"__launch_bounds__({THREADS}, 1){cluster}")
     units = MATRIX_UNITS if any(product.unit for product in shares.products) else ""
+    units += ROUNDED_PRODUCT if "RoundedProduct<" in head else ""
+    head += f"\n{THREAD}" if shares.crowded(ITEMSIZES[dtype][0]) else ""
     return f"{NUMBERS[dtype]}\n{head}\n{CUDA}\n{SHARING}\n{units}\n{steps}"
 
 
@@ -3860,8 +4024,8 @@ class Replay(NamedTuple):
 
 
 REPLAYS = {
-    "forward_steps": Replay(launches=1, more=0, words=13),
-    "backward_steps": Replay(launches=1, more=0, words=27),
+    "forward_steps": Replay(launches=1, more=0, words=15),
+    "backward_steps": Replay(launches=1, more=0, words=28),
 }
 GRAPHS = {
     "forward_steps": r"""
@@ -3877,10 +4041,12 @@ struct forward_steps_call {
     real* m;
     stored* a;
     real* C;
+    long long keep_tape;
     stored* w_f_x_v_o_w_i_x_k_q;
+    stored* C_q;
     real* n;
 };
-static_assert(sizeof(forward_steps_call) == 8 * 13, "a word for each");
+static_assert(sizeof(forward_steps_call) == 8 * 15, "a word for each");
 
 extern "C" __global__ void BOUNDS forward_steps_begin(
     forward_steps_call* call,
@@ -3894,11 +4060,13 @@ extern "C" __global__ void BOUNDS forward_steps_begin(
     real* m,
     stored* a,
     real* C,
+    const long long keep_tape,
     stored* w_f_x_v_o_w_i_x_k_q,
+    stored* C_q,
     real* n) {
     const Part me(batch);
     if (threadIdx.x == 0 && me.number == 0)
-        *call = {0, packed, offsets, steps, batch, H, K, l, m, a, C, w_f_x_v_o_w_i_x_k_q, n};
+        *call = {0, packed, offsets, steps, batch, H, K, l, m, a, C, keep_tape, w_f_x_v_o_w_i_x_k_q, C_q, n};
 }
 
 // Step ``done`` + ``turn`` from where blocks meet to where they meet next.
@@ -3915,7 +4083,9 @@ extern "C" __global__ void BOUNDS forward_steps_leg_1(
     real* const m = call->m;
     stored* const a = call->a;
     real* const C = call->C;
+    long long const keep_tape = call->keep_tape;
     stored* const w_f_x_v_o_w_i_x_k_q = call->w_f_x_v_o_w_i_x_k_q;
+    stored* const C_q = call->C_q;
     real* const n = call->n;
     GRANTED(blockDim.x == THREADS);
     GRANTED(H == SIZE_1);
@@ -3929,9 +4099,10 @@ extern "C" __global__ void BOUNDS forward_steps_leg_1(
         auto* const m_t1 = m + (sequence.whole(1, t) + first)*1;
         auto* const a_t = a + (sequence.whole(0, t) + first)*1;
         auto* const m_t = m + (sequence.whole(1, t + 1) + first)*1;
-        auto* const C_t1 = C + (sequence.whole(1, t) + first)*H*K;
+        auto* const C_t1 = C + (sequence.kept(1, t, keep_tape) + first)*H*K;
         auto* const w_f_x_v_o_w_i_x_k_q_t = w_f_x_v_o_w_i_x_k_q + (sequence.whole(0, t) + first)*(2*H + 2*K + 2);
-        auto* const C_t = C + (sequence.whole(1, t + 1) + first)*H*K;
+        auto* const C_t = C + (sequence.kept(1, t + 1, keep_tape) + first)*H*K;
+        auto* const C_q_t = C_q + (sequence.whole(0, t) + first)*H;
         auto* const n_t1 = n + (sequence.whole(1, t) + first)*K;
         auto* const n_t = n + (sequence.whole(1, t + 1) + first)*K;
         auto* const l_t_ahead = l + (sequence.whole(0, next) + first)*1;
@@ -3942,8 +4113,8 @@ extern "C" __global__ void BOUNDS forward_steps_leg_1(
             forward_4_row(0, H, K, row_of<ROOM_4>(shared, l_t, row, 1, t % 2), row_of<ROOM_1>(shared, m_t1, row, 1, (t +
                 1) % 2), row_of<ROOM_5>(shared, a_t, row, 1, t % 2), row_of<ROOM_1>(shared, m_t, row, 1, t % 2),
                 row_of<ROOM_2>(shared, C_t1, row, H*K, 0), row_of<ROOM_6>(shared, w_f_x_v_o_w_i_x_k_q_t, row, (2*H + 2*K
-                + 2), t % 2), row_of<ROOM_2>(shared, C_t, row, H*K, 0), row_of<ROOM_3>(shared, n_t1, row, K, 0),
-                row_of<ROOM_3>(shared, n_t, row, K, 0));
+                + 2), t % 2), row_of<ROOM_2>(shared, C_t, row, H*K, 0), C_q_t + row*H, row_of<ROOM_3>(shared, n_t1, row,
+                K, 0), row_of<ROOM_3>(shared, n_t, row, K, 0));
         __syncthreads();
     }
 }
@@ -3971,16 +4142,17 @@ struct backward_steps_call {
     real* n;
     stored* dC_q;
     real* dC_via;
-    stored* dC;
+    real* dC;
     real* C;
-    stored* da_i_da_f;
     stored* di_along;
+    stored* da_i_da_f;
     stored* da_h;
     real* dm_via;
     stored* dm;
     stored* da_m;
+    stored* dk_along;
 };
-static_assert(sizeof(backward_steps_call) == 8 * 27, "a word for each");
+static_assert(sizeof(backward_steps_call) == 8 * 28, "a word for each");
 
 extern "C" __global__ void BOUNDS backward_steps_begin(
     backward_steps_call* call,
@@ -4002,18 +4174,19 @@ extern "C" __global__ void BOUNDS backward_steps_begin(
     real* n,
     stored* dC_q,
     real* dC_via,
-    stored* dC,
+    real* dC,
     real* C,
-    stored* da_i_da_f,
     stored* di_along,
+    stored* da_i_da_f,
     stored* da_h,
     real* dm_via,
     stored* dm,
-    stored* da_m) {
+    stored* da_m,
+    stored* dk_along) {
     const Part me(batch);
     if (threadIdx.x == 0 && me.number == 0)
         *call = {0, packed, offsets, steps, batch, H, K, a_l, a, m, i_, a_m, ddot_n, w_f_x_v_o_w_i_x_k_q, dn_via, dn, n,
-            dC_q, dC_via, dC, C, da_i_da_f, di_along, da_h, dm_via, dm, da_m};
+            dC_q, dC_via, dC, C, di_along, da_i_da_f, da_h, dm_via, dm, da_m, dk_along};
 }
 
 // Step ``done`` + ``turn`` from where blocks meet to where they meet next.
@@ -4038,14 +4211,15 @@ extern "C" __global__ void BOUNDS backward_steps_leg_1(
     real* const n = call->n;
     stored* const dC_q = call->dC_q;
     real* const dC_via = call->dC_via;
-    stored* const dC = call->dC;
+    real* const dC = call->dC;
     real* const C = call->C;
-    stored* const da_i_da_f = call->da_i_da_f;
     stored* const di_along = call->di_along;
+    stored* const da_i_da_f = call->da_i_da_f;
     stored* const da_h = call->da_h;
     real* const dm_via = call->dm_via;
     stored* const dm = call->dm;
     stored* const da_m = call->da_m;
+    stored* const dk_along = call->dk_along;
     GRANTED(blockDim.x == THREADS);
     GRANTED(H == SIZE_1);
     GRANTED(K == SIZE_2);
@@ -4068,16 +4242,17 @@ extern "C" __global__ void BOUNDS backward_steps_leg_1(
         auto* const dn_via_t = dn_via + (sequence.ring(1, t) + first)*K;
         auto* const dC_q_t = dC_q + (sequence.whole(0, t) + first)*H;
         auto* const dC_via_next = dC_via + (sequence.ring(1, t + 1) + first)*H*K;
-        auto* const dC_t = dC + (sequence.whole(0, t) + first)*H*K;
+        auto* const dC_t = dC + first*H*K;
         auto* const C_t1 = C + (sequence.whole(1, t) + first)*H*K;
+        auto* const di_along_t = di_along + (sequence.whole(0, t) + first)*H;
         auto* const dC_via_t = dC_via + (sequence.ring(1, t) + first)*H*K;
         auto* const da_i_da_f_t = da_i_da_f + (sequence.whole(0, t) + first)*2;
-        auto* const di_along_t = di_along + (sequence.whole(0, t) + first)*H;
         auto* const da_h_t = da_h + (sequence.whole(0, t) + first)*1;
         auto* const dm_via_next = dm_via + (sequence.ring(1, t + 1) + first)*1;
         auto* const dm_t = dm + (sequence.whole(0, t) + first)*1;
         auto* const da_m_t = da_m + (sequence.whole(0, t) + first)*1;
         auto* const dm_via_t = dm_via + (sequence.ring(1, t) + first)*1;
+        auto* const dk_along_t = dk_along + (sequence.whole(0, t) + first)*K;
         auto* const a_l_t_ahead = a_l + (sequence.whole(0, next) + first)*1;
         auto* const a_t_ahead = a + (sequence.whole(0, next) + first)*1;
         auto* const m_t_ahead = m + (sequence.whole(1, next + 1) + first)*1;
@@ -4096,10 +4271,10 @@ extern "C" __global__ void BOUNDS backward_steps_leg_1(
                 w_f_x_v_o_w_i_x_k_q_t, row, (2*H + 2*K + 2), t % 2), row_of<ROOM_1>(shared, dn_via_next, row, K, 0),
                 dn_t + row*K, row_of<ROOM_10>(shared, n_t1, row, K, t % 2), row_of<ROOM_1>(shared, dn_via_t, row, K, 0),
                 row_of<ROOM_11>(shared, dC_q_t, row, H, t % 2), row_of<ROOM_2>(shared, dC_via_next, row, H*K, 0),
-                row_of<ROOM_14>(shared, dC_t, row, H*K, 0), row_of<ROOM_12>(shared, C_t1, row, H*K, t % 2),
-                row_of<ROOM_2>(shared, dC_via_t, row, H*K, 0), da_i_da_f_t + row*2, di_along_t + row*H,
-                row_of<ROOM_13>(shared, da_h_t, row, 1, t % 2), row_of<ROOM_3>(shared, dm_via_next, row, 1, (t + 1) %
-                2), dm_t + row, da_m_t + row, row_of<ROOM_3>(shared, dm_via_t, row, 1, t % 2));
+                row_of<ROOM_14>(shared, dC_t, row, H*K, 0), row_of<ROOM_12>(shared, C_t1, row, H*K, t % 2), di_along_t +
+                row*H, row_of<ROOM_2>(shared, dC_via_t, row, H*K, 0), da_i_da_f_t + row*2, row_of<ROOM_13>(shared,
+                da_h_t, row, 1, t % 2), row_of<ROOM_3>(shared, dm_via_next, row, 1, (t + 1) % 2), dm_t + row, da_m_t +
+                row, row_of<ROOM_3>(shared, dm_via_t, row, 1, t % 2), dk_along_t + row*K);
         __syncthreads();
     }
 }
@@ -4218,10 +4393,10 @@ def _by_nodes(
     has more of them than NEAR.
     """
     processors = limits["MultiProcessorCount"]
-    found = next(_shared_by(parts, processors, False, unit, step, batch, sizes, 0), None)
+    found = next(_shared_by(parts, processors, False, unit, step, batch, sizes, None), None)
     if found is None:
         return None
-    left = sum(inner for inner, _ in step.products) * batch * parts * sizes[1] / CACHE
+    left = sum(inner for inner, _ in step.products) * batch * parts * sizes[1] / (UNIT_CACHE if unit else CACHE)
     turns = -(-found.groups * parts // processors)
     blocks = turns * (found.expected - step.meetings * MEETING[found.waits] - left) + left
     numbers = sum(inner * count * width for inner, results in step.products for count, width in results)
@@ -4229,6 +4404,6 @@ def _by_nodes(
     pieces = -(-batch // (found.groups * found.at_once)) if weights > NEAR * parts else 1
     read = found.groups * pieces * weights / (CACHE if 2 * weights <= limits["L2CacheSize"] else BYTES)
     return found._replace(
-        waits="graph", rooms=(0,) * len(step.rooms), sizes=step.sizes,
+        waits="graph", samples=1, rooms=(0,) * len(step.rooms), sizes=step.sizes,
         expected=max(1, step.meetings) * LAUNCH + blocks + read,
     )

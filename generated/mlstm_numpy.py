@@ -82,7 +82,7 @@ EQUATIONS = (
     "b_i: 1 = 0\n"
     "b_f: 1 = 3\n"
 )
-STAMP = "2e4d87d0f9ffd1e9"
+STAMP = "7548ee1c29f1b6d6"
 
 
 class Params(Mapping[str, Any]):
@@ -415,6 +415,8 @@ def _forward_sweep(
     at_0 = pack.slots(0, 0, True)
     at_1_0 = pack.slots(1, 0, True)
     at_1 = pack.slots(1, 1, True)
+    kept_1_0 = pack.slots(1, 0, keep_tape)
+    kept_1 = pack.slots(1, 1, keep_tape)
 
     x_rows = _as(pack.rows(inputs["x"]), real)
     a_l_v_o_a_k_q = np.empty((pack.size, 2*H + 2*K + 2), real)
@@ -430,7 +432,7 @@ def _forward_sweep(
     maximum_abs_dot_n = memory[: pack.size].reshape(pack.size, 1)
     h = np.empty((pack.size, H), real)
     m = np.empty((pack.size + batch, 1), real)
-    C = np.empty((pack.size + batch, H*K), real)
+    C = np.empty((pack.size + batch if keep_tape else 2 * batch, H*K), real)
     n_ = np.empty((pack.size + batch, K), real)
     C_q = np.empty((pack.size, H), real)
     work1 = memory_[: batch * H*K].reshape(batch, H*K)
@@ -443,11 +445,14 @@ def _forward_sweep(
     C[pack.first(1)] = pack.sort(given["C"]) if "C" in given else 0
     n_[pack.first(1)] = pack.sort(given["n"]) if "n" in given else 0
     w_f_to_W_q_T = params.stack("w_f", "W_q").T
+    narrow = dtype.itemsize == 2
     a_ = a_l_v_o_a_k_q[:, 2*H + 1 : 2*H + 2]
     C_HxK = C.reshape(-1, H, K)
     v_Hx1 = a_l_v_o_a_k_q[:, 1 : H + 1].reshape(-1, H, 1)
     k_1xK = a_l_v_o_a_k_q[:, 2*H + 2 : 2*H + K + 2].reshape(-1, 1, K)
     k = a_l_v_o_a_k_q[:, 2*H + 2 : 2*H + K + 2]
+    C_q_Hx1 = C_q.reshape(-1, H, 1)
+    q_Kx1 = a_l_v_o_a_k_q[:, 2*H + K + 2 :].reshape(-1, K, 1)
 
     # w_f_x[t] = w_f @ x[t] (25)
     # W_v_x[t] = W_v @ x[t] (9)
@@ -457,20 +462,29 @@ def _forward_sweep(
     # W_q_x[t] = W_q @ x[t] (7)
     w_f_x_to_W_q_x = a_l_v_o_a_k_q
     np.matmul(x_rows, w_f_to_W_q_T, out=w_f_x_to_W_q_x)
+    if narrow:
+        _round(w_f_x_to_W_q_x, dtype)
     # k[t] = W_k_x[t] + b_k (key) (8)
     # q[t] = W_q_x[t] + b_q (query) (7)
     W_k_x_to_W_q_x = a_l_v_o_a_k_q[:, 2*H + 2 :]
     k_to_q = W_k_x_to_W_q_x
     np.add(W_k_x_to_W_q_x, b_k_to_b_q, out=k_to_q)
+    if narrow:
+        _round(k_to_q, dtype)
     # v[t] = W_v_x[t] + b_v (value) (9)
     # a_o[t] = W_o_x[t] + b_o (27)
     W_v_x_to_W_o_x = a_l_v_o_a_k_q[:, 1 : 2*H + 1]
     v_to_a_o = W_v_x_to_W_o_x
     np.add(W_v_x_to_W_o_x, b_v_to_b_o, out=v_to_a_o)
+    if narrow:
+        v = a_l_v_o_a_k_q[:, 1 : H + 1]
+        _round(v, dtype)
     # a[t] = w_i_x[t] + b_i (logarithm of the input gate) (10)
     w_i_x = a_l_v_o_a_k_q[:, 2*H + 1 : 2*H + 2]
     a = w_i_x
     np.add(w_i_x, b_i, out=a)
+    if narrow:
+        _round(a, dtype)
     # a_l[t] = -w_f_x[t] - b_f (25)
     w_f_x = a_l_v_o_a_k_q[:, : 1]
     a_l = w_f_x
@@ -483,12 +497,18 @@ def _forward_sweep(
     np.exp(o, out=o)
     np.add(o, 1, out=o)
     np.divide(1, o, out=o)
+    if narrow:
+        _round(o, dtype)
     # softplus_a_l[t] = softplus(a_l[t]) (25)
     softplus_a_l = l
     _in_parts(_softplus, a_l, softplus_a_l)
+    if narrow:
+        _round(a_l, dtype)
     # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
     l_ = softplus_a_l
     np.multiply(softplus_a_l, -1, out=l_)
+    if narrow:
+        _round(l_, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -522,10 +542,10 @@ def _forward_sweep(
         # f[t] = exp(a_f[t]) (stabilised forget gate) (33)
         np.exp(a_i_to_a_f_t, out=i_to_f_t)
         # C[t] = f[t]*C[t-1] + i[t]*v[t][:,None]*k[t][None,:] (memory) (16)
-        C_t1 = C_HxK[at_1_0[t]]
+        C_t1 = C_HxK[kept_1_0[t]]
         v_t = v_Hx1[at_0[t]]
         k_t = k_1xK[at_0[t]]
-        C_t = C_HxK[at_1[t]]
+        C_t = C_HxK[kept_1[t]]
         np.multiply(f_t, C_t1, out=C_t)
         np.multiply(i_t, v_t, out=work1_t)
         np.multiply(work1_t, k_t, out=work1_t)
@@ -537,16 +557,18 @@ def _forward_sweep(
         np.multiply(f_t_, n_t1, out=n_t)
         np.multiply(i_t_, k_t_, out=work1_t_)
         np.add(n_t, work1_t_, out=n_t)
+        # C_q[t] = C[t] @ q[t] (37)
+        C_q_t = C_q_Hx1[at_0[t]]
+        q_t = q_Kx1[at_0[t]]
+        np.matmul(C_t, q_t, out=C_q_t)
+        if narrow:
+            C_q_t_ = C_q[at_0[t]]
+            _round(C_q_t_, dtype)
 
-    # C_q[t] = C[t] @ q[t] (37)
-    C_q_ = C_q.reshape(-1, H, 1)
-    C_ = C[batch :].reshape(-1, H, K)
-    q = a_l_v_o_a_k_q[:, 2*H + K + 2 :].reshape(-1, K, 1)
-    np.matmul(C_, q, out=C_q_)
     # product_n[t] = n[t]*q[t] (37)
     n_2 = n_[batch :]
-    q_ = a_l_v_o_a_k_q[:, 2*H + K + 2 :]
-    np.multiply(n_2, q_, out=product_n)
+    q = a_l_v_o_a_k_q[:, 2*H + K + 2 :]
+    np.multiply(n_2, q, out=product_n)
     # dot_n[t] = sum(product_n[t]) (37)
     np.add.reduce(product_n, axis=1, keepdims=True, out=dot_n)
     # a_h[t] = -m[t] (37)
@@ -558,15 +580,19 @@ def _forward_sweep(
     np.exp(a_h, out=exp_a_h_)
     # abs_dot_n[t] = abs(dot_n[t]) (37)
     np.absolute(dot_n, out=abs_dot_n)
+    if narrow:
+        _round(dot_n, dtype)
     # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
     np.maximum(abs_dot_n, exp_a_h_, out=maximum_abs_dot_n)
     # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state) (37)
     o_ = a_l_v_o_a_k_q[:, H + 1 : 2*H + 1]
     np.multiply(o_, C_q, out=h)
     np.divide(h, maximum_abs_dot_n, out=h)
+    if narrow:
+        _round(h, dtype)
 
     m_last = m[pack.last(1, 1, True)]
-    C_last = C[pack.last(1, 1, True)]
+    C_last = C[pack.last(1, 1, keep_tape)]
     n_last = n_[pack.last(1, 1, True)]
 
     last = {
@@ -668,44 +694,46 @@ def _backward_sweep(
     n_ = tape.arrays["n_"]
     x_ = _as(tape.arrays["x_rows"], real)
     m = tape.arrays["m"]
-    memory = np.empty(max(pack.size * (2*H + 2*K + 2), pack.size), real)
+    memory = np.empty(max(pack.size * (2*H + 2*K + 2), pack.size * H), real)
     dw_f_x_dv_da_o_da_dk_dq = memory[: pack.size * (2*H + 2*K + 2)].reshape(pack.size, 2*H + 2*K + 2)
-    memory_ = np.empty(max(pack.size, pack.size * K), real)
+    memory_ = np.empty(max(pack.size, pack.size * K, pack.size * H), real)
     abs_dot_n = memory_[: pack.size].reshape(pack.size, 1)
-    memory_2 = np.empty(max(pack.size * H, pack.size, pack.size * H*K, pack.size * K), real)
-    dmaximum_abs_dot_n_each = memory_2[: pack.size * H].reshape(pack.size, H)
+    dmaximum_abs_dot_n_each = memory[: pack.size * H].reshape(pack.size, H)
+    memory_2 = np.empty(max(pack.size, pack.size * H, pack.size * K), real)
+    exp_a_h = memory_2[: pack.size].reshape(pack.size, 1)
     memory_3 = np.empty(max(pack.size, pack.size * H), real)
-    exp_a_h = memory_3[: pack.size].reshape(pack.size, 1)
-    dmaximum_abs_dot_n_sum = memory[: pack.size].reshape(pack.size, 1)
-    maximum_abs_dot_n = memory_2[: pack.size].reshape(pack.size, 1)
-    memory_4 = np.empty(max(pack.size, pack.size * 2), real)
-    dmaximum_abs_dot_n = memory_4[: pack.size].reshape(pack.size, 1)
-    dC_q = np.empty((pack.size, H), real)
+    dmaximum_abs_dot_n_sum = memory_3[: pack.size].reshape(pack.size, 1)
+    memory_4 = np.empty(max(pack.size, pack.size * K), real)
+    maximum_abs_dot_n = memory_4[: pack.size].reshape(pack.size, 1)
+    memory_5 = np.empty(max(pack.size, pack.size * 2), real)
+    dmaximum_abs_dot_n = memory_5[: pack.size].reshape(pack.size, 1)
+    dC_q = memory_3[: pack.size * H].reshape(pack.size, H)
     da_h = np.empty((pack.size, 1), real)
     ddot_n = np.empty((pack.size, 1), real)
     dn = memory_[: pack.size * K].reshape(pack.size, K)
-    dC = memory_2[: pack.size * H*K].reshape(pack.size, H*K)
-    memory_5 = np.empty(max(batch, batch * 4), real)
-    l = memory_5[: batch].reshape(batch, 1)
-    i = np.empty((pack.size, 1), real)
     memory_6 = np.empty(max(batch * H*K, batch * H, batch), real)
-    df_each = memory_6[: batch * H*K].reshape(batch, H*K)
+    dC = memory_6[: batch * H*K].reshape(batch, H*K)
+    memory_7 = np.empty(max(batch, batch * 4), real)
+    l = memory_7[: batch].reshape(batch, 1)
+    i = np.empty((pack.size, 1), real)
+    df_each = np.empty((batch, H*K), real)
     df_each_2 = np.empty((batch, K), real)
     di_each_2 = np.empty((batch, K), real)
     a_m = np.empty((pack.size, 1), real)
-    df_sum_to_di_sum = memory_5[: batch * 4].reshape(batch, 4)
+    df_sum_to_di_sum = memory_7[: batch * 4].reshape(batch, 4)
     di_each = memory_6[: batch * H].reshape(batch, H)
     f = np.empty((batch, 1), real)
-    da_i_da_f = memory_4[: pack.size * 2].reshape(pack.size, 2)
+    da_i_da_f = memory_5[: pack.size * 2].reshape(pack.size, 2)
     dm = np.empty((pack.size, 1), real)
     da_m = np.empty((pack.size, 1), real)
-    di_along = memory_3[: pack.size * H].reshape(pack.size, H)
+    di_along = memory_2[: pack.size * H].reshape(pack.size, H)
+    dk_along = memory_4[: pack.size * K].reshape(pack.size, K)
     dx_ = np.empty((pack.size, D), real)
     dm_via = np.zeros((2 * batch, 1), real)
     dC_via = np.zeros((2 * batch, H*K), real)
     dn_via = np.zeros((2 * batch, K), real)
     work1 = da_m
-    work1_ = memory_2[: pack.size * H].reshape(pack.size, H)
+    work1_ = memory_[: pack.size * H].reshape(pack.size, H)
     work1_2 = memory_2[: pack.size * K].reshape(pack.size, K)
     work1_3 = memory_6[: batch].reshape(batch, 1)
     db_f = grads.stack("b_f", "b_f")
@@ -716,18 +744,20 @@ def _backward_sweep(
     dm_via[pack.last(1, 1, False)] = pack.sort(given["m"]) if "m" in given else 0
     dC_via[pack.last(1, 1, False)] = pack.sort(given["C"]) if "C" in given else 0
     dn_via[pack.last(1, 1, False)] = pack.sort(given["n"]) if "n" in given else 0
+    narrow = dtype.itemsize == 2
     a_l = a_l_v_o_a_k_q[:, : 1]
     a = a_l_v_o_a_k_q[:, 2*H + 1 : 2*H + 2]
     q = a_l_v_o_a_k_q[:, 2*H + K + 2 :]
     dC_q_Hx1 = dC_q.reshape(-1, H, 1)
     q_1xK = a_l_v_o_a_k_q[:, 2*H + K + 2 :].reshape(-1, 1, K)
     dC_via_HxK = dC_via.reshape(-1, H, K)
-    dC_HxK = dC.reshape(-1, H, K)
     k = a_l_v_o_a_k_q[:, 2*H + 2 : 2*H + K + 2]
+    da_f = da_i_da_f[:, 1 :]
     di_along_Hx1 = di_along.reshape(-1, H, 1)
     k_Kx1 = a_l_v_o_a_k_q[:, 2*H + 2 : 2*H + K + 2].reshape(-1, K, 1)
+    dk_along_Kx1 = dk_along.reshape(-1, K, 1)
+    v_Hx1 = a_l_v_o_a_k_q[:, 1 : H + 1].reshape(-1, H, 1)
     v = a_l_v_o_a_k_q[:, 1 : H + 1]
-    da_f = da_i_da_f[:, 1 :]
     da_i = da_i_da_f[:, : 1]
     ones = np.ones((1, pack.size), real)
     matmul = _products(dtype)
@@ -756,6 +786,8 @@ def _backward_sweep(
     # dC_q[t] = dy[t]*o[t]/maximum_abs_dot_n[t] (84)
     np.multiply(dy_rows, o, out=dC_q)
     np.divide(dC_q, maximum_abs_dot_n, out=dC_q)
+    if narrow:
+        _round(dC_q, dtype)
     # do[t] = dy[t]*C_q[t]/maximum_abs_dot_n[t] (92)
     do = dw_f_x_dv_da_o_da_dk_dq[:, H + 1 : 2*H + 1]
     np.multiply(dy_rows, C_q, out=do)
@@ -781,6 +813,8 @@ def _backward_sweep(
     # da_h[t] = dexp_a_h[t]*exp_a_h[t] (90)
     da_h_ = dexp_a_h
     np.multiply(dexp_a_h, exp_a_h_, out=da_h_)
+    if narrow:
+        _round(da_h_, dtype)
     # dq_back[t] = C[t].T @ dC_q[t] (99)
     dq_back = dw_f_x_dv_da_o_da_dk_dq[:, 2*H + K + 2 :].reshape(-1, K, 1)
     C_ = C[batch :].reshape(-1, H, K)
@@ -791,6 +825,8 @@ def _backward_sweep(
     np.multiply(do, o, out=da_o)
     np.subtract(1, o, out=work1_)
     np.multiply(da_o, work1_, out=da_o)
+    if narrow:
+        _round(da_o, dtype)
     # ddot_n[t] = dabs_dot_n[t]*sign(dot_n[t]) (82)
     ddot_n_ = dabs_dot_n
     np.sign(dot_n, out=work1)
@@ -801,22 +837,27 @@ def _backward_sweep(
     dq = dq_back_
     np.multiply(ddot_n_, n_2, out=work1_2)
     np.add(work1_2, dq_back_, out=dq)
+    if narrow:
+        _round(ddot_n_, dtype)
+        _round(dq, dtype)
 
     samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
         if n != samples:
             samples = n
             softplus_a_l_t = l[:n]
+            dC_t = dC[:n].reshape(-1, H, K)
             l_t = softplus_a_l_t
             df_each_2_t = df_each_2[:n]
             di_each_2_t = di_each_2[:n]
+            dC_t_ = dC[:n]
             df_each_t = df_each[:n]
             a_f_t = f[:n]
             df_sum_2_t = df_sum_to_di_sum[:n, 1 : 2]
             di_sum_2_t = df_sum_to_di_sum[:n, 2 : 3]
             df_sum_t = df_sum_to_di_sum[:n, : 1]
-            di_each_t = di_each[:n]
             f_t = a_f_t
+            di_each_t = di_each[:n]
             di_sum_t = df_sum_to_di_sum[:n, 3 :]
             work1_t = work1_3[:n]
         # softplus_a_l[t] = softplus(a_l[t]) (25)
@@ -838,7 +879,6 @@ def _backward_sweep(
         dC_q_t = dC_q_Hx1[at_0[t]]
         q_t_ = q_1xK[at_0[t]]
         dC_via_next = dC_via_HxK[ring_1[t]]
-        dC_t = dC_HxK[at_0[t]]
         np.multiply(dC_q_t, q_t_, out=dC_t)
         np.add(dC_t, dC_via_next, out=dC_t)
         # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
@@ -853,13 +893,8 @@ def _backward_sweep(
         k_t = k[at_0[t]]
         np.multiply(dn_t, k_t, out=di_each_2_t)
         # df_each[t] = dC[t]*C[t-1] (85)
-        dC_t_ = dC[at_0[t]]
         C_t1 = C[at_1_0[t]]
         np.multiply(dC_t_, C_t1, out=df_each_t)
-        # di_along[t] = dC[t] @ k[t] (97)
-        di_along_t = di_along_Hx1[at_0[t]]
-        k_t_ = k_Kx1[at_0[t]]
-        np.matmul(dC_t, k_t_, out=di_along_t)
         # a_m[t] = l[t] + m[t-1] (29)
         m_t1 = m[at_1_0[t]]
         a_m_t = a_m[at_0[t]]
@@ -873,23 +908,38 @@ def _backward_sweep(
         np.add.reduce(di_each_2_t, axis=1, keepdims=True, out=di_sum_2_t)
         # df_sum[t] = sum(df_each[t]) (85)
         np.add.reduce(df_each_t, axis=1, keepdims=True, out=df_sum_t)
-        # di_each[t] = di_along[t]*v[t] (87)
-        di_along_t_ = di_along[at_0[t]]
-        v_t = v[at_0[t]]
-        np.multiply(di_along_t_, v_t, out=di_each_t)
         # f[t] = exp(a_f[t]) (stabilised forget gate) (33)
         np.exp(a_f_t, out=f_t)
         # df[t] = df_sum[t] + df_sum_2[t] (85)
         df_t = da_f[at_0[t]]
         np.add(df_sum_t, df_sum_2_t, out=df_t)
-        # di_sum[t] = sum(di_each[t]) (87)
-        np.add.reduce(di_each_t, axis=1, keepdims=True, out=di_sum_t)
         # dC_via[t] = dC[t]*f[t] (84)
         dC_via_t = dC_via[ring_1_0[t]]
         np.multiply(dC_t_, f_t, out=dC_via_t)
+        # di_along[t] = dC[t] @ k[t] (97)
+        di_along_t = di_along_Hx1[at_0[t]]
+        k_t_ = k_Kx1[at_0[t]]
+        np.matmul(dC_t, k_t_, out=di_along_t)
+        # dk_along[t] = dC[t].T @ v[t] (98)
+        dk_along_t = dk_along_Kx1[at_0[t]]
+        v_t = v_Hx1[at_0[t]]
+        np.matmul(dC_t.transpose(0, 2, 1), v_t, out=dk_along_t)
+        if narrow:
+            dk_along_t_ = dk_along[at_0[t]]
+            _round(dk_along_t_, dtype)
+        # di_each[t] = di_along[t]*v[t] (87)
+        di_along_t_ = di_along[at_0[t]]
+        v_t_ = v[at_0[t]]
+        np.multiply(di_along_t_, v_t_, out=di_each_t)
+        if narrow:
+            _round(di_along_t_, dtype)
+        # di_sum[t] = sum(di_each[t]) (87)
+        np.add.reduce(di_each_t, axis=1, keepdims=True, out=di_sum_t)
         # dn_via[t] = dn[t]*f[t] (82)
         dn_via_t = dn_via[ring_1_0[t]]
         np.multiply(dn_t, f_t, out=dn_via_t)
+        if narrow:
+            _round(dn_t, dtype)
         # da_f[t] = df[t]*f[t] (90)
         da_f_t = df_t
         np.multiply(df_t, f_t, out=da_f_t)
@@ -899,6 +949,8 @@ def _backward_sweep(
         # da_i[t] = di[t]*i[t] (90)
         da_i_t = di_t
         np.multiply(di_t, i_t, out=da_i_t)
+        if narrow:
+            _round(i_t, dtype)
         # dm[t] = -da_i[t] - da_f[t] - da_h[t] + dm_via[t+1] (90)
         da_h_t = da_h[at_0[t]]
         dm_via_next = dm_via[ring_1[t]]
@@ -906,6 +958,8 @@ def _backward_sweep(
         np.subtract(dm_via_next, da_i_t, out=dm_t)
         np.subtract(dm_t, da_f_t, out=dm_t)
         np.subtract(dm_t, da_h_t, out=dm_t)
+        if narrow:
+            _round(da_i_t, dtype)
         # da_m[t] = dm[t]*(greater(a_m[t], a[t])/2 + greater_equal(a_m[t], a[t])/2) (94)
         da_m_t = da_m[at_0[t]]
         np.greater(a_m_t, a_t, out=da_m_t)
@@ -914,18 +968,15 @@ def _backward_sweep(
         np.divide(work1_t, 2, out=work1_t)
         np.add(da_m_t, work1_t, out=da_m_t)
         np.multiply(dm_t, da_m_t, out=da_m_t)
+        if narrow:
+            _round(a_m_t, dtype)
+            _round(dm_t, dtype)
         # dm_via[t] = da_m[t] + da_f[t] (90)
         dm_via_t = dm_via[ring_1_0[t]]
         np.add(da_m_t, da_f_t, out=dm_via_t)
-
-    _round(dn, dtype)
-    _round(dC, dtype)
-    _round(i, dtype)
-    _round(a_m, dtype)
-    _round(da_i_da_f, dtype)
-    _round(dm, dtype)
-    _round(da_m, dtype)
-    _round(di_along, dtype)
+        if narrow:
+            _round(da_f_t, dtype)
+            _round(da_m_t, dtype)
 
     # dl[t] = da_m[t] + da_f[t] (94)
     da_f_ = da_i_da_f[:, 1 :]
@@ -942,11 +993,8 @@ def _backward_sweep(
     np.add(da, work1, out=da)
     np.multiply(dm, da, out=da)
     np.add(da, da_i_, out=da)
-    # dk_along[t] = dC[t].T @ v[t] (98)
-    dk_along = dw_f_x_dv_da_o_da_dk_dq[:, 2*H + 2 : 2*H + K + 2].reshape(-1, K, 1)
-    dC_ = dC.reshape(-1, H, K)
-    v_ = a_l_v_o_a_k_q[:, 1 : H + 1].reshape(-1, H, 1)
-    np.matmul(dC_.transpose(0, 2, 1), v_, out=dk_along)
+    if narrow:
+        _round(da, dtype)
     # dsoftplus_a_l[t] = -dl[t] (100)
     dsoftplus_a_l = dl
     np.multiply(dl, -1, out=dsoftplus_a_l)
@@ -961,22 +1009,29 @@ def _backward_sweep(
     # dw_f_x[t] = -da_l[t] (100)
     dw_f_x = dl
     np.multiply(da_l, -1, out=dw_f_x)
+    if narrow:
+        _round(dw_f_x, dtype)
     # db_f = sum of dw_f_x[t] (118)
     np.matmul(ones, _rounded(dw_f_x, dtype), out=db_f.reshape(1, -1))
     # dv[t] = di_along[t]*i[t] (97)
     dv = dw_f_x_dv_da_o_da_dk_dq[:, 1 : H + 1]
     np.multiply(di_along, i, out=dv)
+    if narrow:
+        _round(dv, dtype)
     # dk[t] = dk_along[t]*i[t] + dn[t]*i[t] (98)
-    dk_along_ = dw_f_x_dv_da_o_da_dk_dq[:, 2*H + 2 : 2*H + K + 2]
-    dk = dk_along_
-    np.multiply(dk_along_, i, out=dk)
+    dk = dw_f_x_dv_da_o_da_dk_dq[:, 2*H + 2 : 2*H + K + 2]
+    np.multiply(dk_along, i, out=dk)
     np.multiply(dn, i, out=work1_2)
     np.add(dk, work1_2, out=dk)
+    if narrow:
+        _round(dk, dtype)
     if need_x:
         # dx[t] = W_q.T @ dq[t] + W_k.T @ dk[t] + W_v.T @ dv[t] + w_i.T @ da[t] + w_f.T @ dw_f_x[t] + W_o.T @ da_o[t]
         #     (100)
         dw_f_x_to_dq = dw_f_x_dv_da_o_da_dk_dq
         matmul(dw_f_x_to_dq, w_f_to_W_q, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dw_f = sum of outer(dw_f_x[t], x[t]) (117)
     # dW_v = sum of outer(dv[t], x[t]) (113)
     # dW_o = sum of outer(da_o[t], x[t]) (119)
@@ -1101,6 +1156,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     C_before = np.empty((1, batch, H*K), real)
     n_before = np.empty((1, batch, K), real)
     w_f_to_W_q_T = params.stack("w_f", "W_q").T
+    narrow = dtype.itemsize == 2
     m_t1 = m_before[0]
     C_t1 = C_before[0]
     n_t1 = n_before[0]
@@ -1115,20 +1171,29 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_q_x[t] = W_q @ x[t] (7)
         w_f_x_to_W_q_x_t = a_l_v_o_a_k_q
         np.matmul(x_t_, w_f_to_W_q_T, out=w_f_x_to_W_q_x_t)
+        if narrow:
+            _round(w_f_x_to_W_q_x_t, dtype)
         # k[t] = W_k_x[t] + b_k (key) (8)
         # q[t] = W_q_x[t] + b_q (query) (7)
         W_k_x_to_W_q_x_t = a_l_v_o_a_k_q[:, 2*H + 2 :]
         k_to_q_t = W_k_x_to_W_q_x_t
         np.add(W_k_x_to_W_q_x_t, b_k_to_b_q, out=k_to_q_t)
+        if narrow:
+            _round(k_to_q_t, dtype)
         # v[t] = W_v_x[t] + b_v (value) (9)
         # a_o[t] = W_o_x[t] + b_o (27)
         W_v_x_to_W_o_x_t = a_l_v_o_a_k_q[:, 1 : 2*H + 1]
         v_to_a_o_t = W_v_x_to_W_o_x_t
         np.add(W_v_x_to_W_o_x_t, b_v_to_b_o, out=v_to_a_o_t)
+        if narrow:
+            v_t = a_l_v_o_a_k_q[:, 1 : H + 1]
+            _round(v_t, dtype)
         # a[t] = w_i_x[t] + b_i (logarithm of the input gate) (10)
         w_i_x_t = a_l_v_o_a_k_q[:, 2*H + 1 : 2*H + 2]
         a_t = w_i_x_t
         np.add(w_i_x_t, b_i, out=a_t)
+        if narrow:
+            _round(a_t, dtype)
         # a_l[t] = -w_f_x[t] - b_f (25)
         w_f_x_t = a_l_v_o_a_k_q[:, : 1]
         a_l_t = w_f_x_t
@@ -1141,12 +1206,18 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.exp(o_t, out=o_t)
         np.add(o_t, 1, out=o_t)
         np.divide(1, o_t, out=o_t)
+        if narrow:
+            _round(o_t, dtype)
         # softplus_a_l[t] = softplus(a_l[t]) (25)
         softplus_a_l_t = l
         _in_parts(_softplus, a_l_t, softplus_a_l_t)
+        if narrow:
+            _round(a_l_t, dtype)
         # l[t] = -softplus_a_l[t] (logarithm of the forget gate) (25)
         l_t = softplus_a_l_t
         np.multiply(softplus_a_l_t, -1, out=l_t)
+        if narrow:
+            _round(l_t, dtype)
         # a_m[t] = l[t] + m[t-1] (29)
         np.add(l_t, m_t1, out=a_m)
         # m[t] = maximum(a_m[t], a[t]) (stabiliser) (29)
@@ -1167,12 +1238,12 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         f_t = i_f[:, 1 :].reshape(-1, 1, 1)
         C_t1_ = C_t1.reshape(-1, H, K)
         i_t = i_f[:, : 1].reshape(-1, 1, 1)
-        v_t = a_l_v_o_a_k_q[:, 1 : H + 1].reshape(-1, H, 1)
+        v_t_ = a_l_v_o_a_k_q[:, 1 : H + 1].reshape(-1, H, 1)
         k_t = a_l_v_o_a_k_q[:, 2*H + 2 : 2*H + K + 2].reshape(-1, 1, K)
         work1_t = work1.reshape(-1, H, K)
         C_t = C.reshape(-1, H, K)
         np.multiply(f_t, C_t1_, out=C_t)
-        np.multiply(i_t, v_t, out=work1_t)
+        np.multiply(i_t, v_t_, out=work1_t)
         np.multiply(work1_t, k_t, out=work1_t)
         np.add(C_t, work1_t, out=C_t)
         # n[t] = f[t]*n[t-1] + i[t]*k[t] (normaliser) (17)
@@ -1186,6 +1257,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         C_q_t = C_q.reshape(-1, H, 1)
         q_t = a_l_v_o_a_k_q[:, 2*H + K + 2 :].reshape(-1, K, 1)
         np.matmul(C_t, q_t, out=C_q_t)
+        if narrow:
+            _round(C_q, dtype)
         # product_n[t] = n[t]*q[t] (37)
         q_t_ = a_l_v_o_a_k_q[:, 2*H + K + 2 :]
         np.multiply(n_, q_t_, out=product_n)
@@ -1199,11 +1272,15 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.exp(a_h_t, out=exp_a_h_t)
         # abs_dot_n[t] = abs(dot_n[t]) (37)
         np.absolute(dot_n, out=abs_dot_n)
+        if narrow:
+            _round(dot_n, dtype)
         # maximum_abs_dot_n[t] = maximum(abs_dot_n[t], exp_a_h[t]) (37)
         np.maximum(abs_dot_n, exp_a_h_t, out=maximum_abs_dot_n)
         # h[t] = o[t]*C_q[t]/maximum_abs_dot_n[t] (hidden state) (37)
         np.multiply(o_t, C_q, out=h)
         np.divide(h, maximum_abs_dot_n, out=h)
+        if narrow:
+            _round(h, dtype)
 
         state = {
             "m": m.copy(),
@@ -1398,19 +1475,22 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     K = sizes["K"]
     H = sizes["H"]
     rows = steps * batch
-    untaped = real * (rows * (3*H + H*K + 4*K + 5) + batch * (2*H*K + K + 3)) + 488 * steps
+    untaped = real * (rows * (3*H + 4*K + 5) + batch * (3*H*K + K + 3)) + 488 * steps
     taped = real * (rows * (3*H + H*K + 4*K + 5) + batch * (2*H*K + K + 3)) + 488 * steps
     back = item * (rows * (3*H + 2*K + 3)) + 1016 * steps
-    back += real * (rows * (4*H + 2*H*K + 4*K + 12) + batch * (4*H*K + 5*K + 8))
+    back += real * (rows * (3*H + H*K + 4*K + 12) + batch * (5*H*K + 5*K + 8))
+    back += real * rows * max(K, H)
+    back += real * rows * max(H, K)
     if item < 4:
+        untaped += item * (rows * (2*H + 2*K + 2))
         untaped += real * (rows * (D + H))
         untaped += real * (2*D + 2*D*H + 2*D*K + 2*H + 2*K + 2)
-        taped += item * (rows * (D + 3*H + 2*K + 3))
+        taped += item * (rows * (D + 5*H + 4*K + 5))
         taped += real * (rows * (D + H))
         taped += real * (2*D + 2*D*H + 2*D*K + 2*H + 2*K + 2)
-        back += real * (rows * (2*D + 4*H + 2*K + 3))
+        back += real * (rows * (2*D + 8*H + 6*K + 7))
         back += real * (4*D + 4*D*H + 4*D*K + 4*H + 4*K + 4)
-        back += real * rows * max(2*H*K, 4*H + 4*K + 4)
+        back += item * rows * max(H, K, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * (D + H) + 8)

@@ -48,7 +48,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "f36513c67059c013"
+STAMP = "5860e48045f6a95f"
 
 
 class Params(Mapping[str, Any]):
@@ -825,7 +825,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + H) + batch * 3*H)
         taped += real * (rows * D)
         taped += real * (D*H + H + 2*H*H)
-        back += real * (rows * (2*D + 4*H) + batch * 3*H)
+        back += real * (rows * (2*D + 2*H) + batch * 3*H)
         back += real * (2*D*H + 2*H + 4*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
@@ -1219,18 +1219,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1930,7 +1953,7 @@ static void forward_1(
             const real W_x_t = a_h_in_t_row[unit];
             // a_h_in[t] = W_x[t] + b (8)
             const real a_h_in_t = W_x_t + b[unit];
-            a_h_in_t_row[unit] = a_h_in_t;
+            a_h_in_t_row[unit] = number_as_stored(a_h_in_t);
         }
     }
 }
@@ -1954,7 +1977,7 @@ static void forward_2(
             const real a_h_t = U_1_h_t + U_3_h_t + a_h_in_t;
             // h[t] = tanh(a_h[t]) (hidden state) (9)
             const real h_t = tanh(a_h_t);
-            h_t_row[unit] = h_t;
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -1983,7 +2006,7 @@ static void backward_1(
             const real dh_t = dy_t + dh_back_next + dh_back3_next3;
             // da_h[t] = dh[t]*(1 - h[t]**2) (19)
             const real da_h_t = dh_t * (1 - h_t * h_t);
-            da_h_t_row[unit] = da_h_t;
+            da_h_t_row[unit] = number_as_stored(da_h_t);
         }
     }
 }
@@ -2041,6 +2064,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_h_in + (first - base)*a->H, a->H, a->x + first*a->D, a->D, call->packed_W, rows, a->D, a->H,
                 0);
+            round_rows(a->a_h_in + (first - base)*a->H, a->H, rows, a->H);
             forward_1(rows, a->H, a->a_h_in + (first - base)*a->H, a->b);
         }
         meet(me);
@@ -2054,6 +2078,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->h + (a->starts_3[t + 3] + first)*a->H, a->H, a->h + (a->starts_3[t + 2] + first)*a->H, a->H,
                     call->packed_U_1, rows, a->H, a->H, 0);
+                round_rows(a->h + (a->starts_3[t + 3] + first)*a->H, a->H, rows, a->H);
                 // U_3_h[t] = U_3 @ h[t-3] (8)
                 multiply(
                     a->U_3_h + first*a->H, a->H, a->h + (a->starts_3[t] + first)*a->H, a->H, call->packed_U_3, rows,
@@ -2179,6 +2204,7 @@ static void run_backward_part(void *given, struct member *me) {
                 // dx[t] = W.T @ da_h[t] (20)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_h + (first - base)*a->H, a->H, call->packed_W, rows, a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(a->H, me, &lo, &hi);
@@ -2258,6 +2284,7 @@ static void run_step_part(void *given, struct member *me) {
         // W_x[t] = W @ x[t] (8)
         multiply_plain(
             a->a_h_in + first*a->H, a->H, a->x + first*a->D, a->D, a->W, 1, a->D, rows, a->D, a->H, 0);
+        round_rows(a->a_h_in + first*a->H, a->H, rows, a->H);
         forward_1(rows, a->H, a->a_h_in + first*a->H, a->b);
     }
     meet(me);
@@ -2267,6 +2294,7 @@ static void run_step_part(void *given, struct member *me) {
         // U_1_h[t] = U_1 @ h[t-1] (8)
         multiply_plain(
             a->h + first*a->H, a->H, a->h_1 + first*a->H, a->H, a->vU_1, 1, a->H, rows, a->H, a->H, 0);
+        round_rows(a->h + first*a->H, a->H, rows, a->H);
         // U_3_h[t] = U_3 @ h[t-3] (8)
         multiply_plain(
             a->U_3_h + first*a->H, a->H, a->h_3 + first*a->H, a->H, a->vU_3, 1, a->H, rows, a->H, a->H, 0);

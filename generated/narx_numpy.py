@@ -34,7 +34,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U_1 @ h[t-1] + U_3 @ h[t-3] + b)   # hidden state\n"
 )
-STAMP = "133eea0318872bdf"
+STAMP = "3edb87c191f723a2"
 
 
 class Params(Mapping[str, Any]):
@@ -380,6 +380,7 @@ def _forward_sweep(
     b = params.stack("b", "b")
     h[pack.first(3)] = pack.sort(given["h"]) if "h" in given else 0
     W_T = params.stack("W", "W").T
+    narrow = dtype.itemsize == 2
     U_1_T = params.stack("U_1", "U_1").T
     matmul = _products(dtype)
     U_3_T = params.stack("U_3", "U_3").T
@@ -387,9 +388,13 @@ def _forward_sweep(
     # W_x[t] = W @ x[t] (8)
     W_x = a_h_in
     np.matmul(x_rows, W_T, out=W_x)
+    if narrow:
+        _round(W_x, dtype)
     # a_h_in[t] = W_x[t] + b (8)
     a_h_in_ = W_x
     np.add(W_x, b, out=a_h_in_)
+    if narrow:
+        _round(a_h_in_, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -400,6 +405,8 @@ def _forward_sweep(
         h_t1 = h[at_3_2[t]]
         U_1_h_t = h[at_3[t]]
         matmul(h_t1, U_1_T, out=U_1_h_t)
+        if narrow:
+            _round(U_1_h_t, dtype)
         # U_3_h[t] = U_3 @ h[t-3] (8)
         h_t3 = h[at_3_0[t]]
         matmul(h_t3, U_3_T, out=U_3_h_t)
@@ -411,6 +418,8 @@ def _forward_sweep(
         # h[t] = tanh(a_h[t]) (hidden state) (9)
         h_t = U_1_h_t
         np.tanh(a_h_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
 
     h_last = h[pack.last(3, 3, True)]
     h_ = h[3 * batch :]
@@ -515,6 +524,7 @@ def _backward_sweep(
     dU_3 = grads.stack("U_3", "U_3")
     db = grads.stack("b", "b")
     dh_back3[pack.last(3, 3, False)] = pack.sort(given["h"]) if "h" in given else 0
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     ones = np.ones((1, pack.size), real)
 
@@ -536,6 +546,8 @@ def _backward_sweep(
         np.square(h_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dh_t, work1_t, out=da_h_t)
+        if narrow:
+            _round(da_h_t, dtype)
         # dh_back[t] = U_1.T @ da_h[t] (18)
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_h_t, U_1, out=dh_back_t)
@@ -543,11 +555,11 @@ def _backward_sweep(
         dh_back3_t = dh_back3[ring_3_0[t]]
         matmul(da_h_t, U_3, out=dh_back3_t)
 
-    _round(da_h, dtype)
-
     if need_x:
         # dx[t] = W.T @ da_h[t] (20)
         np.matmul(da_h, W, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW = sum of outer(da_h[t], x[t]) (27)
     np.matmul(da_h.T, x_, out=dW)
     # dU_1 = sum of outer(da_h[t], h[t-1]) (28)
@@ -644,6 +656,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b = params.stack("b", "b")
     h_before = np.empty((3, batch, H), real)
     W_T = params.stack("W", "W").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[2]
     U_1_T = params.stack("U_1", "U_1").T
     matmul = _products(dtype)
@@ -655,12 +668,18 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_x[t] = W @ x[t] (8)
         W_x_t = a_h_in
         np.matmul(x_t_, W_T, out=W_x_t)
+        if narrow:
+            _round(W_x_t, dtype)
         # a_h_in[t] = W_x[t] + b (8)
         a_h_in_t = W_x_t
         np.add(W_x_t, b, out=a_h_in_t)
+        if narrow:
+            _round(a_h_in_t, dtype)
         # U_1_h[t] = U_1 @ h[t-1] (8)
         U_1_h_t = h
         matmul(h_t1, U_1_T, out=U_1_h_t)
+        if narrow:
+            _round(U_1_h_t, dtype)
         # U_3_h[t] = U_3 @ h[t-3] (8)
         matmul(h_t3, U_3_T, out=U_3_h)
         # a_h[t] = U_1_h[t] + U_3_h[t] + a_h_in[t] (8)
@@ -670,6 +689,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # h[t] = tanh(a_h[t]) (hidden state) (9)
         h_t = U_1_h_t
         np.tanh(a_h_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
 
         state = {
             "h": np.concatenate([h_before[1:], h[None]]).reshape(3, batch, H),
@@ -864,12 +885,14 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * H + batch * 3*H) + 1152 * steps
     back += real * (rows * (H + 1) + batch * 7*H)
     if item < 4:
+        untaped += item * (rows * H)
         untaped += real * (rows * (D + H) + batch * 3*H)
         untaped += real * (D*H + H + 2*H*H)
-        taped += item * (rows * (D + H) + batch * 3*H)
+        taped += item * (rows * (D + 2*H) + batch * 3*H)
         taped += real * (rows * D)
         taped += real * (D*H + H + 2*H*H)
-        back += real * (rows * (2*D + 4*H) + batch * 3*H)
+        back += item * (rows * D)
+        back += real * (rows * (2*D + 2*H) + batch * 3*H)
         back += real * (2*D*H + 2*H + 4*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)

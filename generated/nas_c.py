@@ -95,7 +95,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "203a5dfabf37d6a0"
+STAMP = "e609bb7de3a36db9"
 
 
 class Params(Mapping[str, Any]):
@@ -1273,18 +1273,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2075,16 +2098,16 @@ static void forward_1(
             const real tanh_in_h_t = c_t * tanh_a_h_t;
             // h[t] = tanh(tanh_in_h[t]) (hidden state) (49)
             const real h_t = tanh(tanh_in_h_t);
-            U_3_h_to_a_a1_t_row[7*H + unit] = a_a1_t;
-            U_3_h_to_a_a1_t_row[3*H + unit] = a0_t;
-            U_3_h_to_a_a1_t_row[4*H + unit] = a2_t;
-            U_3_h_to_a_a1_t_row[H + unit] = a4_t;
-            U_3_h_to_a_a1_t_row[5*H + unit] = a5_t;
-            U_3_h_to_a_a1_t_row[2*H + unit] = a6_t;
-            U_3_h_to_a_a1_t_row[6*H + unit] = a7_t;
-            tanh_a_c_t_row[unit] = tanh_a_c_t;
+            U_3_h_to_a_a1_t_row[7*H + unit] = number_as_stored(a_a1_t);
+            U_3_h_to_a_a1_t_row[3*H + unit] = number_as_stored(a0_t);
+            U_3_h_to_a_a1_t_row[4*H + unit] = number_as_stored(a2_t);
+            U_3_h_to_a_a1_t_row[H + unit] = number_as_stored(a4_t);
+            U_3_h_to_a_a1_t_row[5*H + unit] = number_as_stored(a5_t);
+            U_3_h_to_a_a1_t_row[2*H + unit] = number_as_stored(a6_t);
+            U_3_h_to_a_a1_t_row[6*H + unit] = number_as_stored(a7_t);
+            tanh_a_c_t_row[unit] = number_as_stored(tanh_a_c_t);
             c_t_row[unit] = c_t;
-            h_t_row[unit] = h_t;
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -2209,16 +2232,16 @@ static void backward_1(
             const real da_a1_t = da1_t * (real)(a_a1_t > 0);
             // da_a0[t] = da0[t]*a0[t]*(1 - a0[t]) (126)
             const real da_a0_t = da0_t * a0_t * (1 - a0_t);
-            da_a3_t_row[unit] = da_a3_t;
-            dU_3_h_to_dW_3_x_t_row[4*H + unit] = da_a2_t;
+            da_a3_t_row[unit] = number_as_stored(da_a3_t);
+            dU_3_h_to_dW_3_x_t_row[4*H + unit] = number_as_stored(da_a2_t);
             dc_via_t_row[unit] = dc_via_t;
-            dU_3_h_to_dW_3_x_t_row[6*H + unit] = da_a7_t;
-            dU_3_h_to_dW_3_x_t_row[2*H + unit] = da_a6_t;
-            dU_3_h_to_dW_3_x_t_row[unit] = dU_3_h_t;
-            dU_3_h_to_dW_3_x_t_row[5*H + unit] = da_a5_t;
-            dU_3_h_to_dW_3_x_t_row[H + unit] = da_a4_t;
-            dU_3_h_to_dW_3_x_t_row[7*H + unit] = da_a1_t;
-            dU_3_h_to_dW_3_x_t_row[3*H + unit] = da_a0_t;
+            dU_3_h_to_dW_3_x_t_row[6*H + unit] = number_as_stored(da_a7_t);
+            dU_3_h_to_dW_3_x_t_row[2*H + unit] = number_as_stored(da_a6_t);
+            dU_3_h_to_dW_3_x_t_row[unit] = number_as_stored(dU_3_h_t);
+            dU_3_h_to_dW_3_x_t_row[5*H + unit] = number_as_stored(da_a5_t);
+            dU_3_h_to_dW_3_x_t_row[H + unit] = number_as_stored(da_a4_t);
+            dU_3_h_to_dW_3_x_t_row[7*H + unit] = number_as_stored(da_a1_t);
+            dU_3_h_to_dW_3_x_t_row[3*H + unit] = number_as_stored(da_a0_t);
         }
     }
 }
@@ -2239,7 +2262,7 @@ static void backward_2(
             const real U_3_h_t = U_3_h_to_a_a1_t_row[unit];
             // dW_3_x[t] = da_a3[t]*U_3_h[t] (120)
             const real dW_3_x_t = da_a3_t * U_3_h_t;
-            dU_3_h_to_dW_3_x_t_row[8*H + unit] = dW_3_x_t;
+            dU_3_h_to_dW_3_x_t_row[8*H + unit] = number_as_stored(dW_3_x_t);
         }
     }
 }
@@ -2293,6 +2316,7 @@ static void run_forward_part(void *given, struct member *me) {
         multiply(
             a->W_4_x_to_W_3_x + first*8*a->H, 8*a->H, a->x + first*a->D, a->D, call->packed_W_4_to_W_3, rows,
             a->D, 8*a->H, 0);
+        round_rows(a->W_4_x_to_W_3_x + first*8*a->H, 8*a->H, rows, 8*a->H);
     }
     meet(me);
     share_samples(a->counts, a->steps, me, &lo, &hi);
@@ -2311,6 +2335,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->U_3_h_to_a_a1 + (a->kept_0[t] + first)*8*a->H, 8*a->H, a->h + (a->starts_1[t] + first)*a->H,
                 a->H, call->packed_U_3_to_U_1, rows, a->H, 8*a->H, 0);
+            round_rows(a->U_3_h_to_a_a1 + (a->kept_0[t] + first)*8*a->H, 8*a->H, rows, 8*a->H);
             forward_1(
                 rows, a->H, a->W_4_x_to_W_3_x + (a->starts_0[t] + first)*8*a->H,
                 a->U_3_h_to_a_a1 + (a->kept_0[t] + first)*8*a->H, a->c + (a->ring_1[t] + first)*a->H,
@@ -2415,7 +2440,6 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->dU_3_h_to_dW_3_x + (a->starts_0[t] - base + first)*9*a->H, 9*a->H, call->packed_U_3_to_U_1,
                     rows, 8*a->H, a->H, 0);
-                round_row(a->da_a3 + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         meet(me);
@@ -2433,6 +2457,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dU_3_h_to_dW_3_x + (first - base)*9*a->H + a->H, 9*a->H,
                     call->packed_W_4_to_W_3, rows, 8*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         meet(me);
@@ -2522,6 +2547,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->W_4_x_to_W_3_x + first*8*a->H, 8*a->H, a->x + first*a->D, a->D, a->vW_4, 1, a->D, rows, a->D,
             8*a->H, 0);
+        round_rows(a->W_4_x_to_W_3_x + first*8*a->H, 8*a->H, rows, 8*a->H);
     }
     meet(me);
     share(a->total, me, &lo, &hi);
@@ -2538,6 +2564,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->U_3_h_to_a_a1 + first*8*a->H, 8*a->H, a->h_1 + first*a->H, a->H, a->vU_3, 1, a->H, rows, a->H,
             8*a->H, 0);
+        round_rows(a->U_3_h_to_a_a1 + first*8*a->H, 8*a->H, rows, 8*a->H);
         forward_1(
             rows, a->H, a->W_4_x_to_W_3_x + first*8*a->H, a->U_3_h_to_a_a1 + first*8*a->H, a->c_1 + first*a->H,
             a->tanh_a_c + first*a->H, a->c + first*a->H, a->h + first*a->H);

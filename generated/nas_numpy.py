@@ -81,7 +81,7 @@ EQUATIONS = (
     "c[t] = tanh(s0[t] + c[t-1]) * s1[t]           # cell state\n"
     "h[t] = tanh(c[t] * tanh(s2[t] + s3[t]))       # hidden state\n"
 )
-STAMP = "2558bbdc5329df58"
+STAMP = "050fda4d41a2c95e"
 
 
 class Params(Mapping[str, Any]):
@@ -432,6 +432,7 @@ def _forward_sweep(
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
     W_4_to_W_3_T = params.stack("W_4", "W_3").T
+    narrow = dtype.itemsize == 2
     U_3_to_U_1_T = params.stack("U_3", "U_1").T
     matmul = _products(dtype)
     W_3_x = W_4_x_to_W_3_x[:, 7*H :]
@@ -457,6 +458,8 @@ def _forward_sweep(
     # W_1_x[t] = W_1 @ x[t] (27)
     # W_3_x[t] = W_3 @ x[t] (31)
     np.matmul(x_rows, W_4_to_W_3_T, out=W_4_x_to_W_3_x)
+    if narrow:
+        _round(W_4_x_to_W_3_x, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -475,6 +478,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_3_h_to_U_1_h_t = U_3_h_to_a_a1[kept_0[t]]
         matmul(h_t1, U_3_to_U_1_T, out=U_3_h_to_U_1_h_t)
+        if narrow:
+            _round(U_3_h_to_U_1_h_t, dtype)
         # a_a3[t] = W_3_x[t]*U_3_h[t] (33)
         W_3_x_t = W_3_x[at_0[t]]
         U_3_h_t = U_3_h[kept_0[t]]
@@ -508,6 +513,8 @@ def _forward_sweep(
         a_a1_t = a_a1[kept_0[t]]
         a1_t = tanh_a_c[kept_0[t]]
         np.maximum(a_a1_t, 0, out=a1_t)
+        if narrow:
+            _round(a_a1_t, dtype)
         # a4[t] = tanh(a_a4[t]) (first layer, node 4) (35)
         # a6[t] = tanh(a_a6[t]) (first layer, node 6) (39)
         a_a4_to_a_a6_t = a4_to_a6[kept_0[t]]
@@ -517,19 +524,29 @@ def _forward_sweep(
         a2_t = a2[kept_0[t]]
         a_s1_t = a_a3_t
         np.add(a2_t, a3_t, out=a_s1_t)
+        if narrow:
+            _round(a2_t, dtype)
         # a_s0[t] = a0[t]*a1[t] (14)
         a0_t = a0[kept_0[t]]
         a_s0_t = a1_t
         np.multiply(a0_t, a1_t, out=a_s0_t)
+        if narrow:
+            _round(a0_t, dtype)
         # a_s2[t] = a4[t]*a5[t] (16)
         a4_t = a4[kept_0[t]]
         a5_t = a5[kept_0[t]]
         a_s2_t = h[at_1[t]]
         np.multiply(a4_t, a5_t, out=a_s2_t)
+        if narrow:
+            _round(a4_t, dtype)
+            _round(a5_t, dtype)
         # a_s3[t] = a6[t] + a7[t] (44)
         a6_t = a6[kept_0[t]]
         a7_t = a7[kept_0[t]]
         np.add(a6_t, a7_t, out=a_s3_t)
+        if narrow:
+            _round(a6_t, dtype)
+            _round(a7_t, dtype)
         # s1[t] = tanh(a_s1[t]) (second layer, node 1) (43)
         s1_t = a_a3_t
         np.tanh(a_s1_t, out=s1_t)
@@ -560,12 +577,16 @@ def _forward_sweep(
         # c[t] = tanh_a_c[t]*s1[t] (cell state) (47)
         c_t = a_a3_t
         np.multiply(tanh_a_c_t, s1_t, out=c_t)
+        if narrow:
+            _round(tanh_a_c_t, dtype)
         # tanh_in_h[t] = c[t]*tanh_a_h[t] (49)
         tanh_in_h_t = a_s2_t
         np.multiply(c_t, tanh_a_h_t, out=tanh_in_h_t)
         # h[t] = tanh(tanh_in_h[t]) (hidden state) (49)
         h_t = a_s2_t
         np.tanh(tanh_in_h_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     c_last = c[pack.last(1, 1, False)]
@@ -695,6 +716,7 @@ def _backward_sweep(
     a0 = U_3_h_to_a_a1[:, 3*H : 4*H]
     a2 = U_3_h_to_a_a1[:, 4*H : 5*H]
     da_a7 = dU_3_h_to_dW_3_x[:, 6*H : 7*H]
+    narrow = dtype.itemsize == 2
     da_a6 = dU_3_h_to_dW_3_x[:, 2*H : 3*H]
     da_a5 = dU_3_h_to_dW_3_x[:, 5*H : 6*H]
     da_a4 = dU_3_h_to_dW_3_x[:, H : 2*H]
@@ -822,11 +844,15 @@ def _backward_sweep(
         np.multiply(da_s3_t, a7_t, out=da_a7_t)
         np.subtract(1, a7_t, out=work1_t)
         np.multiply(da_a7_t, work1_t, out=da_a7_t)
+        if narrow:
+            _round(da_a7_t, dtype)
         # da_a6[t] = da_s3[t]*(1 - a6[t]**2) (113)
         da_a6_t = da_a6[at_0[t]]
         np.square(a6_t, out=da_a6_t)
         np.subtract(1, da_a6_t, out=da_a6_t)
         np.multiply(da_s3_t, da_a6_t, out=da_a6_t)
+        if narrow:
+            _round(da_a6_t, dtype)
         # da5[t] = da_s2[t]*a4[t] (114)
         da5_t = da_a5[at_0[t]]
         np.multiply(da_s2_t, a4_t, out=da5_t)
@@ -849,16 +875,22 @@ def _backward_sweep(
         np.multiply(da_s1_t, a2_t, out=da_a2_t)
         np.subtract(1, a2_t, out=work1_t)
         np.multiply(da_a2_t, work1_t, out=da_a2_t)
+        if narrow:
+            _round(da_a2_t, dtype)
         # da_a5[t] = da5[t]*a5[t]*(1 - a5[t]) (115)
         da_a5_t = da5_t
         np.multiply(da5_t, a5_t, out=da_a5_t)
         np.subtract(1, a5_t, out=work1_t)
         np.multiply(da_a5_t, work1_t, out=da_a5_t)
+        if narrow:
+            _round(da_a5_t, dtype)
         # da_a4[t] = da4[t]*(1 - a4[t]**2) (117)
         da_a4_t = da4_t
         np.square(a4_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(da4_t, work1_t, out=da_a4_t)
+        if narrow:
+            _round(da_a4_t, dtype)
         # da1[t] = da_s0[t]*a0[t] (123)
         da1_t = da_a1[at_0[t]]
         np.multiply(da_s0_t, a0_t, out=da1_t)
@@ -868,33 +900,41 @@ def _backward_sweep(
         # dU_3_h[t] = da_a3[t]*W_3_x[t] (119)
         dU_3_h_t = dU_3_h[at_0[t]]
         np.multiply(da_a3_t, W_3_x_t, out=dU_3_h_t)
+        if narrow:
+            _round(dU_3_h_t, dtype)
+            _round(da_a3_t, dtype)
         # da_a1[t] = da1[t]*greater(a_a1[t], 0) (124)
         da_a1_t = da1_t
         np.greater(a_a1_t, 0, out=work1_t)
         np.multiply(da1_t, work1_t, out=da_a1_t)
+        if narrow:
+            _round(da_a1_t, dtype)
         # da_a0[t] = da0[t]*a0[t]*(1 - a0[t]) (126)
         da_a0_t = da0_t
         np.multiply(da0_t, a0_t, out=da_a0_t)
         np.subtract(1, a0_t, out=work1_t)
         np.multiply(da_a0_t, work1_t, out=da_a0_t)
+        if narrow:
+            _round(da_a0_t, dtype)
         # dh_back[t] = U_0.T @ da_a0[t] + U_1.T @ da_a1[t] + U_2.T @ da_a2[t] + U_3.T @ dU_3_h[t] + U_4.T @ da_a4[t] +
         #     U_5.T @ da_a5[t] + U_6.T @ da_a6[t] + U_7.T @ da_a7[t] (99)
         dU_3_h_to_da_a1_t = dU_3_h_to_da_a1[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(dU_3_h_to_da_a1_t, U_3_to_U_1, out=dh_back_t)
 
-    _round(dU_3_h_to_dW_3_x[:, : 8*H], dtype)
-    _round(da_a3, dtype)
-
     # dW_3_x[t] = da_a3[t]*U_3_h[t] (120)
     U_3_h_ = U_3_h_to_a_a1[:, : H]
     dW_3_x = dU_3_h_to_dW_3_x[:, 8*H :]
     np.multiply(da_a3, U_3_h_, out=dW_3_x)
+    if narrow:
+        _round(dW_3_x, dtype)
     if need_x:
         # dx[t] = W_0.T @ da_a0[t] + W_1.T @ da_a1[t] + W_2.T @ da_a2[t] + W_3.T @ dW_3_x[t] + W_4.T @ da_a4[t] + W_5.T
         #     @ da_a5[t] + W_6.T @ da_a6[t] + W_7.T @ da_a7[t] (127)
         da_a4_to_dW_3_x = dU_3_h_to_dW_3_x[:, H :]
         matmul(da_a4_to_dW_3_x, W_4_to_W_3, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_4 = sum of outer(da_a4[t], x[t]) (143)
     # dW_6 = sum of outer(da_a6[t], x[t]) (147)
     # dW_0 = sum of outer(da_a0[t], x[t]) (135)
@@ -1005,6 +1045,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     h_before = np.empty((1, batch, H), real)
     c_before = np.empty((1, batch, H), real)
     W_4_to_W_3_T = params.stack("W_4", "W_3").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_3_to_U_1_T = params.stack("U_3", "U_1").T
     matmul = _products(dtype)
@@ -1021,6 +1062,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_1_x[t] = W_1 @ x[t] (27)
         # W_3_x[t] = W_3 @ x[t] (31)
         np.matmul(x_t_, W_4_to_W_3_T, out=W_4_x_to_W_3_x)
+        if narrow:
+            _round(W_4_x_to_W_3_x, dtype)
         # U_3_h[t] = U_3 @ h[t-1] (32)
         # U_4_h[t] = U_4 @ h[t-1] (34)
         # U_6_h[t] = U_6 @ h[t-1] (38)
@@ -1031,6 +1074,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # U_1_h[t] = U_1 @ h[t-1] (27)
         U_3_h_to_U_1_h_t = U_3_h_to_a_a1
         matmul(h_t1, U_3_to_U_1_T, out=U_3_h_to_U_1_h_t)
+        if narrow:
+            _round(U_3_h_to_U_1_h_t, dtype)
         # a_a3[t] = W_3_x[t]*U_3_h[t] (33)
         W_3_x_t = W_4_x_to_W_3_x[:, 7*H :]
         U_3_h_t = U_3_h_to_a_a1[:, : H]
@@ -1064,6 +1109,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         a_a1_t = U_3_h_to_a_a1[:, 7*H :]
         a1_t = tanh_a_c
         np.maximum(a_a1_t, 0, out=a1_t)
+        if narrow:
+            _round(a_a1_t, dtype)
         # a4[t] = tanh(a_a4[t]) (first layer, node 4) (35)
         # a6[t] = tanh(a_a6[t]) (first layer, node 6) (39)
         a_a4_to_a_a6_t = U_3_h_to_a_a1[:, H : 3*H]
@@ -1073,20 +1120,30 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         a2_t = U_3_h_to_a_a1[:, 4*H : 5*H]
         a_s1_t = a_a3_t
         np.add(a2_t, a3_t, out=a_s1_t)
+        if narrow:
+            _round(a2_t, dtype)
         # a_s0[t] = a0[t]*a1[t] (14)
         a0_t = U_3_h_to_a_a1[:, 3*H : 4*H]
         a_s0_t = a1_t
         np.multiply(a0_t, a1_t, out=a_s0_t)
+        if narrow:
+            _round(a0_t, dtype)
         # a_s2[t] = a4[t]*a5[t] (16)
         a4_t = U_3_h_to_a_a1[:, H : 2*H]
         a5_t = U_3_h_to_a_a1[:, 5*H : 6*H]
         a_s2_t = h
         np.multiply(a4_t, a5_t, out=a_s2_t)
+        if narrow:
+            _round(a4_t, dtype)
+            _round(a5_t, dtype)
         # a_s3[t] = a6[t] + a7[t] (44)
         a6_t = U_3_h_to_a_a1[:, 2*H : 3*H]
         a7_t = U_3_h_to_a_a1[:, 6*H : 7*H]
         a_s3_t = s3
         np.add(a6_t, a7_t, out=a_s3_t)
+        if narrow:
+            _round(a6_t, dtype)
+            _round(a7_t, dtype)
         # s1[t] = tanh(a_s1[t]) (second layer, node 1) (43)
         s1_t = a_a3_t
         np.tanh(a_s1_t, out=s1_t)
@@ -1117,12 +1174,16 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # c[t] = tanh_a_c[t]*s1[t] (cell state) (47)
         c_t = a_a3_t
         np.multiply(tanh_a_c_t, s1_t, out=c_t)
+        if narrow:
+            _round(tanh_a_c_t, dtype)
         # tanh_in_h[t] = c[t]*tanh_a_h[t] (49)
         tanh_in_h_t = a_s2_t
         np.multiply(c_t, tanh_a_h_t, out=tanh_in_h_t)
         # h[t] = tanh(tanh_in_h[t]) (hidden state) (49)
         h_t = a_s2_t
         np.tanh(tanh_in_h_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -1319,13 +1380,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 18*H + batch * H) + 880 * steps
     back += real * (rows * 10*H + batch * 18*H)
     if item < 4:
+        untaped += item * (rows * 8*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (8*D*H + 8*H*H)
-        taped += item * (rows * (D + 18*H) + batch * H)
+        taped += item * (rows * (D + 26*H) + batch * H)
         taped += real * (rows * D)
         taped += real * (8*D*H + 8*H*H)
         back += real * (rows * (2*D + 35*H) + batch * H)
         back += real * (16*D*H + 16*H*H)
+        back += item * rows * max(H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * D + 8)

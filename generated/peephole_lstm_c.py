@@ -86,7 +86,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                                         # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "5339adb5dfdf9407"
+STAMP = "401ca588b1b26362"
 
 
 class Params(Mapping[str, Any]):
@@ -897,7 +897,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 5*H) + batch * H)
         taped += real * (rows * D)
         taped += real * (4*D*H + 7*H + 4*H*H)
-        back += real * (rows * (2*D + 14*H) + batch * H)
+        back += real * (rows * (2*D + 10*H) + batch * H)
         back += real * (8*D*H + 14*H + 8*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
@@ -1288,18 +1288,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2016,10 +2039,10 @@ static void forward_1(
             const real a_g_in_t = W_g_x_t + b_g[unit];
             // a_o_in[t] = W_o_x[t] + b_o (22)
             const real a_o_in_t = W_o_x_t + b_o[unit];
-            a_i_in_to_a_g_in_t_row[unit] = a_i_in_t;
-            a_i_in_to_a_g_in_t_row[H + unit] = a_f_in_t;
-            a_i_in_to_a_g_in_t_row[3*H + unit] = a_g_in_t;
-            a_i_in_to_a_g_in_t_row[2*H + unit] = a_o_in_t;
+            a_i_in_to_a_g_in_t_row[unit] = number_as_stored(a_i_in_t);
+            a_i_in_to_a_g_in_t_row[H + unit] = number_as_stored(a_f_in_t);
+            a_i_in_to_a_g_in_t_row[3*H + unit] = number_as_stored(a_g_in_t);
+            a_i_in_to_a_g_in_t_row[2*H + unit] = number_as_stored(a_o_in_t);
         }
     }
 }
@@ -2074,12 +2097,12 @@ static void forward_2(
             const real o_t = sigmoid(a_o_t);
             // h[t] = o[t]*tanh_c[t] (hidden state) (11)
             const real h_t = o_t * tanh_c_t;
-            i_f_o_g_t_row[unit] = i_t;
-            i_f_o_g_t_row[H + unit] = f_t;
-            i_f_o_g_t_row[3*H + unit] = g_t;
+            i_f_o_g_t_row[unit] = number_as_stored(i_t);
+            i_f_o_g_t_row[H + unit] = number_as_stored(f_t);
+            i_f_o_g_t_row[3*H + unit] = number_as_stored(g_t);
             c_t_row[unit] = c_t;
-            i_f_o_g_t_row[2*H + unit] = o_t;
-            h_t_row[unit] = h_t;
+            i_f_o_g_t_row[2*H + unit] = number_as_stored(o_t);
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -2144,10 +2167,10 @@ static void backward_1(
             const real da_i_t = di_t * i_t * (1 - i_t);
             // dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dc[t]*f[t] (54)
             const real dc_via_t = da_i_t * p_i[unit] + da_f_t * p_f[unit] + dc_t * f_t;
-            da_i_da_f_da_o_da_g_t_row[2*H + unit] = da_o_t;
-            da_i_da_f_da_o_da_g_t_row[3*H + unit] = da_g_t;
-            da_i_da_f_da_o_da_g_t_row[H + unit] = da_f_t;
-            da_i_da_f_da_o_da_g_t_row[unit] = da_i_t;
+            da_i_da_f_da_o_da_g_t_row[2*H + unit] = number_as_stored(da_o_t);
+            da_i_da_f_da_o_da_g_t_row[3*H + unit] = number_as_stored(da_g_t);
+            da_i_da_f_da_o_da_g_t_row[H + unit] = number_as_stored(da_f_t);
+            da_i_da_f_da_o_da_g_t_row[unit] = number_as_stored(da_i_t);
             dc_via_t_row[unit] = dc_via_t;
         }
     }
@@ -2180,9 +2203,9 @@ static void backward_2(
             const real dp_f_each_t = da_f_t * c_t1;
             // dp_o_each[t] = da_o[t]*c[t] (82)
             const real dp_o_each_t = da_o_t * c_t;
-            dp_i_each_dp_f_each_t_row[unit] = dp_i_each_t;
-            dp_i_each_dp_f_each_t_row[H + unit] = dp_f_each_t;
-            dp_o_each_t_row[unit] = dp_o_each_t;
+            dp_i_each_dp_f_each_t_row[unit] = number_as_stored(dp_i_each_t);
+            dp_i_each_dp_f_each_t_row[H + unit] = number_as_stored(dp_f_each_t);
+            dp_o_each_t_row[unit] = number_as_stored(dp_o_each_t);
         }
     }
 }
@@ -2248,6 +2271,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_i_in_to_a_g_in + (first - base)*4*a->H, 4*a->H, a->x + first*a->D, a->D,
                 call->packed_W_i_to_W_g, rows, a->D, 4*a->H, 0);
+            round_rows(a->a_i_in_to_a_g_in + (first - base)*4*a->H, 4*a->H, rows, 4*a->H);
             forward_1(rows, a->H, a->a_i_in_to_a_g_in + (first - base)*4*a->H, a->b_i, a->b_f, a->b_g, a->b_o);
         }
         meet(me);
@@ -2264,6 +2288,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->i_f_o_g + (a->kept_0[t] + first)*4*a->H, 4*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_i_to_U_g, rows, a->H, 4*a->H, 0);
+                round_rows(a->i_f_o_g + (a->kept_0[t] + first)*4*a->H, 4*a->H, rows, 4*a->H);
                 forward_2(
                     rows, a->H, a->i_f_o_g + (a->kept_0[t] + first)*4*a->H, a->p_i, a->c + (a->kept_1[t] + first)*a->H,
                     a->a_i_in_to_a_g_in + (a->starts_0[t] - base + first)*4*a->H, a->p_f,
@@ -2375,7 +2400,6 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->da_i_da_f_da_o_da_g + (a->starts_0[t] - base + first)*4*a->H, 4*a->H, call->packed_U_i_to_U_g,
                     rows, 4*a->H, a->H, 0);
-                round_row(a->da_i_da_f_da_o_da_g + (a->starts_0[t] - base + first)*4*a->H, rows*4*a->H);
             }
         }
         meet(me);
@@ -2408,6 +2432,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->da_i_da_f_da_o_da_g + (first - base)*4*a->H, 4*a->H,
                     call->packed_W_i_to_W_g, rows, 4*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(4*a->H, me, &lo, &hi);
@@ -2500,6 +2525,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->a_i_in_to_a_g_in + first*4*a->H, 4*a->H, a->x + first*a->D, a->D, a->W_i, 1, a->D, rows, a->D,
             4*a->H, 0);
+        round_rows(a->a_i_in_to_a_g_in + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_1(rows, a->H, a->a_i_in_to_a_g_in + first*4*a->H, a->b_i, a->b_f, a->b_g, a->b_o);
     }
     meet(me);
@@ -2513,6 +2539,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->i_f_o_g + first*4*a->H, 4*a->H, a->h_1 + first*a->H, a->H, a->U_i, 1, a->H, rows, a->H, 4*a->H,
             0);
+        round_rows(a->i_f_o_g + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_2(
             rows, a->H, a->i_f_o_g + first*4*a->H, a->p_i, a->c_1 + first*a->H,
             a->a_i_in_to_a_g_in + first*4*a->H, a->p_f, a->c + first*a->H, a->p_o, a->h + first*a->H);

@@ -72,7 +72,7 @@ EQUATIONS = (
     "h[t] = o[t] * tanh(c[t])                                         # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "8b82d28a027c8ee4"
+STAMP = "af7fa7b9b8406f14"
 
 
 class Params(Mapping[str, Any]):
@@ -430,6 +430,7 @@ def _forward_sweep(
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
     W_i_to_W_g_T = params.stack("W_i", "W_g").T
+    narrow = dtype.itemsize == 2
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
     matmul = _products(dtype)
     i = i_f_o_g[:, : H]
@@ -448,19 +449,27 @@ def _forward_sweep(
     # W_g_x[t] = W_g @ x[t] (20)
     W_i_x_to_W_g_x = a_i_in_to_a_g_in
     np.matmul(x_rows, W_i_to_W_g_T, out=W_i_x_to_W_g_x)
+    if narrow:
+        _round(W_i_x_to_W_g_x, dtype)
     # a_i_in[t] = W_i_x[t] + b_i (16)
     # a_f_in[t] = W_f_x[t] + b_f (18)
     W_i_x_to_W_f_x = a_i_in_to_a_g_in[:, : 2*H]
     a_i_in_to_a_f_in = W_i_x_to_W_f_x
     np.add(W_i_x_to_W_f_x, b_i_to_b_f, out=a_i_in_to_a_f_in)
+    if narrow:
+        _round(a_i_in_to_a_f_in, dtype)
     # a_g_in[t] = W_g_x[t] + b_g (20)
     W_g_x = a_i_in_to_a_g_in[:, 3*H :]
     a_g_in = W_g_x
     np.add(W_g_x, b_g, out=a_g_in)
+    if narrow:
+        _round(a_g_in, dtype)
     # a_o_in[t] = W_o_x[t] + b_o (22)
     W_o_x = a_i_in_to_a_g_in[:, 2*H : 3*H]
     a_o_in = W_o_x
     np.add(W_o_x, b_o, out=a_o_in)
+    if narrow:
+        _round(a_o_in, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -474,6 +483,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_g_h_t = i_f_o_g[kept_0[t]]
         matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
+        if narrow:
+            _round(U_i_h_to_U_g_h_t, dtype)
         # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (16)
         U_i_h_t = i[kept_0[t]]
         c_t1 = c[kept_1_0[t]]
@@ -512,6 +523,9 @@ def _forward_sweep(
         np.multiply(f_t, c_t1, out=c_t)
         np.multiply(i_t, g_t, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
+        if narrow:
+            _round(i_to_f_t, dtype)
+            _round(g_t, dtype)
         # a_o[t] = U_o_h[t] + p_o*c[t] + a_o_in[t] (22)
         U_o_h_t = o[kept_0[t]]
         a_o_in_t = a_o_in_[at_0[t]]
@@ -531,6 +545,9 @@ def _forward_sweep(
         # h[t] = o[t]*tanh_c[t] (hidden state) (11)
         h_t = tanh_c_t
         np.multiply(o_t, tanh_c_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
+            _round(o_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     c_last = c[pack.last(1, 1, keep_tape)]
@@ -656,6 +673,7 @@ def _backward_sweep(
     dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
     o = i_f_o_g[:, 2*H : 3*H]
     da_o = da_i_da_f_da_o_da_g[:, 2*H : 3*H]
+    narrow = dtype.itemsize == 2
     i = i_f_o_g[:, : H]
     da_g = da_i_da_f_da_o_da_g[:, 3*H :]
     da_f = da_i_da_f_da_o_da_g[:, H : 2*H]
@@ -703,6 +721,8 @@ def _backward_sweep(
         np.multiply(da_o_t, p_o, out=work1_t)
         np.add(work1_t, dc_t, out=dc_t)
         np.add(dc_t, dc_via_next, out=dc_t)
+        if narrow:
+            _round(da_o_t, dtype)
         # dg[t] = dc[t]*i[t] (55)
         i_t = i[at_0[t]]
         dg_t = da_g[at_0[t]]
@@ -720,6 +740,8 @@ def _backward_sweep(
         np.square(g_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dg_t, work1_t, out=da_g_t)
+        if narrow:
+            _round(da_g_t, dtype)
         # da_i[t] = di[t]*i[t]*(1 - i[t]) (60)
         # da_f[t] = df[t]*f[t]*(1 - f[t]) (58)
         di_to_df_t = da_i_to_da_f[at_0[t]]
@@ -738,22 +760,26 @@ def _backward_sweep(
         np.add(dc_via_t, work1_t, out=dc_via_t)
         np.multiply(dc_t, f_t, out=work1_t)
         np.add(dc_via_t, work1_t, out=dc_via_t)
+        if narrow:
+            _round(da_i_to_da_f_t, dtype)
         # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (50)
         da_i_to_da_g_t = da_i_da_f_da_o_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_i_to_da_g_t, U_i_to_U_g, out=dh_back_t)
-
-    _round(da_i_da_f_da_o_da_g, dtype)
 
     # dp_i_each[t] = da_i[t]*c[t-1] (71)
     da_i_ = da_i_da_f_da_o_da_g[:, : H]
     c_t1_ = c[pack.past(1, 0)]
     dp_i_each = dp_i_each_dp_f_each[:, : H]
     np.multiply(da_i_, c_t1_, out=dp_i_each)
+    if narrow:
+        _round(dp_i_each, dtype)
     # dp_f_each[t] = da_f[t]*c[t-1] (75)
     da_f_ = da_i_da_f_da_o_da_g[:, H : 2*H]
     dp_f_each = dp_i_each_dp_f_each[:, H :]
     np.multiply(da_f_, c_t1_, out=dp_f_each)
+    if narrow:
+        _round(dp_f_each, dtype)
     # dp_i = sum of dp_i_each[t] (71)
     # dp_f = sum of dp_f_each[t] (75)
     dp_i_each_to_dp_f_each = dp_i_each_dp_f_each
@@ -762,6 +788,8 @@ def _backward_sweep(
         # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (61)
         da_i_to_da_g = da_i_da_f_da_o_da_g
         np.matmul(da_i_to_da_g, W_i_to_W_g, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_i = sum of outer(da_i[t], x[t]) (69)
     # dW_f = sum of outer(da_f[t], x[t]) (73)
     # dW_o = sum of outer(da_o[t], x[t]) (80)
@@ -787,6 +815,8 @@ def _backward_sweep(
     # dp_o_each[t] = da_o[t]*c[t] (82)
     c_ = c[batch :]
     np.multiply(da_o_, c_, out=dp_o_each)
+    if narrow:
+        _round(dp_o_each, dtype)
     # dp_o = sum of dp_o_each[t] (82)
     np.matmul(ones, _rounded(dp_o_each, dtype), out=dp_o.reshape(1, -1))
 
@@ -883,6 +913,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     h_before = np.empty((1, batch, H), real)
     c_before = np.empty((1, batch, H), real)
     W_i_to_W_g_T = params.stack("W_i", "W_g").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
     matmul = _products(dtype)
@@ -896,25 +927,35 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_g_x[t] = W_g @ x[t] (20)
         W_i_x_to_W_g_x_t = a_i_in_to_a_g_in
         np.matmul(x_t_, W_i_to_W_g_T, out=W_i_x_to_W_g_x_t)
+        if narrow:
+            _round(W_i_x_to_W_g_x_t, dtype)
         # a_i_in[t] = W_i_x[t] + b_i (16)
         # a_f_in[t] = W_f_x[t] + b_f (18)
         W_i_x_to_W_f_x_t = a_i_in_to_a_g_in[:, : 2*H]
         a_i_in_to_a_f_in_t = W_i_x_to_W_f_x_t
         np.add(W_i_x_to_W_f_x_t, b_i_to_b_f, out=a_i_in_to_a_f_in_t)
+        if narrow:
+            _round(a_i_in_to_a_f_in_t, dtype)
         # a_g_in[t] = W_g_x[t] + b_g (20)
         W_g_x_t = a_i_in_to_a_g_in[:, 3*H :]
         a_g_in_t = W_g_x_t
         np.add(W_g_x_t, b_g, out=a_g_in_t)
+        if narrow:
+            _round(a_g_in_t, dtype)
         # a_o_in[t] = W_o_x[t] + b_o (22)
         W_o_x_t = a_i_in_to_a_g_in[:, 2*H : 3*H]
         a_o_in_t = W_o_x_t
         np.add(W_o_x_t, b_o, out=a_o_in_t)
+        if narrow:
+            _round(a_o_in_t, dtype)
         # U_i_h[t] = U_i @ h[t-1] (16)
         # U_f_h[t] = U_f @ h[t-1] (18)
         # U_o_h[t] = U_o @ h[t-1] (22)
         # U_g_h[t] = U_g @ h[t-1] (20)
         U_i_h_to_U_g_h_t = i_f_o_g
         matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
+        if narrow:
+            _round(U_i_h_to_U_g_h_t, dtype)
         # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (16)
         U_i_h_t = i_f_o_g[:, : H]
         a_i_in_t = a_i_in_to_a_g_in[:, : H]
@@ -950,6 +991,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(f_t, c_t1, out=c)
         np.multiply(i_t, g_t, out=work1)
         np.add(c, work1, out=c)
+        if narrow:
+            _round(i_to_f_t, dtype)
+            _round(g_t, dtype)
         # a_o[t] = U_o_h[t] + p_o*c[t] + a_o_in[t] (22)
         U_o_h_t = i_f_o_g[:, 2*H : 3*H]
         a_o_t = U_o_h_t
@@ -968,6 +1012,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # h[t] = o[t]*tanh_c[t] (hidden state) (11)
         h_t = tanh_c_t
         np.multiply(o_t, tanh_c_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
+            _round(o_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -1164,13 +1211,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 5*H + batch * H) + 1016 * steps
     back += real * (rows * (7*H + 1) + batch * 9*H)
     if item < 4:
+        untaped += item * (rows * 4*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (4*D*H + 7*H + 4*H*H)
-        taped += item * (rows * (D + 5*H) + batch * H)
+        taped += item * (rows * (D + 9*H) + batch * H)
         taped += real * (rows * D)
         taped += real * (4*D*H + 7*H + 4*H*H)
-        back += real * (rows * (2*D + 14*H) + batch * H)
+        back += real * (rows * (2*D + 10*H) + batch * H)
         back += real * (8*D*H + 14*H + 8*H*H)
+        back += item * rows * max(H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
         taped += rows * (real * D + 8)

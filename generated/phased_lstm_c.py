@@ -101,7 +101,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "477b8d81fbb39bce"
+STAMP = "0bd155535ca3a7fd"
 
 
 class Params(Mapping[str, Any]):
@@ -958,7 +958,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 4*H + 1))
         taped += real * (rows * (D + 1))
         taped += real * (4*D*H + 9*H + 4*H*H)
-        back += real * (rows * (2*D + 13*H + 2))
+        back += real * (rows * (2*D + 9*H + 2))
         back += real * (8*D*H + 18*H + 8*H*H)
     if uneven:
         untaped += rows * (real * (D + H + 1) + 8)
@@ -1349,18 +1349,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2088,7 +2111,7 @@ static void forward_1(
             const real j_t = (phi_t < r_on ? a_j_t : where_in_j_t);
             // k[t] = where(phi[t] < r_on/2, a_k[t], j[t]) (time gate) (8)
             const real k_t = (phi_t < (r_on / 2) ? a_k_t : j_t);
-            k_t_row[unit] = k_t;
+            k_t_row[unit] = number_as_stored(k_t);
         }
     }
 }
@@ -2117,10 +2140,10 @@ static void forward_2(
             const real a_d_in_t = W_c_x_t + b_c[unit];
             // a_o_in[t] = W_o_x[t] + b_o (30)
             const real a_o_in_t = W_o_x_t + b_o[unit];
-            a_i_in_to_a_d_in_t_row[unit] = a_i_in_t;
-            a_i_in_to_a_d_in_t_row[H + unit] = a_f_in_t;
-            a_i_in_to_a_d_in_t_row[3*H + unit] = a_d_in_t;
-            a_i_in_to_a_d_in_t_row[2*H + unit] = a_o_in_t;
+            a_i_in_to_a_d_in_t_row[unit] = number_as_stored(a_i_in_t);
+            a_i_in_to_a_d_in_t_row[H + unit] = number_as_stored(a_f_in_t);
+            a_i_in_to_a_d_in_t_row[3*H + unit] = number_as_stored(a_d_in_t);
+            a_i_in_to_a_d_in_t_row[2*H + unit] = number_as_stored(a_o_in_t);
         }
     }
 }
@@ -2183,11 +2206,11 @@ static void forward_3(
             const real o_t = sigmoid(a_o_t);
             // h[t] = k[t]*o[t]*tanh_d[t] + (1 - k[t])*h[t-1] (hidden state) (14)
             const real h_t = k_t * o_t * tanh_d_t + (1 - k_t) * h_t1;
-            i_f_o_tanh_a_d_t_row[unit] = i_t;
-            i_f_o_tanh_a_d_t_row[H + unit] = f_t;
-            i_f_o_tanh_a_d_t_row[3*H + unit] = tanh_a_d_t;
+            i_f_o_tanh_a_d_t_row[unit] = number_as_stored(i_t);
+            i_f_o_tanh_a_d_t_row[H + unit] = number_as_stored(f_t);
+            i_f_o_tanh_a_d_t_row[3*H + unit] = number_as_stored(tanh_a_d_t);
             c_t_row[unit] = c_t;
-            i_f_o_tanh_a_d_t_row[2*H + unit] = o_t;
+            i_f_o_tanh_a_d_t_row[2*H + unit] = number_as_stored(o_t);
             h_t_row[unit] = h_t;
         }
     }
@@ -2298,18 +2321,18 @@ static void backward_1(
             const real da_i_t = di_t * i_t * (1 - i_t);
             // dc_via[t] = da_i[t]*p_i + da_f[t]*p_f + dd[t]*f[t] + dc[t]*(1 - k[t]) (76)
             const real dc_via_t = da_i_t * p_i[unit] + da_f_t * p_f[unit] + dd_t * f_t + dc_t * (1 - k_t);
-            a_phi_t_row[unit] = a_phi_t;
-            d_t_row[unit] = d_t;
-            dh_t_row[unit] = dh_t;
-            dc_t_row[unit] = dc_t;
-            mod_a_phi_t_row[unit] = mod_a_phi_t;
-            tanh_d_t_row[unit] = tanh_d_t;
-            phi_t_row[unit] = phi_t;
+            a_phi_t_row[unit] = number_as_stored(a_phi_t);
+            d_t_row[unit] = number_as_stored(d_t);
+            dh_t_row[unit] = number_as_stored(dh_t);
+            dc_t_row[unit] = number_as_stored(dc_t);
+            mod_a_phi_t_row[unit] = number_as_stored(mod_a_phi_t);
+            tanh_d_t_row[unit] = number_as_stored(tanh_d_t);
+            phi_t_row[unit] = number_as_stored(phi_t);
             dh_via_t_row[unit] = dh_via_t;
-            da_i_da_f_da_o_da_d_t_row[2*H + unit] = da_o_t;
-            da_i_da_f_da_o_da_d_t_row[3*H + unit] = da_d_t;
-            da_i_da_f_da_o_da_d_t_row[H + unit] = da_f_t;
-            da_i_da_f_da_o_da_d_t_row[unit] = da_i_t;
+            da_i_da_f_da_o_da_d_t_row[2*H + unit] = number_as_stored(da_o_t);
+            da_i_da_f_da_o_da_d_t_row[3*H + unit] = number_as_stored(da_d_t);
+            da_i_da_f_da_o_da_d_t_row[H + unit] = number_as_stored(da_f_t);
+            da_i_da_f_da_o_da_d_t_row[unit] = number_as_stored(da_i_t);
             dc_via_t_row[unit] = dc_via_t;
         }
     }
@@ -2397,17 +2420,17 @@ static void backward_2(
             // ds_each[t] = -dmod_a_phi[t] (97)
             const real ds_each_t = -dmod_a_phi_t;
             partial_dtime_sum += dmod_a_phi_t;
-            dp_i_each_dp_f_each_t_row[unit] = dp_i_each_t;
-            dp_i_each_dp_f_each_t_row[H + unit] = dp_f_each_t;
-            dp_o_each_t_row[unit] = dp_o_each_t;
-            dexp_rho_each_t_row[unit] = dexp_rho_each_t;
-            ds_each_t_row[unit] = ds_each_t;
+            dp_i_each_dp_f_each_t_row[unit] = number_as_stored(dp_i_each_t);
+            dp_i_each_dp_f_each_t_row[H + unit] = number_as_stored(dp_f_each_t);
+            dp_o_each_t_row[unit] = number_as_stored(dp_o_each_t);
+            dexp_rho_each_t_row[unit] = number_as_stored(dexp_rho_each_t);
+            ds_each_t_row[unit] = number_as_stored(ds_each_t);
         }
         // dtime_sum[t] = sum(dmod_a_phi[t]) (89)
         const real dtime_sum_t = partial_dtime_sum;
         // dtime[t] = dtime_sum[t] (89)
         const real dtime_t = dtime_sum_t;
-        dtime_t_row[0] = dtime_t;
+        dtime_t_row[0] = number_as_stored(dtime_t);
     }
 }
 
@@ -2477,6 +2500,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_i_in_to_a_d_in + (first - base)*4*a->H, 4*a->H, a->x + first*a->D, a->D,
                 call->packed_W_i_to_W_c, rows, a->D, 4*a->H, 0);
+            round_rows(a->a_i_in_to_a_d_in + (first - base)*4*a->H, 4*a->H, rows, 4*a->H);
             forward_2(rows, a->H, a->a_i_in_to_a_d_in + (first - base)*4*a->H, a->b_i, a->b_f, a->b_c, a->b_o);
         }
         meet(me);
@@ -2493,6 +2517,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->i_f_o_tanh_a_d + (a->kept_0[t] + first)*4*a->H, 4*a->H, a->h + (a->starts_1[t] + first)*a->H,
                     a->H, call->packed_U_i_to_U_c, rows, a->H, 4*a->H, 0);
+                round_rows(a->i_f_o_tanh_a_d + (a->kept_0[t] + first)*4*a->H, 4*a->H, rows, 4*a->H);
                 forward_3(
                     rows, a->H, a->i_f_o_tanh_a_d + (a->kept_0[t] + first)*4*a->H, a->p_i,
                     a->c + (a->kept_1[t] + first)*a->H, a->a_i_in_to_a_d_in + (a->starts_0[t] - base + first)*4*a->H,
@@ -2627,14 +2652,6 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dh_back + (a->ring_1[t] + first)*a->H, a->H,
                     a->da_i_da_f_da_o_da_d + (a->starts_0[t] - base + first)*4*a->H, 4*a->H, call->packed_U_i_to_U_c,
                     rows, 4*a->H, a->H, 0);
-                round_row(a->a_phi + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->d + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->dh + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->dc + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->mod_a_phi + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->tanh_d + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->phi + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->da_i_da_f_da_o_da_d + (a->starts_0[t] - base + first)*4*a->H, rows*4*a->H);
             }
         }
         meet(me);
@@ -2677,6 +2694,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->da_i_da_f_da_o_da_d + (first - base)*4*a->H, 4*a->H,
                     call->packed_W_i_to_W_c, rows, 4*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(4*a->H, me, &lo, &hi);
@@ -2774,6 +2792,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->a_i_in_to_a_d_in + first*4*a->H, 4*a->H, a->x + first*a->D, a->D, a->W_i, 1, a->D, rows, a->D,
             4*a->H, 0);
+        round_rows(a->a_i_in_to_a_d_in + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_2(rows, a->H, a->a_i_in_to_a_d_in + first*4*a->H, a->b_i, a->b_f, a->b_c, a->b_o);
     }
     meet(me);
@@ -2787,6 +2806,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->i_f_o_tanh_a_d + first*4*a->H, 4*a->H, a->h_1 + first*a->H, a->H, a->U_i, 1, a->H, rows, a->H,
             4*a->H, 0);
+        round_rows(a->i_f_o_tanh_a_d + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_3(
             rows, a->H, a->i_f_o_tanh_a_d + first*4*a->H, a->p_i, a->c_1 + first*a->H,
             a->a_i_in_to_a_d_in + first*4*a->H, a->p_f, a->k_ + first*a->H, a->c + first*a->H, a->p_o,

@@ -87,7 +87,7 @@ EQUATIONS = (
     "rho: H = 2\n"
     "s: H = uniform(4)\n"
 )
-STAMP = "1a00235c91dea9bf"
+STAMP = "2fa2f13dd5064d58"
 
 
 class Params(Mapping[str, Any]):
@@ -460,6 +460,7 @@ def _forward_sweep(
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
     W_i_to_W_c_T = params.stack("W_i", "W_c").T
+    narrow = dtype.itemsize == 2
     r_on = 0.05
     alpha = 0.001
     U_i_to_U_c_T = params.stack("U_i", "U_c").T
@@ -482,19 +483,27 @@ def _forward_sweep(
     # W_c_x[t] = W_c @ x[t] (28)
     W_i_x_to_W_c_x = a_i_in_to_a_d_in
     np.matmul(x_rows, W_i_to_W_c_T, out=W_i_x_to_W_c_x)
+    if narrow:
+        _round(W_i_x_to_W_c_x, dtype)
     # a_i_in[t] = W_i_x[t] + b_i (24)
     # a_f_in[t] = W_f_x[t] + b_f (26)
     W_i_x_to_W_f_x = a_i_in_to_a_d_in[:, : 2*H]
     a_i_in_to_a_f_in = W_i_x_to_W_f_x
     np.add(W_i_x_to_W_f_x, b_i_to_b_f, out=a_i_in_to_a_f_in)
+    if narrow:
+        _round(a_i_in_to_a_f_in, dtype)
     # a_d_in[t] = W_c_x[t] + b_c (28)
     W_c_x = a_i_in_to_a_d_in[:, 3*H :]
     a_d_in = W_c_x
     np.add(W_c_x, b_c, out=a_d_in)
+    if narrow:
+        _round(a_d_in, dtype)
     # a_o_in[t] = W_o_x[t] + b_o (30)
     W_o_x = a_i_in_to_a_d_in[:, 2*H : 3*H]
     a_o_in = W_o_x
     np.add(W_o_x, b_o, out=a_o_in)
+    if narrow:
+        _round(a_o_in, dtype)
     # a_phi[t] = time[t] - s (20)
     np.subtract(time_rows, s, out=a_phi)
     # mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
@@ -520,6 +529,8 @@ def _forward_sweep(
     np.less(phi_, (0.5 * r_on), out=mask)
     np.copyto(k, j)
     np.copyto(k, a_k, where=mask)
+    if narrow:
+        _round(k, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -534,6 +545,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_c_h_t = i_f_o_tanh_a_d[kept_0[t]]
         matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
+        if narrow:
+            _round(U_i_h_to_U_c_h_t, dtype)
         # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (24)
         U_i_h_t = i[kept_0[t]]
         c_t1 = c[kept_1_0[t]]
@@ -571,6 +584,9 @@ def _forward_sweep(
         np.multiply(f_t, c_t1, out=d_t)
         np.multiply(i_t, tanh_a_d_t, out=work1_t)
         np.add(d_t, work1_t, out=d_t)
+        if narrow:
+            _round(i_to_f_t, dtype)
+            _round(tanh_a_d_t, dtype)
         # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state) (12)
         k_t = k[at_0[t]]
         c_t = c[kept_1[t]]
@@ -601,6 +617,8 @@ def _forward_sweep(
         np.subtract(1, k_t, out=work1_t)
         np.multiply(work1_t, h_t1, out=work1_t)
         np.add(h_t, work1_t, out=h_t)
+        if narrow:
+            _round(o_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     c_last = c[pack.last(1, 1, keep_tape)]
@@ -759,6 +777,7 @@ def _backward_sweep(
     f = i_f_o_tanh_a_d[:, H : 2*H]
     i = i_f_o_tanh_a_d[:, : H]
     tanh_a_d = i_f_o_tanh_a_d[:, 3*H :]
+    narrow = dtype.itemsize == 2
     r_on = 0.05
     alpha = 0.001
     o = i_f_o_tanh_a_d[:, 2*H : 3*H]
@@ -815,12 +834,18 @@ def _backward_sweep(
         # mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
         mod_a_phi_t = mod_a_phi[at_0[t]]
         np.remainder(a_phi_t, exp_rho, out=mod_a_phi_t)
+        if narrow:
+            _round(a_phi_t, dtype)
         # tanh_d[t] = tanh(d[t]) (14)
         tanh_d_t = tanh_d[at_0[t]]
         np.tanh(d_t, out=tanh_d_t)
+        if narrow:
+            _round(d_t, dtype)
         # phi[t] = mod_a_phi[t]/exp_rho (phase within the period) (21)
         phi_t = phi[at_0[t]]
         np.divide(mod_a_phi_t, exp_rho, out=phi_t)
+        if narrow:
+            _round(mod_a_phi_t, dtype)
         # a_j[t] = 2 - 2*phi[t]/r_on (22)
         np.multiply(2, phi_t, out=a_j_t)
         np.divide(a_j_t, r_on, out=a_j_t)
@@ -838,6 +863,8 @@ def _backward_sweep(
         np.less(phi_t, (0.5 * r_on), out=mask_t)
         np.copyto(k_t, j_t)
         np.copyto(k_t, a_k_t, where=mask_t)
+        if narrow:
+            _round(phi_t, dtype)
         # dtanh_d[t] = dh[t]*k[t]*o[t] (77)
         o_t = o[at_0[t]]
         np.multiply(dh_t, k_t, out=dtanh_d_t)
@@ -850,6 +877,8 @@ def _backward_sweep(
         dh_via_t = dh_via[ring_1_0[t]]
         np.subtract(1, k_t, out=dh_via_t)
         np.multiply(dh_t, dh_via_t, out=dh_via_t)
+        if narrow:
+            _round(dh_t, dtype)
         # da_o[t] = do[t]*o[t]*(1 - o[t]) (74)
         da_o_t = do_t
         np.multiply(do_t, o_t, out=da_o_t)
@@ -863,6 +892,9 @@ def _backward_sweep(
         np.add(work1_t, dd_t, out=dd_t)
         np.multiply(da_o_t, p_o, out=work1_t)
         np.add(work1_t, dd_t, out=dd_t)
+        if narrow:
+            _round(da_o_t, dtype)
+            _round(tanh_d_t, dtype)
         # dtanh_a_d[t] = dd[t]*i[t] (78)
         dtanh_a_d_t = da_d[at_0[t]]
         np.multiply(dd_t, i_t, out=dtanh_a_d_t)
@@ -877,6 +909,8 @@ def _backward_sweep(
         np.square(tanh_a_d_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dtanh_a_d_t, work1_t, out=da_d_t)
+        if narrow:
+            _round(da_d_t, dtype)
         # da_i[t] = di[t]*i[t]*(1 - i[t]) (82)
         # da_f[t] = df[t]*f[t]*(1 - f[t]) (80)
         di_to_df_t = da_i_to_da_f[at_0[t]]
@@ -897,19 +931,13 @@ def _backward_sweep(
         np.subtract(1, k_t, out=work1_t)
         np.multiply(dc_t, work1_t, out=work1_t)
         np.add(dc_via_t, work1_t, out=dc_via_t)
+        if narrow:
+            _round(da_i_to_da_f_t, dtype)
+            _round(dc_t, dtype)
         # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_c.T @ da_d[t] + U_o.T @ da_o[t] (72)
         da_i_to_da_d_t = da_i_da_f_da_o_da_d[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_i_to_da_d_t, U_i_to_U_c, out=dh_back_t)
-
-    _round(da_i_da_f_da_o_da_d, dtype)
-    _round(a_phi, dtype)
-    _round(d, dtype)
-    _round(dh, dtype)
-    _round(dc, dtype)
-    _round(mod_a_phi, dtype)
-    _round(tanh_d, dtype)
-    _round(phi, dtype)
 
     # dk[t] = dc[t]*(d[t] - c[t-1]) + dh[t]*(o[t]*tanh_d[t] - h[t-1]) (83)
     c_t1_ = c[pack.past(1, 0)]
@@ -925,10 +953,14 @@ def _backward_sweep(
     da_i_ = da_i_da_f_da_o_da_d[:, : H]
     dp_i_each = dp_i_each_dp_f_each[:, : H]
     np.multiply(da_i_, c_t1_, out=dp_i_each)
+    if narrow:
+        _round(dp_i_each, dtype)
     # dp_f_each[t] = da_f[t]*c[t-1] (105)
     da_f_ = da_i_da_f_da_o_da_d[:, H : 2*H]
     dp_f_each = dp_i_each_dp_f_each[:, H :]
     np.multiply(da_f_, c_t1_, out=dp_f_each)
+    if narrow:
+        _round(dp_f_each, dtype)
     # dp_i = sum of dp_i_each[t] (101)
     # dp_f = sum of dp_f_each[t] (105)
     dp_i_each_to_dp_f_each = dp_i_each_dp_f_each
@@ -936,12 +968,16 @@ def _backward_sweep(
     # dp_o_each[t] = da_o[t]*d[t] (112)
     da_o_ = da_i_da_f_da_o_da_d[:, 2*H : 3*H]
     np.multiply(da_o_, d, out=dp_o_each)
+    if narrow:
+        _round(dp_o_each, dtype)
     # dp_o = sum of dp_o_each[t] (112)
     np.matmul(ones, _rounded(dp_o_each, dtype), out=dp_o.reshape(1, -1))
     if need_x:
         # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_c.T @ da_d[t] + W_o.T @ da_o[t] (88)
         da_i_to_da_d = da_i_da_f_da_o_da_d
         np.matmul(da_i_to_da_d, W_i_to_W_c, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_i = sum of outer(da_i[t], x[t]) (99)
     # dW_f = sum of outer(da_f[t], x[t]) (103)
     # dW_o = sum of outer(da_o[t], x[t]) (110)
@@ -996,6 +1032,8 @@ def _backward_sweep(
     np.multiply(dmod_a_phi, work1_2, out=work1_2)
     np.divide(work1_2, exp_rho, out=work1_2)
     np.subtract(work1_2, dexp_rho_each, out=dexp_rho_each)
+    if narrow:
+        _round(dexp_rho_each, dtype)
     # dexp_rho = sum of dexp_rho_each[t] (98)
     np.matmul(ones, _rounded(dexp_rho_each, dtype), out=dexp_rho.reshape(1, -1))
     # drho = dexp_rho*exp_rho (98)
@@ -1005,8 +1043,12 @@ def _backward_sweep(
         np.add.reduce(dmod_a_phi, axis=1, keepdims=True, out=dtime_sum)
         # dtime[t] = dtime_sum[t] (89)
         np.copyto(dtime, dtime_sum)
+        if narrow:
+            _round(dtime, dtype)
     # ds_each[t] = -dmod_a_phi[t] (97)
     np.multiply(dmod_a_phi, -1, out=ds_each)
+    if narrow:
+        _round(ds_each, dtype)
     # ds = sum of ds_each[t] (97)
     np.matmul(ones, _rounded(ds_each, dtype), out=ds.reshape(1, -1))
 
@@ -1119,6 +1161,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     h_before = np.empty((1, batch, H), real)
     c_before = np.empty((1, batch, H), real)
     W_i_to_W_c_T = params.stack("W_i", "W_c").T
+    narrow = dtype.itemsize == 2
     r_on = 0.05
     alpha = 0.001
     h_t1 = h_before[0]
@@ -1136,19 +1179,27 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_c_x[t] = W_c @ x[t] (28)
         W_i_x_to_W_c_x_t = a_i_in_to_a_d_in
         np.matmul(x_t_, W_i_to_W_c_T, out=W_i_x_to_W_c_x_t)
+        if narrow:
+            _round(W_i_x_to_W_c_x_t, dtype)
         # a_i_in[t] = W_i_x[t] + b_i (24)
         # a_f_in[t] = W_f_x[t] + b_f (26)
         W_i_x_to_W_f_x_t = a_i_in_to_a_d_in[:, : 2*H]
         a_i_in_to_a_f_in_t = W_i_x_to_W_f_x_t
         np.add(W_i_x_to_W_f_x_t, b_i_to_b_f, out=a_i_in_to_a_f_in_t)
+        if narrow:
+            _round(a_i_in_to_a_f_in_t, dtype)
         # a_d_in[t] = W_c_x[t] + b_c (28)
         W_c_x_t = a_i_in_to_a_d_in[:, 3*H :]
         a_d_in_t = W_c_x_t
         np.add(W_c_x_t, b_c, out=a_d_in_t)
+        if narrow:
+            _round(a_d_in_t, dtype)
         # a_o_in[t] = W_o_x[t] + b_o (30)
         W_o_x_t = a_i_in_to_a_d_in[:, 2*H : 3*H]
         a_o_in_t = W_o_x_t
         np.add(W_o_x_t, b_o, out=a_o_in_t)
+        if narrow:
+            _round(a_o_in_t, dtype)
         # a_phi[t] = time[t] - s (20)
         np.subtract(time_t, s, out=a_phi)
         # mod_a_phi[t] = mod(a_phi[t], exp_rho) (21)
@@ -1174,12 +1225,16 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.less(phi_t, (0.5 * r_on), out=mask)
         np.copyto(k, j)
         np.copyto(k, a_k, where=mask)
+        if narrow:
+            _round(k, dtype)
         # U_i_h[t] = U_i @ h[t-1] (24)
         # U_f_h[t] = U_f @ h[t-1] (26)
         # U_o_h[t] = U_o @ h[t-1] (30)
         # U_c_h[t] = U_c @ h[t-1] (28)
         U_i_h_to_U_c_h_t = i_f_o_tanh_a_d
         matmul(h_t1, U_i_to_U_c_T, out=U_i_h_to_U_c_h_t)
+        if narrow:
+            _round(U_i_h_to_U_c_h_t, dtype)
         # a_i[t] = U_i_h[t] + p_i*c[t-1] + a_i_in[t] (24)
         U_i_h_t = i_f_o_tanh_a_d[:, : H]
         a_i_in_t = a_i_in_to_a_d_in[:, : H]
@@ -1215,6 +1270,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(f_t, c_t1, out=d)
         np.multiply(i_t, tanh_a_d_t, out=work1)
         np.add(d, work1, out=d)
+        if narrow:
+            _round(i_to_f_t, dtype)
+            _round(tanh_a_d_t, dtype)
         # c[t] = k[t]*d[t] + (1 - k[t])*c[t-1] (cell state) (12)
         np.multiply(k, d, out=c)
         np.subtract(1, k, out=work1)
@@ -1242,6 +1300,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.subtract(1, k, out=work1)
         np.multiply(work1, h_t1, out=work1)
         np.add(h_t, work1, out=h_t)
+        if narrow:
+            _round(o_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -1445,13 +1505,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back += (batch * H)
     back += real * (2*H)
     if item < 4:
+        untaped += item * (rows * 4*H)
         untaped += real * (rows * (D + H + 1) + batch * H)
         untaped += real * (4*D*H + 9*H + 4*H*H)
-        taped += item * (rows * (D + 4*H + 1))
+        taped += item * (rows * (D + 8*H + 1))
         taped += real * (rows * (D + 1))
         taped += real * (4*D*H + 9*H + 4*H*H)
-        back += real * (rows * (2*D + 13*H + 2))
+        back += real * (rows * (2*D + 9*H + 2))
         back += real * (8*D*H + 18*H + 8*H*H)
+        back += item * rows * max(H, D)
     if uneven:
         untaped += rows * (real * (D + H + 1) + 8)
         taped += rows * (real * (D + 1) + 8)

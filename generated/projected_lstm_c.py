@@ -84,7 +84,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "1d4d9e75a9cd8b98"
+STAMP = "2854fcefff27b28d"
 
 
 class Params(Mapping[str, Any]):
@@ -892,9 +892,8 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 4*H + P) + batch * P)
         taped += real * (rows * D)
         taped += real * (4*D*H + 4*H + 5*H*P)
-        back += real * (rows * (2*D + 4*H + 2*P) + batch * P)
+        back += real * (rows * (2*D + 6*H + 2*P) + batch * P)
         back += real * (8*D*H + 8*H + 10*H*P)
-        back += real * rows * max(8*H, 2*P)
     if uneven:
         untaped += rows * (real * (D + P) + 8)
         taped += rows * (real * D + 8)
@@ -1284,18 +1283,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2012,10 +2034,10 @@ static void forward_1(
             const real a_g_in_t = W_g_x_t + b_g[unit];
             // a_o_in[t] = W_o_x[t] + b_o (23)
             const real a_o_in_t = W_o_x_t + b_o[unit];
-            a_i_in_to_a_g_in_t_row[unit] = a_i_in_t;
-            a_i_in_to_a_g_in_t_row[H + unit] = a_f_in_t;
-            a_i_in_to_a_g_in_t_row[3*H + unit] = a_g_in_t;
-            a_i_in_to_a_g_in_t_row[2*H + unit] = a_o_in_t;
+            a_i_in_to_a_g_in_t_row[unit] = number_as_stored(a_i_in_t);
+            a_i_in_to_a_g_in_t_row[H + unit] = number_as_stored(a_f_in_t);
+            a_i_in_to_a_g_in_t_row[3*H + unit] = number_as_stored(a_g_in_t);
+            a_i_in_to_a_g_in_t_row[2*H + unit] = number_as_stored(a_o_in_t);
         }
     }
 }
@@ -2067,10 +2089,10 @@ static void forward_2(
             const real tanh_c_t = tanh(c_t);
             // m[t] = o[t]*tanh_c[t] (cell output) (11)
             const real m_t = o_t * tanh_c_t;
-            i_f_o_g_t_row[unit] = i_t;
-            i_f_o_g_t_row[H + unit] = f_t;
-            i_f_o_g_t_row[3*H + unit] = g_t;
-            i_f_o_g_t_row[2*H + unit] = o_t;
+            i_f_o_g_t_row[unit] = number_as_stored(i_t);
+            i_f_o_g_t_row[H + unit] = number_as_stored(f_t);
+            i_f_o_g_t_row[3*H + unit] = number_as_stored(g_t);
+            i_f_o_g_t_row[2*H + unit] = number_as_stored(o_t);
             c_t_row[unit] = c_t;
             m_t_row[unit] = m_t;
         }
@@ -2090,7 +2112,7 @@ static void backward_1(
             const real c_t = c_t_row[unit];
             // tanh_c[t] = tanh(c[t]) (11)
             const real tanh_c_t = tanh(c_t);
-            tanh_c_t_row[unit] = tanh_c_t;
+            tanh_c_t_row[unit] = number_as_stored(tanh_c_t);
         }
     }
 }
@@ -2111,7 +2133,7 @@ static void backward_2(
             const real dh_back_next = dh_back_next_row[unit];
             // dh[t] = dy[t] + dh_back[t+1] (49)
             const real dh_t = dy_t + dh_back_next;
-            dh_t_row[unit] = dh_t;
+            dh_t_row[unit] = number_as_stored(dh_t);
         }
     }
 }
@@ -2166,11 +2188,11 @@ static void backward_3(
             const real da_f_t = df_t * f_t * (1 - f_t);
             // da_i[t] = di[t]*i[t]*(1 - i[t]) (60)
             const real da_i_t = di_t * i_t * (1 - i_t);
-            da_i_da_f_da_o_da_g_t_row[2*H + unit] = da_o_t;
+            da_i_da_f_da_o_da_g_t_row[2*H + unit] = number_as_stored(da_o_t);
             dc_via_t_row[unit] = dc_via_t;
-            da_i_da_f_da_o_da_g_t_row[3*H + unit] = da_g_t;
-            da_i_da_f_da_o_da_g_t_row[H + unit] = da_f_t;
-            da_i_da_f_da_o_da_g_t_row[unit] = da_i_t;
+            da_i_da_f_da_o_da_g_t_row[3*H + unit] = number_as_stored(da_g_t);
+            da_i_da_f_da_o_da_g_t_row[H + unit] = number_as_stored(da_f_t);
+            da_i_da_f_da_o_da_g_t_row[unit] = number_as_stored(da_i_t);
         }
     }
 }
@@ -2191,7 +2213,7 @@ static void backward_4(
             const real tanh_c_t = tanh_c_t_row[unit];
             // m[t] = o[t]*tanh_c[t] (cell output) (11)
             const real m_t = o_t * tanh_c_t;
-            m_t_row[unit] = m_t;
+            m_t_row[unit] = number_as_stored(m_t);
         }
     }
 }
@@ -2260,6 +2282,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_i_in_to_a_g_in + (first - base)*4*a->H, 4*a->H, a->x + first*a->D, a->D,
                 call->packed_W_i_to_W_g, rows, a->D, 4*a->H, 0);
+            round_rows(a->a_i_in_to_a_g_in + (first - base)*4*a->H, 4*a->H, rows, 4*a->H);
             forward_1(rows, a->H, a->a_i_in_to_a_g_in + (first - base)*4*a->H, a->b_i, a->b_f, a->b_g, a->b_o);
         }
         meet(me);
@@ -2276,6 +2299,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->i_f_o_g + (a->kept_0[t] + first)*4*a->H, 4*a->H, a->h + (a->starts_1[t] + first)*a->P, a->P,
                     call->packed_U_i_to_U_g, rows, a->P, 4*a->H, 0);
+                round_rows(a->i_f_o_g + (a->kept_0[t] + first)*4*a->H, 4*a->H, rows, 4*a->H);
                 forward_2(
                     rows, a->H, a->i_f_o_g + (a->kept_0[t] + first)*4*a->H,
                     a->a_i_in_to_a_g_in + (a->starts_0[t] - base + first)*4*a->H, a->c + (a->kept_1[t] + first)*a->H,
@@ -2284,6 +2308,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->h + (a->starts_1[t + 1] + first)*a->P, a->P, a->m + first*a->H, a->H, call->packed_W_h, rows,
                     a->H, a->P, 0);
+                round_rows(a->h + (a->starts_1[t + 1] + first)*a->P, a->P, rows, a->P);
             }
         }
     }
@@ -2404,7 +2429,6 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dh_back + (a->ring_1[t] + first)*a->P, a->P,
                     a->da_i_da_f_da_o_da_g + (a->starts_0[t] - base + first)*4*a->H, 4*a->H, call->packed_U_i_to_U_g,
                     rows, 4*a->H, a->P, 0);
-                round_row(a->tanh_c + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         meet(me);
@@ -2433,6 +2457,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->da_i_da_f_da_o_da_g + (first - base)*4*a->H, 4*a->H,
                     call->packed_W_i_to_W_g, rows, 4*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(4*a->H, me, &lo, &hi);
@@ -2524,6 +2549,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->a_i_in_to_a_g_in + first*4*a->H, 4*a->H, a->x + first*a->D, a->D, a->W_i, 1, a->D, rows, a->D,
             4*a->H, 0);
+        round_rows(a->a_i_in_to_a_g_in + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_1(rows, a->H, a->a_i_in_to_a_g_in + first*4*a->H, a->b_i, a->b_f, a->b_g, a->b_o);
     }
     meet(me);
@@ -2537,12 +2563,14 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->i_f_o_g + first*4*a->H, 4*a->H, a->h_1 + first*a->P, a->P, a->U_i, 1, a->P, rows, a->P, 4*a->H,
             0);
+        round_rows(a->i_f_o_g + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_2(
             rows, a->H, a->i_f_o_g + first*4*a->H, a->a_i_in_to_a_g_in + first*4*a->H, a->c_1 + first*a->H,
             a->c + first*a->H, a->m + first*a->H);
         // h[t] = W_h @ m[t] (projected hidden state) (12)
         multiply_plain(
             a->h + first*a->P, a->P, a->m + first*a->H, a->H, a->W_h, 1, a->H, rows, a->H, a->P, 0);
+        round_rows(a->h + first*a->P, a->P, rows, a->P);
     }
 }
 

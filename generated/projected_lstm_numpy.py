@@ -70,7 +70,7 @@ EQUATIONS = (
     "m[t] = o[t] * tanh(c[t])                          # cell output\n"
     "h[t] = W_h @ m[t]                                 # projected hidden state\n"
 )
-STAMP = "944b36a1bc16c1e1"
+STAMP = "fdff983c9a9edd08"
 
 
 class Params(Mapping[str, Any]):
@@ -423,12 +423,14 @@ def _forward_sweep(
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
     W_i_to_W_g_T = params.stack("W_i", "W_g").T
+    narrow = dtype.itemsize == 2
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
     matmul = _products(dtype)
     i_to_o = i_f_o_g[:, : 3*H]
     g = i_f_o_g[:, 3*H :]
     f = i_f_o_g[:, H : 2*H]
     i = i_f_o_g[:, : H]
+    i_to_f = i_f_o_g[:, : 2*H]
     o = i_f_o_g[:, 2*H : 3*H]
     W_h_T = params.stack("W_h", "W_h").T
 
@@ -438,12 +440,16 @@ def _forward_sweep(
     # W_g_x[t] = W_g @ x[t] (21)
     W_i_x_to_W_g_x = a_i_in_to_a_g_in
     np.matmul(x_rows, W_i_to_W_g_T, out=W_i_x_to_W_g_x)
+    if narrow:
+        _round(W_i_x_to_W_g_x, dtype)
     # a_i_in[t] = W_i_x[t] + b_i (17)
     # a_f_in[t] = W_f_x[t] + b_f (19)
     # a_o_in[t] = W_o_x[t] + b_o (23)
     # a_g_in[t] = W_g_x[t] + b_g (21)
     a_i_in_to_a_g_in_ = W_i_x_to_W_g_x
     np.add(W_i_x_to_W_g_x, b_i_to_b_g, out=a_i_in_to_a_g_in_)
+    if narrow:
+        _round(a_i_in_to_a_g_in_, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -459,6 +465,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_g_h_t = i_f_o_g[kept_0[t]]
         matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
+        if narrow:
+            _round(U_i_h_to_U_g_h_t, dtype)
         # a_i[t] = U_i_h[t] + a_i_in[t] (17)
         # a_f[t] = U_f_h[t] + a_f_in[t] (19)
         # a_o[t] = U_o_h[t] + a_o_in[t] (23)
@@ -487,14 +495,22 @@ def _forward_sweep(
         np.multiply(f_t, c_t1, out=c_t)
         np.multiply(i_t, g_t, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
+        if narrow:
+            i_to_f_t = i_to_f[kept_0[t]]
+            _round(i_to_f_t, dtype)
+            _round(g_t, dtype)
         # tanh_c[t] = tanh(c[t]) (11)
         np.tanh(c_t, out=tanh_c_t)
         # m[t] = o[t]*tanh_c[t] (cell output) (11)
         o_t = o[kept_0[t]]
         np.multiply(o_t, tanh_c_t, out=m_t)
+        if narrow:
+            _round(o_t, dtype)
         # h[t] = W_h @ m[t] (projected hidden state) (12)
         h_t = h[at_1[t]]
         matmul(m_t, W_h_T, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     c_last = c[pack.last(1, 1, keep_tape)]
@@ -613,6 +629,7 @@ def _backward_sweep(
     db_i_to_db_g = grads.stack("b_i", "b_g")
     dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
     dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     o = i_f_o_g[:, 2*H : 3*H]
     da_o = da_i_da_f_da_o_da_g[:, 2*H : 3*H]
@@ -639,11 +656,15 @@ def _backward_sweep(
         c_t = c[at_1[t]]
         tanh_c_t = tanh_c[at_0[t]]
         np.tanh(c_t, out=tanh_c_t)
+        if narrow:
+            _round(tanh_c_t, dtype)
         # dh[t] = dy[t] + dh_back[t+1] (49)
         dy_t = dy_rows[at_0[t]]
         dh_back_next = dh_back[ring_1[t]]
         dh_t = dh[at_0[t]]
         np.add(dy_t, dh_back_next, out=dh_t)
+        if narrow:
+            _round(dh_t, dtype)
         # dm[t] = W_h.T @ dh[t] (50)
         matmul(dh_t, W_h, out=dm_t)
         # dtanh_c[t] = dm[t]*o[t] (52)
@@ -679,6 +700,8 @@ def _backward_sweep(
         np.square(g_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dg_t, work1_t, out=da_g_t)
+        if narrow:
+            _round(da_g_t, dtype)
         # da_i[t] = di[t]*i[t]*(1 - i[t]) (60)
         # da_f[t] = df[t]*f[t]*(1 - f[t]) (58)
         # da_o[t] = do[t]*o[t]*(1 - o[t]) (54)
@@ -688,24 +711,26 @@ def _backward_sweep(
         np.multiply(di_to_do_t, i_to_o_t, out=da_i_to_da_o_t)
         np.subtract(1, i_to_o_t, out=work1_t_)
         np.multiply(da_i_to_da_o_t, work1_t_, out=da_i_to_da_o_t)
+        if narrow:
+            _round(da_i_to_da_o_t, dtype)
         # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (49)
         da_i_to_da_g_t = da_i_da_f_da_o_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_i_to_da_g_t, U_i_to_U_g, out=dh_back_t)
 
-    _round(da_i_da_f_da_o_da_g, dtype)
-    _round(tanh_c, dtype)
-    _round(dh, dtype)
-
     # m[t] = o[t]*tanh_c[t] (cell output) (11)
     o_ = i_f_o_g[:, 2*H : 3*H]
     np.multiply(o_, tanh_c, out=m)
+    if narrow:
+        _round(m, dtype)
     # dW_h = sum of outer(dh[t], m[t]) (81)
     np.matmul(dh.T, _rounded(m, dtype), out=dW_h)
     if need_x:
         # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (61)
         da_i_to_da_g = da_i_da_f_da_o_da_g
         np.matmul(da_i_to_da_g, W_i_to_W_g, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_i = sum of outer(da_i[t], x[t]) (69)
     # dW_f = sum of outer(da_f[t], x[t]) (72)
     # dW_o = sum of outer(da_o[t], x[t]) (78)
@@ -814,6 +839,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     h_before = np.empty((1, batch, P), real)
     c_before = np.empty((1, batch, H), real)
     W_i_to_W_g_T = params.stack("W_i", "W_g").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
     matmul = _products(dtype)
@@ -828,18 +854,24 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_g_x[t] = W_g @ x[t] (21)
         W_i_x_to_W_g_x_t = a_i_in_to_a_g_in
         np.matmul(x_t_, W_i_to_W_g_T, out=W_i_x_to_W_g_x_t)
+        if narrow:
+            _round(W_i_x_to_W_g_x_t, dtype)
         # a_i_in[t] = W_i_x[t] + b_i (17)
         # a_f_in[t] = W_f_x[t] + b_f (19)
         # a_o_in[t] = W_o_x[t] + b_o (23)
         # a_g_in[t] = W_g_x[t] + b_g (21)
         a_i_in_to_a_g_in_t = W_i_x_to_W_g_x_t
         np.add(W_i_x_to_W_g_x_t, b_i_to_b_g, out=a_i_in_to_a_g_in_t)
+        if narrow:
+            _round(a_i_in_to_a_g_in_t, dtype)
         # U_i_h[t] = U_i @ h[t-1] (17)
         # U_f_h[t] = U_f @ h[t-1] (19)
         # U_o_h[t] = U_o @ h[t-1] (23)
         # U_g_h[t] = U_g @ h[t-1] (21)
         U_i_h_to_U_g_h_t = i_f_o_g
         matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
+        if narrow:
+            _round(U_i_h_to_U_g_h_t, dtype)
         # a_i[t] = U_i_h[t] + a_i_in[t] (17)
         # a_f[t] = U_f_h[t] + a_f_in[t] (19)
         # a_o[t] = U_o_h[t] + a_o_in[t] (23)
@@ -865,6 +897,10 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(f_t, c_t1, out=c)
         np.multiply(i_t, g_t, out=work1)
         np.add(c, work1, out=c)
+        if narrow:
+            i_to_f_t = i_f_o_g[:, : 2*H]
+            _round(i_to_f_t, dtype)
+            _round(g_t, dtype)
         # tanh_c[t] = tanh(c[t]) (11)
         tanh_c_t = m
         np.tanh(c, out=tanh_c_t)
@@ -872,8 +908,12 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         o_t = i_f_o_g[:, 2*H : 3*H]
         m_t = tanh_c_t
         np.multiply(o_t, tanh_c_t, out=m_t)
+        if narrow:
+            _round(o_t, dtype)
         # h[t] = W_h @ m[t] (projected hidden state) (12)
         matmul(m_t, W_h_T, out=h)
+        if narrow:
+            _round(h, dtype)
 
         state = {
             "h": h.copy(),
@@ -1071,14 +1111,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * (4*H + P) + batch * P) + 1016 * steps
     back += real * (rows * (6*H + P + 1) + batch * (7*H + 2*P))
     if item < 4:
+        untaped += item * (rows * 4*H)
         untaped += real * (rows * (D + P) + batch * P)
         untaped += real * (4*D*H + 4*H + 5*H*P)
-        taped += item * (rows * (D + 4*H + P) + batch * P)
+        taped += item * (rows * (D + 8*H + P) + batch * P)
         taped += real * (rows * D)
         taped += real * (4*D*H + 4*H + 5*H*P)
-        back += real * (rows * (2*D + 4*H + 2*P) + batch * P)
+        back += real * (rows * (2*D + 6*H + 2*P) + batch * P)
         back += real * (8*D*H + 8*H + 10*H*P)
-        back += real * rows * max(8*H, 2*P)
+        back += item * rows * max(H, D)
     if uneven:
         untaped += rows * (real * (D + P) + 8)
         taped += rows * (real * D + 8)

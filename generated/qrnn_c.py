@@ -66,7 +66,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "13a41491787d988a"
+STAMP = "b6d680a148a22c6e"
 
 
 class Params(Mapping[str, Any]):
@@ -1247,18 +1247,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1979,9 +2002,9 @@ static void forward_1(
             const real f_t = sigmoid(a_f_t);
             // o[t] = sigmoid(a_o[t]) (output gate) (20)
             const real o_t = sigmoid(a_o_t);
-            f_o_z_t_row[2*H + unit] = z_t;
-            f_o_z_t_row[unit] = f_t;
-            f_o_z_t_row[H + unit] = o_t;
+            f_o_z_t_row[2*H + unit] = number_as_stored(z_t);
+            f_o_z_t_row[unit] = number_as_stored(f_t);
+            f_o_z_t_row[H + unit] = number_as_stored(o_t);
         }
     }
 }
@@ -2024,7 +2047,7 @@ static void forward_3(
             const real c_t = c_t_row[unit];
             // h[t] = o[t]*c[t] (hidden state) (10)
             const real h_t = o_t * c_t;
-            h_t_row[unit] = h_t;
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -2050,7 +2073,7 @@ static void backward_1(
             const real do_t = dy_t * c_t;
             // da_o[t] = do[t]*o[t]*(1 - o[t]) (43)
             const real da_o_t = do_t * o_t * (1 - o_t);
-            da_f_da_o_da_z_t_row[H + unit] = da_o_t;
+            da_f_da_o_da_z_t_row[H + unit] = number_as_stored(da_o_t);
         }
     }
 }
@@ -2079,7 +2102,7 @@ static void backward_2(
             const real dc_t = dy_t * o_t + dc_via_next;
             // dc_via[t] = dc[t]*f[t] (41)
             const real dc_via_t = dc_t * f_t;
-            dc_t_row[unit] = dc_t;
+            dc_t_row[unit] = number_as_stored(dc_t);
             dc_via_t_row[unit] = dc_via_t;
         }
     }
@@ -2111,8 +2134,8 @@ static void backward_3(
             const real da_f_t = df_t * f_t * (1 - f_t);
             // da_z[t] = dz[t]*(1 - z[t]**2) (47)
             const real da_z_t = dz_t * (1 - z_t * z_t);
-            da_f_da_o_da_z_t_row[unit] = da_f_t;
-            da_f_da_o_da_z_t_row[2*H + unit] = da_z_t;
+            da_f_da_o_da_z_t_row[unit] = number_as_stored(da_f_t);
+            da_f_da_o_da_z_t_row[2*H + unit] = number_as_stored(da_z_t);
         }
     }
 }
@@ -2131,7 +2154,7 @@ static void backward_4(
             const real dx_back_next = dx_back_next_row[unit];
             // dx[t] = dx_back_2[t] + dx_back[t+1] (49)
             const real dx_t = dx_back_2_t + dx_back_next;
-            dx_t_row[unit] = dx_t;
+            dx_t_row[unit] = number_as_stored(dx_t);
         }
     }
 }
@@ -2189,12 +2212,14 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->f_o_z + first*3*a->H, 3*a->H, a->x + (a->starts_1[t] - a->starts_0[t] + first)*a->D, a->D,
                 call->packed_V_f_to_V_z, rows, a->D, 3*a->H, 0);
+            round_rows(a->f_o_z + first*3*a->H, 3*a->H, rows, 3*a->H);
             // W_f_x[t] = W_f @ x[t] (17)
             // W_o_x[t] = W_o @ x[t] (19)
             // W_z_x[t] = W_z @ x[t] (15)
             multiply(
                 a->W_f_x_W_o_x_W_z_x + (first - base)*3*a->H, 3*a->H, a->x + (1*a->batch + first)*a->D, a->D,
                 call->packed_W_f_to_W_z, rows, a->D, 3*a->H, 0);
+            round_rows(a->W_f_x_W_o_x_W_z_x + (first - base)*3*a->H, 3*a->H, rows, 3*a->H);
             forward_1(rows, a->H, a->W_f_x_W_o_x_W_z_x + (first - base)*3*a->H, a->f_o_z + first*3*a->H);
         }
         meet(me);
@@ -2312,7 +2337,6 @@ static void run_backward_part(void *given, struct member *me) {
                     rows, a->H, a->dy + (a->starts_0[t] + first)*a->H, a->f_o_z + (a->starts_0[t] + first)*3*a->H,
                     a->dc_via + (a->ring_1[t + 1] + first)*a->H, a->dc + (a->starts_0[t] - base + first)*a->H,
                     a->dc_via + (a->ring_1[t] + first)*a->H);
-                round_row(a->dc + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         meet(me);
@@ -2329,6 +2353,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->da_f_da_o_da_z + (first - base)*3*a->H, 3*a->H,
                     call->packed_W_f_to_W_z, rows, 3*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         meet(me);
@@ -2359,6 +2384,7 @@ static void run_backward_part(void *given, struct member *me) {
             multiply(
                 a->dx_back_sent + first*a->D, a->D, a->da_f_da_o_da_z + (first - base)*3*a->H, 3*a->H,
                 call->packed_V_f_to_V_z, rows, 3*a->H, a->D, 0);
+            round_rows(a->dx_back_sent + first*a->D, a->D, rows, a->D);
         }
     }
     free(scratch);
@@ -2444,12 +2470,14 @@ static void run_step_part(void *given, struct member *me) {
         // V_z_x[t] = V_z @ x[t-1] (15)
         multiply_plain(
             a->f_o_z + first*3*a->H, 3*a->H, a->x_1 + first*a->D, a->D, a->V_f, 1, a->D, rows, a->D, 3*a->H, 0);
+        round_rows(a->f_o_z + first*3*a->H, 3*a->H, rows, 3*a->H);
         // W_f_x[t] = W_f @ x[t] (17)
         // W_o_x[t] = W_o @ x[t] (19)
         // W_z_x[t] = W_z @ x[t] (15)
         multiply_plain(
             a->W_f_x_W_o_x_W_z_x + first*3*a->H, 3*a->H, a->x + first*a->D, a->D, a->W_f, 1, a->D, rows, a->D,
             3*a->H, 0);
+        round_rows(a->W_f_x_W_o_x_W_z_x + first*3*a->H, 3*a->H, rows, 3*a->H);
         forward_1(rows, a->H, a->W_f_x_W_o_x_W_z_x + first*3*a->H, a->f_o_z + first*3*a->H);
     }
     meet(me);

@@ -52,7 +52,7 @@ EQUATIONS = (
     "c[t] = f[t] * c[t-1] + (1 - f[t]) * z[t]    # cell state\n"
     "h[t] = o[t] * c[t]                          # hidden state\n"
 )
-STAMP = "dbfaa4283be67056"
+STAMP = "0f2905cd3d65f04d"
 
 
 class Params(Mapping[str, Any]):
@@ -401,6 +401,7 @@ def _forward_sweep(
     x_rows[pack.first(1)] = pack.sort(given["x"]) if "x" in given else 0
     c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
     V_f_to_V_z_T = params.stack("V_f", "V_z").T
+    narrow = dtype.itemsize == 2
     W_f_to_W_z_T = params.stack("W_f", "W_z").T
     f = f_o_z[:, : H]
     z_ = f_o_z[:, 2*H :]
@@ -411,12 +412,16 @@ def _forward_sweep(
     x_t1 = x_rows[pack.past(1, 0)]
     V_f_x_to_V_z_x = f_o_z
     np.matmul(x_t1, V_f_to_V_z_T, out=V_f_x_to_V_z_x)
+    if narrow:
+        _round(V_f_x_to_V_z_x, dtype)
     # W_f_x[t] = W_f @ x[t] (17)
     # W_o_x[t] = W_o @ x[t] (19)
     # W_z_x[t] = W_z @ x[t] (15)
     x_ = x_rows[batch :]
     W_f_x_to_W_z_x = W_f_x_W_o_x_W_z_x
     np.matmul(x_, W_f_to_W_z_T, out=W_f_x_to_W_z_x)
+    if narrow:
+        _round(W_f_x_to_W_z_x, dtype)
     # a_f[t] = W_f_x[t] + V_f_x[t] (17)
     # a_o[t] = W_o_x[t] + V_o_x[t] (19)
     # a_z[t] = W_z_x[t] + V_z_x[t] (15)
@@ -426,6 +431,8 @@ def _forward_sweep(
     a_z = f_o_z[:, 2*H :]
     z = a_z
     np.tanh(a_z, out=z)
+    if narrow:
+        _round(z, dtype)
     # f[t] = sigmoid(a_f[t]) (forget gate) (18)
     # o[t] = sigmoid(a_o[t]) (output gate) (20)
     a_f_to_a_o = f_o_z[:, : 2*H]
@@ -434,6 +441,8 @@ def _forward_sweep(
     np.exp(f_to_o, out=f_to_o)
     np.add(f_to_o, 1, out=f_to_o)
     np.divide(1, f_to_o, out=f_to_o)
+    if narrow:
+        _round(f_to_o, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -454,6 +463,8 @@ def _forward_sweep(
     o = f_o_z[:, H : 2*H]
     c_ = c[batch :]
     np.multiply(o, c_, out=h)
+    if narrow:
+        _round(h, dtype)
 
     x_last = x_rows[pack.last(1, 1, True)]
     c_last = c[pack.last(1, 1, True)]
@@ -559,6 +570,7 @@ def _backward_sweep(
     V_f_to_V_z = params.stack("V_f", "V_z")
     dx_back[pack.last(1, 1, True)] = pack.sort(given["x"]) if "x" in given else 0
     dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    narrow = dtype.itemsize == 2
     o_ = f_o_z[:, H : 2*H]
     f = f_o_z[:, : H]
     matmul = _products(dtype)
@@ -573,6 +585,8 @@ def _backward_sweep(
     np.multiply(do, o, out=da_o)
     np.subtract(1, o, out=work1)
     np.multiply(da_o, work1, out=da_o)
+    if narrow:
+        _round(da_o, dtype)
 
     for t in reversed(range(len(pack.counts))):
         # dc[t] = dy[t]*o[t] + dc_via[t+1] (41)
@@ -586,8 +600,8 @@ def _backward_sweep(
         f_t = f[at_0[t]]
         dc_via_t = dc_via[ring_1_0[t]]
         np.multiply(dc_t, f_t, out=dc_via_t)
-
-    _round(dc, dtype)
+        if narrow:
+            _round(dc_t, dtype)
 
     # df[t] = dc[t]*(c[t-1] - z[t]) (44)
     c_t1 = c[pack.past(1, 0)]
@@ -605,16 +619,22 @@ def _backward_sweep(
     np.multiply(df, f_, out=da_f)
     np.subtract(1, f_, out=work1)
     np.multiply(da_f, work1, out=da_f)
+    if narrow:
+        _round(da_f, dtype)
     # da_z[t] = dz[t]*(1 - z[t]**2) (47)
     da_z = dz
     np.square(z, out=work1)
     np.subtract(1, work1, out=work1)
     np.multiply(dz, work1, out=da_z)
+    if narrow:
+        _round(da_z, dtype)
     if need_x:
         # dx_back_2[t] = W_z.T @ da_z[t] + W_f.T @ da_f[t] + W_o.T @ da_o[t] (49)
         da_f_to_da_z = da_f_da_o_da_z
         dx_back_2 = dx_
         matmul(da_f_to_da_z, W_f_to_W_z, out=dx_back_2)
+        if narrow:
+            _round(dx_back_2, dtype)
     # dW_f = sum of outer(da_f[t], x[t]) (59)
     # dW_o = sum of outer(da_o[t], x[t]) (61)
     # dW_z = sum of outer(da_z[t], x[t]) (57)
@@ -628,6 +648,8 @@ def _backward_sweep(
     matmul(da_f_to_da_z_.T, x_t1, out=dV_f_to_dV_z)
     # dx_back[t] = V_z.T @ da_z[t] + V_f.T @ da_f[t] + V_o.T @ da_o[t] (49)
     matmul(da_f_to_da_z_, V_f_to_V_z, out=dx_back_sent)
+    if narrow:
+        _round(dx_back_sent, dtype)
     dx_back[pack.past(1, 0)] = dx_back_sent
     if need_x:
         # dx[t] = dx_back_2[t] + dx_back[t+1] (49)
@@ -635,6 +657,8 @@ def _backward_sweep(
         dx_back_next = dx_back[batch :]
         dx_2 = dx_back_2_
         np.add(dx_back_2_, dx_back_next, out=dx_2)
+        if narrow:
+            _round(dx_2, dtype)
 
     dx_first = dx_back[pack.first(1)]
     dc_first = dc_via[pack.first(1)]
@@ -724,6 +748,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     c_before = np.empty((1, batch, H), real)
     x_t1 = x_before[0]
     V_f_to_V_z_T = params.stack("V_f", "V_z").T
+    narrow = dtype.itemsize == 2
     W_f_to_W_z_T = params.stack("W_f", "W_z").T
     c_t1 = c_before[0]
 
@@ -734,11 +759,15 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # V_z_x[t] = V_z @ x[t-1] (15)
         V_f_x_to_V_z_x_t = f_o_z
         np.matmul(x_t1, V_f_to_V_z_T, out=V_f_x_to_V_z_x_t)
+        if narrow:
+            _round(V_f_x_to_V_z_x_t, dtype)
         # W_f_x[t] = W_f @ x[t] (17)
         # W_o_x[t] = W_o @ x[t] (19)
         # W_z_x[t] = W_z @ x[t] (15)
         W_f_x_to_W_z_x_t = W_f_x_W_o_x_W_z_x
         np.matmul(x_t_, W_f_to_W_z_T, out=W_f_x_to_W_z_x_t)
+        if narrow:
+            _round(W_f_x_to_W_z_x_t, dtype)
         # a_f[t] = W_f_x[t] + V_f_x[t] (17)
         # a_o[t] = W_o_x[t] + V_o_x[t] (19)
         # a_z[t] = W_z_x[t] + V_z_x[t] (15)
@@ -748,6 +777,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         a_z_t = f_o_z[:, 2*H :]
         z_t = a_z_t
         np.tanh(a_z_t, out=z_t)
+        if narrow:
+            _round(z_t, dtype)
         # f[t] = sigmoid(a_f[t]) (forget gate) (18)
         # o[t] = sigmoid(a_o[t]) (output gate) (20)
         a_f_to_a_o_t = f_o_z[:, : 2*H]
@@ -756,6 +787,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.exp(f_to_o_t, out=f_to_o_t)
         np.add(f_to_o_t, 1, out=f_to_o_t)
         np.divide(1, f_to_o_t, out=f_to_o_t)
+        if narrow:
+            _round(f_to_o_t, dtype)
         # c[t] = f[t]*c[t-1] + (1 - f[t])*z[t] (cell state) (9)
         f_t = f_o_z[:, : H]
         np.multiply(f_t, c_t1, out=c)
@@ -765,6 +798,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # h[t] = o[t]*c[t] (hidden state) (10)
         o_t = f_o_z[:, H : 2*H]
         np.multiply(o_t, c, out=h)
+        if narrow:
+            _round(h, dtype)
 
         state = {
             "x": x_t_.copy(),
@@ -962,13 +997,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back += real * (rows * (D + 4*H) + batch * (D + 3*H))
     back += real * rows * max(H, D)
     if item < 4:
+        untaped += item * (rows * 3*H)
         untaped += real * (rows * H)
         untaped += real * (6*D*H)
-        taped += item * (rows * (D + 3*H) + batch * D)
+        taped += item * (rows * (D + 6*H) + batch * D)
         taped += real * (rows * H)
         taped += real * (6*D*H)
         back += real * (rows * (2*D + 10*H) + batch * D)
         back += real * (12*D*H)
+        back += item * rows * max(H, D)
     if uneven:
         untaped += rows * (real * (D + H) + 16)
         taped += rows * (real * (D + H) + 16)

@@ -65,7 +65,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "bb01b934d3411ddb"
+STAMP = "331d9718753e0ad3"
 
 
 class Params(Mapping[str, Any]):
@@ -846,9 +846,8 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 3*H + 2*K + 1))
         taped += real * (rows * (2*D + 2*H))
         taped += real * (3*D*H + 2*D*K)
-        back += real * (rows * (3*D + 3*H + 2*K + 1))
+        back += real * (rows * (3*D + 7*H + 6*K + 1))
         back += real * (6*D*H + 4*D*K)
-        back += real * rows * max(2*H*K, 4*H + 4*K)
     if uneven:
         untaped += rows * (real * 2*D + 8)
         taped += rows * (real * 2*D + 8)
@@ -1233,18 +1232,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1925,7 +1947,7 @@ static void forward_1(
             const real W_g_x_t = W_g_x_k_q_v_t_row[unit];
             // sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
             const real sigmoid_W_g_x_t = sigmoid(W_g_x_t);
-            sigmoid_W_g_x_t_row[unit] = sigmoid_W_g_x_t;
+            sigmoid_W_g_x_t_row[unit] = number_as_stored(sigmoid_W_g_x_t);
         }
     }
 }
@@ -1982,7 +2004,7 @@ static void forward_3(
             real o_t = 0;
             for (int k = 0; k < K; ++k) o_t += S_t_row[k*H + unit] * W_g_x_k_q_v_t_row[H + K + k];
             partial_sum_o += o_t;
-            o_t_row[unit] = o_t;
+            o_t_row[unit] = number_as_stored(o_t);
         }
         // sum_o[t] = sum(o[t]) (15)
         const real sum_o_t = partial_sum_o;
@@ -1995,7 +2017,7 @@ static void forward_3(
             // square_o[t] = centred_o[t]**2 (15)
             const real square_o_t = centred_o_t * centred_o_t;
             partial_sum_square_o += square_o_t;
-            centred_o_t_row[unit] = centred_o_t;
+            centred_o_t_row[unit] = number_as_stored(centred_o_t);
         }
         // sum_square_o[t] = sum(square_o[t]) (15)
         const real sum_square_o_t = partial_sum_square_o;
@@ -2003,7 +2025,7 @@ static void forward_3(
         const real std_squared_o_t = sum_square_o_t / (real)H + (real)1e-05;
         // std_o[t] = sqrt(std_squared_o[t]) (15)
         const real std_o_t = sqrt(std_squared_o_t);
-        std_o_t_row[0] = std_o_t;
+        std_o_t_row[0] = number_as_stored(std_o_t);
         #pragma omp simd
         for (long long unit = 0; unit < H; ++unit) {
             const real W_g_x_t = W_g_x_k_q_v_t_row[unit];
@@ -2011,7 +2033,7 @@ static void forward_3(
             const real centred_o_t = centred_o_t_row[unit];
             // a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (15)
             const real a_y_t = W_g_x_t * sigmoid_W_g_x_t * centred_o_t / std_o_t;
-            a_y_t_row[unit] = a_y_t;
+            a_y_t_row[unit] = number_as_stored(a_y_t);
         }
     }
 }
@@ -2040,8 +2062,8 @@ static void backward_1(
             const real sigmoid_W_g_x_t = sigmoid(W_g_x_t);
             // a_y[t] = W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t]/std_o[t] (15)
             const real a_y_t = W_g_x_t * sigmoid_W_g_x_t * centred_o_t / std_o_t;
-            sigmoid_W_g_x_t_row[unit] = sigmoid_W_g_x_t;
-            a_y_t_row[unit] = a_y_t;
+            sigmoid_W_g_x_t_row[unit] = number_as_stored(sigmoid_W_g_x_t);
+            a_y_t_row[unit] = number_as_stored(a_y_t);
         }
     }
 }
@@ -2086,7 +2108,7 @@ static void backward_2(
             const real dW_g_x_t = dsigmoid_W_g_x_t * sigmoid_W_g_x_t * (1 - sigmoid_W_g_x_t) + da_y_t * sigmoid_W_g_x_t
                 * centred_o_t / std_o_t;
             partial_dstd_o_sum += dstd_o_each_t;
-            dW_g_x_to_dv_along_t_row[unit] = dW_g_x_t;
+            dW_g_x_to_dv_along_t_row[unit] = number_as_stored(dW_g_x_t);
         }
         // dstd_o_sum[t] = sum(dstd_o_each[t]) (37)
         const real dstd_o_sum_t = partial_dstd_o_sum;
@@ -2106,7 +2128,7 @@ static void backward_2(
             // dcentred_o[t] = 2*dsum_square_o[t]*centred_o[t] + da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]/std_o[t] (37)
             const real dcentred_o_t = 2 * dsum_square_o_t * centred_o_t + da_y_t * W_g_x_t * sigmoid_W_g_x_t / std_o_t;
             partial_dsum_o_sum += dcentred_o_t;
-            dcentred_o_t_row[unit] = dcentred_o_t;
+            dcentred_o_t_row[unit] = number_as_stored(dcentred_o_t);
         }
         // dsum_o_sum[t] = sum(dcentred_o[t]) (37)
         const real dsum_o_sum_t = partial_dsum_o_sum;
@@ -2117,14 +2139,14 @@ static void backward_2(
             const real dcentred_o_t = dcentred_o_t_row[unit];
             // do[t] = dsum_o[t] + dcentred_o[t] (37)
             const real do_t = dsum_o_t + dcentred_o_t;
-            do_t_row[unit] = do_t;
+            do_t_row[unit] = number_as_stored(do_t);
         }
         for (long long unit = 0; unit < K; ++unit) {
             // dq[t] = S[t] @ do[t] (42)
             real dq_t = 0;
             _Pragma("omp simd reduction(+: dq_t)") for (int k =
                 0; k < H; ++k) dq_t += S_t_row[unit*H + k] * do_t_row[k];
-            dW_g_x_to_dv_along_t_row[H + K + unit] = dq_t;
+            dW_g_x_to_dv_along_t_row[H + K + unit] = number_as_stored(dq_t);
         }
     }
 }
@@ -2156,7 +2178,7 @@ static void backward_3(
             const real dS_t = q_t_i * do_t_j + dS_via_next;
             // dS_via[t] = gamma*dS[t] (39)
             const real dS_via_t = gamma_ * dS_t;
-            dS_t_row[unit] = dS_t;
+            dS_t_row[unit] = number_as_stored(dS_t);
             dS_via_t_row[unit] = dS_via_t;
         }
     }
@@ -2178,7 +2200,7 @@ static void backward_4(
             // dv_along[t] = dS[t].T @ k[t] (40)
             real dv_along_t = 0;
             for (int k = 0; k < K; ++k) dv_along_t += dS_t_row[k*H + unit] * W_g_x_k_q_v_t_row[H + k];
-            dW_g_x_to_dv_along_t_row[H + 2*K + unit] = dv_along_t;
+            dW_g_x_to_dv_along_t_row[H + 2*K + unit] = number_as_stored(dv_along_t);
         }
     }
 }
@@ -2199,7 +2221,7 @@ static void backward_5(
             real dk_along_t = 0;
             _Pragma("omp simd reduction(+: dk_along_t)") for (int k =
                 0; k < H; ++k) dk_along_t += dS_t_row[unit*H + k] * W_g_x_k_q_v_t_row[H + 2*K + k];
-            dW_g_x_to_dv_along_t_row[H + unit] = dk_along_t;
+            dW_g_x_to_dv_along_t_row[H + unit] = number_as_stored(dk_along_t);
         }
     }
 }
@@ -2262,6 +2284,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->W_g_x_k_q_v + first*(2*a->H + 2*a->K), 2*a->H + 2*a->K, a->x + first*a->D, a->D,
                 call->packed_W_g_to_W_v, rows, a->D, 2*a->H + 2*a->K, 0);
+            round_rows(a->W_g_x_k_q_v + first*(2*a->H + 2*a->K), 2*a->H + 2*a->K, rows, 2*a->H + 2*a->K);
             forward_1(
                 rows, a->H, a->K, a->W_g_x_k_q_v + first*(2*a->H + 2*a->K), a->sigmoid_W_g_x + (first - base)*a->H);
         }
@@ -2291,6 +2314,7 @@ static void run_forward_part(void *given, struct member *me) {
             // y[t] = W_o @ a_y[t] (gated output) (15)
             multiply(
                 a->y + first*a->D, a->D, a->a_y + (first - base)*a->H, a->H, call->packed_W_o, rows, a->H, a->D, 0);
+            round_rows(a->y + first*a->D, a->D, rows, a->D);
         }
     }
 }
@@ -2385,6 +2409,7 @@ static void run_backward_part(void *given, struct member *me) {
             multiply(
                 a->da_y + (first - base)*a->H, a->H, a->dy + first*a->D, a->D, call->packed_W_o, rows, a->D, a->H,
                 0);
+            round_rows(a->da_y + (first - base)*a->H, a->H, rows, a->H);
             backward_2(
                 rows, a->H, a->K, a->da_y + (first - base)*a->H, a->W_g_x_k_q_v + first*(2*a->H + 2*a->K),
                 a->sigmoid_W_g_x + (first - base)*a->H, a->centred_o + first*a->H, a->std_o + first*1,
@@ -2402,7 +2427,6 @@ static void run_backward_part(void *given, struct member *me) {
                     rows, a->H, a->K, a->W_g_x_k_q_v + (a->starts_0[t] + first)*(2*a->H + 2*a->K),
                     a->do_ + (a->starts_0[t] - base + first)*a->H, a->dS_via + (a->ring_1[t + 1] + first)*a->H*a->K,
                     a->dS + (a->starts_0[t] - base + first)*a->H*a->K, a->dS_via + (a->ring_1[t] + first)*a->H*a->K);
-                round_row(a->dS + (a->starts_0[t] - base + first)*a->H*a->K, rows*a->H*a->K);
             }
         }
         share(a->D, me, &lo, &hi);
@@ -2429,6 +2453,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dW_g_x_to_dv_along + (first - base)*(2*a->H + 2*a->K),
                     2*a->H + 2*a->K, call->packed_W_g_to_W_v, rows, 2*a->H + 2*a->K, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         meet(me);
@@ -2499,6 +2524,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->W_g_x_k_q_v + first*(2*a->H + 2*a->K), 2*a->H + 2*a->K, a->x + first*a->D, a->D, a->W_g, 1,
             a->D, rows, a->D, 2*a->H + 2*a->K, 0);
+        round_rows(a->W_g_x_k_q_v + first*(2*a->H + 2*a->K), 2*a->H + 2*a->K, rows, 2*a->H + 2*a->K);
         forward_1(
             rows, a->H, a->K, a->W_g_x_k_q_v + first*(2*a->H + 2*a->K), a->sigmoid_W_g_x + first*a->H);
     }
@@ -2521,6 +2547,7 @@ static void run_step_part(void *given, struct member *me) {
         // y[t] = W_o @ a_y[t] (gated output) (15)
         multiply_plain(
             a->y + first*a->D, a->D, a->a_y + first*a->H, a->H, a->W_o, 1, a->H, rows, a->H, a->D, 0);
+        round_rows(a->y + first*a->D, a->D, rows, a->D);
     }
 }
 

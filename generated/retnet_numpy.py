@@ -51,7 +51,7 @@ EQUATIONS = (
     "y[t] = W_o @ (silu(W_g @ x[t]) * layernorm(o[t]))   # gated output\n"
     "y: D\n"
 )
-STAMP = "da3c8d42bfd09541"
+STAMP = "698988a3f0c5054c"
 
 
 class Params(Mapping[str, Any]):
@@ -398,6 +398,7 @@ def _forward_sweep(
     work1 = np.empty((batch, H*K), real)
     S[pack.first(1)] = pack.sort(given["S"]) if "S" in given else 0
     W_g_to_W_v_T = params.stack("W_g", "W_v").T
+    narrow = dtype.itemsize == 2
     S_KxH = S.reshape(-1, K, H)
     k_Kx1 = W_g_x_k_q_v[:, H : H + K].reshape(-1, K, 1)
     v_1xH = W_g_x_k_q_v[:, H + 2*K :].reshape(-1, 1, H)
@@ -411,12 +412,16 @@ def _forward_sweep(
     # v[t] = W_v @ x[t] (value) (7)
     W_g_x_to_v = W_g_x_k_q_v
     np.matmul(x_rows, W_g_to_W_v_T, out=W_g_x_to_v)
+    if narrow:
+        _round(W_g_x_to_v, dtype)
     # sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
     W_g_x = W_g_x_k_q_v[:, : H]
     np.subtract(0, W_g_x, out=sigmoid_W_g_x)
     np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
     np.add(sigmoid_W_g_x, 1, out=sigmoid_W_g_x)
     np.divide(1, sigmoid_W_g_x, out=sigmoid_W_g_x)
+    if narrow:
+        _round(sigmoid_W_g_x, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -439,11 +444,15 @@ def _forward_sweep(
     np.matmul(S_.transpose(0, 2, 1), q, out=o_)
     # sum_o[t] = sum(o[t]) (15)
     np.add.reduce(o, axis=1, keepdims=True, out=sum_o)
+    if narrow:
+        _round(o, dtype)
     # centred_o[t] = o[t] - sum_o[t]/H (15)
     np.divide(sum_o, H, out=centred_o)
     np.subtract(o, centred_o, out=centred_o)
     # square_o[t] = centred_o[t]**2 (15)
     np.square(centred_o, out=square_o)
+    if narrow:
+        _round(centred_o, dtype)
     # sum_square_o[t] = sum(square_o[t]) (15)
     sum_square_o = std_o
     np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o)
@@ -459,8 +468,13 @@ def _forward_sweep(
     np.multiply(W_g_x_, sigmoid_W_g_x, out=a_y)
     np.multiply(a_y, centred_o, out=a_y)
     np.divide(a_y, std_o_, out=a_y)
+    if narrow:
+        _round(a_y, dtype)
+        _round(std_o_, dtype)
     # y[t] = W_o @ a_y[t] (gated output) (15)
     matmul(a_y, W_o_T, out=y)
+    if narrow:
+        _round(y, dtype)
 
     S_last = S[pack.last(1, 1, True)]
 
@@ -576,6 +590,7 @@ def _backward_sweep(
     W_g_to_W_v = params.stack("W_g", "W_v")
     dW_g_to_dW_v = grads.stack("W_g", "W_v")
     dS_via[pack.last(1, 1, False)] = pack.sort(given["S"]) if "S" in given else 0
+    narrow = dtype.itemsize == 2
     q_Kx1 = W_g_x_k_q_v[:, H + K : H + 2*K].reshape(-1, K, 1)
     do_1xH = do.reshape(-1, 1, H)
     dS_via_KxH = dS_via.reshape(-1, K, H)
@@ -593,8 +608,13 @@ def _backward_sweep(
     np.multiply(W_g_x, sigmoid_W_g_x, out=a_y)
     np.multiply(a_y, centred_o, out=a_y)
     np.divide(a_y, std_o, out=a_y)
+    if narrow:
+        _round(a_y, dtype)
+        _round(sigmoid_W_g_x, dtype)
     # da_y[t] = W_o.T @ dy[t] (37)
     np.matmul(dy_rows, W_o, out=da_y)
+    if narrow:
+        _round(da_y, dtype)
     # dsigmoid_W_g_x[t] = da_y[t]*W_g_x[t]*centred_o[t]/std_o[t] (43)
     dsigmoid_W_g_x = dW_g_x_to_dv_along[:, : H]
     np.multiply(da_y, W_g_x, out=dsigmoid_W_g_x)
@@ -610,6 +630,8 @@ def _backward_sweep(
     np.multiply(work1, centred_o, out=work1)
     np.divide(work1, std_o, out=work1)
     np.add(dW_g_x, work1, out=dW_g_x)
+    if narrow:
+        _round(dW_g_x, dtype)
     # dstd_o_each[t] = da_y[t]*W_g_x[t]*sigmoid_W_g_x[t]*centred_o[t] (37)
     np.multiply(da_y, W_g_x, out=dstd_o_each)
     np.multiply(dstd_o_each, sigmoid_W_g_x, out=dstd_o_each)
@@ -639,17 +661,24 @@ def _backward_sweep(
     # dsum_o_sum[t] = sum(dcentred_o[t]) (37)
     dsum_o_sum = dsum_o
     np.add.reduce(dcentred_o, axis=1, keepdims=True, out=dsum_o_sum)
+    if narrow:
+        _round(dcentred_o, dtype)
     # dsum_o[t] = -dsum_o_sum[t]/H (37)
     dsum_o_ = dsum_o_sum
     np.divide(dsum_o_sum, H, out=dsum_o_)
     np.multiply(dsum_o_, -1, out=dsum_o_)
     # do[t] = dsum_o[t] + dcentred_o[t] (37)
     np.add(dsum_o_, dcentred_o, out=do)
+    if narrow:
+        _round(do, dtype)
     # dq[t] = S[t] @ do[t] (42)
     dq = dW_g_x_to_dv_along[:, H + K : H + 2*K].reshape(-1, K, 1)
     S_ = S[batch :].reshape(-1, K, H)
     do_ = do.reshape(-1, H, 1)
     np.matmul(S_, do_, out=dq)
+    if narrow:
+        dq_ = dW_g_x_to_dv_along[:, H + K : H + 2*K]
+        _round(dq_, dtype)
 
     for t in reversed(range(len(pack.counts))):
         # dS[t] = q[t][:,None]*do[t][None,:] + dS_via[t+1] (39)
@@ -663,8 +692,8 @@ def _backward_sweep(
         dS_t_ = dS[at_0[t]]
         dS_via_t = dS_via[ring_1_0[t]]
         np.multiply(gamma, dS_t_, out=dS_via_t)
-
-    _round(dS, dtype)
+        if narrow:
+            _round(dS_t_, dtype)
 
     # dW_o = sum of outer(dy[t], a_y[t]) (54)
     np.matmul(dy_rows.T, _rounded(a_y, dtype), out=dW_o)
@@ -673,13 +702,21 @@ def _backward_sweep(
     dS_ = dS.reshape(-1, K, H)
     k = W_g_x_k_q_v[:, H : H + K].reshape(-1, K, 1)
     np.matmul(dS_.transpose(0, 2, 1), k, out=dv_along)
+    if narrow:
+        dv_along_ = dW_g_x_to_dv_along[:, H + 2*K :]
+        _round(dv_along_, dtype)
     # dk_along[t] = dS[t] @ v[t] (41)
     dk_along = dW_g_x_to_dv_along[:, H : H + K].reshape(-1, K, 1)
     v = W_g_x_k_q_v[:, H + 2*K :].reshape(-1, H, 1)
     np.matmul(dS_, v, out=dk_along)
+    if narrow:
+        dk_along_ = dW_g_x_to_dv_along[:, H : H + K]
+        _round(dk_along_, dtype)
     if need_x:
         # dx[t] = W_q.T @ dq[t] + W_k.T @ dk_along[t] + W_v.T @ dv_along[t] + W_g.T @ dW_g_x[t] (43)
         matmul(dW_g_x_to_dv_along, W_g_to_W_v, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_g = sum of outer(dW_g_x[t], x[t]) (53)
     # dW_k = sum of outer(dk_along[t], x[t]) (51)
     # dW_q = sum of outer(dq[t], x[t]) (50)
@@ -777,6 +814,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     work1 = np.empty((batch, H*K), real)
     S_before = np.empty((1, batch, H*K), real)
     W_g_to_W_v_T = params.stack("W_g", "W_v").T
+    narrow = dtype.itemsize == 2
     S_t1 = S_before[0]
     gamma = 0.96875
     W_o_T = params.stack("W_o", "W_o").T
@@ -790,12 +828,16 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # v[t] = W_v @ x[t] (value) (7)
         W_g_x_to_v_t = W_g_x_k_q_v
         np.matmul(x_t_, W_g_to_W_v_T, out=W_g_x_to_v_t)
+        if narrow:
+            _round(W_g_x_to_v_t, dtype)
         # sigmoid_W_g_x[t] = sigmoid(W_g_x[t]) (15)
         W_g_x_t = W_g_x_k_q_v[:, : H]
         np.subtract(0, W_g_x_t, out=sigmoid_W_g_x)
         np.exp(sigmoid_W_g_x, out=sigmoid_W_g_x)
         np.add(sigmoid_W_g_x, 1, out=sigmoid_W_g_x)
         np.divide(1, sigmoid_W_g_x, out=sigmoid_W_g_x)
+        if narrow:
+            _round(sigmoid_W_g_x, dtype)
         # S[t] = gamma*S[t-1] + k[t][:,None]*v[t][None,:] (memory) (8)
         S_t1_ = S_t1.reshape(-1, K, H)
         k_t = W_g_x_k_q_v[:, H : H + K].reshape(-1, K, 1)
@@ -811,11 +853,15 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.matmul(S_t.transpose(0, 2, 1), q_t, out=o_t)
         # sum_o[t] = sum(o[t]) (15)
         np.add.reduce(o, axis=1, keepdims=True, out=sum_o)
+        if narrow:
+            _round(o, dtype)
         # centred_o[t] = o[t] - sum_o[t]/H (15)
         np.divide(sum_o, H, out=centred_o)
         np.subtract(o, centred_o, out=centred_o)
         # square_o[t] = centred_o[t]**2 (15)
         np.square(centred_o, out=square_o)
+        if narrow:
+            _round(centred_o, dtype)
         # sum_square_o[t] = sum(square_o[t]) (15)
         sum_square_o_t = std_o
         np.add.reduce(square_o, axis=1, keepdims=True, out=sum_square_o_t)
@@ -830,8 +876,13 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(W_g_x_t, sigmoid_W_g_x, out=a_y)
         np.multiply(a_y, centred_o, out=a_y)
         np.divide(a_y, std_o_t, out=a_y)
+        if narrow:
+            _round(a_y, dtype)
+            _round(std_o_t, dtype)
         # y[t] = W_o @ a_y[t] (gated output) (15)
         matmul(a_y, W_o_T, out=y)
+        if narrow:
+            _round(y, dtype)
 
         state = {
             "S": S.reshape(batch, K, H).copy(),
@@ -1029,12 +1080,14 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     if item < 4:
         untaped += real * (rows * (2*D + 2*H))
         untaped += real * (3*D*H + 2*D*K)
+        untaped += item * rows * max(2*H + 2*K, D)
         taped += item * (rows * (D + 3*H + 2*K + 1))
         taped += real * (rows * (2*D + 2*H))
         taped += real * (3*D*H + 2*D*K)
-        back += real * (rows * (3*D + 3*H + 2*K + 1))
+        taped += item * rows * max(2*H + 2*K, D)
+        back += real * (rows * (3*D + 7*H + 6*K + 1))
         back += real * (6*D*H + 4*D*K)
-        back += real * rows * max(2*H*K, 4*H + 4*K)
+        back += item * rows * max(H, K, D)
     if uneven:
         untaped += rows * (real * 2*D + 8)
         taped += rows * (real * 2*D + 8)

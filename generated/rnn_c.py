@@ -45,7 +45,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "78b466598152bcbf"
+STAMP = "67879bf8afdebbf4"
 
 
 class Params(Mapping[str, Any]):
@@ -808,7 +808,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + H) + batch * H)
         taped += real * (rows * D)
         taped += real * (D*H + H + H*H)
-        back += real * (rows * (2*D + 4*H) + batch * H)
+        back += real * (rows * (2*D + 2*H) + batch * H)
         back += real * (2*D*H + 2*H + 2*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
@@ -1199,18 +1199,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1910,7 +1933,7 @@ static void forward_1(
             const real W_x_t = a_h_in_t_row[unit];
             // a_h_in[t] = W_x[t] + b (8)
             const real a_h_in_t = W_x_t + b[unit];
-            a_h_in_t_row[unit] = a_h_in_t;
+            a_h_in_t_row[unit] = number_as_stored(a_h_in_t);
         }
     }
 }
@@ -1931,7 +1954,7 @@ static void forward_2(
             const real a_h_t = U_h_t + a_h_in_t;
             // h[t] = tanh(a_h[t]) (hidden state) (9)
             const real h_t = tanh(a_h_t);
-            h_t_row[unit] = h_t;
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -1957,7 +1980,7 @@ static void backward_1(
             const real dh_t = dy_t + dh_back_next;
             // da_h[t] = dh[t]*(1 - h[t]**2) (18)
             const real da_h_t = dh_t * (1 - h_t * h_t);
-            da_h_t_row[unit] = da_h_t;
+            da_h_t_row[unit] = number_as_stored(da_h_t);
         }
     }
 }
@@ -2010,6 +2033,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_h_in + (first - base)*a->H, a->H, a->x + first*a->D, a->D, call->packed_W, rows, a->D, a->H,
                 0);
+            round_rows(a->a_h_in + (first - base)*a->H, a->H, rows, a->H);
             forward_1(rows, a->H, a->a_h_in + (first - base)*a->H, a->b);
         }
         meet(me);
@@ -2023,6 +2047,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->h + (a->starts_1[t + 1] + first)*a->H, a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U, rows, a->H, a->H, 0);
+                round_rows(a->h + (a->starts_1[t + 1] + first)*a->H, a->H, rows, a->H);
                 forward_2(
                     rows, a->H, a->h + (a->starts_1[t + 1] + first)*a->H,
                     a->a_h_in + (a->starts_0[t] - base + first)*a->H);
@@ -2127,6 +2152,7 @@ static void run_backward_part(void *given, struct member *me) {
                 // dx[t] = W.T @ da_h[t] (19)
                 multiply(
                     a->dx + first*a->D, a->D, a->da_h + (first - base)*a->H, a->H, call->packed_W, rows, a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(a->H, me, &lo, &hi);
@@ -2193,6 +2219,7 @@ static void run_step_part(void *given, struct member *me) {
         // W_x[t] = W @ x[t] (8)
         multiply_plain(
             a->a_h_in + first*a->H, a->H, a->x + first*a->D, a->D, a->W, 1, a->D, rows, a->D, a->H, 0);
+        round_rows(a->a_h_in + first*a->H, a->H, rows, a->H);
         forward_1(rows, a->H, a->a_h_in + first*a->H, a->b);
     }
     meet(me);
@@ -2202,6 +2229,7 @@ static void run_step_part(void *given, struct member *me) {
         // U_h[t] = U @ h[t-1] (8)
         multiply_plain(
             a->h + first*a->H, a->H, a->h_1 + first*a->H, a->H, a->U, 1, a->H, rows, a->H, a->H, 0);
+        round_rows(a->h + first*a->H, a->H, rows, a->H);
         forward_2(rows, a->H, a->h + first*a->H, a->a_h_in + first*a->H);
     }
 }

@@ -31,7 +31,7 @@ EQUATIONS = (
     '"""\n'
     "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)   # hidden state\n"
 )
-STAMP = "c5a3a49706c1299d"
+STAMP = "fa96ce79d37adaaa"
 
 
 class Params(Mapping[str, Any]):
@@ -375,21 +375,28 @@ def _forward_sweep(
     b = params.stack("b", "b")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_T = params.stack("W", "W").T
+    narrow = dtype.itemsize == 2
     U_T = params.stack("U", "U").T
     matmul = _products(dtype)
 
     # W_x[t] = W @ x[t] (8)
     W_x = a_h_in
     np.matmul(x_rows, W_T, out=W_x)
+    if narrow:
+        _round(W_x, dtype)
     # a_h_in[t] = W_x[t] + b (8)
     a_h_in_ = W_x
     np.add(W_x, b, out=a_h_in_)
+    if narrow:
+        _round(a_h_in_, dtype)
 
     for t in range(len(pack.counts)):
         # U_h[t] = U @ h[t-1] (8)
         h_t1 = h[at_1_0[t]]
         U_h_t = h[at_1[t]]
         matmul(h_t1, U_T, out=U_h_t)
+        if narrow:
+            _round(U_h_t, dtype)
         # a_h[t] = U_h[t] + a_h_in[t] (8)
         a_h_in_t = a_h_in[at_0[t]]
         a_h_t = U_h_t
@@ -397,6 +404,8 @@ def _forward_sweep(
         # h[t] = tanh(a_h[t]) (hidden state) (9)
         h_t = U_h_t
         np.tanh(a_h_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     h_ = h[batch :]
@@ -496,6 +505,7 @@ def _backward_sweep(
     dU = grads.stack("U", "U")
     db = grads.stack("b", "b")
     dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     ones = np.ones((1, pack.size), real)
 
@@ -515,15 +525,17 @@ def _backward_sweep(
         np.square(h_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dh_t, work1_t, out=da_h_t)
+        if narrow:
+            _round(da_h_t, dtype)
         # dh_back[t] = U.T @ da_h[t] (17)
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_h_t, U, out=dh_back_t)
 
-    _round(da_h, dtype)
-
     if need_x:
         # dx[t] = W.T @ da_h[t] (19)
         np.matmul(da_h, W, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW = sum of outer(da_h[t], x[t]) (26)
     np.matmul(da_h.T, x_, out=dW)
     # dU = sum of outer(da_h[t], h[t-1]) (27)
@@ -614,6 +626,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b = params.stack("b", "b")
     h_before = np.empty((1, batch, H), real)
     W_T = params.stack("W", "W").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_T = params.stack("U", "U").T
     matmul = _products(dtype)
@@ -623,18 +636,26 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_x[t] = W @ x[t] (8)
         W_x_t = a_h_in
         np.matmul(x_t_, W_T, out=W_x_t)
+        if narrow:
+            _round(W_x_t, dtype)
         # a_h_in[t] = W_x[t] + b (8)
         a_h_in_t = W_x_t
         np.add(W_x_t, b, out=a_h_in_t)
+        if narrow:
+            _round(a_h_in_t, dtype)
         # U_h[t] = U @ h[t-1] (8)
         U_h_t = h
         matmul(h_t1, U_T, out=U_h_t)
+        if narrow:
+            _round(U_h_t, dtype)
         # a_h[t] = U_h[t] + a_h_in[t] (8)
         a_h_t = U_h_t
         np.add(U_h_t, a_h_in_t, out=a_h_t)
         # h[t] = tanh(a_h[t]) (hidden state) (9)
         h_t = U_h_t
         np.tanh(a_h_t, out=h_t)
+        if narrow:
+            _round(h_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -829,12 +850,14 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * H + batch * H) + 880 * steps
     back += real * (rows * (H + 1) + batch * 3*H)
     if item < 4:
+        untaped += item * (rows * H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (D*H + H + H*H)
-        taped += item * (rows * (D + H) + batch * H)
+        taped += item * (rows * (D + 2*H) + batch * H)
         taped += real * (rows * D)
         taped += real * (D*H + H + H*H)
-        back += real * (rows * (2*D + 4*H) + batch * H)
+        back += item * (rows * D)
+        back += real * (rows * (2*D + 2*H) + batch * H)
         back += real * (2*D*H + 2*H + 2*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)

@@ -36,7 +36,7 @@ EQUATIONS = (
     "U: (H, H) = orthogonal\n"
     "b: H = 0\n"
 )
-STAMP = "b82d9c13fb67b3b9"
+STAMP = "a716e77da4bad40b"
 
 
 class Params(Mapping[str, Any]):
@@ -388,21 +388,28 @@ def _forward_sweep(
     b = params.stack("b", "b")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_T = params.stack("W", "W").T
+    narrow = dtype.itemsize == 2
     U_T = params.stack("U", "U").T
     matmul = _products(dtype)
 
     # W_x[t] = W @ x[t] (8)
     W_x = a_h_in
     np.matmul(x_rows, W_T, out=W_x)
+    if narrow:
+        _round(W_x, dtype)
     # a_h_in[t] = W_x[t] + b (8)
     a_h_in_ = W_x
     np.add(W_x, b, out=a_h_in_)
+    if narrow:
+        _round(a_h_in_, dtype)
 
     for t in range(len(pack.counts)):
         # U_h[t] = U @ h[t-1] (8)
         h_t1 = h[at_1_0[t]]
         U_h_t = a_h[kept_0[t]]
         matmul(h_t1, U_T, out=U_h_t)
+        if narrow:
+            _round(U_h_t, dtype)
         # a_h[t] = U_h[t] + a_h_in[t] (8)
         a_h_in_t = a_h_in[at_0[t]]
         a_h_t = U_h_t
@@ -410,6 +417,9 @@ def _forward_sweep(
         # h[t] = relu(a_h[t]) (hidden state) (9)
         h_t = h[at_1[t]]
         np.maximum(a_h_t, 0, out=h_t)
+        if narrow:
+            _round(a_h_t, dtype)
+            _round(h_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     h_ = h[batch :]
@@ -510,6 +520,7 @@ def _backward_sweep(
     dU = grads.stack("U", "U")
     db = grads.stack("b", "b")
     dh_back[pack.last(1, 1, False)] = pack.sort(given["h"]) if "h" in given else 0
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     ones = np.ones((1, pack.size), real)
 
@@ -528,15 +539,17 @@ def _backward_sweep(
         da_h_t = dh_t
         np.greater(a_h_t, 0, out=work1_t)
         np.multiply(dh_t, work1_t, out=da_h_t)
+        if narrow:
+            _round(da_h_t, dtype)
         # dh_back[t] = U.T @ da_h[t] (17)
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_h_t, U, out=dh_back_t)
 
-    _round(da_h, dtype)
-
     if need_x:
         # dx[t] = W.T @ da_h[t] (19)
         np.matmul(da_h, W, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW = sum of outer(da_h[t], x[t]) (26)
     np.matmul(da_h.T, x_, out=dW)
     # dU = sum of outer(da_h[t], h[t-1]) (27)
@@ -628,6 +641,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b = params.stack("b", "b")
     h_before = np.empty((1, batch, H), real)
     W_T = params.stack("W", "W").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_T = params.stack("U", "U").T
     matmul = _products(dtype)
@@ -637,17 +651,26 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_x[t] = W @ x[t] (8)
         W_x_t = a_h_in
         np.matmul(x_t_, W_T, out=W_x_t)
+        if narrow:
+            _round(W_x_t, dtype)
         # a_h_in[t] = W_x[t] + b (8)
         a_h_in_t = W_x_t
         np.add(W_x_t, b, out=a_h_in_t)
+        if narrow:
+            _round(a_h_in_t, dtype)
         # U_h[t] = U @ h[t-1] (8)
         U_h_t = a_h
         matmul(h_t1, U_T, out=U_h_t)
+        if narrow:
+            _round(U_h_t, dtype)
         # a_h[t] = U_h[t] + a_h_in[t] (8)
         a_h_t = U_h_t
         np.add(U_h_t, a_h_in_t, out=a_h_t)
         # h[t] = relu(a_h[t]) (hidden state) (9)
         np.maximum(a_h_t, 0, out=h)
+        if narrow:
+            _round(a_h_t, dtype)
+            _round(h, dtype)
 
         state = {
             "h": h.copy(),
@@ -842,12 +865,14 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 2*H + batch * H) + 744 * steps
     back += real * (rows * (H + 1) + batch * 3*H)
     if item < 4:
+        untaped += item * (rows * H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (D*H + H + H*H)
-        taped += item * (rows * (D + 2*H) + batch * H)
+        taped += item * (rows * (D + 3*H) + batch * H)
         taped += real * (rows * D)
         taped += real * (D*H + H + H*H)
-        back += real * (rows * (2*D + 5*H) + batch * H)
+        back += item * (rows * D)
+        back += real * (rows * (2*D + 3*H) + batch * H)
         back += real * (2*D*H + 2*H + 2*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)

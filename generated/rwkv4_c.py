@@ -85,7 +85,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "ca8dd79f07d4db74"
+STAMP = "dd4ed12dfa70c029"
 
 
 class Params(Mapping[str, Any]):
@@ -1007,7 +1007,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += real * rows * max(2*D, 2*H)
         back += real * (rows * (3*D + 3*H) + batch * D)
         back += real * (6*D + 8*D*H + 4*H)
-        back += real * rows * max(4*H, 4*D)
+        back += real * rows * max(2*H, 4*D)
     if uneven:
         untaped += rows * (real * (2*D + 3*H) + 40)
         taped += rows * (real * (2*D + 3*H) + 40)
@@ -1391,18 +1391,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2093,9 +2116,9 @@ static void forward_1(
             const real a_k_t = mu_k[unit] * x_t + (1 - mu_k[unit]) * x_t1;
             // a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
             const real a_v_t = mu_v[unit] * x_t + (1 - mu_v[unit]) * x_t1;
-            a_r_a_k_a_v_t_row[unit] = a_r_t;
-            a_r_a_k_a_v_t_row[D + unit] = a_k_t;
-            a_r_a_k_a_v_t_row[2*D + unit] = a_v_t;
+            a_r_a_k_a_v_t_row[unit] = number_as_stored(a_r_t);
+            a_r_a_k_a_v_t_row[D + unit] = number_as_stored(a_k_t);
+            a_r_a_k_a_v_t_row[2*D + unit] = number_as_stored(a_v_t);
         }
     }
 }
@@ -2119,8 +2142,8 @@ static void forward_2(
             const real r_t = sigmoid(W_r_a_r_t);
             // a_g[t] = u + k[t] (29)
             const real a_g_t = u[unit] + k_t;
-            r_t_row[unit] = r_t;
-            a_g_t_row[unit] = a_g_t;
+            r_t_row[unit] = number_as_stored(r_t);
+            a_g_t_row[unit] = number_as_stored(a_g_t);
         }
     }
 }
@@ -2222,7 +2245,7 @@ static void forward_4(
             const real d_t = exp_a_n_t * b_t1 + exp_exp_in_n_t;
             // a_y[t] = r[t]*n[t]/d[t] (17)
             const real a_y_t = r_t * n_t / d_t;
-            a_y_t_row[unit] = a_y_t;
+            a_y_t_row[unit] = number_as_stored(a_y_t);
         }
     }
 }
@@ -2244,7 +2267,7 @@ static void backward_1(
             const real x_t1 = x_t1_row[unit];
             // a_r[t] = mu_r*x[t] + (1 - mu_r)*x[t-1] (23)
             const real a_r_t = mu_r[unit] * x_t + (1 - mu_r[unit]) * x_t1;
-            a_r_t_row[unit] = a_r_t;
+            a_r_t_row[unit] = number_as_stored(a_r_t);
         }
     }
 }
@@ -2302,12 +2325,12 @@ static void backward_2(
             const real d_t = exp_a_n_t * b_t1 + exp_exp_in_n_t;
             // a_y[t] = r[t]*n[t]/d[t] (17)
             const real a_y_t = r_t * n_t / d_t;
-            a_g_t_row[unit] = a_g_t;
-            exp_a_n_exp_exp_in_n_t_row[unit] = exp_a_n_t;
-            exp_a_n_exp_exp_in_n_t_row[H + unit] = exp_exp_in_n_t;
-            n_t_row[unit] = n_t;
-            d_t_row[unit] = d_t;
-            a_y_t_row[unit] = a_y_t;
+            a_g_t_row[unit] = number_as_stored(a_g_t);
+            exp_a_n_exp_exp_in_n_t_row[unit] = number_as_stored(exp_a_n_t);
+            exp_a_n_exp_exp_in_n_t_row[H + unit] = number_as_stored(exp_exp_in_n_t);
+            n_t_row[unit] = number_as_stored(n_t);
+            d_t_row[unit] = number_as_stored(d_t);
+            a_y_t_row[unit] = number_as_stored(a_y_t);
         }
     }
 }
@@ -2385,14 +2408,14 @@ static void backward_3(
             const real da_g_t = dg_t * ((real)(a_g_t > p_t1) / 2 + (real)(a_g_t >= p_t1) / 2);
             // du_each[t] = da_g[t] + dexp_in_n[t] (126)
             const real du_each_t = da_g_t + dexp_in_n_t;
-            dd_t_row[unit] = dd_t;
-            dn_t_row[unit] = dn_t;
-            dW_r_a_r_t_row[unit] = dW_r_a_r_t;
-            da_n_dexp_in_n_t_row[H + unit] = dexp_in_n_t;
-            da_n_dexp_in_n_t_row[unit] = da_n_t;
-            dg_t_row[unit] = dg_t;
-            da_g_t_row[unit] = da_g_t;
-            du_each_t_row[unit] = du_each_t;
+            dd_t_row[unit] = number_as_stored(dd_t);
+            dn_t_row[unit] = number_as_stored(dn_t);
+            dW_r_a_r_t_row[unit] = number_as_stored(dW_r_a_r_t);
+            da_n_dexp_in_n_t_row[H + unit] = number_as_stored(dexp_in_n_t);
+            da_n_dexp_in_n_t_row[unit] = number_as_stored(da_n_t);
+            dg_t_row[unit] = number_as_stored(dg_t);
+            da_g_t_row[unit] = number_as_stored(da_g_t);
+            du_each_t_row[unit] = number_as_stored(du_each_t);
         }
     }
 }
@@ -2416,7 +2439,7 @@ static void backward_4(
             const real x_t1 = x_t1_row[unit];
             // dmu_r_each[t] = da_r[t]*(x[t] - x[t-1]) (121)
             const real dmu_r_each_t = da_r_t * (x_t - x_t1);
-            dmu_r_each_t_row[unit] = dmu_r_each_t;
+            dmu_r_each_t_row[unit] = number_as_stored(dmu_r_each_t);
         }
     }
 }
@@ -2525,15 +2548,15 @@ static void backward_5(
             //     da_a[t] (95)
             const real dp_via_t =
                 dg_t * ((real)(p_t1 > a_g_t) / 2 + (real)(p_t1 >= a_g_t) / 2) + da_n_t + da_p_t + da_a_t;
-            a_p_t_row[unit] = a_p_t;
-            da_t_row[unit] = da_t;
-            exp_exp_in_a_t_row[unit] = exp_exp_in_a_t;
-            dexp_in_a_da_a_t_row[unit] = dexp_in_a_t;
-            dexp_in_a_da_a_t_row[H + unit] = da_a_t;
+            a_p_t_row[unit] = number_as_stored(a_p_t);
+            da_t_row[unit] = number_as_stored(da_t);
+            exp_exp_in_a_t_row[unit] = number_as_stored(exp_exp_in_a_t);
+            dexp_in_a_da_a_t_row[unit] = number_as_stored(dexp_in_a_t);
+            dexp_in_a_da_a_t_row[H + unit] = number_as_stored(da_a_t);
             da_via_t_row[unit] = da_via_t;
             db_via_t_row[unit] = db_via_t;
-            dp_t_row[unit] = dp_t;
-            da_p_t_row[unit] = da_p_t;
+            dp_t_row[unit] = number_as_stored(dp_t);
+            da_p_t_row[unit] = number_as_stored(da_p_t);
             dp_via_t_row[unit] = dp_via_t;
         }
     }
@@ -2559,8 +2582,8 @@ static void backward_6(
             const real a_k_t = mu_k[unit] * x_t + (1 - mu_k[unit]) * x_t1;
             // a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
             const real a_v_t = mu_v[unit] * x_t + (1 - mu_v[unit]) * x_t1;
-            a_k_a_v_t_row[unit] = a_k_t;
-            a_k_a_v_t_row[D + unit] = a_v_t;
+            a_k_a_v_t_row[unit] = number_as_stored(a_k_t);
+            a_k_a_v_t_row[D + unit] = number_as_stored(a_v_t);
         }
     }
 }
@@ -2619,9 +2642,9 @@ static void backward_7(
             //     dexp_in_a[t] (105)
             const real dk_t =
                 da_g_t + dexp_in_n_t + dp_t * ((real)(k_t > a_p_t) / 2 + (real)(k_t >= a_p_t) / 2) + dexp_in_a_t;
-            dexp_w_each_t_row[unit] = dexp_w_each_t;
-            dv_t_row[unit] = dv_t;
-            dk_t_row[unit] = dk_t;
+            dexp_w_each_t_row[unit] = number_as_stored(dexp_w_each_t);
+            dv_t_row[unit] = number_as_stored(dv_t);
+            dk_t_row[unit] = number_as_stored(dk_t);
         }
     }
 }
@@ -2660,9 +2683,9 @@ static void backward_8(
             const real dmu_v_each_t = da_v_t * (x_t - x_t1);
             // dx_via[t] = da_r[t]*(1 - mu_r) + da_k[t]*(1 - mu_k) + da_v[t]*(1 - mu_v) (110)
             const real dx_via_t = da_r_t * (1 - mu_r[unit]) + da_k_t * (1 - mu_k[unit]) + da_v_t * (1 - mu_v[unit]);
-            dmu_k_each_dmu_v_each_t_row[unit] = dmu_k_each_t;
-            dmu_k_each_dmu_v_each_t_row[D + unit] = dmu_v_each_t;
-            dx_via_sent_t_row[unit] = dx_via_t;
+            dmu_k_each_dmu_v_each_t_row[unit] = number_as_stored(dmu_k_each_t);
+            dmu_k_each_dmu_v_each_t_row[D + unit] = number_as_stored(dmu_v_each_t);
+            dx_via_sent_t_row[unit] = number_as_stored(dx_via_t);
         }
     }
 }
@@ -2692,7 +2715,7 @@ static void backward_9(
             const real dx_via_next = dx_via_next_row[unit];
             // dx[t] = da_r[t]*mu_r + da_k[t]*mu_k + da_v[t]*mu_v + dx_via[t+1] (110)
             const real dx_t = da_r_t * mu_r[unit] + da_k_t * mu_k[unit] + da_v_t * mu_v[unit] + dx_via_next;
-            dx_t_row[unit] = dx_t;
+            dx_t_row[unit] = number_as_stored(dx_t);
         }
     }
 }
@@ -2771,14 +2794,17 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->r + first*a->H, a->H, a->a_r_a_k_a_v + (first - base)*3*a->D, 3*a->D, call->packed_W_r, rows,
                 a->D, a->H, 0);
+            round_rows(a->r + first*a->H, a->H, rows, a->H);
             // k[t] = W_k @ a_k[t] (key) (26)
             multiply(
                 a->k_ + first*a->H, a->H, a->a_r_a_k_a_v + (first - base)*3*a->D + a->D, 3*a->D, call->packed_W_k,
                 rows, a->D, a->H, 0);
+            round_rows(a->k_ + first*a->H, a->H, rows, a->H);
             // v[t] = W_v @ a_v[t] (value) (28)
             multiply(
                 a->v + first*a->H, a->H, a->a_r_a_k_a_v + (first - base)*3*a->D + 2*a->D, 3*a->D, call->packed_W_v,
                 rows, a->D, a->H, 0);
+            round_rows(a->v + first*a->H, a->H, rows, a->H);
             forward_2(rows, a->H, a->r + first*a->H, a->u, a->k_ + first*a->H, a->a_g + (first - base)*a->H);
         }
         meet(me);
@@ -2809,6 +2835,7 @@ static void run_forward_part(void *given, struct member *me) {
             // y[t] = W_o @ a_y[t] (output) (17)
             multiply(
                 a->y + first*a->D, a->D, a->a_y + (first - base)*a->H, a->H, call->packed_W_o, rows, a->H, a->D, 0);
+            round_rows(a->y + first*a->D, a->D, rows, a->D);
         }
     }
 }
@@ -2958,6 +2985,7 @@ static void run_backward_part(void *given, struct member *me) {
             multiply(
                 a->da_y + (first - base)*a->H, a->H, a->dy + first*a->D, a->D, call->packed_W_o, rows, a->D, a->H,
                 0);
+            round_rows(a->da_y + (first - base)*a->H, a->H, rows, a->H);
             backward_3(
                 rows, a->H, a->da_y + (first - base)*a->H, a->r + first*a->H, a->n + (first - base)*a->H,
                 a->d + (first - base)*a->H, a->dd + (first - base)*a->H, a->dn + (first - base)*a->H,
@@ -2971,6 +2999,7 @@ static void run_backward_part(void *given, struct member *me) {
             multiply(
                 a->da_r + first*a->D, a->D, a->dW_r_a_r + (first - base)*a->H, a->H, call->packed_W_r, rows, a->H,
                 a->D, 0);
+            round_rows(a->da_r + first*a->D, a->D, rows, a->D);
             backward_4(
                 rows, a->D, a->da_r + first*a->D, a->x + (1*a->batch + first)*a->D,
                 a->x + (a->starts_1[t] - a->starts_0[t] + first)*a->D, a->dmu_r_each + (first - base)*a->D);
@@ -2998,12 +3027,6 @@ static void run_backward_part(void *given, struct member *me) {
                     a->dg + (a->starts_0[t] - base + first)*a->H, a->a_g + (a->starts_0[t] - base + first)*a->H,
                     a->da_n_dexp_in_n + (a->starts_0[t] - base + first)*2*a->H,
                     a->dp_via + (a->ring_1[t] + first)*a->H);
-                round_row(a->a_p + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->da + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->exp_exp_in_a + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->dexp_in_a_da_a + (a->starts_0[t] - base + first)*2*a->H, rows*2*a->H);
-                round_row(a->dp + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->da_p + (a->starts_0[t] - base + first)*a->H, rows*a->H);
             }
         }
         share(a->H, me, &lo, &hi);
@@ -3070,10 +3093,12 @@ static void run_backward_part(void *given, struct member *me) {
             multiply(
                 a->da_v + first*a->D, a->D, a->dv + (first - base)*a->H, a->H, call->packed_W_v, rows, a->H, a->D,
                 0);
+            round_rows(a->da_v + first*a->D, a->D, rows, a->D);
             // da_k[t] = W_k.T @ dk[t] (106)
             multiply(
                 a->da_k + first*a->D, a->D, a->dk + (first - base)*a->H, a->H, call->packed_W_k, rows, a->H, a->D,
                 0);
+            round_rows(a->da_k + first*a->D, a->D, rows, a->D);
         }
     }
     free(scratch);
@@ -3239,14 +3264,17 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->r + first*a->H, a->H, a->a_r_a_k_a_v + first*3*a->D, 3*a->D, a->W_r, 1, a->D, rows, a->D, a->H,
             0);
+        round_rows(a->r + first*a->H, a->H, rows, a->H);
         // k[t] = W_k @ a_k[t] (key) (26)
         multiply_plain(
             a->k_ + first*a->H, a->H, a->a_r_a_k_a_v + first*3*a->D + a->D, 3*a->D, a->W_k, 1, a->D, rows,
             a->D, a->H, 0);
+        round_rows(a->k_ + first*a->H, a->H, rows, a->H);
         // v[t] = W_v @ a_v[t] (value) (28)
         multiply_plain(
             a->v + first*a->H, a->H, a->a_r_a_k_a_v + first*3*a->D + 2*a->D, 3*a->D, a->W_v, 1, a->D, rows,
             a->D, a->H, 0);
+        round_rows(a->v + first*a->H, a->H, rows, a->H);
         forward_2(rows, a->H, a->r + first*a->H, a->u, a->k_ + first*a->H, a->a_g + first*a->H);
     }
     meet(me);
@@ -3268,6 +3296,7 @@ static void run_step_part(void *given, struct member *me) {
         // y[t] = W_o @ a_y[t] (output) (17)
         multiply_plain(
             a->y + first*a->D, a->D, a->a_y + first*a->H, a->H, a->W_o, 1, a->H, rows, a->H, a->D, 0);
+        round_rows(a->y + first*a->D, a->D, rows, a->D);
     }
 }
 

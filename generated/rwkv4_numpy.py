@@ -71,7 +71,7 @@ EQUATIONS = (
     "mu_k: D = 0.5\n"
     "mu_v: D = 0.5\n"
 )
-STAMP = "97a59f8f241f9d91"
+STAMP = "236ab447dc365b90"
 
 
 class Params(Mapping[str, Any]):
@@ -445,6 +445,7 @@ def _forward_sweep(
     p[pack.first(1)] = pack.sort(given["p"]) if "p" in given else 0
     a[pack.first(1)] = pack.sort(given["a"]) if "a" in given else 0
     b[pack.first(1)] = pack.sort(given["b"]) if "b" in given else 0
+    narrow = dtype.itemsize == 2
     W_r_T = params.stack("W_r", "W_r").T
     matmul = _products(dtype)
     W_k_T = params.stack("W_k", "W_k").T
@@ -461,33 +462,49 @@ def _forward_sweep(
     np.subtract(1, mu_r, out=work1)
     np.multiply(work1, x_t1, out=work1)
     np.add(a_r, work1, out=a_r)
+    if narrow:
+        _round(a_r, dtype)
     # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
     a_k = a_r_a_k_a_v[:, D : 2*D]
     np.multiply(mu_k, x_, out=a_k)
     np.subtract(1, mu_k, out=work1)
     np.multiply(work1, x_t1, out=work1)
     np.add(a_k, work1, out=a_k)
+    if narrow:
+        _round(a_k, dtype)
     # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
     a_v = a_r_a_k_a_v[:, 2*D :]
     np.multiply(mu_v, x_, out=a_v)
     np.subtract(1, mu_v, out=work1)
     np.multiply(work1, x_t1, out=work1)
     np.add(a_v, work1, out=a_v)
+    if narrow:
+        _round(a_v, dtype)
     # W_r_a_r[t] = W_r @ a_r[t] (24)
     W_r_a_r = r
     matmul(a_r, W_r_T, out=W_r_a_r)
+    if narrow:
+        _round(W_r_a_r, dtype)
     # k[t] = W_k @ a_k[t] (key) (26)
     matmul(a_k, W_k_T, out=k)
+    if narrow:
+        _round(k, dtype)
     # v[t] = W_v @ a_v[t] (value) (28)
     matmul(a_v, W_v_T, out=v)
+    if narrow:
+        _round(v, dtype)
     # r[t] = sigmoid(W_r_a_r[t]) (receptance) (24)
     r_ = W_r_a_r
     np.subtract(0, W_r_a_r, out=r_)
     np.exp(r_, out=r_)
     np.add(r_, 1, out=r_)
     np.divide(1, r_, out=r_)
+    if narrow:
+        _round(r_, dtype)
     # a_g[t] = u + k[t] (29)
     np.add(u, k, out=a_g)
+    if narrow:
+        _round(a_g, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -560,8 +577,12 @@ def _forward_sweep(
     a_y_ = d
     np.divide(r, d, out=a_y_)
     np.multiply(n_, a_y_, out=a_y_)
+    if narrow:
+        _round(a_y_, dtype)
     # y[t] = W_o @ a_y[t] (output) (17)
     matmul(a_y_, W_o_T, out=y)
+    if narrow:
+        _round(y, dtype)
 
     x_last = x_rows[pack.last(1, 1, True)]
     p_last = p[pack.last(1, 1, True)]
@@ -738,6 +759,7 @@ def _backward_sweep(
     dp_via[pack.last(1, 1, False)] = pack.sort(given["p"]) if "p" in given else 0
     da_via[pack.last(1, 1, False)] = pack.sort(given["a"]) if "a" in given else 0
     db_via[pack.last(1, 1, False)] = pack.sort(given["b"]) if "b" in given else 0
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     dexp_in_a = da_a_dexp_in_a[:, H :]
     da_a = da_a_dexp_in_a[:, : H]
@@ -754,11 +776,15 @@ def _backward_sweep(
     np.subtract(1, mu_r, out=work1)
     np.multiply(work1, x_t1, out=work1)
     np.add(a_r, work1, out=a_r)
+    if narrow:
+        _round(a_r, dtype)
     # a_g[t] = u + k[t] (29)
     np.add(u, k, out=a_g)
     # g[t] = maximum(p[t-1], a_g[t]) (exponent of the present mean) (30)
     p_t1 = p[pack.past(1, 0)]
     np.maximum(p_t1, a_g, out=g)
+    if narrow:
+        _round(a_g, dtype)
     # a_n[t] = p[t-1] - g[t] (31)
     a_n = exp_a_n_exp_exp_in_n_2[:, : H]
     np.subtract(p_t1, g, out=a_n)
@@ -782,11 +808,19 @@ def _backward_sweep(
     b_t1 = b[pack.past(1, 0)]
     np.multiply(exp_a_n, b_t1, out=d)
     np.add(d, exp_exp_in_n, out=d)
+    if narrow:
+        _round(exp_a_n_to_exp_exp_in_n, dtype)
     # a_y[t] = r[t]*n[t]/d[t] (17)
     np.multiply(r, n_, out=a_y)
     np.divide(a_y, d, out=a_y)
+    if narrow:
+        _round(a_y, dtype)
+        _round(d, dtype)
+        _round(n_, dtype)
     # da_y[t] = W_o.T @ dy[t] (97)
     np.matmul(dy_rows, W_o, out=da_y)
+    if narrow:
+        _round(da_y, dtype)
     # dd[t] = -da_y[t]*r[t]*n[t]/d[t]**2 (97)
     np.multiply(da_y, r, out=dd)
     np.multiply(dd, n_, out=dd)
@@ -809,11 +843,16 @@ def _backward_sweep(
     np.multiply(dn, a_t1, out=dexp_a_n)
     np.multiply(dd, b_t1, out=work1_)
     np.add(dexp_a_n, work1_, out=dexp_a_n)
+    if narrow:
+        _round(dd, dtype)
+        _round(dn, dtype)
     # dW_r_a_r[t] = dr[t]*r[t]*(1 - r[t]) (108)
     dW_r_a_r_ = dr
     np.multiply(dr, r, out=dW_r_a_r_)
     np.subtract(1, r, out=work1_)
     np.multiply(dW_r_a_r_, work1_, out=dW_r_a_r_)
+    if narrow:
+        _round(dW_r_a_r_, dtype)
     # da_n[t] = dexp_a_n[t]*exp_a_n[t] (100)
     # dexp_in_n[t] = dexp_exp_in_n[t]*exp_exp_in_n[t] (99)
     dexp_a_n_to_dexp_exp_in_n = da_n_dexp_in_n
@@ -824,6 +863,8 @@ def _backward_sweep(
     dexp_in_n = dexp_exp_in_n
     np.add(da_n, dexp_in_n, out=dg)
     np.multiply(dg, -1, out=dg)
+    if narrow:
+        _round(da_n, dtype)
     # da_g[t] = dg[t]*(greater(a_g[t], p[t-1])/2 + greater_equal(a_g[t], p[t-1])/2) (102)
     np.greater(a_g, p_t1, out=da_g)
     np.divide(da_g, 2, out=da_g)
@@ -831,13 +872,23 @@ def _backward_sweep(
     np.divide(work1_, 2, out=work1_)
     np.add(da_g, work1_, out=da_g)
     np.multiply(dg, da_g, out=da_g)
+    if narrow:
+        _round(dg, dtype)
     # du_each[t] = da_g[t] + dexp_in_n[t] (126)
     np.add(da_g, dexp_in_n, out=du_each)
+    if narrow:
+        _round(da_g, dtype)
+        _round(dexp_in_n, dtype)
+        _round(du_each, dtype)
     # da_r[t] = W_r.T @ dW_r_a_r[t] (108)
     matmul(dW_r_a_r_, W_r, out=da_r)
+    if narrow:
+        _round(da_r, dtype)
     # dmu_r_each[t] = da_r[t]*(x[t] - x[t-1]) (121)
     np.subtract(x_2, x_t1, out=dmu_r_each)
     np.multiply(da_r, dmu_r_each, out=dmu_r_each)
+    if narrow:
+        _round(dmu_r_each, dtype)
 
     samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
@@ -890,6 +941,8 @@ def _backward_sweep(
         np.multiply(dn_t, exp_a_n_t, out=da_via_t)
         np.multiply(da_t, exp_a_a_t, out=work1_t)
         np.add(da_via_t, work1_t, out=da_via_t)
+        if narrow:
+            _round(da_t, dtype)
         # db_via[t] = dd[t]*exp_a_n[t] + db[t]*exp_a_a[t] (89)
         dd_t = dd[at_0[t]]
         db_via_t = db_via[ring_1_0[t]]
@@ -899,6 +952,8 @@ def _backward_sweep(
         # dexp_in_a[t] = dexp_exp_in_a[t]*exp_exp_in_a[t] (92)
         dexp_in_a_t = dexp_exp_in_a_t
         np.multiply(dexp_exp_in_a_t, exp_exp_in_a_t, out=dexp_in_a_t)
+        if narrow:
+            _round(exp_exp_in_a_t, dtype)
         # da_a[t] = dexp_a_a[t]*exp_a_a[t] (93)
         da_a_t = dexp_a_a_t
         np.multiply(dexp_a_a_t, exp_a_a_t, out=da_a_t)
@@ -907,6 +962,8 @@ def _backward_sweep(
         dp_t = dp[at_0[t]]
         np.subtract(dp_via_next, da_a_t, out=dp_t)
         np.subtract(dp_t, dexp_in_a_t, out=dp_t)
+        if narrow:
+            _round(dexp_in_a_t, dtype)
         # da_p[t] = dp[t]*(greater(a_p[t], k[t])/2 + greater_equal(a_p[t], k[t])/2) (96)
         da_p_t = da_p[at_0[t]]
         np.greater(a_p_t, k_t, out=da_p_t)
@@ -915,6 +972,9 @@ def _backward_sweep(
         np.divide(work1_t, 2, out=work1_t)
         np.add(da_p_t, work1_t, out=da_p_t)
         np.multiply(dp_t, da_p_t, out=da_p_t)
+        if narrow:
+            _round(a_p_t, dtype)
+            _round(dp_t, dtype)
         # dp_via[t] = dg[t]*(greater(p[t-1], a_g[t])/2 + greater_equal(p[t-1], a_g[t])/2) + da_n[t] + da_p[t] + da_a[t]
         #     (95)
         dg_t = dg[at_0[t]]
@@ -930,13 +990,9 @@ def _backward_sweep(
         np.add(dp_via_t, da_n_t, out=dp_via_t)
         np.add(dp_via_t, da_p_t, out=dp_via_t)
         np.add(dp_via_t, da_a_t, out=dp_via_t)
-
-    _round(a_p, dtype)
-    _round(da, dtype)
-    _round(exp_exp_in_a, dtype)
-    _round(da_a_dexp_in_a, dtype)
-    _round(dp, dtype)
-    _round(da_p, dtype)
+        if narrow:
+            _round(da_a_t, dtype)
+            _round(da_p_t, dtype)
 
     # dW_r = sum of outer(dW_r_a_r[t], a_r[t]) (120)
     matmul(dW_r_a_r.T, _rounded(a_r, dtype), out=dW_r)
@@ -954,16 +1010,22 @@ def _backward_sweep(
     np.subtract(1, mu_k, out=work1)
     np.multiply(work1, x_t1_, out=work1)
     np.add(a_k, work1, out=a_k)
+    if narrow:
+        _round(a_k, dtype)
     # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
     a_v = a_k_a_v[:, D :]
     np.multiply(mu_v, x_3, out=a_v)
     np.subtract(1, mu_v, out=work1)
     np.multiply(work1, x_t1_, out=work1)
     np.add(a_v, work1, out=a_v)
+    if narrow:
+        _round(a_v, dtype)
     # dexp_w_each[t] = -da_p[t] - da_a[t] (127)
     da_a_ = da_a_dexp_in_a[:, : H]
     np.add(da_p, da_a_, out=dexp_w_each)
     np.multiply(dexp_w_each, -1, out=dexp_w_each)
+    if narrow:
+        _round(dexp_w_each, dtype)
     # dk[t] = da_g[t] + dexp_in_n[t] + dp[t]*(greater(k[t], a_p[t])/2 + greater_equal(k[t], a_p[t])/2) + dexp_in_a[t]
     #     (105)
     dexp_in_n_ = da_n_dexp_in_n[:, H :]
@@ -977,12 +1039,16 @@ def _backward_sweep(
     np.multiply(dp, work1_, out=work1_)
     np.add(dk, work1_, out=dk)
     np.add(dk, dexp_in_a_, out=dk)
+    if narrow:
+        _round(dk, dtype)
     # dexp_w = sum of dexp_w_each[t] (127)
     np.matmul(ones, _rounded(dexp_w_each, dtype), out=dexp_w.reshape(1, -1))
     # dW_k = sum of outer(dk[t], a_k[t]) (122)
     matmul(dk.T, _rounded(a_k, dtype), out=dW_k)
     # da_k[t] = W_k.T @ dk[t] (106)
     matmul(dk, W_k, out=da_k)
+    if narrow:
+        _round(da_k, dtype)
     # dw = dexp_w*exp_w (127)
     np.multiply(dexp_w, exp_w, out=dw)
     # dv[t] = dn[t]*exp_exp_in_n[t] + da[t]*exp_exp_in_a[t] (103)
@@ -990,18 +1056,26 @@ def _backward_sweep(
     np.multiply(dn, exp_exp_in_n_, out=dv)
     np.multiply(da, exp_exp_in_a, out=work1_)
     np.add(dv, work1_, out=dv)
+    if narrow:
+        _round(dv, dtype)
     # dW_v = sum of outer(dv[t], a_v[t]) (124)
     matmul(dv.T, _rounded(a_v, dtype), out=dW_v)
     # da_v[t] = W_v.T @ dv[t] (104)
     matmul(dv, W_v, out=da_v)
+    if narrow:
+        _round(da_v, dtype)
     # dmu_k_each[t] = da_k[t]*(x[t] - x[t-1]) (123)
     dmu_k_each = dmu_k_each_dmu_v_each[:, : D]
     np.subtract(x_3, x_t1_, out=dmu_k_each)
     np.multiply(da_k, dmu_k_each, out=dmu_k_each)
+    if narrow:
+        _round(dmu_k_each, dtype)
     # dmu_v_each[t] = da_v[t]*(x[t] - x[t-1]) (125)
     dmu_v_each = dmu_k_each_dmu_v_each[:, D :]
     np.subtract(x_3, x_t1_, out=dmu_v_each)
     np.multiply(da_v, dmu_v_each, out=dmu_v_each)
+    if narrow:
+        _round(dmu_v_each, dtype)
     # dmu_k = sum of dmu_k_each[t] (123)
     # dmu_v = sum of dmu_v_each[t] (125)
     dmu_k_each_to_dmu_v_each = dmu_k_each_dmu_v_each
@@ -1015,6 +1089,8 @@ def _backward_sweep(
     np.subtract(1, mu_v, out=work1)
     np.multiply(da_v, work1, out=work1)
     np.add(dx_via_sent, work1, out=dx_via_sent)
+    if narrow:
+        _round(dx_via_sent, dtype)
     dx_via[pack.past(1, 0)] = dx_via_sent
     if need_x:
         # dx[t] = da_r[t]*mu_r + da_k[t]*mu_k + da_v[t]*mu_v + dx_via[t+1] (110)
@@ -1025,6 +1101,8 @@ def _backward_sweep(
         np.multiply(da_v, mu_v, out=work1)
         np.add(dx_, work1, out=dx_)
         np.add(dx_, dx_via_next, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
 
     dx_first = dx_via[pack.first(1)]
     dp_first = dp_via[pack.first(1)]
@@ -1138,6 +1216,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     a_before = np.empty((1, batch, H), real)
     b_before = np.empty((1, batch, H), real)
     x_t1 = x_before[0]
+    narrow = dtype.itemsize == 2
     W_r_T = params.stack("W_r", "W_r").T
     matmul = _products(dtype)
     W_k_T = params.stack("W_k", "W_k").T
@@ -1157,33 +1236,49 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.subtract(1, mu_r, out=work1)
         np.multiply(work1, x_t1, out=work1)
         np.add(a_r_t, work1, out=a_r_t)
+        if narrow:
+            _round(a_r_t, dtype)
         # a_k[t] = mu_k*x[t] + (1 - mu_k)*x[t-1] (25)
         a_k_t = a_r_a_k_a_v[:, D : 2*D]
         np.multiply(mu_k, x_t_, out=a_k_t)
         np.subtract(1, mu_k, out=work1)
         np.multiply(work1, x_t1, out=work1)
         np.add(a_k_t, work1, out=a_k_t)
+        if narrow:
+            _round(a_k_t, dtype)
         # a_v[t] = mu_v*x[t] + (1 - mu_v)*x[t-1] (27)
         a_v_t = a_r_a_k_a_v[:, 2*D :]
         np.multiply(mu_v, x_t_, out=a_v_t)
         np.subtract(1, mu_v, out=work1)
         np.multiply(work1, x_t1, out=work1)
         np.add(a_v_t, work1, out=a_v_t)
+        if narrow:
+            _round(a_v_t, dtype)
         # W_r_a_r[t] = W_r @ a_r[t] (24)
         W_r_a_r_t = r
         matmul(a_r_t, W_r_T, out=W_r_a_r_t)
+        if narrow:
+            _round(W_r_a_r_t, dtype)
         # k[t] = W_k @ a_k[t] (key) (26)
         matmul(a_k_t, W_k_T, out=k)
+        if narrow:
+            _round(k, dtype)
         # v[t] = W_v @ a_v[t] (value) (28)
         matmul(a_v_t, W_v_T, out=v)
+        if narrow:
+            _round(v, dtype)
         # r[t] = sigmoid(W_r_a_r[t]) (receptance) (24)
         r_t = W_r_a_r_t
         np.subtract(0, W_r_a_r_t, out=r_t)
         np.exp(r_t, out=r_t)
         np.add(r_t, 1, out=r_t)
         np.divide(1, r_t, out=r_t)
+        if narrow:
+            _round(r_t, dtype)
         # a_g[t] = u + k[t] (29)
         np.add(u, k, out=a_g)
+        if narrow:
+            _round(a_g, dtype)
         # a_p[t] = p[t-1] - exp_w (35)
         np.subtract(p_t1, exp_w, out=a_p)
         # p[t] = maximum(a_p[t], k[t]) (carried exponent) (36)
@@ -1237,8 +1332,12 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         a_y_t = d_t
         np.divide(r_t, d_t, out=a_y_t)
         np.multiply(n_, a_y_t, out=a_y_t)
+        if narrow:
+            _round(a_y_t, dtype)
         # y[t] = W_o @ a_y[t] (output) (17)
         matmul(a_y_t, W_o_T, out=y)
+        if narrow:
+            _round(y, dtype)
 
         state = {
             "x": x_t_.copy(),
@@ -1452,13 +1551,16 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         untaped += real * (rows * D)
         untaped += real * (3*D + 4*D*H + 2*H)
         untaped += real * rows * max(2*D, 2*H)
+        untaped += item * rows * max(D, H)
         taped += item * (rows * (D + 3*H) + batch * D)
         taped += real * (rows * D)
         taped += real * (3*D + 4*D*H + 2*H)
         taped += real * rows * max(2*D, 2*H)
+        taped += item * rows * max(D, H)
         back += real * (rows * (3*D + 3*H) + batch * D)
         back += real * (6*D + 8*D*H + 4*H)
-        back += real * rows * max(4*H, 4*D)
+        back += real * rows * max(2*H, 4*D)
+        back += item * rows * max(D, 2*H)
     if uneven:
         untaped += rows * (real * (2*D + 3*H) + 40)
         taped += rows * (real * (2*D + 3*H) + 40)

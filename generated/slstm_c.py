@@ -87,7 +87,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "7567fffc23084525"
+STAMP = "9bb8a3f55bbe35ac"
 
 
 class Params(Mapping[str, Any]):
@@ -913,7 +913,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 5*H) + batch * H)
         taped += real * (rows * D)
         taped += real * (4*D*H + 4*H + 4*H*H)
-        back += real * (rows * (2*D + 14*H) + batch * H)
+        back += real * (rows * (2*D + 6*H) + batch * H)
         back += real * (8*D*H + 8*H + 8*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
@@ -1304,18 +1304,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -2060,10 +2083,10 @@ static void forward_1(
             const real a_l_in_t = -W_f_x_t - b_f[unit];
             // a_o_in[t] = W_o_x[t] + b_o (30)
             const real a_o_in_t = W_o_x_t + b_o[unit];
-            a_l_in_to_a_z_in_t_row[3*H + unit] = a_z_in_t;
-            a_l_in_to_a_z_in_t_row[2*H + unit] = a_in_t;
-            a_l_in_to_a_z_in_t_row[unit] = a_l_in_t;
-            a_l_in_to_a_z_in_t_row[H + unit] = a_o_in_t;
+            a_l_in_to_a_z_in_t_row[3*H + unit] = number_as_stored(a_z_in_t);
+            a_l_in_to_a_z_in_t_row[2*H + unit] = number_as_stored(a_in_t);
+            a_l_in_to_a_z_in_t_row[unit] = number_as_stored(a_l_in_t);
+            a_l_in_to_a_z_in_t_row[H + unit] = number_as_stored(a_o_in_t);
         }
     }
 }
@@ -2137,14 +2160,14 @@ static void forward_2(
             const real n_t = f_t * n_t1 + i_t;
             // h[t] = o[t]*c[t]/n[t] (hidden state) (17)
             const real h_t = o_t * c_t / n_t;
-            a_l_o_a_z_t_row[2*H + unit] = a_t;
-            a_l_o_a_z_t_row[unit] = a_l_t;
-            a_l_o_a_z_t_row[3*H + unit] = z_t;
-            a_l_o_a_z_t_row[H + unit] = o_t;
+            a_l_o_a_z_t_row[2*H + unit] = number_as_stored(a_t);
+            a_l_o_a_z_t_row[unit] = number_as_stored(a_l_t);
+            a_l_o_a_z_t_row[3*H + unit] = number_as_stored(z_t);
+            a_l_o_a_z_t_row[H + unit] = number_as_stored(o_t);
             m_t_row[unit] = m_t;
             c_t_row[unit] = c_t;
             n_t_row[unit] = n_t;
-            h_t_row[unit] = h_t;
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -2258,13 +2281,13 @@ static void backward_1(
             const real da_l_t = dsoftplus_a_l_t * sigmoid(a_l_t);
             // dR_f_h[t] = -da_l[t] (97)
             const real dR_f_h_t = -da_l_t;
-            dR_f_h_da_o_da_da_z_t_row[H + unit] = da_o_t;
-            dR_f_h_da_o_da_da_z_t_row[3*H + unit] = da_z_t;
+            dR_f_h_da_o_da_da_z_t_row[H + unit] = number_as_stored(da_o_t);
+            dR_f_h_da_o_da_da_z_t_row[3*H + unit] = number_as_stored(da_z_t);
             dc_via_t_row[unit] = dc_via_t;
             dn_via_t_row[unit] = dn_via_t;
-            dR_f_h_da_o_da_da_z_t_row[2*H + unit] = da_t;
+            dR_f_h_da_o_da_da_z_t_row[2*H + unit] = number_as_stored(da_t);
             dm_via_t_row[unit] = dm_via_t;
-            dR_f_h_da_o_da_da_z_t_row[unit] = dR_f_h_t;
+            dR_f_h_da_o_da_da_z_t_row[unit] = number_as_stored(dR_f_h_t);
         }
     }
 }
@@ -2329,6 +2352,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_l_in_to_a_z_in + (first - base)*4*a->H, 4*a->H, a->x + first*a->D, a->D,
                 call->packed_W_f_to_W_z, rows, a->D, 4*a->H, 0);
+            round_rows(a->a_l_in_to_a_z_in + (first - base)*4*a->H, 4*a->H, rows, 4*a->H);
             forward_1(rows, a->H, a->a_l_in_to_a_z_in + (first - base)*4*a->H, a->b_z, a->b_i, a->b_f, a->b_o);
         }
         meet(me);
@@ -2345,6 +2369,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->a_l_o_a_z + (a->kept_0[t] + first)*4*a->H, 4*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_R_f_to_R_z, rows, a->H, 4*a->H, 0);
+                round_rows(a->a_l_o_a_z + (a->kept_0[t] + first)*4*a->H, 4*a->H, rows, 4*a->H);
                 forward_2(
                     rows, a->H, a->a_l_o_a_z + (a->kept_0[t] + first)*4*a->H,
                     a->a_l_in_to_a_z_in + (a->starts_0[t] - base + first)*4*a->H, a->m + (a->kept_1[t] + first)*a->H,
@@ -2469,6 +2494,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->dR_f_h_da_o_da_da_z + (first - base)*4*a->H, 4*a->H,
                     call->packed_W_f_to_W_z, rows, 4*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(4*a->H, me, &lo, &hi);
@@ -2560,6 +2586,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->a_l_in_to_a_z_in + first*4*a->H, 4*a->H, a->x + first*a->D, a->D, a->W_f, 1, a->D, rows, a->D,
             4*a->H, 0);
+        round_rows(a->a_l_in_to_a_z_in + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_1(rows, a->H, a->a_l_in_to_a_z_in + first*4*a->H, a->b_z, a->b_i, a->b_f, a->b_o);
     }
     meet(me);
@@ -2573,6 +2600,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->a_l_o_a_z + first*4*a->H, 4*a->H, a->h_1 + first*a->H, a->H, a->R_f, 1, a->H, rows, a->H,
             4*a->H, 0);
+        round_rows(a->a_l_o_a_z + first*4*a->H, 4*a->H, rows, 4*a->H);
         forward_2(
             rows, a->H, a->a_l_o_a_z + first*4*a->H, a->a_l_in_to_a_z_in + first*4*a->H, a->m_1 + first*a->H,
             a->m + first*a->H, a->c_1 + first*a->H, a->c + first*a->H, a->n_1 + first*a->H, a->n + first*a->H,

@@ -73,7 +73,7 @@ EQUATIONS = (
     "h[t] = o[t] * c[t] / n[t]                             # hidden state\n"
     "b_f: H = 3\n"
 )
-STAMP = "b1dfd4c0ec85f052"
+STAMP = "ed0e0cf6309d5d78"
 
 
 class Params(Mapping[str, Any]):
@@ -435,6 +435,7 @@ def _forward_sweep(
     c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
     n_[pack.first(1)] = pack.sort(given["n"]) if "n" in given else 0
     W_f_to_W_z_T = params.stack("W_f", "W_z").T
+    narrow = dtype.itemsize == 2
     R_f_to_R_z_T = params.stack("R_f", "R_z").T
     matmul = _products(dtype)
     a_l = a_l_o_a_z[:, : H]
@@ -451,17 +452,23 @@ def _forward_sweep(
     # W_z_x[t] = W_z @ x[t] (26)
     W_f_x_to_W_z_x = a_l_in_to_a_z_in
     np.matmul(x_rows, W_f_to_W_z_T, out=W_f_x_to_W_z_x)
+    if narrow:
+        _round(W_f_x_to_W_z_x, dtype)
     # a_l_in[t] = -W_f_x[t] - b_f (28)
     W_f_x = a_l_in_to_a_z_in[:, : H]
     a_l_in = W_f_x
     np.add(W_f_x, b_f, out=a_l_in)
     np.multiply(a_l_in, -1, out=a_l_in)
+    if narrow:
+        _round(a_l_in, dtype)
     # a_o_in[t] = W_o_x[t] + b_o (30)
     # a_in[t] = W_i_x[t] + b_i (9)
     # a_z_in[t] = W_z_x[t] + b_z (26)
     W_o_x_to_W_z_x = a_l_in_to_a_z_in[:, H :]
     a_o_in_to_a_z_in = W_o_x_to_W_z_x
     np.add(W_o_x_to_W_z_x, b_o_to_b_z, out=a_o_in_to_a_z_in)
+    if narrow:
+        _round(a_o_in_to_a_z_in, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -484,6 +491,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         R_f_h_to_R_z_h_t = a_l_o_a_z[kept_0[t]]
         matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
+        if narrow:
+            _round(R_f_h_to_R_z_h_t, dtype)
         # a_l[t] = -R_f_h[t] + a_l_in[t] (28)
         R_f_h_t = a_l[kept_0[t]]
         a_l_in_t = a_l_in_[at_0[t]]
@@ -498,6 +507,8 @@ def _forward_sweep(
         np.add(R_o_h_to_R_z_h_t, a_o_in_to_a_z_in_t, out=a_o_to_a_z_t)
         # softplus_a_l[t] = softplus(a_l[t]) (28)
         _in_parts(_softplus, a_l_t, softplus_a_l_t)
+        if narrow:
+            _round(a_l_t, dtype)
         # z[t] = tanh(a_z[t]) (cell input) (26)
         a_z_t = z[kept_0[t]]
         z_t = a_z_t
@@ -520,6 +531,8 @@ def _forward_sweep(
         np.maximum(a_m_t, a_t, out=m_t)
         # a_i[t] = a[t] - m[t] (34)
         np.subtract(a_t, m_t, out=a_i_t)
+        if narrow:
+            _round(a_t, dtype)
         # a_f[t] = l[t] + m[t-1] - m[t] (36)
         np.add(l_t, m_t1, out=a_f_t)
         np.subtract(a_f_t, m_t, out=a_f_t)
@@ -532,6 +545,8 @@ def _forward_sweep(
         np.multiply(f_t, c_t1, out=c_t)
         np.multiply(i_t, z_t, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
+        if narrow:
+            _round(z_t, dtype)
         # n[t] = f[t]*n[t-1] + i[t] (normaliser) (16)
         n_t1 = n_[kept_1_0[t]]
         n_t = n_[kept_1[t]]
@@ -541,6 +556,9 @@ def _forward_sweep(
         h_t = h[at_1[t]]
         np.multiply(o_t, c_t, out=h_t)
         np.divide(h_t, n_t, out=h_t)
+        if narrow:
+            _round(o_t, dtype)
+            _round(h_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     m_last = m[pack.last(1, 1, keep_tape)]
@@ -678,6 +696,7 @@ def _backward_sweep(
     o = a_l_o_a_z[:, H : 2*H]
     da_o = dR_f_h_da_o_da_da_z[:, H : 2*H]
     z = a_l_o_a_z[:, 3*H :]
+    narrow = dtype.itemsize == 2
     da_z = dR_f_h_da_o_da_da_z[:, 3*H :]
     da = dR_f_h_da_o_da_da_z[:, 2*H : 3*H]
     dR_f_h = dR_f_h_da_o_da_da_z[:, : H]
@@ -762,6 +781,8 @@ def _backward_sweep(
         np.multiply(do_t, o_t, out=da_o_t)
         np.subtract(1, o_t, out=work1_t)
         np.multiply(da_o_t, work1_t, out=da_o_t)
+        if narrow:
+            _round(da_o_t, dtype)
         # i[t] = exp(a_i[t]) (stabilised input gate) (34)
         # f[t] = exp(a_f[t]) (stabilised forget gate) (36)
         np.exp(a_i_to_a_f_t, out=i_to_f_t)
@@ -782,6 +803,8 @@ def _backward_sweep(
         np.square(z_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dz_t, work1_t, out=da_z_t)
+        if narrow:
+            _round(da_z_t, dtype)
         # dm[t] = -da_i[t] - da_f[t] + dm_via[t+1] (88)
         dm_via_next = dm_via[ring_1[t]]
         np.subtract(dm_via_next, da_i_t, out=dm_t)
@@ -802,6 +825,8 @@ def _backward_sweep(
         np.add(da_t, work1_t, out=da_t)
         np.multiply(dm_t, da_t, out=da_t)
         np.add(da_t, da_i_t, out=da_t)
+        if narrow:
+            _round(da_t, dtype)
         # dl[t] = da_m[t] + da_f[t] (92)
         dl_t = dR_f_h[at_0[t]]
         np.add(da_m_t, da_f_t, out=dl_t)
@@ -821,17 +846,19 @@ def _backward_sweep(
         # dR_f_h[t] = -da_l[t] (97)
         dR_f_h_t = dl_t
         np.multiply(da_l_t, -1, out=dR_f_h_t)
+        if narrow:
+            _round(dR_f_h_t, dtype)
         # dh_back[t] = R_z.T @ da_z[t] + R_i.T @ da[t] + R_f.T @ dR_f_h[t] + R_o.T @ da_o[t] (78)
         dR_f_h_to_da_z_t = dR_f_h_da_o_da_da_z[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(dR_f_h_to_da_z_t, R_f_to_R_z, out=dh_back_t)
 
-    _round(dR_f_h_da_o_da_da_z, dtype)
-
     if need_x:
         # dx[t] = W_z.T @ da_z[t] + W_i.T @ da[t] + W_f.T @ dR_f_h[t] + W_o.T @ da_o[t] (97)
         dR_f_h_to_da_z = dR_f_h_da_o_da_da_z
         np.matmul(dR_f_h_to_da_z, W_f_to_W_z, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_f = sum of outer(dR_f_h[t], x[t]) (113)
     # dW_o = sum of outer(da_o[t], x[t]) (116)
     # dW_i = sum of outer(da[t], x[t]) (110)
@@ -953,6 +980,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     c_before = np.empty((1, batch, H), real)
     n_before = np.empty((1, batch, H), real)
     W_f_to_W_z_T = params.stack("W_f", "W_z").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     R_f_to_R_z_T = params.stack("R_f", "R_z").T
     matmul = _products(dtype)
@@ -968,23 +996,31 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_z_x[t] = W_z @ x[t] (26)
         W_f_x_to_W_z_x_t = a_l_in_to_a_z_in
         np.matmul(x_t_, W_f_to_W_z_T, out=W_f_x_to_W_z_x_t)
+        if narrow:
+            _round(W_f_x_to_W_z_x_t, dtype)
         # a_l_in[t] = -W_f_x[t] - b_f (28)
         W_f_x_t = a_l_in_to_a_z_in[:, : H]
         a_l_in_t = W_f_x_t
         np.add(W_f_x_t, b_f, out=a_l_in_t)
         np.multiply(a_l_in_t, -1, out=a_l_in_t)
+        if narrow:
+            _round(a_l_in_t, dtype)
         # a_o_in[t] = W_o_x[t] + b_o (30)
         # a_in[t] = W_i_x[t] + b_i (9)
         # a_z_in[t] = W_z_x[t] + b_z (26)
         W_o_x_to_W_z_x_t = a_l_in_to_a_z_in[:, H :]
         a_o_in_to_a_z_in_t = W_o_x_to_W_z_x_t
         np.add(W_o_x_to_W_z_x_t, b_o_to_b_z, out=a_o_in_to_a_z_in_t)
+        if narrow:
+            _round(a_o_in_to_a_z_in_t, dtype)
         # R_f_h[t] = R_f @ h[t-1] (28)
         # R_o_h[t] = R_o @ h[t-1] (30)
         # R_i_h[t] = R_i @ h[t-1] (9)
         # R_z_h[t] = R_z @ h[t-1] (26)
         R_f_h_to_R_z_h_t = a_l_o_a_z
         matmul(h_t1, R_f_to_R_z_T, out=R_f_h_to_R_z_h_t)
+        if narrow:
+            _round(R_f_h_to_R_z_h_t, dtype)
         # a_l[t] = -R_f_h[t] + a_l_in[t] (28)
         R_f_h_t = a_l_o_a_z[:, : H]
         a_l_t = R_f_h_t
@@ -998,6 +1034,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # softplus_a_l[t] = softplus(a_l[t]) (28)
         softplus_a_l_t = l
         _in_parts(_softplus, a_l_t, softplus_a_l_t)
+        if narrow:
+            _round(a_l_t, dtype)
         # z[t] = tanh(a_z[t]) (cell input) (26)
         a_z_t = a_l_o_a_z[:, 3*H :]
         z_t = a_z_t
@@ -1020,6 +1058,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # a_i[t] = a[t] - m[t] (34)
         a_i_t = i_f[:, : H]
         np.subtract(a_t, m, out=a_i_t)
+        if narrow:
+            _round(a_t, dtype)
         # a_f[t] = l[t] + m[t-1] - m[t] (36)
         a_f_t = i_f[:, H :]
         np.add(l_t, m_t1, out=a_f_t)
@@ -1035,12 +1075,17 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(f_t, c_t1, out=c)
         np.multiply(i_t, z_t, out=work1)
         np.add(c, work1, out=c)
+        if narrow:
+            _round(z_t, dtype)
         # n[t] = f[t]*n[t-1] + i[t] (normaliser) (16)
         np.multiply(f_t, n_t1, out=n_)
         np.add(n_, i_t, out=n_)
         # h[t] = o[t]*c[t]/n[t] (hidden state) (17)
         np.multiply(o_t, c, out=h)
         np.divide(h, n_, out=h)
+        if narrow:
+            _round(o_t, dtype)
+            _round(h, dtype)
 
         state = {
             "h": h.copy(),
@@ -1241,12 +1286,14 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 5*H + batch * H) + 1016 * steps
     back += real * (rows * (7*H + 1) + batch * 20*H)
     if item < 4:
+        untaped += item * (rows * 4*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (4*D*H + 4*H + 4*H*H)
-        taped += item * (rows * (D + 5*H) + batch * H)
+        taped += item * (rows * (D + 9*H) + batch * H)
         taped += real * (rows * D)
         taped += real * (4*D*H + 4*H + 4*H*H)
-        back += real * (rows * (2*D + 14*H) + batch * H)
+        back += item * (rows * D)
+        back += real * (rows * (2*D + 6*H) + batch * H)
         back += real * (8*D*H + 8*H + 8*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)

@@ -70,7 +70,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "07d1e9518b7a13d1"
+STAMP = "5ad28559081984d0"
 
 
 class Params(Mapping[str, Any]):
@@ -1230,18 +1230,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1920,7 +1943,7 @@ static void forward_1(
             const real W_f_x_t = a_f_in_W_r_x_W_x_t_row[unit];
             // a_f_in[t] = W_f_x[t] + b_f (11)
             const real a_f_in_t = W_f_x_t + b_f[unit];
-            a_f_in_W_r_x_W_x_t_row[unit] = a_f_in_t;
+            a_f_in_W_r_x_W_x_t_row[unit] = number_as_stored(a_f_in_t);
         }
     }
 }
@@ -1949,7 +1972,7 @@ static void forward_2(
             const real f_t = sigmoid(a_f_t);
             // c[t] = f[t]*c[t-1] + (1 - f[t])*W_x[t] (internal state) (6)
             const real c_t = f_t * c_t1 + (1 - f_t) * W_x_t;
-            f_t_row[unit] = f_t;
+            f_t_row[unit] = number_as_stored(f_t);
             c_t_row[unit] = c_t;
         }
     }
@@ -1985,8 +2008,8 @@ static void forward_3(
             const real r_t = sigmoid(a_r_t);
             // h[t] = r[t]*c[t] + (1 - r[t])*x[t] (hidden state) (8)
             const real h_t = r_t * c_t + (1 - r_t) * x_t;
-            r_t_row[unit] = r_t;
-            h_t_row[unit] = h_t;
+            r_t_row[unit] = number_as_stored(r_t);
+            h_t_row[unit] = number_as_stored(h_t);
         }
     }
 }
@@ -2022,8 +2045,8 @@ static void backward_1(
             const real da_r_t = dr_t * r_t * (1 - r_t);
             // dv_r_each[t] = da_r[t]*c[t-1] (49)
             const real dv_r_each_t = da_r_t * c_t1;
-            da_f_da_r_dW_x_t_row[H + unit] = da_r_t;
-            dv_r_each_t_row[unit] = dv_r_each_t;
+            da_f_da_r_dW_x_t_row[H + unit] = number_as_stored(da_r_t);
+            dv_r_each_t_row[unit] = number_as_stored(dv_r_each_t);
         }
     }
 }
@@ -2069,8 +2092,8 @@ static void backward_2(
             const real da_f_t = df_t * f_t * (1 - f_t);
             // dc_via[t] = da_f[t]*v_f + dc[t]*f[t] + da_r[t]*v_r (34)
             const real dc_via_t = da_f_t * v_f[unit] + dc_t * f_t + da_r_t * v_r[unit];
-            dc_t_row[unit] = dc_t;
-            da_f_da_r_dW_x_t_row[unit] = da_f_t;
+            dc_t_row[unit] = number_as_stored(dc_t);
+            da_f_da_r_dW_x_t_row[unit] = number_as_stored(da_f_t);
             dc_via_t_row[unit] = dc_via_t;
         }
     }
@@ -2100,8 +2123,8 @@ static void backward_3(
             const real dW_x_t = dc_t * (1 - f_t);
             // dv_f_each[t] = da_f[t]*c[t-1] (45)
             const real dv_f_each_t = da_f_t * c_t1;
-            da_f_da_r_dW_x_t_row[2*H + unit] = dW_x_t;
-            dv_f_each_t_row[unit] = dv_f_each_t;
+            da_f_da_r_dW_x_t_row[2*H + unit] = number_as_stored(dW_x_t);
+            dv_f_each_t_row[unit] = number_as_stored(dv_f_each_t);
         }
     }
 }
@@ -2123,7 +2146,7 @@ static void backward_4(
             const real dx_back_t = dx_t_row[unit];
             // dx[t] = dy[t]*(1 - r[t]) + dx_back[t] (37)
             const real dx_t = dy_t * (1 - r_t) + dx_back_t;
-            dx_t_row[unit] = dx_t;
+            dx_t_row[unit] = number_as_stored(dx_t);
         }
     }
 }
@@ -2172,6 +2195,7 @@ static void run_forward_part(void *given, struct member *me) {
         multiply(
             a->a_f_in_W_r_x_W_x + first*3*a->H, 3*a->H, a->x + first*a->H, a->H, call->packed_W_f_to_W, rows,
             a->H, 3*a->H, 0);
+        round_rows(a->a_f_in_W_r_x_W_x + first*3*a->H, 3*a->H, rows, 3*a->H);
         forward_1(rows, a->H, a->a_f_in_W_r_x_W_x + first*3*a->H, a->b_f);
     }
     meet(me);
@@ -2290,8 +2314,6 @@ static void run_backward_part(void *given, struct member *me) {
                     a->c + (a->starts_1[t] + first)*a->H, a->a_f_in_W_r_x_W_x + (a->starts_0[t] + first)*3*a->H,
                     a->f + (a->starts_0[t] + first)*a->H, a->da_f_da_r_dW_x + (a->starts_0[t] - base + first)*3*a->H,
                     a->v_f, a->v_r, a->dc_via + (a->ring_1[t] + first)*a->H);
-                round_row(a->dc + (a->starts_0[t] - base + first)*a->H, rows*a->H);
-                round_row(a->da_f_da_r_dW_x + (a->starts_0[t] - base + first)*3*a->H, rows*3*a->H);
             }
         }
         share(a->H, me, &lo, &hi);
@@ -2322,6 +2344,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->H, a->H, a->da_f_da_r_dW_x + (first - base)*3*a->H, 3*a->H, call->packed_W_f_to_W,
                     rows, 3*a->H, a->H, 0);
+                round_rows(a->dx + first*a->H, a->H, rows, a->H);
             }
             if (a->need_x) {
                 backward_4(rows, a->H, a->dy + first*a->H, a->r + first*a->H, a->dx + first*a->H);
@@ -2391,6 +2414,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->a_f_in_W_r_x_W_x + first*3*a->H, 3*a->H, a->x + first*a->H, a->H, a->W_f, 1, a->H, rows, a->H,
             3*a->H, 0);
+        round_rows(a->a_f_in_W_r_x_W_x + first*3*a->H, 3*a->H, rows, 3*a->H);
         forward_1(rows, a->H, a->a_f_in_W_r_x_W_x + first*3*a->H, a->b_f);
     }
     meet(me);

@@ -56,7 +56,7 @@ EQUATIONS = (
     "b_f: H = 0\n"
     "b_r: H = 0\n"
 )
-STAMP = "b9f0149122da2003"
+STAMP = "fda92b4892b8ecab"
 
 
 class Params(Mapping[str, Any]):
@@ -411,6 +411,7 @@ def _forward_sweep(
     b_r = params.stack("b_r", "b_r")
     c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
     W_f_to_W_T = params.stack("W_f", "W").T
+    narrow = dtype.itemsize == 2
     a_f_in_ = a_f_in_W_r_x_W_x[:, : H]
     W_x = a_f_in_W_r_x_W_x[:, 2*H :]
 
@@ -419,10 +420,14 @@ def _forward_sweep(
     # W_x[t] = W @ x[t] (6)
     W_f_x_to_W_x = a_f_in_W_r_x_W_x
     np.matmul(x_rows, W_f_to_W_T, out=W_f_x_to_W_x)
+    if narrow:
+        _round(W_f_x_to_W_x, dtype)
     # a_f_in[t] = W_f_x[t] + b_f (11)
     W_f_x = a_f_in_W_r_x_W_x[:, : H]
     a_f_in = W_f_x
     np.add(W_f_x, b_f, out=a_f_in)
+    if narrow:
+        _round(a_f_in, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -448,6 +453,8 @@ def _forward_sweep(
         np.subtract(1, f_t, out=work1_t)
         np.multiply(work1_t, W_x_t, out=work1_t)
         np.add(c_t, work1_t, out=c_t)
+        if narrow:
+            _round(f_t, dtype)
 
     # a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r (13)
     W_r_x = a_f_in_W_r_x_W_x[:, H : 2*H]
@@ -468,6 +475,9 @@ def _forward_sweep(
     np.subtract(1, r_, out=work1_)
     np.multiply(work1_, x_rows, out=work1_)
     np.add(h, work1_, out=h)
+    if narrow:
+        _round(h, dtype)
+        _round(r_, dtype)
 
     c_last = c[pack.last(1, 1, True)]
 
@@ -577,6 +587,7 @@ def _backward_sweep(
     db_f_to_db_r = grads.stack("b_f", "b_r")
     dv_f = grads.stack("v_f", "v_f")
     dc_via[pack.last(1, 1, False)] = pack.sort(given["c"]) if "c" in given else 0
+    narrow = dtype.itemsize == 2
     W_x = a_f_in_W_r_x_W_x[:, 2*H :]
     da_f = da_f_da_r_dW_x[:, : H]
     da_r_ = da_f_da_r_dW_x[:, H : 2*H]
@@ -596,6 +607,9 @@ def _backward_sweep(
     # dv_r_each[t] = da_r[t]*c[t-1] (49)
     c_t1 = c[pack.past(1, 0)]
     np.multiply(da_r, c_t1, out=dv_r_each)
+    if narrow:
+        _round(da_r, dtype)
+        _round(dv_r_each, dtype)
 
     samples = -1
     for t, n in reversed(list(enumerate(pack.counts))):
@@ -629,9 +643,9 @@ def _backward_sweep(
         np.add(dc_via_t, work1_t, out=dc_via_t)
         np.multiply(da_r_t, v_r, out=work1_t)
         np.add(dc_via_t, work1_t, out=dc_via_t)
-
-    _round(da_f_da_r_dW_x[:, : H], dtype)
-    _round(dc, dtype)
+        if narrow:
+            _round(da_f_t, dtype)
+            _round(dc_t, dtype)
 
     # dv_r = sum of dv_r_each[t] (49)
     np.matmul(ones, _rounded(dv_r_each, dtype), out=dv_r.reshape(1, -1))
@@ -639,16 +653,22 @@ def _backward_sweep(
     dW_x = da_f_da_r_dW_x[:, 2*H :]
     np.subtract(1, f, out=dW_x)
     np.multiply(dc, dW_x, out=dW_x)
+    if narrow:
+        _round(dW_x, dtype)
     if need_x:
         # dx_back[t] = W_f.T @ da_f[t] + W.T @ dW_x[t] + W_r.T @ da_r[t] (37)
         da_f_to_dW_x = da_f_da_r_dW_x
         dx_back = dx_
         matmul(da_f_to_dW_x, W_f_to_W, out=dx_back)
+        if narrow:
+            _round(dx_back, dtype)
         # dx[t] = dy[t]*(1 - r[t]) + dx_back[t] (37)
         dx_2 = dx_back
         np.subtract(1, r, out=work1)
         np.multiply(dy_rows, work1, out=work1)
         np.add(work1, dx_back, out=dx_2)
+        if narrow:
+            _round(dx_2, dtype)
     # dW_f = sum of outer(da_f[t], x[t]) (44)
     # dW_r = sum of outer(da_r[t], x[t]) (48)
     # dW = sum of outer(dW_x[t], x[t]) (47)
@@ -662,6 +682,8 @@ def _backward_sweep(
     da_f_ = da_f_da_r_dW_x[:, : H]
     c_t1_2 = c[pack.past(1, 0)]
     np.multiply(da_f_, c_t1_2, out=dv_f_each)
+    if narrow:
+        _round(dv_f_each, dtype)
     # dv_f = sum of dv_f_each[t] (45)
     np.matmul(ones, _rounded(dv_f_each, dtype), out=dv_f.reshape(1, -1))
 
@@ -754,6 +776,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b_r = params.stack("b_r", "b_r")
     c_before = np.empty((1, batch, H), real)
     W_f_to_W_T = params.stack("W_f", "W").T
+    narrow = dtype.itemsize == 2
     c_t1 = c_before[0]
 
     @np.errstate(all="ignore")
@@ -763,10 +786,14 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_x[t] = W @ x[t] (6)
         W_f_x_to_W_x_t = a_f_in_W_r_x_W_x
         np.matmul(x_t_, W_f_to_W_T, out=W_f_x_to_W_x_t)
+        if narrow:
+            _round(W_f_x_to_W_x_t, dtype)
         # a_f_in[t] = W_f_x[t] + b_f (11)
         W_f_x_t = a_f_in_W_r_x_W_x[:, : H]
         a_f_in_t = W_f_x_t
         np.add(W_f_x_t, b_f, out=a_f_in_t)
+        if narrow:
+            _round(a_f_in_t, dtype)
         # a_f[t] = v_f*c[t-1] + a_f_in[t] (11)
         a_f_t = f
         np.multiply(v_f, c_t1, out=a_f_t)
@@ -783,6 +810,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.subtract(1, f_t, out=work1)
         np.multiply(work1, W_x_t, out=work1)
         np.add(c, work1, out=c)
+        if narrow:
+            _round(f_t, dtype)
         # a_r[t] = W_r_x[t] + v_r*c[t-1] + b_r (13)
         W_r_x_t = a_f_in_W_r_x_W_x[:, H : 2*H]
         a_r_t = r
@@ -800,6 +829,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.subtract(1, r_t, out=work1_)
         np.multiply(work1_, x_t_, out=work1_)
         np.add(h, work1_, out=h)
+        if narrow:
+            _round(h, dtype)
+            _round(r_t, dtype)
 
         state = {
             "c": c.copy(),
@@ -993,11 +1025,13 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 5*H) + 880 * steps
     back += real * (rows * (6*H + 1) + batch * 4*H)
     if item < 4:
+        untaped += item * (rows * 3*H)
         untaped += real * (rows * 2*H)
         untaped += real * (4*H + 3*H*H)
-        taped += item * (rows * 6*H)
+        taped += item * (rows * 9*H)
         taped += real * (rows * 2*H)
         taped += real * (4*H + 3*H*H)
+        back += item * (rows * H)
         back += real * (rows * 14*H)
         back += real * (8*H + 6*H*H)
     if uneven:

@@ -62,7 +62,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "81a7a36b446ceb71"
+STAMP = "15f34255339e8870"
 
 
 class Params(Mapping[str, Any]):
@@ -838,7 +838,7 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
         taped += item * (rows * (D + 2*H))
         taped += real * (rows * D)
         taped += real * (2*D*H + 2*H + 2*H*H)
-        back += real * (rows * (2*D + 7*H))
+        back += real * (rows * (2*D + 5*H))
         back += real * (4*D*H + 4*H + 4*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)
@@ -1229,18 +1229,41 @@ INLINE vector as_stored(vector value) {
     return (vector)(found | (bits ^ size));
 }
 
-INLINE real number_as_stored(real value) { return as_stored((vector){value})[0]; }
+/* The same for one number: loops over these become vectors. */
+INLINE real number_as_stored(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t found = (size + ((1u << (CUT - 1)) - 1) + (size >> CUT & 1)) & ~((1u << CUT) - 1);
+#ifdef STORED_FLOAT16
+    found = found > LARGEST ? 0x7f800000u : found;
+    real small;
+    memcpy(&small, &size, sizeof small);
+    small = small + 0.5f - 0.5f;
+    uint32_t multiple;
+    memcpy(&multiple, &small, sizeof multiple);
+    found = size < LEAST ? multiple : found;
+#endif
+    found = (size > 0x7f800000u ? size | 0x400000u : found) | (bits ^ size);
+    memcpy(&value, &found, sizeof value);
+    return value;
+}
 
 MAY_BE_UNUSED static void round_row(real *numbers, long long count) {
     long long n = 0;
     for (; n + LANES <= count; n += LANES) store(numbers + n, as_stored(load(numbers + n)));
     for (; n < count; n++) numbers[n] = number_as_stored(numbers[n]);
 }
+
+MAY_BE_UNUSED static void round_rows(real *numbers, long long stride, long long rows, long long count) {
+    for (long long r = 0; r < rows; r++) round_row(numbers + r * stride, count);
+}
 #else
 #define ROUNDS 0
 #define as_stored(value) (value)
 #define number_as_stored(value) (value)
 #define round_row(numbers, count) ((void)0)
+#define round_rows(numbers, stride, rows, count) ((void)0)
 #endif
 
 /* Matrix products. All strides and counts are in numbers of type real.
@@ -1949,8 +1972,8 @@ static void forward_1(
             const real a_g_in_t = W_g_x_t + b_g[unit];
             // a_c_in[t] = W_c_x[t] + b_c (13)
             const real a_c_in_t = W_c_x_t + b_c[unit];
-            a_c_in_a_g_in_t_row[H + unit] = a_g_in_t;
-            a_c_in_a_g_in_t_row[unit] = a_c_in_t;
+            a_c_in_a_g_in_t_row[H + unit] = number_as_stored(a_g_in_t);
+            a_c_in_a_g_in_t_row[unit] = number_as_stored(a_c_in_t);
         }
     }
 }
@@ -1984,8 +2007,8 @@ static void forward_2(
             const real c_t = tanh(a_c_t);
             // h[t] = g[t]*h[t-1] + (1 - g[t])*c[t] (hidden state) (7)
             const real h_t = g_t * h_t1 + (1 - g_t) * c_t;
-            c_g_t_row[H + unit] = g_t;
-            c_g_t_row[unit] = c_t;
+            c_g_t_row[H + unit] = number_as_stored(g_t);
+            c_g_t_row[unit] = number_as_stored(c_t);
             h_t_row[unit] = h_t;
         }
     }
@@ -2030,8 +2053,8 @@ static void backward_1(
             // da_g[t] = dg[t]*g[t]*(1 - g[t]) (33)
             const real da_g_t = dg_t * g_t * (1 - g_t);
             dh_via_t_row[unit] = dh_via_t;
-            da_c_da_g_t_row[unit] = da_c_t;
-            da_c_da_g_t_row[H + unit] = da_g_t;
+            da_c_da_g_t_row[unit] = number_as_stored(da_c_t);
+            da_c_da_g_t_row[H + unit] = number_as_stored(da_g_t);
         }
     }
 }
@@ -2088,6 +2111,7 @@ static void run_forward_part(void *given, struct member *me) {
             multiply(
                 a->a_c_in_a_g_in + (first - base)*2*a->H, 2*a->H, a->x + first*a->D, a->D, call->packed_W_c_to_W_g,
                 rows, a->D, 2*a->H, 0);
+            round_rows(a->a_c_in_a_g_in + (first - base)*2*a->H, 2*a->H, rows, 2*a->H);
             forward_1(rows, a->H, a->a_c_in_a_g_in + (first - base)*2*a->H, a->b_g, a->b_c);
         }
         meet(me);
@@ -2102,6 +2126,7 @@ static void run_forward_part(void *given, struct member *me) {
                 multiply(
                     a->c_g + (a->kept_0[t] + first)*2*a->H, 2*a->H, a->h + (a->starts_1[t] + first)*a->H, a->H,
                     call->packed_U_c_to_U_g, rows, a->H, 2*a->H, 0);
+                round_rows(a->c_g + (a->kept_0[t] + first)*2*a->H, 2*a->H, rows, 2*a->H);
                 forward_2(
                     rows, a->H, a->c_g + (a->kept_0[t] + first)*2*a->H,
                     a->a_c_in_a_g_in + (a->starts_0[t] - base + first)*2*a->H, a->h + (a->starts_1[t] + first)*a->H,
@@ -2213,6 +2238,7 @@ static void run_backward_part(void *given, struct member *me) {
                 multiply(
                     a->dx + first*a->D, a->D, a->da_c_da_g + (first - base)*2*a->H, 2*a->H, call->packed_W_c_to_W_g,
                     rows, 2*a->H, a->D, 0);
+                round_rows(a->dx + first*a->D, a->D, rows, a->D);
             }
         }
         share(2*a->H, me, &lo, &hi);
@@ -2286,6 +2312,7 @@ static void run_step_part(void *given, struct member *me) {
         multiply_plain(
             a->a_c_in_a_g_in + first*2*a->H, 2*a->H, a->x + first*a->D, a->D, a->W_c, 1, a->D, rows, a->D,
             2*a->H, 0);
+        round_rows(a->a_c_in_a_g_in + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_1(rows, a->H, a->a_c_in_a_g_in + first*2*a->H, a->b_g, a->b_c);
     }
     meet(me);
@@ -2296,6 +2323,7 @@ static void run_step_part(void *given, struct member *me) {
         // U_g_h[t] = U_g @ h[t-1] (11)
         multiply_plain(
             a->c_g + first*2*a->H, 2*a->H, a->h_1 + first*a->H, a->H, a->U_c, 1, a->H, rows, a->H, 2*a->H, 0);
+        round_rows(a->c_g + first*2*a->H, 2*a->H, rows, 2*a->H);
         forward_2(
             rows, a->H, a->c_g + first*2*a->H, a->a_c_in_a_g_in + first*2*a->H, a->h_1 + first*a->H,
             a->h + first*a->H);

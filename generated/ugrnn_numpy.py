@@ -48,7 +48,7 @@ EQUATIONS = (
     "h[t] = g[t] * h[t-1] + (1 - g[t]) * c[t]          # hidden state\n"
     "b_g: H = 1\n"
 )
-STAMP = "41ff704a35f41274"
+STAMP = "325dc33f5ab74bad"
 
 
 class Params(Mapping[str, Any]):
@@ -397,6 +397,7 @@ def _forward_sweep(
     b_c_to_b_g = params.stack("b_c", "b_g")
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     W_c_to_W_g_T = params.stack("W_c", "W_g").T
+    narrow = dtype.itemsize == 2
     U_c_to_U_g_T = params.stack("U_c", "U_g").T
     matmul = _products(dtype)
     g = c_g[:, H :]
@@ -406,10 +407,14 @@ def _forward_sweep(
     # W_g_x[t] = W_g @ x[t] (11)
     W_c_x_to_W_g_x = a_c_in_a_g_in
     np.matmul(x_rows, W_c_to_W_g_T, out=W_c_x_to_W_g_x)
+    if narrow:
+        _round(W_c_x_to_W_g_x, dtype)
     # a_c_in[t] = W_c_x[t] + b_c (13)
     # a_g_in[t] = W_g_x[t] + b_g (11)
     a_c_in_to_a_g_in = W_c_x_to_W_g_x
     np.add(W_c_x_to_W_g_x, b_c_to_b_g, out=a_c_in_to_a_g_in)
+    if narrow:
+        _round(a_c_in_to_a_g_in, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -421,6 +426,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_c_h_to_U_g_h_t = c_g[kept_0[t]]
         matmul(h_t1, U_c_to_U_g_T, out=U_c_h_to_U_g_h_t)
+        if narrow:
+            _round(U_c_h_to_U_g_h_t, dtype)
         # a_c[t] = U_c_h[t] + a_c_in[t] (13)
         # a_g[t] = U_g_h[t] + a_g_in[t] (11)
         a_c_in_to_a_g_in_t = a_c_in_a_g_in[at_0[t]]
@@ -443,6 +450,9 @@ def _forward_sweep(
         np.subtract(1, g_t, out=work1_t)
         np.multiply(work1_t, c_t, out=work1_t)
         np.add(h_t, work1_t, out=h_t)
+        if narrow:
+            c_to_g_t = U_c_h_to_U_g_h_t
+            _round(c_to_g_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     h_ = h[batch :]
@@ -550,6 +560,7 @@ def _backward_sweep(
     da_c = da_c_da_g[:, : H]
     c = c_g[:, : H]
     da_g = da_c_da_g[:, H :]
+    narrow = dtype.itemsize == 2
     matmul = _products(dtype)
     ones = np.ones((1, pack.size), real)
 
@@ -584,22 +595,26 @@ def _backward_sweep(
         np.square(c_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dc_t, work1_t, out=da_c_t)
+        if narrow:
+            _round(da_c_t, dtype)
         # da_g[t] = dg[t]*g[t]*(1 - g[t]) (33)
         da_g_t = dg_t
         np.multiply(dg_t, g_t, out=da_g_t)
         np.subtract(1, g_t, out=work1_t)
         np.multiply(da_g_t, work1_t, out=da_g_t)
+        if narrow:
+            _round(da_g_t, dtype)
         # dh_back[t] = U_g.T @ da_g[t] + U_c.T @ da_c[t] (29)
         da_c_to_da_g_t = da_c_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_c_to_da_g_t, U_c_to_U_g, out=dh_back_t)
 
-    _round(da_c_da_g, dtype)
-
     if need_x:
         # dx[t] = W_g.T @ da_g[t] + W_c.T @ da_c[t] (34)
         da_c_to_da_g = da_c_da_g
         np.matmul(da_c_to_da_g, W_c_to_W_g, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_c = sum of outer(da_c[t], x[t]) (44)
     # dW_g = sum of outer(da_g[t], x[t]) (41)
     da_c_to_da_g_ = da_c_da_g
@@ -698,6 +713,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     b_c_to_b_g = params.stack("b_c", "b_g")
     h_before = np.empty((1, batch, H), real)
     W_c_to_W_g_T = params.stack("W_c", "W_g").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_c_to_U_g_T = params.stack("U_c", "U_g").T
     matmul = _products(dtype)
@@ -708,14 +724,20 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_g_x[t] = W_g @ x[t] (11)
         W_c_x_to_W_g_x_t = a_c_in_a_g_in
         np.matmul(x_t_, W_c_to_W_g_T, out=W_c_x_to_W_g_x_t)
+        if narrow:
+            _round(W_c_x_to_W_g_x_t, dtype)
         # a_c_in[t] = W_c_x[t] + b_c (13)
         # a_g_in[t] = W_g_x[t] + b_g (11)
         a_c_in_to_a_g_in_t = W_c_x_to_W_g_x_t
         np.add(W_c_x_to_W_g_x_t, b_c_to_b_g, out=a_c_in_to_a_g_in_t)
+        if narrow:
+            _round(a_c_in_to_a_g_in_t, dtype)
         # U_c_h[t] = U_c @ h[t-1] (13)
         # U_g_h[t] = U_g @ h[t-1] (11)
         U_c_h_to_U_g_h_t = c_g
         matmul(h_t1, U_c_to_U_g_T, out=U_c_h_to_U_g_h_t)
+        if narrow:
+            _round(U_c_h_to_U_g_h_t, dtype)
         # a_c[t] = U_c_h[t] + a_c_in[t] (13)
         # a_g[t] = U_g_h[t] + a_g_in[t] (11)
         a_c_to_a_g_t = U_c_h_to_U_g_h_t
@@ -736,6 +758,9 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.subtract(1, g_t, out=work1)
         np.multiply(work1, c_t, out=work1)
         np.add(h, work1, out=h)
+        if narrow:
+            c_to_g_t = U_c_h_to_U_g_h_t
+            _round(c_to_g_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -930,12 +955,14 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 2*H) + 880 * steps
     back += real * (rows * (3*H + 1) + batch * 6*H)
     if item < 4:
+        untaped += item * (rows * 2*H)
         untaped += real * (rows * (D + H) + batch * H)
         untaped += real * (2*D*H + 2*H + 2*H*H)
-        taped += item * (rows * (D + 2*H))
+        taped += item * (rows * (D + 4*H))
         taped += real * (rows * D)
         taped += real * (2*D*H + 2*H + 2*H*H)
-        back += real * (rows * (2*D + 7*H))
+        back += item * (rows * D)
+        back += real * (rows * (2*D + 5*H))
         back += real * (4*D*H + 4*H + 4*H*H)
     if uneven:
         untaped += rows * (real * (D + H) + 8)

@@ -71,7 +71,7 @@ EQUATIONS = (
     "h[t] = z_h[t] * h[t-1] + (1 - z_h[t]) * o[t] * tanh(d[t])   # hidden state\n"
     "b_f: H = 1\n"
 )
-STAMP = "1ef581d95ffc13a4"
+STAMP = "8e8ebf11e6137d49"
 
 
 class Params(Mapping[str, Any]):
@@ -427,12 +427,14 @@ def _forward_sweep(
     h[pack.first(1)] = pack.sort(given["h"]) if "h" in given else 0
     c[pack.first(1)] = pack.sort(given["c"]) if "c" in given else 0
     W_i_to_W_g_T = params.stack("W_i", "W_g").T
+    narrow = dtype.itemsize == 2
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
     matmul = _products(dtype)
     i_to_o = i_f_o_g[:, : 3*H]
     g = i_f_o_g[:, 3*H :]
     f = i_f_o_g[:, H : 2*H]
     i = i_f_o_g[:, : H]
+    i_to_f = i_f_o_g[:, : 2*H]
     o = i_f_o_g[:, 2*H : 3*H]
 
     # W_i_x[t] = W_i @ x[t] (17)
@@ -441,12 +443,16 @@ def _forward_sweep(
     # W_g_x[t] = W_g @ x[t] (21)
     W_i_x_to_W_g_x = a_i_in_to_a_g_in
     np.matmul(x_rows, W_i_to_W_g_T, out=W_i_x_to_W_g_x)
+    if narrow:
+        _round(W_i_x_to_W_g_x, dtype)
     # a_i_in[t] = W_i_x[t] + b_i (17)
     # a_f_in[t] = W_f_x[t] + b_f (19)
     # a_o_in[t] = W_o_x[t] + b_o (23)
     # a_g_in[t] = W_g_x[t] + b_g (21)
     a_i_in_to_a_g_in_ = W_i_x_to_W_g_x
     np.add(W_i_x_to_W_g_x, b_i_to_b_g, out=a_i_in_to_a_g_in_)
+    if narrow:
+        _round(a_i_in_to_a_g_in_, dtype)
 
     samples = -1
     for t, n in enumerate(pack.counts):
@@ -461,6 +467,8 @@ def _forward_sweep(
         h_t1 = h[at_1_0[t]]
         U_i_h_to_U_g_h_t = i_f_o_g[kept_0[t]]
         matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
+        if narrow:
+            _round(U_i_h_to_U_g_h_t, dtype)
         # a_i[t] = U_i_h[t] + a_i_in[t] (17)
         # a_f[t] = U_f_h[t] + a_f_in[t] (19)
         # a_o[t] = U_o_h[t] + a_o_in[t] (23)
@@ -488,6 +496,10 @@ def _forward_sweep(
         np.multiply(f_t, c_t1, out=d_t)
         np.multiply(i_t, g_t, out=work1_t)
         np.add(d_t, work1_t, out=d_t)
+        if narrow:
+            i_to_f_t = i_to_f[kept_0[t]]
+            _round(i_to_f_t, dtype)
+            _round(g_t, dtype)
         # c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state) (11)
         z_c_t = z_c_rows[at_0[t]]
         c_t = c[kept_1[t]]
@@ -507,6 +519,8 @@ def _forward_sweep(
         np.multiply(o_t, h_t, out=h_t)
         np.multiply(z_h_t, h_t1, out=work1_t)
         np.add(work1_t, h_t, out=h_t)
+        if narrow:
+            _round(o_t, dtype)
 
     h_last = h[pack.last(1, 1, True)]
     c_last = c[pack.last(1, 1, keep_tape)]
@@ -631,6 +645,7 @@ def _backward_sweep(
     f = i_f_o_g[:, H : 2*H]
     i = i_f_o_g[:, : H]
     g = i_f_o_g[:, 3*H :]
+    narrow = dtype.itemsize == 2
     o = i_f_o_g[:, 2*H : 3*H]
     da_o = da_i_da_f_da_o_da_g[:, 2*H : 3*H]
     da_g = da_i_da_f_da_o_da_g[:, 3*H :]
@@ -672,6 +687,8 @@ def _backward_sweep(
         # tanh_d[t] = tanh(d[t]) (12)
         tanh_d_t = tanh_d[at_0[t]]
         np.tanh(d_t, out=tanh_d_t)
+        if narrow:
+            _round(d_t, dtype)
         # dtanh_d[t] = dh[t]*(1 - z_h[t])*o[t] (56)
         z_h_t = z_h[at_0[t]]
         o_t = o[at_0[t]]
@@ -686,6 +703,8 @@ def _backward_sweep(
         np.subtract(1, z_h_t, out=do_t)
         np.multiply(dh_t, do_t, out=do_t)
         np.multiply(do_t, tanh_d_t, out=do_t)
+        if narrow:
+            _round(dh_t, dtype)
         # dd[t] = dc[t]*(1 - z_c[t]) + dtanh_d[t]*(1 - tanh_d[t]**2) (56)
         z_c_t = z_c[at_0[t]]
         np.square(tanh_d_t, out=work1_t)
@@ -694,6 +713,8 @@ def _backward_sweep(
         np.subtract(1, z_c_t, out=work1_t)
         np.multiply(dc_t, work1_t, out=work1_t)
         np.add(work1_t, dd_t, out=dd_t)
+        if narrow:
+            _round(tanh_d_t, dtype)
         # dg[t] = dd[t]*i[t] (59)
         dg_t = da_g[at_0[t]]
         np.multiply(dd_t, i_t, out=dg_t)
@@ -708,11 +729,15 @@ def _backward_sweep(
         np.multiply(dd_t, f_t, out=dc_via_t)
         np.multiply(dc_t, z_c_t, out=work1_t)
         np.add(dc_via_t, work1_t, out=dc_via_t)
+        if narrow:
+            _round(dc_t, dtype)
         # da_g[t] = dg[t]*(1 - g[t]**2) (60)
         da_g_t = dg_t
         np.square(g_t, out=work1_t)
         np.subtract(1, work1_t, out=work1_t)
         np.multiply(dg_t, work1_t, out=da_g_t)
+        if narrow:
+            _round(da_g_t, dtype)
         # da_i[t] = di[t]*i[t]*(1 - i[t]) (64)
         # da_f[t] = df[t]*f[t]*(1 - f[t]) (62)
         # da_o[t] = do[t]*o[t]*(1 - o[t]) (58)
@@ -722,31 +747,33 @@ def _backward_sweep(
         np.multiply(di_to_do_t, i_to_o_t, out=da_i_to_da_o_t)
         np.subtract(1, i_to_o_t, out=work1_t_)
         np.multiply(da_i_to_da_o_t, work1_t_, out=da_i_to_da_o_t)
+        if narrow:
+            _round(da_i_to_da_o_t, dtype)
         # dh_back[t] = U_i.T @ da_i[t] + U_f.T @ da_f[t] + U_g.T @ da_g[t] + U_o.T @ da_o[t] (53)
         da_i_to_da_g_t = da_i_da_f_da_o_da_g[at_0[t]]
         dh_back_t = dh_back[ring_1_0[t]]
         matmul(da_i_to_da_g_t, U_i_to_U_g, out=dh_back_t)
-
-    _round(da_i_da_f_da_o_da_g, dtype)
-    _round(d, dtype)
-    _round(dh, dtype)
-    _round(dc, dtype)
-    _round(tanh_d, dtype)
 
     if need_x:
         # dz_c[t] = dc[t]*(c[t-1] - d[t]) (66)
         c_t1_ = c[pack.past(1, 0)]
         np.subtract(c_t1_, d, out=dz_c)
         np.multiply(dc, dz_c, out=dz_c)
+        if narrow:
+            _round(dz_c, dtype)
         # dz_h[t] = dh[t]*(h[t-1] - o[t]*tanh_d[t]) (65)
         h_t1 = h[pack.past(1, 0)]
         o_ = i_f_o_g[:, 2*H : 3*H]
         np.multiply(o_, tanh_d, out=dz_h)
         np.subtract(h_t1, dz_h, out=dz_h)
         np.multiply(dh, dz_h, out=dz_h)
+        if narrow:
+            _round(dz_h, dtype)
         # dx[t] = W_i.T @ da_i[t] + W_f.T @ da_f[t] + W_g.T @ da_g[t] + W_o.T @ da_o[t] (67)
         da_i_to_da_g = da_i_da_f_da_o_da_g
         np.matmul(da_i_to_da_g, W_i_to_W_g, out=dx_)
+        if narrow:
+            _round(dx_, dtype)
     # dW_i = sum of outer(da_i[t], x[t]) (75)
     # dW_f = sum of outer(da_f[t], x[t]) (78)
     # dW_o = sum of outer(da_o[t], x[t]) (84)
@@ -860,6 +887,7 @@ def _stepper(params: Params, batch: int) -> _Stepper:
     h_before = np.empty((1, batch, H), real)
     c_before = np.empty((1, batch, H), real)
     W_i_to_W_g_T = params.stack("W_i", "W_g").T
+    narrow = dtype.itemsize == 2
     h_t1 = h_before[0]
     U_i_to_U_g_T = params.stack("U_i", "U_g").T
     matmul = _products(dtype)
@@ -873,18 +901,24 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         # W_g_x[t] = W_g @ x[t] (21)
         W_i_x_to_W_g_x_t = a_i_in_to_a_g_in
         np.matmul(x_t_, W_i_to_W_g_T, out=W_i_x_to_W_g_x_t)
+        if narrow:
+            _round(W_i_x_to_W_g_x_t, dtype)
         # a_i_in[t] = W_i_x[t] + b_i (17)
         # a_f_in[t] = W_f_x[t] + b_f (19)
         # a_o_in[t] = W_o_x[t] + b_o (23)
         # a_g_in[t] = W_g_x[t] + b_g (21)
         a_i_in_to_a_g_in_t = W_i_x_to_W_g_x_t
         np.add(W_i_x_to_W_g_x_t, b_i_to_b_g, out=a_i_in_to_a_g_in_t)
+        if narrow:
+            _round(a_i_in_to_a_g_in_t, dtype)
         # U_i_h[t] = U_i @ h[t-1] (17)
         # U_f_h[t] = U_f @ h[t-1] (19)
         # U_o_h[t] = U_o @ h[t-1] (23)
         # U_g_h[t] = U_g @ h[t-1] (21)
         U_i_h_to_U_g_h_t = i_f_o_g
         matmul(h_t1, U_i_to_U_g_T, out=U_i_h_to_U_g_h_t)
+        if narrow:
+            _round(U_i_h_to_U_g_h_t, dtype)
         # a_i[t] = U_i_h[t] + a_i_in[t] (17)
         # a_f[t] = U_f_h[t] + a_f_in[t] (19)
         # a_o[t] = U_o_h[t] + a_o_in[t] (23)
@@ -910,6 +944,10 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(f_t, c_t1, out=d)
         np.multiply(i_t, g_t, out=work1)
         np.add(d, work1, out=d)
+        if narrow:
+            i_to_f_t = i_f_o_g[:, : 2*H]
+            _round(i_to_f_t, dtype)
+            _round(g_t, dtype)
         # c[t] = z_c[t]*c[t-1] + (1 - z_c[t])*d[t] (cell state) (11)
         np.multiply(z_c_t, c_t1, out=c)
         np.subtract(1, z_c_t, out=work1)
@@ -926,6 +964,8 @@ def _stepper(params: Params, batch: int) -> _Stepper:
         np.multiply(o_t, h_t, out=h_t)
         np.multiply(z_h_t, h_t1, out=work1)
         np.add(work1, h_t, out=h_t)
+        if narrow:
+            _round(o_t, dtype)
 
         state = {
             "h": h.copy(),
@@ -1124,13 +1164,15 @@ def _held(sizes: Mapping[str, int], steps: int, batch: int, item: int, uneven: b
     back = item * (rows * 4*H) + 880 * steps
     back += real * (rows * (10*H + 1) + batch * 12*H)
     if item < 4:
+        untaped += item * (rows * 4*H)
         untaped += real * (rows * (D + 3*H) + batch * H)
         untaped += real * (4*D*H + 4*H + 4*H*H)
-        taped += item * (rows * (D + 6*H))
+        taped += item * (rows * (D + 10*H))
         taped += real * (rows * (D + 2*H))
         taped += real * (4*D*H + 4*H + 4*H*H)
-        back += real * (rows * (2*D + 17*H))
+        back += real * (rows * (2*D + 11*H))
         back += real * (8*D*H + 8*H + 8*H*H)
+        back += item * rows * max(H, D)
     if uneven:
         untaped += rows * (real * (D + 3*H) + 8)
         taped += rows * (real * (D + 2*H) + 8)
